@@ -1,0 +1,39 @@
+"""Few-shot generation by meta-learning, on TensorFlow and Keras.
+
+Meta-train a generative model over many small tasks, then give it a few examples of a class that it never saw and
+have a generator of that class: to sample from, to save as a Keras model, to serve.
+"""
+
+from meta_gan import games, layers, losses, meta_learners, networks, tasks
+from meta_gan.adapted import AdaptedModel
+from meta_gan.export import Limits
+from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, Pretrained, Pretraining, Reptile, Unrolled
+from meta_gan.model import MetaModel
+from meta_gan.serving import load
+from meta_gan.types import Episode, MetaWeights, Snapshot
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FOMAML",
+    "MAML",
+    "AdaptedModel",
+    "Algorithm",
+    "Displacement",
+    "Episode",
+    "Limits",
+    "MetaModel",
+    "MetaWeights",
+    "Pretrained",
+    "Pretraining",
+    "Reptile",
+    "Snapshot",
+    "Unrolled",
+    "games",
+    "layers",
+    "load",
+    "losses",
+    "meta_learners",
+    "networks",
+    "tasks",
+]

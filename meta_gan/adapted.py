@@ -1,0 +1,148 @@
+"""Adaptation after training: the compiled inner loop and endpoints, and the adapted model that a user holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_gan import export as exporting
+from meta_gan import functional, storage
+from meta_gan.games.base import Game
+from meta_gan.meta import inner_loop
+from meta_gan.meta.algorithms import Algorithm
+from meta_gan.checks import check_examples
+from meta_gan.types import MetaWeights, Paths, Snapshot
+
+
+class Deployment:
+    """A game's inner loop and endpoints, traced once and shared by every adapted model.
+
+    Args:
+        game: the game.
+        algorithm: whose rule and steps adapt.
+        paths: what adapts.
+        values: returns the meta-weights to start from, as they are at the time of the call.
+    """
+
+    def __init__(self, game: Game, algorithm: Algorithm, paths: Paths, values: Callable[[], MetaWeights]):
+        self.game, self.algorithm, self.paths, self.values = game, algorithm, paths, values
+        dtype = next(iter(game.nets.values())).compute_dtype
+        self.support_spec = tf.TensorSpec([None, *game.example_shape], dtype, name="support")
+        signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
+        self._adapt = tf.function(self.adapt_values, autograph=False, input_signature=signature)
+        self._endpoints: dict[str, Any] = {}
+
+    def adapt_values(self, support: Any, steps: Any, seed: Any) -> tuple[Snapshot, Any]:
+        """Adaptation as a function of tensors: `(snapshot, conditioning)`. What `adapt` and the SavedModel run."""
+        game, learner, meta = self.game, self.algorithm.meta_learner, self.values()
+        carry = inner_loop.begin(game, learner, self.paths, meta)
+        key = functional.seed_pair(seed)
+        carry, _ = inner_loop.advance(game, learner, self.paths, meta, carry, support, steps, 1, key)
+        snapshot = inner_loop.final(self.paths, meta, carry)
+        return snapshot, game.condition(snapshot, support)
+
+    def endpoint_values(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> Any:
+        """An endpoint as a function of tensors, keyed by the user's seed."""
+        key = functional.fold(functional.seed_pair(seed), inner_loop.SAMPLE)
+        return self.game.endpoints[name].fn(snapshot, conditioning, inputs, key)
+
+    def adapt(self, support: Any, steps: int, seed: int) -> tuple[Snapshot, Any]:
+        """Checks a support set and adapts to it."""
+        images = check_examples(support, self.game.example_shape, argument="support")
+        images = tf.cast(tf.convert_to_tensor(images), self.support_spec.dtype)
+        return self._adapt(images, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
+
+    def run(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: dict[str, Any], seed: int) -> Any:
+        """Runs an endpoint; a new batch size or count does not retrace."""
+        if name not in self._endpoints:
+            self._endpoints[name] = tf.function(
+                lambda *args: self.endpoint_values(name, *args), autograph=False, reduce_retracing=True
+            )
+        specs = self.game.endpoints[name].inputs
+        tensors = {key: tf.convert_to_tensor(inputs[key], spec.dtype) for key, spec in specs.items()}
+        return self._endpoints[name](snapshot, conditioning, tensors, tf.constant(seed, tf.int32))
+
+    def copy(self, snapshot: Snapshot) -> Game:
+        """The same game over new Keras models that hold `snapshot`."""
+        game = type(self.game).from_config(self.game.get_config())
+        functional.write(game.nets, snapshot)
+        return game
+
+
+class AdaptedModel:
+    """A generator of one class, as adapted; what `MetaModel.adapt` returns.
+
+    Holds values only: a thousand of them make no Keras model and trace nothing.
+
+    Args:
+        deployment: of the meta-model.
+        snapshot: adapted values of all nets.
+        conditioning: what the nets are conditioned on, or None.
+        data_card: what the meta-model was trained on.
+    """
+
+    def __init__(self, deployment: Deployment, snapshot: Snapshot, conditioning: Any, data_card: dict[str, Any]):
+        self.deployment, self.snapshot = deployment, snapshot
+        self.conditioning, self.data_card = conditioning, data_card
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Draws new examples of the class.
+
+        Args:
+            count: how many, >= 1.
+            seed: the same seed gives the same images; image i does not depend on `count`.
+
+        Returns:
+            float32[count, *example] in [-1, 1].
+
+        Raises:
+            ValueError: `count` below 1.
+        """
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+            raise ValueError(f"'count' must be an integer >= 1. Received: {count!r}")
+        run = self.deployment.run("sample", self.snapshot, self.conditioning, {"num": int(count)}, seed)
+        return run["samples"].numpy()
+
+    @property
+    def generator(self) -> keras.Model:
+        """A plain Keras model from latents float32[n, latent_dim] to examples, with the adapted weights."""
+        return self.deployment.copy(self.snapshot).nets["generator"]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Makes a folder with `generator.keras`, `saved_model/1` and `config.json`.
+
+        Args:
+            path: the folder to make; it must not exist.
+
+        Raises:
+            ValueError: the folder exists, or cannot be written; nothing is left half-written.
+        """
+        with storage.new_folder(path) as folder:
+            self.write_into(folder)
+
+    def write_into(self, folder: str | os.PathLike[str]) -> None:
+        """Writes what `save` promises into a folder that is there."""
+        self.generator.save(os.path.join(folder, "generator.keras"))
+        self.export(os.path.join(folder, "saved_model", "1"))
+        config = {
+            "kind": "adapted_model",
+            "image_shape": list(self.deployment.game.example_shape),
+            "data": self.data_card,
+        }
+        storage.write_json(os.path.join(folder, "config.json"), config)
+
+    def export(self, path: str | os.PathLike[str], limits: exporting.Limits | None = None) -> None:
+        """Exports a SavedModel with `serving_default(z)` and `sample(num, seed)`.
+
+        Args:
+            path: the version folder to make.
+            limits: the greatest `num` that a stranger may ask for.
+        """
+        exporting.export_adapted_model(
+            self.deployment, self.snapshot, self.conditioning, path, limits or exporting.Limits()
+        )

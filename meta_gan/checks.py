@@ -1,0 +1,51 @@
+"""The check of examples that a caller hands to a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+TOLERANCE = 1e-3
+
+
+def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str = "support") -> np.ndarray:
+    """Checks examples of any rank, and returns them as float32 in [-1, 1].
+
+    Args:
+        examples: uint8[n, *example] in 0..255, or floats of the same shape in [-1, 1], n >= 1.
+        example_shape: the shape that the model was built for.
+        argument: the name that the messages use.
+
+    Returns:
+        float32[n, *example]; floats at most .001 outside [-1, 1] are clipped.
+
+    Raises:
+        ValueError: another rank, shape or dtype, no example, NaN or infinity, or values outside [-1, 1].
+
+    Example:
+        >>> check_examples(np.zeros((5, 2)), (2,)).dtype
+        dtype('float32')
+    """
+    array, shape = np.asarray(examples), tuple(example_shape)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1 or len(array) < 1:
+        wanted = ", ".join(str(size) for size in shape)
+        raise ValueError(
+            f"{argument!r} must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        return (array / 127.5 - 1.0).astype(np.float32)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"{argument!r} must be uint8 in 0..255 or floating point in [-1, 1]. Received: {array.dtype}"
+        )
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{argument!r} must be finite. Received: {bad} values that are NaN or infinite")
+    low, high = float(array.min()), float(array.max())
+    if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
+        raise ValueError(
+            f"{argument!r} must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
+            f"Received: values from {low:.6g} to {high:.6g}"
+        )
+    return np.clip(array, -1.0, 1.0).astype(np.float32)

@@ -1,0 +1,214 @@
+"""Keras models as pure functions of their values, algebra on trees of tensors, seeds, and mapping over tasks.
+
+This is the only file that calls `stateless_call`: everything else works with values in and values out, so that an
+inner loop can differentiate through an update of the weights (Keras optimizers and `assign` let no gradient pass).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.types import Snapshot, Tensors
+
+MAX_SIDE_BY_SIDE = 8
+
+
+def is_seed(variable: Any) -> bool:
+    """Tells whether a Keras variable is the state of a `SeedGenerator` (of a Dropout or noise layer)."""
+    return str(variable.dtype) == "uint32" and tuple(variable.shape) == (2,)
+
+
+def fold(seed: Any, number: Any) -> Any:
+    """Derives a new seed from a seed and a number, the same for the same pair.
+
+    Args:
+        seed: int32[2].
+        number: int or int32[].
+
+    Returns:
+        int32[2].
+    """
+    return tf.random.experimental.stateless_fold_in(tf.convert_to_tensor(seed), number)
+
+
+def seed_pair(seed: Any) -> Any:
+    """Makes the int32[2] key of a draw out of a user's int or int32[] `seed`."""
+    return tf.stack([tf.cast(seed, tf.int32), tf.constant(0x6D67, tf.int32)])
+
+
+def read(nets: dict[str, keras.Model]) -> Snapshot:
+    """Reads the present values of models into a snapshot.
+
+    Args:
+        nets: `{name: built Keras model}`.
+
+    Returns:
+        `Snapshot` of `{name: [tensor]}`, trainable and non-trainable, in Keras's own order.
+    """
+    values = tf.convert_to_tensor
+    return Snapshot(
+        {name: [values(v) for v in net.trainable_variables] for name, net in nets.items()},
+        {name: [values(v) for v in net.non_trainable_variables] for name, net in nets.items()},
+    )
+
+
+def write(nets: dict[str, keras.Model], snapshot: Snapshot) -> None:
+    """Assigns a snapshot's values to the models' variables."""
+    for name, net in nets.items():
+        for variable, value in zip(net.trainable_variables, snapshot.weights[name], strict=True):
+            variable.assign(value)
+        for variable, value in zip(net.non_trainable_variables, snapshot.state[name], strict=True):
+            variable.assign(value)
+
+
+def call(
+    net: keras.Model, weights: Tensors, state: Tensors, inputs: Any, conditioning: Any, training: bool, seed: Any
+) -> tuple[Any, Tensors]:
+    """Calls a Keras model with the given values in place of its variables.
+
+    The state of every seed generator inside the model is overwritten from `seed`, and is returned as it came in, so
+    that Dropout and noise layers are functions of `seed` alone.
+
+    Args:
+        net: a built Keras model.
+        weights: values for `net.trainable_variables`.
+        state: values for `net.non_trainable_variables`.
+        inputs: what the model takes.
+        conditioning: tree of tensors given as the keyword `conditioning`, or None, and then not given at all, so
+            that any plain Keras model can be an unconditioned player.
+        training: bool.
+        seed: int32[2].
+
+    Returns:
+        `(outputs, new state)`.
+    """
+    keyed = [
+        tf.bitcast(fold(seed, i), tf.uint32) if is_seed(variable) else value
+        for i, (variable, value) in enumerate(zip(net.non_trainable_variables, state, strict=True))
+    ]
+    extra = {} if conditioning is None else {"conditioning": conditioning}
+    outputs, new_state = net.stateless_call(weights, keyed, inputs, training=training, **extra)
+    kept = [
+        old if is_seed(variable) else new
+        for variable, old, new in zip(net.non_trainable_variables, state, new_state, strict=True)
+    ]
+    return outputs, kept
+
+
+def pure(model: keras.Model, method: str, values: Tensors, *args: Any) -> Any:
+    """Calls any method of a Keras model with `values` standing in for its trainable variables.
+
+    Args:
+        model: a Keras model, such as a meta-learner.
+        method: the method's name.
+        values: one tensor for each of `model.trainable_variables`; may be empty.
+        *args: the method's arguments.
+
+    Returns:
+        What the method returns.
+
+    Raises:
+        ValueError: the method assigned to a variable, which would be lost.
+    """
+    mapping = list(zip(model.trainable_variables, values, strict=True))
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        result = getattr(model, method)(*args)
+    for variable, value in mapping:
+        if scope.get_current_value(variable) is not value:
+            raise ValueError(
+                f"{type(model).__name__}.{method} must be pure: no assignment to its variables. "
+                f"Received: an assignment to {variable.path!r}"
+            )
+    return result
+
+
+def flat(tree: Any) -> list[Any]:
+    """The leaves of a tree in `tf.nest` order."""
+    return tf.nest.flatten(tree)
+
+
+def stop(tree: Any) -> Any:
+    """The same tree behind `stop_gradient`."""
+    return tf.nest.map_structure(tf.stop_gradient, tree)
+
+
+def global_norm(tensors: Sequence[Any]) -> Any:
+    """The Euclidean norm of all elements of all tensors, float32[]; 0 for none."""
+    if not tensors:
+        return tf.zeros([])
+    return tf.cast(tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(t)) for t in tensors])), tf.float32)
+
+
+def clip_by_norm(tensors: Sequence[Any], limit: float) -> list[Any]:
+    """Scales tensors together so that their global norm is at most `limit`."""
+    norm = global_norm(tensors)
+    scale = limit / tf.maximum(norm, limit)
+    return [t * tf.cast(scale, t.dtype) for t in tensors]
+
+
+def gradient(tape: tf.GradientTape, target: Any, sources: Any) -> Any:
+    """The gradient of a scalar for a tree of sources, with zeros where the target does not depend on a source."""
+    return tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def cores() -> int:
+    """How many tasks run side by side: the CPU's cores available to this process, at most 8."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, min(count, MAX_SIDE_BY_SIDE))
+
+
+def map_tasks(fn: Callable[[Any], Any], batch: Any, side_by_side: int | None = None) -> Any:
+    """Maps a function over the leading axis of a tree, several elements side by side.
+
+    The function becomes one `tf.function`, traced once; a loop over groups calls it for as many tasks at a time as
+    there are cores. The calls of a group do not depend on one another, so TensorFlow's inter-op threads run them at
+    once. This holds only while `fn` is free of stateful operations, which TensorFlow would put in sequence.
+
+    Args:
+        fn: from one element (the batch's tree without its leading axis) to a tree of tensors.
+        batch: tree of tensors with one common static leading axis of size `tasks` >= 1.
+        side_by_side: how many calls a group has; None for `cores()`.
+
+    Returns:
+        The tree of results, each with a leading axis `tasks`.
+
+    Example:
+        >>> map_tasks(lambda x: x * 2.0, tf.constant([1.0, 2.0, 3.0])).numpy()
+        array([2., 4., 6.], dtype=float32)
+    """
+    tasks = flat(batch)[0].shape[0]
+    if not tasks:
+        raise ValueError(f"map_tasks needs a static leading axis of at least 1 task. Received: {tasks!r}")
+    width = min(side_by_side or cores(), tasks)
+
+    def element(index: Any) -> Any:
+        return tf.nest.map_structure(lambda t: tf.gather(t, index), batch)
+
+    inner = tf.function(fn, autograph=False)
+    inner = inner.get_concrete_function(
+        tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), batch)
+    )
+    structure, specs = inner.structured_outputs, flat(inner.structured_outputs)
+    arrays = [tf.TensorArray(s.dtype, size=tasks, element_shape=s.shape) for s in specs]
+
+    def group(start: Any, arrays: Any, count: int) -> Any:
+        results = [flat(inner(element(start + i))) for i in range(count)]
+        for i, result in enumerate(results):
+            arrays = [a.write(start + i, r) for a, r in zip(arrays, result, strict=True)]
+        return start + count, arrays
+
+    start, whole = tf.constant(0), tasks - tasks % width
+    start, arrays = tf.while_loop(
+        lambda start, arrays: start < whole,
+        lambda start, arrays: group(start, arrays, width),
+        (start, arrays),
+        parallel_iterations=1,
+    )
+    if tasks > whole:
+        _, arrays = group(start, arrays, tasks - whole)
+    return tf.nest.pack_sequence_as(structure, [a.stack() for a in arrays])

@@ -1,0 +1,6 @@
+"""Families of generative models as games between players."""
+
+from meta_gan.games.base import Endpoint, Game
+from meta_gan.games.gan import GAN
+
+__all__ = ["GAN", "Endpoint", "Game"]

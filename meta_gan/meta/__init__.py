@@ -1,0 +1,16 @@
+"""Meta-learning proper: the inner loop, what it moves, the meta-gradients, and the table of algorithms."""
+
+from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretrained, Reptile
+from meta_gan.meta.gradients import Displacement, Estimator, Pretraining, Unrolled
+
+__all__ = [
+    "FOMAML",
+    "MAML",
+    "Algorithm",
+    "Displacement",
+    "Estimator",
+    "Pretrained",
+    "Pretraining",
+    "Reptile",
+    "Unrolled",
+]

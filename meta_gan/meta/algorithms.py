@@ -1,0 +1,97 @@
+"""The table of named algorithms: a meta-learner and a meta-gradient each. Nothing else is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from meta_gan.meta.gradients import Displacement, Estimator, Pretraining, Unrolled
+from meta_gan.meta_learners import GradientDescent
+from meta_gan.meta_learners.base import MetaLearner
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Algorithm:
+    """A pair of what updates inside a task and how the outer gradient is obtained.
+
+    Args:
+        name: how it is called in reports.
+        meta_learner: emits the inner updates.
+        estimator: gives the outer gradients.
+        inner_steps: inner steps of a task, >= 1; also the default of `adapt`.
+        paths: regular expression for the weights that the inner loop moves (`meta.paths.select`); "" for all.
+
+    Raises:
+        ValueError: `inner_steps` below 1, or a learned rule with an estimator that would leave it untrained.
+
+    Example:
+        >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, paths="dense")
+    """
+
+    def __init__(
+        self, name: str, meta_learner: MetaLearner, estimator: Estimator, inner_steps: int, paths: str = ""
+    ):
+        if not isinstance(inner_steps, int) or inner_steps < 1:
+            raise ValueError(f"'inner_steps' must be an int >= 1. Received: {inner_steps!r}")
+        if meta_learner.learned and not estimator.trains_meta_learner:
+            raise ValueError(
+                f"a learned rule needs an estimator that trains it, such as Unrolled. "
+                f"Received: {type(meta_learner).__name__} with {type(estimator).__name__}"
+            )
+        self.name, self.meta_learner, self.estimator = str(name), meta_learner, estimator
+        self.inner_steps, self.paths = inner_steps, str(paths)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "meta_learner": serialize(self.meta_learner),
+            "estimator": serialize(self.estimator),
+            "inner_steps": self.inner_steps,
+            "paths": self.paths,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Algorithm:
+        """Makes the algorithm that `get_config` described."""
+        make = keras.saving.deserialize_keras_object
+        nested = {key: make(config[key]) for key in ("meta_learner", "estimator")}
+        return cls(**{**config, **nested})
+
+
+Rate = float | Mapping[str, float]
+
+
+def MAML(inner_steps: int = 5, inner_rate: Rate = 1e-2, paths: str = "", partial: bool = True) -> Algorithm:
+    """Second-order MAML: gradient descent inside, differentiated through.
+
+    Reference: Finn, Abbeel and Levine, 2017.
+    """
+    return Algorithm("MAML", GradientDescent(inner_rate), Unrolled(2, partial), inner_steps, paths)
+
+
+def FOMAML(inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "") -> Algorithm:
+    """First-order MAML: gradient descent inside, the query gradient taken at the end point.
+
+    Reference: Finn, Abbeel and Levine, 2017, section 5.2.
+    """
+    return Algorithm("FOMAML", GradientDescent(inner_rate), Unrolled(1), inner_steps, paths)
+
+
+def Reptile(
+    inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "", meta_learner: MetaLearner | None = None
+) -> Algorithm:
+    """Reptile: any rule that is not learned inside, the displacement outside.
+
+    Reference: Nichol, Achiam and Schulman, 2018; on GANs, Clouatre and Demers, "FIGR", 2019.
+    """
+    rule = GradientDescent(inner_rate) if meta_learner is None else meta_learner
+    return Algorithm("Reptile", rule, Displacement(), inner_steps, paths)
+
+
+def Pretrained(inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "") -> Algorithm:
+    """The baseline: joint training on all classes, and plain fine-tuning by gradient descent at test time."""
+    return Algorithm("Pretraining", GradientDescent(inner_rate), Pretraining(), inner_steps, paths)

@@ -1,0 +1,247 @@
+"""Estimators of the meta-gradient: how the outer gradient of a batch of adapted tasks is obtained."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.games.base import Game
+from meta_gan.meta import inner_loop
+from meta_gan.meta import paths as path_tools
+from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.types import ByNet, Episode, MetaWeights, Paths, Settings, Snapshot
+
+
+class Estimate(NamedTuple):
+    """A mean over tasks: outer gradients, the nets' new state, and metrics."""
+
+    weights: ByNet
+    meta_learner: list[Any]
+    state: ByNet
+    metrics: dict[str, Any]
+
+
+class Estimator:
+    """Maps a meta-batch to outer gradients; every kind says only how one task is done.
+
+    Attributes:
+        trains_meta_learner: whether it gives a gradient to the variables of a learned rule.
+        adapts: whether it uses the inner loop at all.
+    """
+
+    trains_meta_learner = False
+    adapts = True
+
+    def task(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    ) -> Estimate:
+        """The estimate of one task."""
+        raise NotImplementedError
+
+    def estimate(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episodes: Episode, steps: Any
+    ) -> Estimate:
+        """The mean estimate over a meta-batch, tasks side by side.
+
+        Args:
+            game: the game.
+            learner: the rule inside a task.
+            paths: what it moves.
+            meta: the values that every task starts from.
+            episodes: an `Episode` with a static leading `tasks` axis.
+            steps: int or int32[], inner steps.
+
+        Returns:
+            `Estimate`: gradients shaped like `meta`, to *descend*.
+        """
+        each = functional.map_tasks(
+            lambda episode: self.task(game, learner, paths, meta, episode, steps), episodes
+        )
+        # Non-float state (a counter) is the same for every task and has no mean.
+        return tf.nest.map_structure(
+            lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Estimator:
+        """Makes the estimator that `get_config` described."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Unrolled(Estimator):
+    """Differentiates the query objectives through the inner loop (order 2), or only at its end point (order 1).
+
+    With `partial`, every player's inner gradient and outer objective hold the other players fixed; the cross terms
+    "how would the opponent have adapted, had I started elsewhere" are left out, as in a GAN's own gradient. Without
+    it the derivative is total, and costs one backward pass a player. A learned rule is trained on the game's
+    `distance` by total derivatives, because under partial ones its discriminator half would get zero.
+
+    Args:
+        order: 1 (FOMAML) or 2 (MAML).
+        partial: partial (True) or total derivatives between the players.
+
+    Raises:
+        ValueError: an order that is neither 1 nor 2.
+
+    Reference: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", 2017.
+    """
+
+    trains_meta_learner = True
+
+    def __init__(self, order: int = 2, partial: bool = True):
+        if order not in (1, 2):
+            raise ValueError(f"'order' must be 1 or 2. Received: {order!r}")
+        self.order, self.partial = int(order), bool(partial)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"order": self.order, "partial": self.partial}
+
+    def task(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    ) -> Estimate:
+        if learner.learned:
+            return self._through(game, learner, paths, meta, episode, steps, "distance")
+        if self.order == 1:
+            carry, records = _adapt(game, learner, paths, meta, episode, steps)
+            gradients, values = _end_gradients(game, paths, meta, carry, episode)
+            return Estimate(gradients, [], carry.state, _metrics(game, paths, records, values))
+        together = self.partial and not learner.coupled
+        return self._through(game, learner, paths, meta, episode, steps, "sum" if together else "each")
+
+    def _through(
+        self,
+        game: Game,
+        learner: MetaLearner,
+        paths: Paths,
+        meta: MetaWeights,
+        episode: Episode,
+        steps: Any,
+        target: str,
+    ) -> Estimate:
+        partial = self.partial and target != "distance"
+        with tf.GradientTape(persistent=target == "each", watch_accessed_variables=False) as tape:
+            tape.watch(functional.flat((meta.initial.weights, meta.meta_learner)))
+            carry = inner_loop.begin(game, learner, paths, meta)
+            carry, records = inner_loop.advance(
+                game, learner, paths, meta, carry, episode.support, steps, self.order, episode.seed, partial
+            )
+            snapshot = inner_loop.final(paths, meta, carry)
+            values = inner_loop.objectives(game, snapshot, episode, own=target != "each")
+            if target == "distance":
+                goal = inner_loop.distance(game, snapshot, episode)
+            else:
+                goal = tf.add_n(list(values.values()))
+        if target == "each":
+            gradients = {
+                net: functional.gradient(tape, values[player], meta.initial.weights[net])
+                for player, nets in game.players.items()
+                for net in nets
+            }
+            learned: list[Any] = []
+        else:
+            gradients, learned = functional.gradient(tape, goal, (meta.initial.weights, meta.meta_learner))
+        metrics = _metrics(game, paths, records, values)
+        return Estimate(gradients, learned, carry.state, metrics)
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Displacement(Estimator):
+    """Reptile: the outer gradient is the way back from the adapted weights to the initial ones.
+
+    Only adapted weights have a displacement; weights outside `paths`, such as an encoder that the inner loop leaves
+    alone, take the direct gradient of the query objectives at the end point instead. The paper's outer step is a
+    plain interpolation; here the displacement is handed to any Keras optimizer, as FIGR does with Adam.
+
+    Reference: Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", 2018, algorithm 2.
+    """
+
+    def task(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    ) -> Estimate:
+        carry, records = _adapt(game, learner, paths, meta, episode, steps)
+        places = [place for chosen in paths.values() for place in chosen]
+        if len(places) < len(functional.flat(meta.initial.weights)):
+            gradients, values = _end_gradients(game, paths, meta, carry, episode)
+        else:
+            values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)
+            gradients = {net: list(tensors) for net, tensors in meta.initial.weights.items()}
+        leaves = [leaf for player in paths for leaf in carry.leaves[player]]
+        for (net, i), adapted in zip(places, leaves, strict=True):
+            gradients[net][i] = meta.initial.weights[net][i] - adapted
+        return Estimate(gradients, [], carry.state, _metrics(game, paths, records, values))
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Pretraining(Estimator):
+    """Joint training with no meta-learning: every player's loss at the initial weights, on support and query together.
+
+    The baseline that meta-learning must beat: the same nets and data, then plain fine-tuning at test time. Players
+    step at once, so a game's repeats of a turn play no part.
+    """
+
+    adapts = False
+
+    def task(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    ) -> Estimate:
+        batch = tf.nest.map_structure(
+            lambda *parts: tf.concat(parts, axis=0), episode.support, episode.query
+        )
+        seed = functional.fold(episode.seed, inner_loop.ADAPT)
+        state, values = meta.initial.state, {}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(functional.flat(meta.initial.weights))
+            for number, player in enumerate(game.players):
+                snapshot = game.own(player, Snapshot(meta.initial.weights, state))
+                conditioning = game.condition(snapshot, episode.support)
+                values[player], state, _ = game.loss(
+                    player, snapshot, batch, conditioning, Settings(), functional.fold(seed, number)
+                )
+            goal = tf.add_n(list(values.values()))
+        gradients = functional.gradient(tape, goal, meta.initial.weights)
+        metrics = {f"loss/{player}": tf.cast(value, tf.float32) for player, value in values.items()}
+        return Estimate(gradients, [], state, metrics)
+
+
+def _adapt(
+    game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+) -> tuple[Any, Any]:
+    carry = inner_loop.begin(game, learner, paths, meta)
+    return inner_loop.advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
+
+
+def _end_gradients(
+    game: Game, paths: Paths, meta: MetaWeights, carry: Any, episode: Episode
+) -> tuple[ByNet, dict[str, Any]]:
+    """The query gradient at the end point, for every net that of its owner.
+
+    To first order the Jacobian of the end point for the start is the identity, so this is the whole first-order
+    meta-gradient of a rule that is not learned, without a backward pass through the loop.
+    """
+    end = inner_loop.final(paths, meta, carry)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(functional.flat(end.weights))
+        values = inner_loop.objectives(game, end, episode)
+        goal = tf.add_n(list(values.values()))
+    return functional.gradient(tape, goal, end.weights), values
+
+
+def _metrics(game: Game, paths: Paths, records: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """`loss/PLAYER`: mean over the inner steps; `query/PLAYER`: the objective after them."""
+    metrics = {f"query/{player}": tf.cast(value, tf.float32) for player, value in values.items()}
+    moves = inner_loop.columns(game, paths)
+    for player in dict.fromkeys(moves):
+        taken = [i for i, name in enumerate(moves) if name == player]
+        losses = tf.gather(records, taken, axis=1)
+        metrics[f"loss/{player}"] = tf.math.divide_no_nan(
+            tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+        )
+    return metrics

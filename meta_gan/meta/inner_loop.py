@@ -1,0 +1,197 @@
+"""The one inner loop, shared by training, evaluation, `adapt` and the exported SavedModel.
+
+Values in, values out: the models' variables never move. The loop is a `tf.while_loop` whose body holds the turns of
+one step, unrolled; it can be differentiated, and continued: 2 steps and then 3 are the same as 5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.games.base import Game
+from meta_gan.meta import paths as path_tools
+from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.types import Carry, Episode, MetaWeights, Paths, Snapshot
+
+# Roles of random draws: two draws of one task may share a key only if they share a role.
+ADAPT, RULE, QUERY, SAMPLE = 0, 1, 2, 3
+
+
+def begin(game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights) -> Carry:
+    """The carry before the first inner step, from the meta-weights."""
+    leaves = path_tools.take(paths, meta.initial)
+    state = {net: list(tensors) for net, tensors in meta.initial.state.items()}
+    learner_state = functional.pure(learner, "begin", meta.meta_learner, leaves)
+    signals = {player: tf.zeros([n]) for player, n in game.signals.items()}
+    return Carry(tf.zeros([], tf.int32), leaves, state, learner_state, signals)
+
+
+def final(paths: Paths, meta: MetaWeights, carry: Carry) -> Snapshot:
+    """The adapted values of all nets."""
+    return path_tools.merge(paths, meta.initial, carry.leaves, carry.state)
+
+
+def columns(game: Game, paths: Paths) -> list[str]:
+    """The player of each column of `advance`'s records, in the order of their moves within one step."""
+    return [p for names, repeats in game.turns for _ in range(repeats) for p in names if paths[p]]
+
+
+class _Step:
+    """One inner step: every turn of the game, in order."""
+
+    def __init__(self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, order: int, partial: bool):
+        self.game, self.learner, self.paths, self.meta = game, learner, paths, meta
+        self.order, self.partial = order, partial
+
+    def __call__(self, carry: Carry, support: Any, seed: Any) -> tuple[Carry, list[Any]]:
+        losses: list[Any] = []
+        step_seed = functional.fold(functional.fold(seed, ADAPT), carry.step)
+        rule_seed = functional.fold(functional.fold(seed, RULE), carry.step)
+        batch, condition_on = self.game.view(support, carry.step, step_seed)
+        for index, (names, repeats) in enumerate(self.game.turns):
+            movers = [name for name in names if self.paths[name]]
+            for repeat in range(repeats if movers else 0):
+                seeds = [
+                    functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)
+                ]
+                carry, reported = self.turn(carry, movers, batch, condition_on, *seeds)
+                losses += reported
+        return carry._replace(step=carry.step + 1), losses
+
+    def turn(
+        self, carry: Carry, movers: list[str], batch: Any, condition_on: Any, seed: Any, rule_seed: Any
+    ) -> tuple[Carry, list[Any]]:
+        """Moves the players of one turn, all from the same values."""
+        shown = functional.stop(carry.signals) if self.order == 1 else carry.signals
+        values = self.meta.meta_learner
+        learner_state, settings = functional.pure(
+            self.learner, "plan", values, carry.learner_state, shown, functional.fold(rule_seed, 0)
+        )
+        leaves, signals, state, losses = dict(carry.leaves), dict(carry.signals), carry.state, []
+        for number, player in enumerate(movers):
+            own_seed = functional.fold(seed, number)
+            gradients, loss, state, report = self.gradients(
+                player, carry._replace(state=state), batch, condition_on, settings, own_seed
+            )
+            seen = functional.stop(carry.leaves) if self.order == 1 else carry.leaves
+            told = {**shown, player: report}
+            learner_state, deltas = functional.pure(
+                self.learner,
+                "update",
+                values,
+                learner_state,
+                player,
+                seen,
+                gradients,
+                told,
+                functional.fold(rule_seed, 1 + number),
+            )
+            if settings.rate_scale is not None:
+                deltas = [tf.cast(settings.rate_scale, d.dtype) * d for d in deltas]
+            leaves[player] = [p + d for p, d in zip(carry.leaves[player], deltas, strict=True)]
+            signals[player] = report
+            losses.append(tf.cast(loss, tf.float32))
+        moved = Carry(carry.step, leaves, state, learner_state, signals)
+        return moved, losses
+
+    def gradients(
+        self, player: str, carry: Carry, batch: Any, condition_on: Any, settings: Any, seed: Any
+    ) -> tuple[list[Any], Any, Any, Any]:
+        """The gradient of one player's loss for its own leaves, from a fresh tape."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(carry.leaves[player])
+            snapshot = path_tools.merge(self.paths, self.meta.initial, carry.leaves, carry.state)
+            if self.partial:
+                snapshot = self.game.own(player, snapshot)
+            conditioning = self.game.condition(snapshot, condition_on)
+            loss, state, report = self.game.loss(player, snapshot, batch, conditioning, settings, seed)
+        gradients = functional.gradient(tape, loss, carry.leaves[player])
+        state = functional.stop(state)
+        if self.order == 1:
+            gradients, report = functional.stop(gradients), functional.stop(report)
+        return gradients, loss, state, report
+
+
+def advance(
+    game: Game,
+    learner: MetaLearner,
+    paths: Paths,
+    meta: MetaWeights,
+    carry: Carry,
+    support: Any,
+    steps: Any,
+    order: int,
+    seed: Any,
+    partial: bool = True,
+) -> tuple[Carry, Any]:
+    """Makes inner steps on a support set.
+
+    Args:
+        game: losses and turns.
+        learner: the rule that emits the updates.
+        paths: what it moves.
+        meta: values outside `paths`, and of the meta-learner.
+        carry: where to go on from; of `begin` at first.
+        support: float[shots, *example] (or what the game's `view` takes).
+        steps: int or int32[], >= 0.
+        order: 1 hides gradients, signals and leaves from differentiation; 2 lets the meta-gradient run through them.
+        seed: int32[2], the task's key. Step i draws the same however the steps are split over calls.
+        partial: whether a player's gradient holds the other players fixed under differentiation (`Game.own`).
+
+    Returns:
+        `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`.
+    """
+    step = _Step(game, learner, paths, meta, order, partial)
+    steps = tf.convert_to_tensor(steps, tf.int32)
+    width = len(columns(game, paths))
+    records = tf.TensorArray(tf.float32, size=steps, element_shape=[width], clear_after_read=False)
+
+    def body(i: Any, carry: Carry, records: Any) -> Any:
+        carry, losses = step(carry, support, seed)
+        return i + 1, carry, records.write(i, tf.stop_gradient(tf.stack(losses)))
+
+    _, carry, records = tf.while_loop(lambda i, *_: i < steps, body, (tf.constant(0), carry, records))
+    return carry, tf.ensure_shape(records.stack(), [None, width])
+
+
+def objectives(game: Game, snapshot: Snapshot, episode: Episode, own: bool = True) -> dict[str, Any]:
+    """Every player's objective on the query set, conditioned on the support set.
+
+    With `own`, each is differentiable only for the nets that its player owns, so their sum may be differentiated at
+    once: the gradient for a net is then that of its own player. A sum of live losses would cancel: on a Wasserstein
+    GAN the generator's part of it is exactly 0.
+    """
+    seed = functional.fold(episode.seed, QUERY)
+    values = {}
+    for player in game.players:
+        mine = game.own(player, snapshot) if own else snapshot
+        conditioning = game.condition(mine, episode.support)
+        values[player] = game.objective(player, mine, episode.query, conditioning, seed)
+    return values
+
+
+def distance(game: Game, snapshot: Snapshot, episode: Episode) -> Any:
+    """The game's sample-to-query distance, conditioned on the support set."""
+    conditioning = game.condition(snapshot, episode.support)
+    return game.distance(snapshot, episode.query, conditioning, functional.fold(episode.seed, QUERY))
+
+
+def assess(
+    game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+) -> dict[str, Any]:
+    """Query objectives and sample-to-query distance of one task, before and after adaptation.
+
+    Returns:
+        `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[].
+    """
+    carry = begin(game, learner, paths, meta)
+    carry, _ = advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
+    metrics = {}
+    for when, snapshot in (("before", meta.initial), ("after", final(paths, meta, carry))):
+        for player, value in objectives(game, snapshot, episode).items():
+            metrics[f"query/{player}/{when}"] = tf.cast(value, tf.float32)
+        metrics[f"distance/{when}"] = tf.cast(distance(game, snapshot, episode), tf.float32)
+    return metrics

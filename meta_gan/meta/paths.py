@@ -1,0 +1,74 @@
+"""Which weights the inner loop moves. ANIL, context-only and scale-and-shift adaptation differ in this alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from meta_gan.games.base import Game
+from meta_gan.types import ByPlayer, LeafInfo, Paths, Snapshot
+
+
+def select(game: Game, pattern: str) -> Paths:
+    """Chooses trainable weights by a regular expression on `net name/variable path`.
+
+    Args:
+        game: whose nets.
+        pattern: searched (not matched in full) in names such as `generator/dcgan_generator/dense/kernel`; the empty
+            pattern chooses every weight.
+
+    Returns:
+        `{player: ((net, index into the net's trainable variables), ...)}`, every player named.
+
+    Raises:
+        ValueError: an expression that is not valid, or that chooses no weight.
+
+    Example:
+        >>> paths = select(game, r"^generator/")   # only the generator adapts
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"'paths' must be a regular expression ({error}). Received: {pattern!r}") from error
+    chosen: dict[str, tuple[tuple[str, int], ...]] = {}
+    names = []
+    for player, nets in game.players.items():
+        leaves = []
+        for net in nets:
+            for index, variable in enumerate(game.nets[net].trainable_variables):
+                names.append(f"{net}/{variable.path}")
+                if expression.search(names[-1]):
+                    leaves.append((net, index))
+        chosen[player] = tuple(leaves)
+    if not any(chosen.values()):
+        raise ValueError(f"'paths' must choose at least one of {names}. Received: {pattern!r}")
+    return chosen
+
+
+def take(paths: Paths, snapshot: Snapshot) -> ByPlayer:
+    """The adapted leaves of a snapshot, `{player: [tensor]}`."""
+    return {p: [snapshot.weights[net][i] for net, i in leaves] for p, leaves in paths.items()}
+
+
+def merge(paths: Paths, initial: Snapshot, leaves: ByPlayer, state: dict[str, Any]) -> Snapshot:
+    """The snapshot that has `leaves` in their places, `initial` elsewhere, and `state`."""
+    weights = {net: list(tensors) for net, tensors in initial.weights.items()}
+    for player, places in paths.items():
+        for (net, i), value in zip(places, leaves[player], strict=True):
+            weights[net][i] = value
+    return Snapshot(weights, state)
+
+
+def infos(game: Game, paths: Paths) -> dict[str, list[LeafInfo]]:
+    """What a meta-learner is told about the leaves, `{player: [LeafInfo]}`."""
+    told: dict[str, list[LeafInfo]] = {}
+    for player, places in paths.items():
+        told[player] = []
+        for net, i in places:
+            variable = game.nets[net].trainable_variables[i]
+            shape = tuple(int(n) for n in variable.shape)
+            fan_in = 1
+            for size in shape[:-1]:
+                fan_in *= size
+            told[player].append(LeafInfo(f"{net}/{variable.path}", shape, fan_in))
+    return told

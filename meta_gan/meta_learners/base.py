@@ -1,0 +1,107 @@
+"""The contract of meta-learners: what emits the parameter updates inside a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.types import ByPlayer, LeafInfo, Settings, Tensors
+
+
+class MetaLearner(keras.Model):
+    """Emits the updates of the adapted weights, as a pure function of values.
+
+    The purity contract: `begin`, `plan` and `update` read no mutable state but their arguments and the model's own
+    trainable variables (which `functional.pure` replaces by values), assign nothing, and draw randomness only from
+    the seed given. The inner loop adds the deltas itself; under a first-order estimator it also hides all that a
+    rule is shown behind `stop_gradient`, so a rule need not know the order.
+
+    Attributes:
+        learned: whether the rule has trainable variables for the outer loop to train.
+        stochastic: whether `log_prob` is defined, for policy gradients.
+        coupled: whether an update of one player uses the gradient or leaves of another.
+
+    Reference: the `initialize / next` form follows the pure optimizers of TensorFlow Federated.
+    """
+
+    learned = False
+    stochastic = False
+    coupled = False
+
+    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        """Makes the rule's variables, once, when the model is built.
+
+        Args:
+            leaves: what is adapted, `{player: [LeafInfo]}`.
+            signals: how many signals each player reports.
+        """
+        self.built = True
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        """The rule's state before the first step: a tree of tensors of fixed structure."""
+        raise NotImplementedError
+
+    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
+        """Decides the settings of the coming turn; by default leaves them to the game."""
+        return state, Settings()
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        """Emits the deltas of one player.
+
+        Args:
+            state: the rule's state.
+            player: who moves.
+            leaves: `{player: [tensor]}`, the present values of all players.
+            gradients: of `player`'s loss, one for each of `leaves[player]`.
+            signals: `{player: float32[n]}`, what each player last reported.
+            seed: int32[2].
+
+        Returns:
+            `(new state, deltas)`: one delta for each of `leaves[player]`, to be added to it.
+        """
+        raise NotImplementedError
+
+    def log_prob(self, state: Any) -> Any:
+        """The log-probability of the decisions made so far, float32[]; only of stochastic rules."""
+        raise NotImplementedError(f"{type(self).__name__} is deterministic")
+
+
+class Rates:
+    """A step size for every player: one number for all, or `{player: number}`.
+
+    Raises:
+        ValueError: a rate that is not a finite number > 0.
+    """
+
+    def __init__(self, value: float | Mapping[str, float], argument: str = "rate"):
+        self.value = dict(value) if isinstance(value, Mapping) else float(value)
+        given = self.value.values() if isinstance(self.value, dict) else [self.value]
+        if not given or not all(0.0 < float(rate) < float("inf") for rate in given):
+            raise ValueError(
+                f"{argument!r} must be a finite number > 0, or {{player: number > 0}}. Received: {value!r}"
+            )
+
+    def check(self, players: Any) -> None:
+        """Raises ValueError unless every player that moves has a rate."""
+        if isinstance(self.value, dict) and (missing := sorted(set(players) - set(self.value))):
+            raise ValueError(f"a rate is required for every player. Received: {self.value}, without {missing}")
+
+    def of(self, player: str) -> float:
+        """The rate of one player."""
+        return float(self.value[player]) if isinstance(self.value, dict) else self.value
+
+
+def zeros_like(leaves: ByPlayer) -> ByPlayer:
+    """A tree of zeros of the same structure, shapes and dtypes."""
+    return tf.nest.map_structure(tf.zeros_like, leaves)

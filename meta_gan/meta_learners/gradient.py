@@ -1,0 +1,179 @@
+"""Hand-designed inner rules: gradient descent, momentum and Adam, written as pure functions.
+
+Keras's own optimizers cannot stand here: no gradient passes `apply_gradients`, and `stateless_apply` raises on the
+TensorFlow backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.meta_learners.base import MetaLearner, Rates, zeros_like
+from meta_gan.types import ByPlayer, LeafInfo, Tensors
+
+
+class _FixedRule(MetaLearner):
+    """What the rules with hand-set rates share."""
+
+    def __init__(self, rate: float | Mapping[str, float], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rates = Rates(rate)
+
+    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        self.rates.check([player for player, infos in leaves.items() if infos])
+        super().setup(leaves, signals)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rates.value}
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class GradientDescent(_FixedRule):
+    """Plain gradient descent: `delta = -rate * gradient`, the inner rule of MAML.
+
+    Args:
+        rate: step size > 0, one for all players or `{player: rate}`.
+
+    Raises:
+        ValueError: a rate that is not > 0.
+
+    Example:
+        >>> rule = GradientDescent(rate={"discriminator": 0.01, "generator": 0.001})
+
+    Reference: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", 2017, equation 1.
+    """
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        return ()
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        return state, [-self.rates.of(player) * g for g in gradients]
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Momentum(_FixedRule):
+    """Heavy-ball momentum: `m' = decay * m + gradient`, `delta = -rate * m'`.
+
+    Args:
+        rate: step size > 0, one for all players or `{player: rate}`.
+        decay: in [0, 1).
+
+    Raises:
+        ValueError: a rate that is not > 0, or a decay outside [0, 1).
+
+    Example:
+        >>> rule = Momentum(rate=0.01, decay=0.5)
+
+    Reference: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+    """
+
+    def __init__(self, rate: float | Mapping[str, float], decay: float = 0.9, **kwargs: Any):
+        super().__init__(rate, **kwargs)
+        self.decay = _in_unit_interval(decay, "decay")
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        return zeros_like(leaves)
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        moved = [self.decay * m + g for m, g in zip(state[player], gradients, strict=True)]
+        return {**state, player: moved}, [-self.rates.of(player) * m for m in moved]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "decay": self.decay}
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Adam(_FixedRule):
+    """Adam with bias correction, differentiable at a zero gradient.
+
+    The square root is taken of `v + epsilon^2` where the paper adds epsilon after it: the derivative of the root at
+    v = 0 is infinite, and a second-order meta-gradient through a tensor with no gradient yet would be NaN.
+
+    Args:
+        rate: step size > 0, one for all players or `{player: rate}`.
+        first_decay: decay of the mean of gradients, in [0, 1); .5 or 0 is usual for GANs.
+        second_decay: decay of the mean of squares, in [0, 1).
+        epsilon: > 0, in units of the gradient.
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Example:
+        >>> rule = Adam(rate=2e-4, first_decay=0.0, second_decay=0.9)
+
+    Reference: Kingma and Ba, "Adam", 2015, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        rate: float | Mapping[str, float] = 1e-3,
+        first_decay: float = 0.5,
+        second_decay: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ):
+        super().__init__(rate, **kwargs)
+        self.first_decay = _in_unit_interval(first_decay, "first_decay")
+        self.second_decay = _in_unit_interval(second_decay, "second_decay")
+        if not epsilon > 0:
+            raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
+        self.epsilon = float(epsilon)
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        turns = {player: tf.zeros([]) for player in leaves}
+        return {"turns": turns, "first": zeros_like(leaves), "second": zeros_like(leaves)}
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        turn = state["turns"][player] + 1.0
+        b1, b2 = self.first_decay, self.second_decay
+        first = [b1 * m + (1 - b1) * g for m, g in zip(state["first"][player], gradients, strict=True)]
+        second = [b2 * v + (1 - b2) * g * g for v, g in zip(state["second"][player], gradients, strict=True)]
+        correct1, correct2 = 1.0 - tf.pow(b1, turn), 1.0 - tf.pow(b2, turn)
+        deltas = []
+        for m, v in zip(first, second, strict=True):
+            root = tf.sqrt(v / tf.cast(correct2, v.dtype) + self.epsilon**2)
+            deltas.append(-self.rates.of(player) * (m / tf.cast(correct1, m.dtype)) / root)
+        moved = {"turns": turn, "first": first, "second": second}
+        return {key: {**state[key], player: moved[key]} for key in state}, deltas
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "first_decay": self.first_decay,
+            "second_decay": self.second_decay,
+            "epsilon": self.epsilon,
+        }
+
+
+def _in_unit_interval(value: float, name: str) -> float:
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name!r} must lie in [0, 1). Received: {value!r}")
+    return float(value)

@@ -1,0 +1,334 @@
+"""`MetaModel`: a game and an algorithm as one Keras model that is compiled, fitted, adapted, saved and exported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_gan import export as exporting
+from meta_gan import functional, storage
+from meta_gan.adapted import AdaptedModel, Deployment
+from meta_gan.games.base import Game
+from meta_gan.meta import inner_loop
+from meta_gan.meta import paths as path_tools
+from meta_gan.meta.algorithms import Algorithm
+from meta_gan.types import Episode, MetaWeights, Snapshot
+
+META_LEARNER = "meta_learner"
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class MetaModel(keras.Model):
+    """A generative model that is trained to be adapted to a few examples.
+
+    Args:
+        game: nets, players and losses, such as `meta_gan.games.GAN`.
+        algorithm: a row of the table, such as `meta_gan.FOMAML(inner_steps=10)`.
+        averaging: decay in (0, 1) of an exponential moving average of the meta-weights, from which `adapt`, `sample`
+            and `export` then start; None for none.
+        name: Keras name.
+
+    Raises:
+        ValueError: `averaging` outside (0, 1), or `algorithm.paths` that choose no weight.
+
+    Example:
+        >>> tasks = meta_gan.tasks.glyphs()
+        >>> networks = meta_gan.networks.dcgan((28, 28, 1))
+        >>> model = meta_gan.MetaModel(meta_gan.games.GAN(*networks), meta_gan.FOMAML(inner_steps=10))
+        >>> model.compile(optimizer=keras.optimizers.Adam(1e-4))
+        >>> model.fit(tasks.train(meta_batch=8), steps_per_epoch=100)
+        >>> images = model.adapt(five_images, steps=20).sample(64, seed=0)
+    """
+
+    def __init__(
+        self, game: Game, algorithm: Algorithm, averaging: float | None = None, name: str = "meta_model"
+    ):
+        super().__init__(name=name)
+        if averaging is not None and not 0.0 < averaging < 1.0:
+            raise ValueError(f"'averaging' must be None or lie in (0, 1). Received: {averaging!r}")
+        self.game, self.algorithm, self.averaging = game, algorithm, averaging
+        self.paths = path_tools.select(game, algorithm.paths)
+        self.nets = dict(game.nets)
+        self.meta_learner = algorithm.meta_learner
+        if not self.meta_learner.built:
+            self.meta_learner.setup(path_tools.infos(game, self.paths), game.signals)
+        self.data_card: dict[str, Any] = {}
+        self.built = True
+        self._averages = (
+            [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []
+        )
+        self._deployment: Deployment | None = None
+        self._means: dict[str, keras.metrics.Mean] = {}
+
+    def _averaged_variables(self) -> list[Any]:
+        return [v for net in self.game.nets.values() for v in net.trainable_variables]
+
+    def _shadow(self, index: int, variable: Any) -> Any:
+        shadow = self.add_weight(
+            shape=variable.shape, dtype=variable.dtype, trainable=False, name=f"average_{index}"
+        )
+        shadow.assign(variable)
+        return shadow
+
+    @property
+    def groups(self) -> dict[str, list[Any]]:
+        """The variables of each optimizer group: one a player, and `meta_learner` where the rule is learned."""
+        groups = {
+            player: [v for net in nets for v in self.game.nets[net].trainable_variables]
+            for player, nets in self.game.players.items()
+        }
+        if self.meta_learner.trainable_variables:
+            groups[META_LEARNER] = list(self.meta_learner.trainable_variables)
+        return groups
+
+    def meta_weights(self, averaged: bool = False) -> MetaWeights:
+        """Reads the meta-weights; with `averaged`, their moving average where there is one."""
+        initial = functional.read(self.game.nets)
+        if averaged and self._averages:
+            values = iter(self._averages)
+            weights = {n: [tf.convert_to_tensor(next(values)) for _ in ts] for n, ts in initial.weights.items()}
+            initial = Snapshot(weights, initial.state)
+        learned = [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables]
+        return MetaWeights(initial, learned)
+
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer] | None = None,
+        clip: float | Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Sets the outer optimizers.
+
+        Args:
+            optimizer: one Keras optimizer, copied for every group, or `{group: optimizer}`; see `groups`. Default
+                Adam(1e-4).
+            clip: greatest global norm > 0 of a group's meta-gradient, one for all or `{group: norm}`; None for no
+                clipping.
+            **kwargs: `run_eagerly` and `steps_per_execution`, as in `keras.Model.compile`.
+
+        Raises:
+            ValueError: a group without an optimizer, an unknown group, or a clip that is not > 0.
+        """
+        groups = self.groups
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(1e-4)
+        if not isinstance(optimizer, Mapping):
+            kind, config = type(optimizer), optimizer.get_config()
+            optimizer = {group: kind.from_config(config) for group in groups}
+        if set(optimizer) != set(groups):
+            raise ValueError(
+                f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}"
+            )
+        clips = dict(clip) if isinstance(clip, Mapping) else dict.fromkeys(groups, clip)
+        bad = {g: c for g, c in clips.items() if g not in groups or (c is not None and not c > 0)}
+        if bad:
+            raise ValueError(f"'clip' must be > 0 for groups of {sorted(groups)}. Received: {bad}")
+        for group, variables in groups.items():
+            optimizer[group].build(variables)
+        super().compile(optimizer=optimizer[next(iter(groups))], jit_compile=False, **kwargs)
+        self.optimizers = dict(optimizer)
+        self._clips = clips
+        # Made here because a metric's variables cannot be made while a step is being traced.
+        prefixes = ["query", "loss", "gradient_norm"]
+        names = [f"{prefix}/{player}" for prefix in prefixes for player in self.game.players]
+        names += [f"query/{p}/{when}" for p in self.game.players for when in ("before", "after")]
+        names += ["distance/before", "distance/after", f"gradient_norm/{META_LEARNER}"]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Running means over an epoch, reset by Keras."""
+        return list(self._means.values())
+
+    def meta_step(self, episodes: Episode) -> dict[str, Any]:
+        """One outer step: adapt to every task of a meta-batch, and move the meta-weights.
+
+        Args:
+            episodes: `Episode` with a static leading `tasks` axis.
+
+        Returns:
+            Metrics, float32[] each: inner losses, query objectives after adaptation, gradient norms by group.
+
+        Raises:
+            tf.errors.InvalidArgumentError: a meta-gradient is not finite; nothing has been changed then.
+        """
+        algorithm = self.algorithm
+        estimate = algorithm.estimator.estimate(
+            self.game, self.meta_learner, self.paths, self.meta_weights(), episodes, algorithm.inner_steps
+        )
+        gradients = {
+            player: [g for net in nets for g in estimate.weights[net]]
+            for player, nets in self.game.players.items()
+        }
+        if self.meta_learner.trainable_variables:
+            gradients[META_LEARNER] = list(estimate.meta_learner)
+        norms = {
+            group: tf.debugging.check_numerics(
+                functional.global_norm(values),
+                f"the meta-gradient of {group!r} is not finite: lower the inner or outer rate, or set 'clip'",
+            )
+            for group, values in gradients.items()
+        }
+        # Every group is checked before any group moves: a step is taken whole or not at all.
+        with tf.control_dependencies(list(norms.values())):
+            gradients = tf.nest.map_structure(tf.identity, gradients)
+        self._apply(gradients, estimate.state)
+        return {**estimate.metrics, **{f"gradient_norm/{group}": norm for group, norm in norms.items()}}
+
+    def _apply(self, gradients: dict[str, list[Any]], state: dict[str, list[Any]]) -> None:
+        for group, variables in self.groups.items():
+            limit = self._clips.get(group)
+            values = gradients[group]
+            clipped = values if limit is None else functional.clip_by_norm(values, limit)
+            self.optimizers[group].apply(clipped, variables)
+        for name, net in self.game.nets.items():
+            for variable, value in zip(net.non_trainable_variables, state[name], strict=True):
+                variable.assign(value)
+        for shadow, variable in zip(self._averages, self._averaged_variables(), strict=bool(self._averages)):
+            shadow.assign(self.averaging * shadow + (1.0 - self.averaging) * variable)
+
+    def train_step(self, data: Episode) -> dict[str, Any]:
+        """Keras's hook: one `meta_step`, with running means for the progress bar."""
+        return self._track(self.meta_step(data))
+
+    def test_step(self, data: Episode) -> dict[str, Any]:
+        """Keras's hook: query objectives and sample-to-query distance, before and after adaptation."""
+        return self._track(self.assess(data))
+
+    def assess(self, episodes: Episode) -> dict[str, Any]:
+        """Mean over tasks of `meta.inner_loop.assess`, from the averaged weights where there are any."""
+        meta, steps = self.meta_weights(averaged=True), self.algorithm.inner_steps
+        each = functional.map_tasks(
+            lambda e: inner_loop.assess(self.game, self.meta_learner, self.paths, meta, e, steps), episodes
+        )
+        return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
+
+    def _track(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        for name, value in metrics.items():
+            self._means[name].update_state(value)
+        return {name: self._means[name].result() for name in metrics}
+
+    @property
+    def deployment(self) -> Deployment:
+        """The compiled adaptation and endpoints, made once."""
+        if self._deployment is None:
+            self._deployment = Deployment(
+                self.game, self.algorithm, self.paths, lambda: self.meta_weights(averaged=True)
+            )
+        return self._deployment
+
+    def adapt(self, support: Any, steps: int | None = None, seed: int = 0) -> AdaptedModel:
+        """Adapts to a few examples; this model is left as it was.
+
+        Args:
+            support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1.
+            steps: inner steps >= 0; None for the model's own.
+            seed: int32 range; the same seed gives the same adapted weights.
+
+        Returns:
+            An `AdaptedModel`, to sample from, save or export.
+
+        Raises:
+            ValueError: a support of another shape, range or dtype, with NaN, or empty; steps below 0.
+
+        Example:
+            >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
+        """
+        steps = self.algorithm.inner_steps if steps is None else _integer(steps, "steps", 0)
+        snapshot, conditioning = self.deployment.adapt(support, steps, _integer(seed, "seed", -(2**31)))
+        return AdaptedModel(self.deployment, snapshot, conditioning, dict(self.data_card))
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Samples before any adaptation, float32[count, *example]; only of games that need no support.
+
+        Raises:
+            ValueError: the game is conditioned on a support set, or `count` is below 1.
+        """
+        if self.game.conditioners:
+            raise ValueError(
+                "'sample' without a support set needs a game without conditioners; call adapt(support) first. "
+                f"Received: conditioners {self.game.conditioners}"
+            )
+        snapshot = self.meta_weights(averaged=True).initial
+        return AdaptedModel(self.deployment, snapshot, None, {}).sample(count, seed)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False, **extra: Any) -> None:
+        """Saves one folder: `config.json` (with the class split), `weights.npz`, and a model card.
+
+        Args:
+            path: the folder to make; it must not exist unless `overwrite`.
+            overwrite: replace a folder that is there.
+            **extra: entries for `config.json`, such as `training={...}`.
+
+        Raises:
+            ValueError: the folder exists, or cannot be written; nothing is left half-written.
+        """
+        serialize = keras.saving.serialize_keras_object
+        config = {
+            "kind": "meta_model",
+            "game": serialize(self.game),
+            "algorithm": serialize(self.algorithm),
+            "averaging": self.averaging,
+            "image_shape": list(self.game.example_shape),
+            "data": self.data_card,
+            **extra,
+        }
+        arrays = {f"variable_{i:04d}": v.numpy() for i, v in enumerate(self._stored_variables())}
+        storage.write_model(path, config, arrays, overwrite)
+
+    def _stored_variables(self) -> list[Any]:
+        return [
+            *[v for net in self.game.nets.values() for v in net.variables],
+            *self.meta_learner.variables,
+            *self._averages,
+        ]
+
+    @classmethod
+    def from_folder(cls, path: str | os.PathLike[str]) -> MetaModel:
+        """Loads what `save` wrote; `meta_gan.load` also takes run folders and shipped names."""
+        config, arrays = storage.read_model(path, "meta_model")
+        make = keras.saving.deserialize_keras_object
+        model = cls(make(config["game"]), make(config["algorithm"]), config["averaging"])
+        variables = model._stored_variables()
+        storage.check_arrays(path, arrays, [tuple(v.shape) for v in variables])
+        for i, variable in enumerate(variables):
+            variable.assign(arrays[f"variable_{i:04d}"])
+        model.data_card = dict(config.get("data") or {})
+        return model
+
+    def export(self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, **_: Any) -> None:
+        """Exports a SavedModel for TF Serving, in which the inner loop itself runs.
+
+        Args:
+            path: the version folder to make, such as `served/glyphs/1`.
+            limits: the greatest `support`, `steps` and `num` that a stranger may ask for.
+
+        Raises:
+            ValueError: the folder exists.
+        """
+        exporting.export_meta_model(self.deployment, path, limits or exporting.Limits())
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "game": serialize(self.game),
+            "algorithm": serialize(self.algorithm),
+            "averaging": self.averaging,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetaModel:
+        make = keras.saving.deserialize_keras_object
+        return cls(**{**config, "game": make(config["game"]), "algorithm": make(config["algorithm"])})
+
+
+def _integer(value: Any, name: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
+        raise ValueError(f"{name!r} must be an integer in [{least}, 2^31). Received: {value!r}")
+    return int(value)

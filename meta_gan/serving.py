@@ -1,0 +1,72 @@
+"""Loading what was saved: preset folders, run folders, and the models that ship."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import resources
+from pathlib import Path
+
+from meta_gan import storage
+from meta_gan.model import MetaModel
+
+
+def shipped() -> list[str]:
+    """Names of the pretrained models in the package."""
+    try:
+        root = resources.files("meta_gan.saved_models")
+    except ModuleNotFoundError:
+        return []
+    return sorted(entry.name for entry in root.iterdir() if entry.joinpath(storage.CONFIG).is_file())
+
+
+def resolve(path: str | os.PathLike[str]) -> Path:
+    """Finds the model folder that a user means.
+
+    Args:
+        path: a saved model's folder; a run's folder (its exported `model/`); the folder that runs were written to
+            (the newest run that has a model); or the name of a shipped model.
+
+    Returns:
+        The folder that holds `config.json` and `weights.npz`.
+
+    Raises:
+        ValueError: there is no such folder, or it holds no model.
+    """
+    folder = Path(path)
+    if not folder.exists() and str(path) in shipped():
+        return Path(str(resources.files("meta_gan.saved_models").joinpath(str(path))))
+    if not folder.exists():
+        raise ValueError(
+            f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}"
+        )
+    if (folder / storage.WEIGHTS).is_file():
+        return folder
+    if (folder / "model" / storage.CONFIG).is_file():
+        return folder / "model"
+    if folder.is_dir():
+        runs = sorted((p for p in folder.iterdir() if re.match(r"\d{5}-", p.name)), reverse=True)
+        for run in runs:
+            if (run / "model" / storage.CONFIG).is_file():
+                return run / "model"
+    raise ValueError(
+        f"a model folder must hold {storage.CONFIG} and {storage.WEIGHTS}, or finished runs. Received: {str(path)!r}"
+    )
+
+
+def load(path: str | os.PathLike[str]) -> MetaModel:
+    """Loads a meta-model by folder, run folder or shipped name.
+
+    Args:
+        path: see `resolve`.
+
+    Returns:
+        A `MetaModel`, ready to adapt; compile it to train on.
+
+    Raises:
+        ValueError: no model is there, or its files are damaged.
+
+    Example:
+        >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
+    """
+    return MetaModel.from_folder(resolve(path))

@@ -1,0 +1,158 @@
+"""Folders that appear whole or not at all, and the format of a saved model.
+
+A folder is written beside its place and renamed into it, so that an interrupted save leaves nothing that looks like
+a model. Weights are an `.npz` without pickles, its sha256 in `config.json`: a flipped bit is an error, not a weight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "weights.npz", "README.md"
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder that takes its final place when the block ends without an error.
+
+    Args:
+        path: the final place; it must not exist (or be an empty folder) unless `overwrite`.
+        overwrite: replace what is there.
+
+    Raises:
+        ValueError: the place is taken, or cannot be written.
+    """
+    final = Path(path)
+    check_free(final, overwrite)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    except OSError as error:
+        raise ValueError(f"the folder {str(final.parent)!r} must be writable. Received: {error}") from error
+    try:
+        work.chmod(0o755)
+        try:
+            yield work
+        except OSError as error:
+            raise ValueError(f"writing {str(final)!r} failed, nothing was kept. Received: {error}") from error
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(work, final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Raises ValueError when a place for output is taken by anything but an empty folder."""
+    final = Path(path)
+    taken = final.exists() and (not final.is_dir() or any(final.iterdir()))
+    if taken and not overwrite:
+        raise ValueError(f"the output {str(final)!r} must not exist yet. Received: a path with content")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes readable JSON in one replace."""
+    final = Path(path)
+    work = final.with_name(f".{final.name}.part")
+    work.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(work, final)
+
+
+def write_model(
+    path: str | os.PathLike[str], config: dict[str, Any], arrays: dict[str, np.ndarray], overwrite: bool = False
+) -> None:
+    """Writes `config.json`, `weights.npz` and a card as one folder.
+
+    Args:
+        path: the folder to make.
+        config: JSON values.
+        arrays: the weights by name.
+        overwrite: replace a folder that is there.
+    """
+    with new_folder(path, overwrite) as folder:
+        np.savez(folder / WEIGHTS, **arrays)
+        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        config = {"format": FORMAT, **config, "weights_sha256": digest}
+        write_json(folder / CONFIG, config)
+        (folder / CARD).write_text(card(config, arrays), encoding="utf-8")
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a saved folder's `config.json`.
+
+    Raises:
+        ValueError: it is absent, is no JSON, or is of a newer format.
+    """
+    file = Path(path) / CONFIG
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"a model folder must hold {CONFIG}. Received: {str(path)!r} without it") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{str(file)!r} must be readable JSON. Received: {error}") from error
+    if not isinstance(config, dict) or "kind" not in config:
+        raise ValueError(f"{str(file)!r} must be the configuration of a saved model. Received: another JSON")
+    if config.get("format", FORMAT) > FORMAT:
+        raise ValueError(f"{str(file)!r} must be of format <= {FORMAT}. Received: {config['format']}")
+    return config
+
+
+def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads and verifies what `write_model` wrote.
+
+    Raises:
+        ValueError: another kind of folder, or weights that are absent or damaged.
+    """
+    config = read_config(path)
+    if config["kind"] != kind:
+        raise ValueError(f"{str(path)!r} must hold a {kind}. Received: a {config['kind']}")
+    file = Path(path) / WEIGHTS
+    if not file.is_file():
+        raise ValueError(f"a model folder must hold {WEIGHTS}. Received: {str(path)!r} without it")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != config.get("weights_sha256"):
+        raise ValueError(
+            f"{str(file)!r} must have the sha256 in {CONFIG}, {config.get('weights_sha256')}. Received: {digest}"
+        )
+    with np.load(file, allow_pickle=False) as stored:
+        return config, {name: stored[name] for name in stored.files}
+
+
+def check_arrays(path: Any, arrays: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> None:
+    """Raises ValueError unless the arrays have just the expected shapes, in order of their names."""
+    stored = [arrays[name].shape for name in sorted(arrays)]
+    if stored != shapes:
+        raise ValueError(f"the weights of {str(path)!r} must have shapes {shapes}. Received: {stored}")
+
+
+def card(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """A model card in Markdown: what it is, what it was trained on, how to use it."""
+    data, training = config.get("data") or {}, config.get("training") or {}
+    splits = data.get("splits") or {}
+    algorithm = config["algorithm"]["config"]
+    lines = [
+        "# A meta_gan model",
+        "",
+        f"- Algorithm: {algorithm['name']}, {algorithm['inner_steps']} inner steps of its own.",
+        f"- Images: {config['image_shape']}, polarity {data.get('polarity', 'not recorded')}.",
+        f"- Stored values: {sum(int(a.size) for a in arrays.values()):,}.",
+        f"- Data: {data.get('name', 'not recorded')}; classes "
+        + (", ".join(f"{len(names)} {split}" for split, names in splits.items()) or "not recorded")
+        + ".",
+        *[f"- {key}: {value}" for key, value in training.items()],
+        "",
+        "Load it with `meta_gan.load(FOLDER)`, then `.adapt(images, steps=..., seed=...).sample(count, seed=...)`.",
+        "",
+    ]
+    return "\n".join(lines)

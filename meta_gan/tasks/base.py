@@ -1,0 +1,132 @@
+"""`Source`: labelled images split by class, the one form that every loader of this package produces."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.pixels import polarity_of
+
+SPLITS = ("train", "validation", "test")
+"""The names of the values 0, 1 and 2 of `Source.class_split`."""
+
+
+def default_split(class_names: Iterable[str]) -> np.ndarray:
+    """Split classes 80/10/10 by a hash of each name alone, so that adding classes moves none of the others.
+
+    The first eight bytes of the sha256 of the UTF-8 name, read as a fraction of 2**64: below .8 is train,
+    below .9 validation, the rest test. With few classes a split can be empty.
+
+    Args:
+        class_names: the names.
+
+    Returns:
+        int8[classes]: 0 train, 1 validation, 2 test.
+
+    Example:
+        >>> default_split(["a", "b", "c"]).shape
+        (3,)
+    """
+    digests = (hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest() for name in class_names)
+    fractions = [int.from_bytes(digest[:8], "big") / 2.0**64 for digest in digests]
+    return np.array([(part >= 0.8) + (part >= 0.9) for part in fractions], np.int8)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Labelled images with a split by class: a class is a task, and belongs to exactly one split.
+
+    Attributes:
+        images: uint8[n, height, width, channels], levels 0..255.
+        labels: int32[n] in 0..classes-1, the class of each image.
+        class_names: the name of each class, in any script.
+        class_split: int8[classes]: 0 train, 1 validation, 2 test.
+        groups: int32[n] or None. Within an episode no two examples of a group are drawn, so that a group (a
+            font face, a writer) is never in both support and query.
+        name: what messages call the data.
+
+    Raises:
+        DataError: if the arrays do not fit together.
+
+    Example:
+        >>> source = Source(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32), ["a", "b"],
+        ...                 np.array([0, 2], np.int8), name="two")
+        >>> source.class_sizes.tolist()
+        [1, 1]
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+    class_split: np.ndarray
+    groups: np.ndarray | None = None
+    name: str = "arrays"
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit together."""
+        images, count, classes = self.images, len(self.images), len(self.class_names)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
+            self._refuse("images", "uint8[n, height, width, channels] with n >= 1", images)
+        if self.labels.dtype != np.int32 or self.labels.shape != (count,):
+            self._refuse("labels", f"int32[{count}]", self.labels)
+        if self.labels.min() < 0 or self.labels.max() >= classes:
+            received = f"{self.labels.min()} to {self.labels.max()}"
+            raise DataError(f"{self.name}: `labels` must lie in 0..{classes - 1}. Received: {received}")
+        if self.class_split.shape != (classes,) or not np.isin(self.class_split, (0, 1, 2)).all():
+            self._refuse("class_split", f"one of 0, 1, 2 for each of the {classes} classes", self.class_split)
+        if self.groups is not None and self.groups.shape != (count,):
+            self._refuse("groups", f"int32[{count}]", self.groups)
+
+    def _refuse(self, argument: str, required: str, array: np.ndarray) -> None:
+        received = f"{array.dtype}{list(array.shape)}"
+        raise DataError(f"{self.name}: `{argument}` must be {required}. Received: {received}")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The (height, width, channels) of every image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    @cached_property
+    def class_sizes(self) -> np.ndarray:
+        """int64[classes]: the number of images of each class."""
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
+    @cached_property
+    def polarity(self) -> str:
+        """ "light-on-dark" or "dark-on-light": the vote of the images' borders, see `pixels.votes`."""
+        return polarity_of(self.images)
+
+    def split_classes(self, split: str) -> np.ndarray:
+        """Return int64[k], the indices of the classes of a split, in order.
+
+        Raises:
+            DataError: if `split` is none of "train", "validation", "test".
+        """
+        if split not in SPLITS:
+            raise DataError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}")
+        return np.flatnonzero(self.class_split == SPLITS.index(split))
+
+    def describe(self) -> str:
+        """Return a few lines for people: counts, the image shape, the polarity, and a line for each split."""
+        height, width, channels = self.image_shape
+        lines = [
+            f"{self.name}: {len(self.class_names)} classes, {len(self.images)} images of "
+            f"{height} x {width} x {channels}, {self.polarity}"
+        ]
+        for split in SPLITS:
+            chosen = self.split_classes(split)
+            if len(chosen) == 0:
+                lines.append(f"  {split:<10} no classes")
+                continue
+            sizes = self.class_sizes[chosen]
+            names = ", ".join(self.class_names[index] for index in chosen[:5])
+            more = ", ..." if len(chosen) > 5 else ""
+            each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
+            lines.append(f"  {split:<10} {len(chosen):>5} classes of {each} images: {names}{more}")
+        return "\n".join(lines)

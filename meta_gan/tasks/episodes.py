@@ -1,0 +1,219 @@
+"""`Tasks`: episodes drawn from a `Source`, every one a pure function of (seed, split, step).
+
+An episode is a class with `shots` support and `queries` query images. Nothing here keeps a state: step k of a
+split is drawn by stateless operations from a key that names the seed, the split and k, so a run that stops at
+step k and starts again with `start_step=k` sees exactly what it would have seen. The images stay one uint8
+tensor on the host; only the drawn ones become float.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from meta_gan.tasks.base import SPLITS, Source
+from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.pixels import LEVELS
+from meta_gan.types import Episode
+
+# Pinned: the automatic choice depends on the device, and with it the episodes would.
+ALGORITHM = "philox"
+MAX_SEED = 2**31 - 1
+
+
+def whole_number(value: Any, argument: str, low: int, high: int = MAX_SEED) -> int:
+    """Return `value` as an int, or raise a DataError that names `argument` and its range."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise DataError(f"`{argument}` must be a whole number from {low} to {high}. Received: {value!r}")
+    return int(value)
+
+
+def _smallest(key: Any, rows: int, columns: int, limits: Any, count: int) -> Any:
+    """Draw int32[rows, count]: in each row distinct columns below the row's limit, uniform over orders."""
+    keys = tf.random.stateless_uniform([rows, columns], key, alg=ALGORITHM)
+    # 2 exceeds every key, so what lies past the limit is never among the smallest.
+    keys = tf.where(tf.range(columns)[None, :] < limits[:, None], keys, 2.0)
+    return tf.math.top_k(-keys, k=count).indices
+
+
+class Tasks:
+    """Few-shot tasks over the classes of a source.
+
+    Examples are drawn without replacement, so support and query are disjoint. Where the source has groups, an
+    episode takes one example from each of `shots + queries` different groups.
+
+    Args:
+        source: the labelled images.
+        shots: support images of a task, at least 1.
+        queries: query images of a task, at least 1.
+        seed: 0..2**31-1, the key of every draw.
+
+    Raises:
+        DataError: if an argument is out of range or a class has too few examples (or groups) for an episode.
+
+    Example:
+        >>> images, labels = np.zeros((24, 8, 8, 1), np.uint8), np.repeat(np.arange(2, dtype=np.int32), 12)
+        >>> source = Source(images, labels, ["a", "b"], np.array([0, 0], np.int8))
+        >>> next(iter(Tasks(source).train(meta_batch=2))).support.shape
+        TensorShape([2, 5, 8, 8, 1])
+    """
+
+    def __init__(self, source: Source, shots: int = 5, queries: int = 7, seed: int = 0) -> None:
+        """See the class."""
+        self.source = source
+        self.shots = whole_number(shots, "shots", 1)
+        self.queries = whole_number(queries, "queries", 1)
+        self.seed = whole_number(seed, "seed", 0)
+        self._index()
+        self._require_examples()
+        self._split_classes = {split: source.split_classes(split).astype(np.int32) for split in SPLITS}
+        with tf.device("CPU:0"):
+            self._images = tf.constant(source.images)
+            self._levels = tf.constant(LEVELS)
+
+    def _index(self) -> None:
+        """Sort the examples by class and group into cells; an example without a group is a cell by itself."""
+        source = self.source
+        groups = np.arange(len(source.labels)) if source.groups is None else source.groups
+        order = np.lexsort((groups, source.labels))
+        label, group = source.labels[order], groups[order]
+        first = np.ones(len(order), bool)
+        first[1:] = (label[1:] != label[:-1]) | (group[1:] != group[:-1])
+        starts = np.flatnonzero(first)
+        self._order = order.astype(np.int32)
+        self._cell_start = starts.astype(np.int32)
+        self._cell_size = np.diff(np.append(starts, len(order))).astype(np.int32)
+        bounds = np.searchsorted(label[starts], np.arange(len(source.class_names) + 1))
+        self._class_start = bounds[:-1].astype(np.int32)
+        self._class_cells = np.diff(bounds).astype(np.int32)
+
+    def _require_examples(self) -> None:
+        needed = self.shots + self.queries
+        short = np.flatnonzero(self._class_cells < needed)
+        if len(short) == 0:
+            return
+        name, size = self.source.class_names[short[0]], self._class_cells[short[0]]
+        what = "examples" if self.source.groups is None else "groups of examples"
+        raise DataError(
+            f"{self.source.name}: every class needs at least shots + queries = {needed} {what}; class "
+            f"{name!r} has "
+            f"{size} ({len(short)} of {len(self._class_cells)} classes have too few). "
+            f"Received: shots={self.shots}, queries={self.queries}"
+        )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The (height, width, channels) of every image."""
+        return self.source.image_shape
+
+    @property
+    def polarity(self) -> str:
+        """ "light-on-dark" or "dark-on-light", see `Source.polarity`."""
+        return self.source.polarity
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The class names of "train", "validation" and "test"."""
+        names = self.source.class_names
+        return {split: [names[index] for index in chosen] for split, chosen in self._split_classes.items()}
+
+    def train(self, meta_batch: int = 8, start_step: int = 0) -> tf.data.Dataset:
+        """Return the endless stream of training episodes from step `start_step` on.
+
+        Args:
+            meta_batch: tasks of an element, from 1 to the number of training classes; all of different
+                classes.
+            start_step: >= 0, the step of the first element.
+
+        Returns:
+            A dataset of `Episode`: support float32[meta_batch, shots, height, width, channels] in [-1, 1],
+            query likewise, task_id int32[meta_batch], seed int32[meta_batch, 2].
+
+        Raises:
+            DataError: if an argument is out of range, or there are no training classes.
+        """
+        meta_batch = self._check(meta_batch, "train")
+        start_step = whole_number(start_step, "start_step", 0)
+        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch)
+
+    def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
+        """Return `batches` elements of the validation classes, the same ones at every call; see `train`."""
+        return self._fixed("validation", meta_batch, batches)
+
+    def test(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
+        """Return `batches` elements of the test classes, the same ones at every call; see `train`."""
+        return self._fixed("test", meta_batch, batches)
+
+    def episode_batch(self, split: str, step: int, meta_batch: int) -> Episode:
+        """Return the element of step `step` of a split's stream, as eager tensors; see `train`.
+
+        Raises:
+            DataError: if an argument is out of range, or the split has no classes.
+
+        Example:
+            `tasks.episode_batch("test", 0, 1).support` is what the first test task adapts to.
+        """
+        meta_batch = self._check(meta_batch, split)
+        step = whole_number(step, "step", 0)
+        with tf.device("CPU:0"):
+            return self._draw(tf.constant(step, tf.int64), split, meta_batch)
+
+    def _fixed(self, split: str, meta_batch: int, batches: int) -> tf.data.Dataset:
+        meta_batch = self._check(meta_batch, split)
+        batches = whole_number(batches, "batches", 1)
+        return self._episodes(tf.data.Dataset.range(batches), split, meta_batch)
+
+    def _check(self, meta_batch: int, split: str) -> int:
+        classes = len(self.source.split_classes(split))
+        if classes == 0:
+            counts = ", ".join(f"{name} {len(chosen)}" for name, chosen in self._split_classes.items())
+            raise DataError(
+                f"{self.source.name}: the {split} split needs at least 1 class. Received: {counts}"
+            )
+        if whole_number(meta_batch, "meta_batch", 1) > classes:
+            raise DataError(
+                f"{self.source.name}: `meta_batch` must be at most the number of classes of the {split} "
+                "split, "
+                f"{classes}, because the tasks of a batch are of different classes. Received: {meta_batch}"
+            )
+        return int(meta_batch)
+
+    def _episodes(self, steps: tf.data.Dataset, split: str, meta_batch: int) -> tf.data.Dataset:
+        episodes = steps.map(
+            lambda step: self._draw(step, split, meta_batch),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return episodes.prefetch(2)
+
+    def _draw(self, step: Any, split: str, meta_batch: int) -> Episode:
+        """Draw one meta-batch; `step` is an int64[] tensor, the rest is static."""
+        root = tf.constant([self.seed, SPLITS.index(split)], tf.int32)
+        key = tf.random.fold_in(root, tf.cast(step, tf.int32), alg=ALGORITHM)
+        class_key, cell_key, member_key, task_key = tf.unstack(tf.random.split(key, 4, alg=ALGORITHM))
+        chosen = tf.constant(self._split_classes[split])
+        picks = _smallest(class_key, 1, len(chosen), tf.constant([len(chosen)]), meta_batch)
+        classes = tf.gather(chosen, picks[0])
+        images = tf.gather(self._images, self._examples(classes, cell_key, member_key, meta_batch))
+        images = tf.gather(self._levels, tf.cast(images, tf.int32))
+        return Episode(
+            support=images[:, : self.shots],
+            query=images[:, self.shots :],
+            task_id=classes,
+            seed=tf.random.split(task_key, meta_batch, alg=ALGORITHM),
+        )
+
+    def _examples(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
+        """Draw int32[tasks, shots + queries] indices of examples, each from another cell of its class."""
+        needed = self.shots + self.queries
+        limits = tf.gather(tf.constant(self._class_cells), classes)
+        cells = _smallest(cell_key, meta_batch, int(self._class_cells.max()), limits, needed)
+        cells += tf.gather(tf.constant(self._class_start), classes)[:, None]
+        sizes = tf.gather(tf.constant(self._cell_size), cells)
+        fractions = tf.random.stateless_uniform([meta_batch, needed], member_key, alg=ALGORITHM)
+        members = tf.cast(fractions * tf.cast(sizes, tf.float32), tf.int32)
+        # A fraction just below 1 times a large size rounds up to the size itself.
+        members = tf.minimum(members, sizes - 1)
+        return tf.gather(tf.constant(self._order), tf.gather(tf.constant(self._cell_start), cells) + members)

@@ -1,0 +1,159 @@
+"""Between bytes and the [-1, 1] that models see: levels, channels, polarity, and the check of arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meta_gan.tasks.errors import DataError
+
+LEVELS = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
+"""float32[256]: level x as x / 127.5 - 1. A table, so that eager, graph and compiled code agree exactly."""
+
+LIGHT_ON_DARK = "light-on-dark"
+DARK_ON_LIGHT = "dark-on-light"
+TOLERANCE = 1e-3
+
+
+def to_float(images: np.ndarray) -> np.ndarray:
+    """Return uint8 levels as float32 in [-1, 1].
+
+    Example:
+        >>> to_float(np.array([0, 255], np.uint8)).tolist()
+        [-1.0, 1.0]
+    """
+    return LEVELS[images]
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Return floats in [-1, 1] as the nearest uint8 levels; values outside are clipped first.
+
+    Example:
+        >>> to_uint8(np.array([-1.0, 0.0, 1.0])).tolist()
+        [0, 128, 255]
+    """
+    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def luminance(images: np.ndarray) -> np.ndarray:
+    """Return the ITU-R 601 luminance of uint8[..., 3] as uint8[..., 1]; equal channels keep their level."""
+    weighted = images.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
+    return ((weighted + 500) // 1000).astype(np.uint8)[..., None]
+
+
+def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
+    """Return uint8[..., c] with `channels` channels: 3 to 1 by luminance, 1 to many by repetition.
+
+    Raises:
+        DataError: for any other pair of channel counts.
+    """
+    have = images.shape[-1]
+    if have == channels:
+        return images
+    if have == 3 and channels == 1:
+        return luminance(images)
+    if have == 1:
+        return np.repeat(images, channels, axis=-1)
+    raise DataError(
+        f"images of {have} channels cannot become images of {channels} channels. Received: {images.shape}"
+    )
+
+
+def votes(images: np.ndarray) -> tuple[int, int]:
+    """Count the images that are light on dark, and those that are dark on light.
+
+    An image's background is the median level of its border (the outermost row or column on each side). The
+    image is dark on light when that level is nearer to the image's brightest level than to its darkest, light
+    on dark when it is nearer to the darkest, and does not vote when it is half way, as in an image of one
+    level. Extremes, not means, because a photo of paper is often darker at its edges than in the middle.
+
+    Args:
+        images: uint8[n, height, width, channels].
+
+    Returns:
+        The two counts.
+    """
+    grey = images.astype(np.float32).mean(axis=-1)
+    border = [grey[:, 0, :], grey[:, -1, :], grey[:, 1:-1, 0], grey[:, 1:-1, -1]]
+    background = np.median(np.concatenate(border, axis=1), axis=1)
+    middle = (grey.min(axis=(1, 2)) + grey.max(axis=(1, 2))) / 2
+    return int((background < middle).sum()), int((background > middle).sum())
+
+
+def polarity_of(images: np.ndarray, at_most: int = 2000) -> str:
+    """Return "dark-on-light" if more images vote for it than against it (see `votes`), else "light-on-dark".
+
+    Args:
+        images: uint8[n, height, width, channels].
+        at_most: how many evenly spaced images are asked.
+
+    Example:
+        >>> polarity_of(np.pad(np.full((1, 2, 2, 1), 255, np.uint8), ((0, 0), (3, 3), (3, 3), (0, 0))))
+        'light-on-dark'
+    """
+    stride = -(-len(images) // at_most)
+    light, dark = votes(images[::stride])
+    return DARK_ON_LIGHT if dark > light else LIGHT_ON_DARK
+
+
+def check_shape(image_shape: Any, argument: str = "image_shape") -> tuple[int, int, int]:
+    """Return `image_shape` as three positive ints (height, width, channels).
+
+    Raises:
+        DataError: if it is anything else.
+    """
+    try:
+        height, width, channels = (int(size) for size in image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if min(height, width, channels) < 1:
+        raise DataError(
+            f"`{argument}` must be (height, width, channels), three whole numbers of at least 1. "
+            f"Received: {image_shape!r}"
+        )
+    return height, width, channels
+
+
+def check_images(images: Any, image_shape: Any, argument: str = "support") -> np.ndarray:
+    """Check images that a caller hands to a model, and return them as float32 in [-1, 1].
+
+    Args:
+        images: uint8[n, height, width, channels] in 0..255, or floats of the same shape in [-1, 1], n >= 1.
+        image_shape: the (height, width, channels) that the model was built for.
+        argument: the name that the messages use.
+
+    Returns:
+        float32[n, height, width, channels] in [-1, 1]; floats at most 0.001 outside are clipped.
+
+    Raises:
+        DataError: for another rank, shape or dtype, no image, a NaN or infinity, or values outside [-1, 1].
+
+    Example:
+        >>> check_images(np.zeros((5, 28, 28, 1), np.uint8), (28, 28, 1)).shape
+        (5, 28, 28, 1)
+    """
+    array = np.asarray(images)
+    shape = check_shape(image_shape)
+    if array.ndim != 4 or array.shape[1:] != shape or len(array) < 1:
+        wanted = ", ".join(str(size) for size in shape)
+        raise DataError(
+            f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        return to_float(array)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise DataError(
+            f"`{argument}` must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype "
+            f"{array.dtype}"
+        )
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise DataError(f"`{argument}` must be finite. Received: {bad} values that are NaN or infinite")
+    low, high = float(array.min()), float(array.max())
+    if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
+        raise DataError(
+            f"`{argument}` must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
+            f"Received: values from {low:.6g} to {high:.6g}"
+        )
+    return np.clip(array, -1.0, 1.0).astype(np.float32)

@@ -1,0 +1,205 @@
+"""`from_tfds`: tasks from TensorFlow Datasets, from what is on this machine unless a download is asked for.
+
+Without a network `tfds.load` tries for minutes and ends in a ConnectionError. So the local places are looked
+at first, the prepared data sets and a folder of archives, and when neither has the data set the error says at
+once which files are wanted, with their sha256 as TFDS has them registered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_gan.tasks.arrays import to_levels, to_split
+from meta_gan.tasks.base import Source
+from meta_gan.tasks.episodes import Tasks
+from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.photos import resize_images
+from meta_gan.tasks.pixels import check_shape
+
+PARTS = ("train", "validation", "test")
+BATCH = 1024
+
+
+def from_tfds(
+    name: str,
+    *,
+    archives: str | Path | None = None,
+    split_names: Sequence[str] | None = None,
+    image_shape: Any = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    shots: int = 5,
+    queries: int = 7,
+    seed: int = 0,
+) -> Tasks:
+    """Make tasks from an image classification data set of TensorFlow Datasets.
+
+    Args:
+        name: a name that `tfds.builder` knows, such as "omniglot", with a config where it has several.
+        archives: a folder that holds the data set's original archives under their original names; the data
+            set is then prepared from them, once, without a network.
+        split_names: the TFDS splits to read; by default those of train, validation and test that exist. They
+            are pooled, for the split here is by class: 80/10/10 by a hash of the class names.
+        image_shape: (height, width, channels) to resize to by area; None keeps the images, if all have one
+            size.
+        data_dir: where prepared data sets are; by default TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        download: whether TFDS may use the network.
+        shots: support images of a task.
+        queries: query images of a task.
+        seed: the key of every draw.
+
+    Returns:
+        `Tasks`.
+
+    Raises:
+        ImportError: if tensorflow_datasets, or importlib_resources which it needs, is not installed.
+        FileNotFoundError: if the data set is neither prepared nor in `archives`, and `download` is false; it
+            lists the files with their sha256.
+        DataError: if TFDS does not know the name, an archive is another file, or there are no images and
+            labels.
+
+    Example:
+        `from_tfds("omniglot", archives="downloads/", image_shape=(28, 28, 1), shots=5, queries=5)`
+    """
+    shape = None if image_shape is None else check_shape(image_shape)
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
+        _prepare(builder, archives, download)
+    image_key, label_key = _keys(builder)
+    splits = _splits(builder, split_names)
+    images, labels = _read(builder, splits, image_key, label_key, shape)
+    names = list(builder.info.features[label_key].names)
+    present = np.unique(labels)
+    # TFDS numbers the labels of every split alike, so the splits that were read may lack some classes.
+    labels, names = np.searchsorted(present, labels).astype(np.int32), [names[index] for index in present]
+    source = Source(images, labels, names, to_split(None, names), name=f"tfds:{name}")
+    return Tasks(source, shots, queries, seed)
+
+
+def _builder(name: str, data_dir: str | Path | None) -> Any:
+    try:
+        # TFDS imports it only in the middle of preparing a data set, so its absence would show late.
+        import importlib_resources  # noqa: F401
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"from_tfds needs `pip install tensorflow-datasets importlib_resources`. Received: {error}"
+        ) from error
+    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
+    try:
+        return tfds.builder(name, data_dir=str(Path(folder).expanduser()))
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"`name` must be a data set that TFDS knows. Received: {name!r} ({reason})"
+        ) from error
+
+
+def _prepare(builder: Any, archives: str | Path | None, download: bool) -> None:
+    """Prepare a data set from `archives`, or from the network if `download`, or raise at once."""
+    import tensorflow_datasets as tfds
+
+    if not download:
+        _require_archives(builder, archives)
+    config = tfds.download.DownloadConfig(
+        manual_dir=None if archives is None else str(archives), try_download_gcs=download
+    )
+    builder.download_and_prepare(download_config=config)
+
+
+def _require_archives(builder: Any, archives: str | Path | None) -> None:
+    wanted = {info.filename: info for info in (builder.url_infos or {}).values() if info.filename}
+    folder = None if archives is None else Path(archives)
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"`archives` must be a folder. Received: {archives}")
+    missing = [name for name in wanted if folder is None or not (folder / name).is_file()]
+    if missing or (folder is None and not wanted):
+        raise FileNotFoundError(_where_to_put(builder, wanted, missing, folder))
+    for name, info in wanted.items():
+        with open(Path(archives or "") / name, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != info.checksum:
+            raise DataError(
+                f"{Path(archives or '') / name}: must be the archive of {builder.name} with sha256 "
+                f"{info.checksum}. "
+                f"Received: sha256 {found}"
+            )
+
+
+def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], folder: Path | None) -> str:
+    """Say which files go where."""
+    lines = [f"tfds:{builder.name} is not prepared in {builder.data_path} and nothing is downloaded unasked."]
+    if wanted:
+        lines.append(
+            f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as `archives`:"
+        )
+        lines += [f"  {name}  {wanted[name].size}  sha256 {wanted[name].checksum}" for name in missing]
+    else:
+        lines.append(
+            "TFDS has no archives registered for it: prepare it with `tfds build` on a machine with a "
+            "network."
+        )
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        lines.append(str(builder.MANUAL_DOWNLOAD_INSTRUCTIONS).strip())
+    lines.append("Or pass `download=True` to let TFDS use the network.")
+    lines.append(
+        f"Received: archives={None if folder is None else str(folder)!r}, lacking {len(missing)} files"
+    )
+    return "\n".join(lines)
+
+
+def _keys(builder: Any) -> tuple[str, str]:
+    """Return the names of the image and of the label feature."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    found = []
+    for kind, usual in ((tfds.features.Image, "image"), (tfds.features.ClassLabel, "label")):
+        keys = [key for key in features if isinstance(features[key], kind)]
+        if not keys:
+            raise DataError(
+                f"tfds:{builder.name} must have an image feature and a class label. Received: "
+                f"{', '.join(features)}"
+            )
+        found.append(usual if usual in keys else keys[0])
+    return found[0], found[1]
+
+
+def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
+    have = list(builder.info.splits)
+    wanted = [part for part in PARTS if part in have] if split_names is None else list(split_names)
+    unknown = [part for part in wanted if part not in have]
+    if not wanted or unknown:
+        raise DataError(
+            f"`split_names` must be among {have} for tfds:{builder.name}. Received: {split_names!r}"
+        )
+    return wanted
+
+
+def _read(
+    builder: Any, splits: list[str], image_key: str, label_key: str, shape: tuple[int, int, int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read images, resized if a shape is asked for, and labels of the splits."""
+    import tensorflow_datasets as tfds
+
+    own = builder.info.features[image_key].shape
+    if shape is None and None in own:
+        raise DataError(
+            f"tfds:{builder.name} has images of several sizes: `image_shape` is required. Received: None"
+        )
+    images, labels = [], []
+    for split in splits:
+        examples = builder.as_dataset(split=split, shuffle_files=False)
+        examples = examples.map(lambda example: (example[image_key], example[label_key]))
+        # Images of several sizes cannot be stacked before they are resized.
+        for image, label in tfds.as_numpy(examples.batch(1 if None in own else BATCH)):
+            levels = to_levels(image, f"tfds:{builder.name}:{image_key}")
+            images.append(levels if shape is None else resize_images(levels, shape))
+            labels.append(label)
+    return np.concatenate(images), np.concatenate(labels)

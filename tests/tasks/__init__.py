@@ -1,0 +1,1 @@
+"""Tests of `meta_gan.tasks`."""
