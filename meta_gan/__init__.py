@@ -9,7 +9,7 @@ from meta_gan.adapted import AdaptedModel
 from meta_gan.export import Limits
 from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, Pretrained, Pretraining, Reptile, Unrolled
 from meta_gan.model import MetaModel
-from meta_gan.serving import load
+from meta_gan.serving import load, load_adapted
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 __version__ = "0.1.0"
@@ -32,6 +32,7 @@ __all__ = [
     "games",
     "layers",
     "load",
+    "load_adapted",
     "losses",
     "meta_learners",
     "networks",

@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from meta_gan import export as exporting
 from meta_gan import functional, storage
+from meta_gan.checks import check_examples
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
+from meta_gan.meta import paths as path_tools
 from meta_gan.meta.algorithms import Algorithm
-from meta_gan.checks import check_examples
 from meta_gan.types import MetaWeights, Paths, Snapshot
 
 
@@ -35,27 +36,32 @@ class Deployment:
         self.support_spec = tf.TensorSpec([None, *game.example_shape], dtype, name="support")
         signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
         self._adapt = tf.function(self.adapt_values, autograph=False, input_signature=signature)
+        self._condition = tf.function(game.condition, autograph=False, reduce_retracing=True)
         self._endpoints: dict[str, Any] = {}
 
-    def adapt_values(self, support: Any, steps: Any, seed: Any) -> tuple[Snapshot, Any]:
-        """Adaptation as a function of tensors: `(snapshot, conditioning)`. What `adapt` and the SavedModel run."""
+    def adapt_values(self, support: Any, steps: Any, seed: Any) -> Snapshot:
+        """Adaptation as a function of tensors: what `adapt` and the SavedModel run."""
         game, learner, meta = self.game, self.algorithm.meta_learner, self.values()
         carry = inner_loop.begin(game, learner, self.paths, meta)
         key = functional.seed_pair(seed)
         carry, _ = inner_loop.advance(game, learner, self.paths, meta, carry, support, steps, 1, key)
-        snapshot = inner_loop.final(self.paths, meta, carry)
-        return snapshot, game.condition(snapshot, support)
+        return inner_loop.final(self.paths, meta, carry)
 
     def endpoint_values(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> Any:
         """An endpoint as a function of tensors, keyed by the user's seed."""
         key = functional.fold(functional.seed_pair(seed), inner_loop.SAMPLE)
         return self.game.endpoints[name].fn(snapshot, conditioning, inputs, key)
 
-    def adapt(self, support: Any, steps: int, seed: int) -> tuple[Snapshot, Any]:
+    def adapt(self, support: Any, steps: int, seed: int) -> Snapshot:
         """Checks a support set and adapts to it."""
         images = check_examples(support, self.game.example_shape, argument="support")
         images = tf.cast(tf.convert_to_tensor(images), self.support_spec.dtype)
         return self._adapt(images, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
+
+    def condition(self, snapshot: Snapshot, support: Any) -> Any:
+        """What the nets are conditioned on after adaptation to a support set."""
+        images = check_examples(support, self.game.example_shape, argument="support")
+        return self._condition(snapshot, tf.cast(tf.convert_to_tensor(images), self.support_spec.dtype))
 
     def run(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: dict[str, Any], seed: int) -> Any:
         """Runs an endpoint; a new batch size or count does not retrace."""
@@ -82,13 +88,14 @@ class AdaptedModel:
     Args:
         deployment: of the meta-model.
         snapshot: adapted values of all nets.
-        conditioning: what the nets are conditioned on, or None.
+        support: float[k, *example], what it was adapted to; the nets are conditioned on it. None before adaptation.
         data_card: what the meta-model was trained on.
     """
 
-    def __init__(self, deployment: Deployment, snapshot: Snapshot, conditioning: Any, data_card: dict[str, Any]):
+    def __init__(self, deployment: Deployment, snapshot: Snapshot, support: Any, data_card: dict[str, Any]):
         self.deployment, self.snapshot = deployment, snapshot
-        self.conditioning, self.data_card = conditioning, data_card
+        self.support, self.data_card = support, data_card
+        self.conditioning = None if support is None else deployment.condition(snapshot, support)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws new examples of the class.
@@ -114,7 +121,7 @@ class AdaptedModel:
         return self.deployment.copy(self.snapshot).nets["generator"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Makes a folder with `generator.keras`, `saved_model/1` and `config.json`.
+        """Makes a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.
 
         Args:
             path: the folder to make; it must not exist.
@@ -129,12 +136,42 @@ class AdaptedModel:
         """Writes what `save` promises into a folder that is there."""
         self.generator.save(os.path.join(folder, "generator.keras"))
         self.export(os.path.join(folder, "saved_model", "1"))
+        serialize, deployment = keras.saving.serialize_keras_object, self.deployment
         config = {
             "kind": "adapted_model",
-            "image_shape": list(self.deployment.game.example_shape),
+            "game": serialize(deployment.game),
+            "algorithm": serialize(deployment.algorithm),
+            "image_shape": list(deployment.game.example_shape),
             "data": self.data_card,
         }
-        storage.write_json(os.path.join(folder, "config.json"), config)
+        arrays = {f"value_{i:04d}": t.numpy() for i, t in enumerate(functional.flat(self.snapshot))}
+        if self.support is not None:
+            arrays["support"] = np.asarray(self.support)
+        storage.write_into(folder, config, arrays)
+
+    @classmethod
+    def from_folder(cls, path: str | os.PathLike[str]) -> AdaptedModel:
+        """Loads what `save` wrote, to sample from again with the same result.
+
+        Raises:
+            ValueError: no adapted model is there, or its files are damaged.
+        """
+        config, arrays = storage.read_model(path, "adapted_model")
+        make = keras.saving.deserialize_keras_object
+        game, algorithm = make(config["game"]), make(config["algorithm"])
+        support = arrays.pop("support", None)
+        fresh = functional.read(game.nets)
+        leaves = functional.flat(fresh)
+        storage.check_arrays(path, arrays, [tuple(leaf.shape) for leaf in leaves])
+        values = [
+            tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(sorted(arrays), leaves, strict=True)
+        ]
+        snapshot = tf.nest.pack_sequence_as(fresh, values)
+        functional.write(game.nets, snapshot)
+        paths = path_tools.select(game, algorithm.paths)
+        algorithm.meta_learner.setup(path_tools.infos(game, paths), game.signals)
+        deployment = Deployment(game, algorithm, paths, lambda: MetaWeights(functional.read(game.nets), []))
+        return cls(deployment, snapshot, support, dict(config.get("data") or {}))
 
     def export(self, path: str | os.PathLike[str], limits: exporting.Limits | None = None) -> None:
         """Exports a SavedModel with `serving_default(z)` and `sample(num, seed)`.

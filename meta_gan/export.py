@@ -49,8 +49,13 @@ def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, finite: S
     for image in finite:
         inside = tf.reduce_all(tf.abs(image) <= 1.001)
         asserts.append(
-            tf.debugging.Assert(inside, ["'support' must be finite and lie in [-1, 1]. Received a maximum of:",
-                                         tf.reduce_max(tf.abs(image))])
+            tf.debugging.Assert(
+                inside,
+                [
+                    "'support' must be finite and lie in [-1, 1]. Received a maximum of:",
+                    tf.reduce_max(tf.abs(image)),
+                ],
+            )
         )
     with tf.control_dependencies(asserts):
         return tf.nest.map_structure(tf.identity, inputs)
@@ -74,9 +79,7 @@ def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Lim
         game,
         deployment.algorithm,
         deployment.paths,
-        lambda: MetaWeights(
-            functional.read(game.nets), [tf.convert_to_tensor(v) for v in learner.trainable_variables]
-        ),
+        lambda: MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in learner.trainable_variables]),
     )
 
     def adapt_and_sample(support: Any, steps: Any, num: Any, seed: Any) -> Any:
@@ -86,7 +89,8 @@ def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Lim
             ("num", num, 1, limits.num),
         ]
         support, steps, num = _checked(checks, (support, steps, num), [support])
-        snapshot, conditioning = served.adapt_values(support, steps, seed)
+        snapshot = served.adapt_values(support, steps, seed)
+        conditioning = game.condition(snapshot, support)
         return served.endpoint_values("sample", snapshot, conditioning, {"num": num}, seed)
 
     archive = keras.export.ExportArchive()

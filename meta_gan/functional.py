@@ -67,7 +67,13 @@ def write(nets: dict[str, keras.Model], snapshot: Snapshot) -> None:
 
 
 def call(
-    net: keras.Model, weights: Tensors, state: Tensors, inputs: Any, conditioning: Any, training: bool, seed: Any
+    net: keras.Model,
+    weights: Tensors,
+    state: Tensors,
+    inputs: Any,
+    conditioning: Any,
+    training: bool,
+    seed: Any,
 ) -> tuple[Any, Tensors]:
     """Calls a Keras model with the given values in place of its variables.
 
@@ -190,9 +196,7 @@ def map_tasks(fn: Callable[[Any], Any], batch: Any, side_by_side: int | None = N
         return tf.nest.map_structure(lambda t: tf.gather(t, index), batch)
 
     inner = tf.function(fn, autograph=False)
-    inner = inner.get_concrete_function(
-        tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), batch)
-    )
+    inner = inner.get_concrete_function(tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), batch))
     structure, specs = inner.structured_outputs, flat(inner.structured_outputs)
     arrays = [tf.TensorArray(s.dtype, size=tasks, element_shape=s.shape) for s in specs]
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import export as exporting
-from meta_gan import functional, storage
+from meta_gan import functional, outer, storage
 from meta_gan.adapted import AdaptedModel, Deployment
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
@@ -45,9 +45,7 @@ class MetaModel(keras.Model):
         >>> images = model.adapt(five_images, steps=20).sample(64, seed=0)
     """
 
-    def __init__(
-        self, game: Game, algorithm: Algorithm, averaging: float | None = None, name: str = "meta_model"
-    ):
+    def __init__(self, game: Game, algorithm: Algorithm, averaging: float | None = None, name: str = "meta_model"):
         super().__init__(name=name)
         if averaging is not None and not 0.0 < averaging < 1.0:
             raise ValueError(f"'averaging' must be None or lie in (0, 1). Received: {averaging!r}")
@@ -59,9 +57,7 @@ class MetaModel(keras.Model):
             self.meta_learner.setup(path_tools.infos(game, self.paths), game.signals)
         self.data_card: dict[str, Any] = {}
         self.built = True
-        self._averages = (
-            [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []
-        )
+        self._averages = [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []
         self._deployment: Deployment | None = None
         self._means: dict[str, keras.metrics.Mean] = {}
 
@@ -69,9 +65,7 @@ class MetaModel(keras.Model):
         return [v for net in self.game.nets.values() for v in net.trainable_variables]
 
     def _shadow(self, index: int, variable: Any) -> Any:
-        shadow = self.add_weight(
-            shape=variable.shape, dtype=variable.dtype, trainable=False, name=f"average_{index}"
-        )
+        shadow = self.add_weight(shape=variable.shape, dtype=variable.dtype, trainable=False, name=f"average_{index}")
         shadow.assign(variable)
         return shadow
 
@@ -115,24 +109,12 @@ class MetaModel(keras.Model):
             ValueError: a group without an optimizer, an unknown group, or a clip that is not > 0.
         """
         groups = self.groups
-        if optimizer is None:
-            optimizer = keras.optimizers.Adam(1e-4)
-        if not isinstance(optimizer, Mapping):
-            kind, config = type(optimizer), optimizer.get_config()
-            optimizer = {group: kind.from_config(config) for group in groups}
-        if set(optimizer) != set(groups):
-            raise ValueError(
-                f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}"
-            )
-        clips = dict(clip) if isinstance(clip, Mapping) else dict.fromkeys(groups, clip)
-        bad = {g: c for g, c in clips.items() if g not in groups or (c is not None and not c > 0)}
-        if bad:
-            raise ValueError(f"'clip' must be > 0 for groups of {sorted(groups)}. Received: {bad}")
+        chosen = outer.optimizers_of(groups, optimizer)
+        self._clips = outer.clips_of(groups, clip)
         for group, variables in groups.items():
-            optimizer[group].build(variables)
-        super().compile(optimizer=optimizer[next(iter(groups))], jit_compile=False, **kwargs)
-        self.optimizers = dict(optimizer)
-        self._clips = clips
+            chosen[group].build(variables)
+        super().compile(optimizer=chosen[next(iter(groups))], jit_compile=False, **kwargs)
+        self.optimizers = chosen
         # Made here because a metric's variables cannot be made while a step is being traced.
         prefixes = ["query", "loss", "gradient_norm"]
         names = [f"{prefix}/{player}" for prefix in prefixes for player in self.game.players]
@@ -162,35 +144,23 @@ class MetaModel(keras.Model):
             self.game, self.meta_learner, self.paths, self.meta_weights(), episodes, algorithm.inner_steps
         )
         gradients = {
-            player: [g for net in nets for g in estimate.weights[net]]
-            for player, nets in self.game.players.items()
+            player: [g for net in nets for g in estimate.weights[net]] for player, nets in self.game.players.items()
         }
         if self.meta_learner.trainable_variables:
             gradients[META_LEARNER] = list(estimate.meta_learner)
-        norms = {
-            group: tf.debugging.check_numerics(
-                functional.global_norm(values),
-                f"the meta-gradient of {group!r} is not finite: lower the inner or outer rate, or set 'clip'",
-            )
-            for group, values in gradients.items()
-        }
-        # Every group is checked before any group moves: a step is taken whole or not at all.
-        with tf.control_dependencies(list(norms.values())):
-            gradients = tf.nest.map_structure(tf.identity, gradients)
+        gradients, norms = outer.checked(gradients)
         self._apply(gradients, estimate.state)
         return {**estimate.metrics, **{f"gradient_norm/{group}": norm for group, norm in norms.items()}}
 
     def _apply(self, gradients: dict[str, list[Any]], state: dict[str, list[Any]]) -> None:
         for group, variables in self.groups.items():
-            limit = self._clips.get(group)
-            values = gradients[group]
-            clipped = values if limit is None else functional.clip_by_norm(values, limit)
-            self.optimizers[group].apply(clipped, variables)
+            self.optimizers[group].apply(outer.clipped(gradients[group], self._clips[group]), variables)
         for name, net in self.game.nets.items():
             for variable, value in zip(net.non_trainable_variables, state[name], strict=True):
                 variable.assign(value)
-        for shadow, variable in zip(self._averages, self._averaged_variables(), strict=bool(self._averages)):
-            shadow.assign(self.averaging * shadow + (1.0 - self.averaging) * variable)
+        if self.averaging is not None:
+            for shadow, variable in zip(self._averages, self._averaged_variables(), strict=True):
+                shadow.assign(self.averaging * shadow + (1.0 - self.averaging) * variable)
 
     def train_step(self, data: Episode) -> dict[str, Any]:
         """Keras's hook: one `meta_step`, with running means for the progress bar."""
@@ -240,8 +210,8 @@ class MetaModel(keras.Model):
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
         """
         steps = self.algorithm.inner_steps if steps is None else _integer(steps, "steps", 0)
-        snapshot, conditioning = self.deployment.adapt(support, steps, _integer(seed, "seed", -(2**31)))
-        return AdaptedModel(self.deployment, snapshot, conditioning, dict(self.data_card))
+        snapshot = self.deployment.adapt(support, steps, _integer(seed, "seed", -(2**31)))
+        return AdaptedModel(self.deployment, snapshot, support, dict(self.data_card))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Samples before any adaptation, float32[count, *example]; only of games that need no support.
@@ -255,7 +225,7 @@ class MetaModel(keras.Model):
                 f"Received: conditioners {self.game.conditioners}"
             )
         snapshot = self.meta_weights(averaged=True).initial
-        return AdaptedModel(self.deployment, snapshot, None, {}).sample(count, seed)
+        return AdaptedModel(self.deployment, snapshot, None, dict(self.data_card)).sample(count, seed)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False, **extra: Any) -> None:
         """Saves one folder: `config.json` (with the class split), `weights.npz`, and a model card.

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from meta_gan import storage
+from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
 
 
@@ -37,9 +38,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     if not folder.exists() and str(path) in shipped():
         return Path(str(resources.files("meta_gan.saved_models").joinpath(str(path))))
     if not folder.exists():
-        raise ValueError(
-            f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}"
-        )
+        raise ValueError(f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}")
     if (folder / storage.WEIGHTS).is_file():
         return folder
     if (folder / "model" / storage.CONFIG).is_file():
@@ -70,3 +69,18 @@ def load(path: str | os.PathLike[str]) -> MetaModel:
         >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
     """
     return MetaModel.from_folder(resolve(path))
+
+
+def load_adapted(path: str | os.PathLike[str]) -> AdaptedModel:
+    """Loads an adapted model, as saved by `AdaptedModel.save` or `meta-gan adapt`.
+
+    Args:
+        path: its folder.
+
+    Returns:
+        An `AdaptedModel`, whose samples equal those of the one that was saved.
+
+    Raises:
+        ValueError: no adapted model is there, or its files are damaged.
+    """
+    return AdaptedModel.from_folder(path)

@@ -70,9 +70,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_model(
-    path: str | os.PathLike[str], config: dict[str, Any], arrays: dict[str, np.ndarray], overwrite: bool = False
+    path: str | os.PathLike[str],
+    config: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    overwrite: bool = False,
 ) -> None:
-    """Writes `config.json`, `weights.npz` and a card as one folder.
+    """Writes a model as one new folder; see `write_into`.
 
     Args:
         path: the folder to make.
@@ -81,11 +84,18 @@ def write_model(
         overwrite: replace a folder that is there.
     """
     with new_folder(path, overwrite) as folder:
-        np.savez(folder / WEIGHTS, **arrays)
-        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        config = {"format": FORMAT, **config, "weights_sha256": digest}
-        write_json(folder / CONFIG, config)
-        (folder / CARD).write_text(card(config, arrays), encoding="utf-8")
+        write_into(folder, config, arrays)
+
+
+def write_into(folder: str | os.PathLike[str], config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Writes `weights.npz`, a card, and `config.json` with the format and the weights' sha256."""
+    root = Path(folder)
+    named: Any = arrays
+    np.savez(root / WEIGHTS, **named)
+    digest = hashlib.sha256((root / WEIGHTS).read_bytes()).hexdigest()
+    config = {"format": FORMAT, **config, "weights_sha256": digest}
+    (root / CARD).write_text(card(config, arrays), encoding="utf-8")
+    write_json(root / CONFIG, config)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -142,7 +152,7 @@ def card(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     splits = data.get("splits") or {}
     algorithm = config["algorithm"]["config"]
     lines = [
-        "# A meta_gan model",
+        "# A model of meta_gan",
         "",
         f"- Algorithm: {algorithm['name']}, {algorithm['inner_steps']} inner steps of its own.",
         f"- Images: {config['image_shape']}, polarity {data.get('polarity', 'not recorded')}.",
@@ -152,7 +162,9 @@ def card(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         + ".",
         *[f"- {key}: {value}" for key, value in training.items()],
         "",
-        "Load it with `meta_gan.load(FOLDER)`, then `.adapt(images, steps=..., seed=...).sample(count, seed=...)`.",
+        "Load it with `meta_gan.load(FOLDER)`, then `.adapt(images, steps=..., seed=...).sample(count, seed=...)`."
+        if config["kind"] == "meta_model"
+        else "Load it with `meta_gan.load_adapted(FOLDER)`, then `.sample(count, seed=...)`.",
         "",
     ]
     return "\n".join(lines)

@@ -44,8 +44,8 @@ class Game:
         example_shape: static shape of one example.
 
     Raises:
-        ValueError: a net that is not built or holds a layer with wrong second derivatives, players that are not a partition, an unknown name in `turns` or
-            `conditioners`, or repeats below 1.
+        ValueError: a net that is not built or holds a layer with wrong second derivatives, players that are not a
+            partition, an unknown name in `turns` or `conditioners`, or repeats below 1.
     """
 
     def __init__(
@@ -127,6 +127,15 @@ class Game:
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
         """A scalar distance from samples to the query set: the objective of learned rules, a reward of policies."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with nets, losses and penalties serialized by Keras."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Game:
+        """Makes the game that `get_config` described, with freshly initialised nets."""
         raise NotImplementedError
 
     @property

@@ -85,16 +85,12 @@ class GAN(Game):
         fake, generator_state = self._call("generator", snapshot, z, conditioning, True, draws[1])
         state = {**snapshot.state, "generator": generator_state}
         if player == "generator":
-            logits, state["discriminator"] = self._call(
-                "discriminator", snapshot, fake, conditioning, True, draws[2]
-            )
+            logits, state["discriminator"] = self._call("discriminator", snapshot, fake, conditioning, True, draws[2])
             value = self.loss_function.generator(logits)
             return value, state, _signals(value, logits)
         real_logits, between = self._call("discriminator", snapshot, batch, conditioning, True, draws[2])
         middle = Snapshot(snapshot.weights, {**snapshot.state, "discriminator": between})
-        fake_logits, state["discriminator"] = self._call(
-            "discriminator", middle, fake, conditioning, True, draws[3]
-        )
+        fake_logits, state["discriminator"] = self._call("discriminator", middle, fake, conditioning, True, draws[3])
         value = self.loss_function.discriminator(real_logits, fake_logits)
         if self.penalty is not None:
             penalty = self._penalty(snapshot, batch, fake, conditioning, draws[4])
@@ -139,9 +135,7 @@ class GAN(Game):
         dtype = self.nets["generator"].compute_dtype
         return {
             "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True),
-            "generate": Endpoint(
-                generate, {"z": tf.TensorSpec([None, self.latent_dim], dtype, name="z")}, False
-            ),
+            "generate": Endpoint(generate, {"z": tf.TensorSpec([None, self.latent_dim], dtype, name="z")}, False),
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -45,12 +45,8 @@ class _Normalization(keras.layers.Layer):
                 f"Received: input_shape={tuple(input_shape)}"
             )
         # `autocast=False`: under a mixed policy Keras would hand the weights over in half precision.
-        self.scale = self.add_weight(
-            name="scale", shape=(input_shape[-1],), initializer="ones", autocast=False
-        )
-        self.offset = self.add_weight(
-            name="offset", shape=(input_shape[-1],), initializer="zeros", autocast=False
-        )
+        self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones", autocast=False)
+        self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros", autocast=False)
 
     def _standardize(self, x: Any, mean: Any, variance: Any) -> Any:
         return (x - mean) * ops.rsqrt(variance + self.epsilon)

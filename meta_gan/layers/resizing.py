@@ -109,14 +109,11 @@ class UpsampleBilinear(_Upsample):
         _, height, width, _ = input_shape
         if height is None or width is None:
             raise ValueError(
-                "`UpsampleBilinear` needs a known height and width. "
-                f"Received: input_shape={tuple(input_shape)}"
+                f"`UpsampleBilinear` needs a known height and width. Received: input_shape={tuple(input_shape)}"
             )
 
     def call(self, inputs: Any) -> Any:
         """Return float[n, factor * height, factor * width, channels]."""
         _, height, width, _ = inputs.shape
-        rows, columns = (
-            ops.cast(bilinear_matrix(side, self.factor), self.compute_dtype) for side in (height, width)
-        )
+        rows, columns = (ops.cast(bilinear_matrix(side, self.factor), self.compute_dtype) for side in (height, width))
         return ops.einsum("nhwc,qw->nhqc", ops.einsum("nhwc,ph->npwc", inputs, rows), columns)

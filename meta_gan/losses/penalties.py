@@ -51,9 +51,7 @@ def _require_same_shape(real: Any, fake: Any) -> None:
             f"Received: real.shape={tuple(real.shape)}, fake.shape={tuple(fake.shape)}"
         )
     if not (real.shape.is_fully_defined() and fake.shape.is_fully_defined()):
-        tf.debugging.assert_equal(
-            tf.shape(real), tf.shape(fake), message="`real` and `fake` must have equal shapes."
-        )
+        tf.debugging.assert_equal(tf.shape(real), tf.shape(fake), message="`real` and `fake` must have equal shapes.")
 
 
 @keras.saving.register_keras_serializable("meta_gan")

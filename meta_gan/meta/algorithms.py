@@ -30,9 +30,7 @@ class Algorithm:
         >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, paths="dense")
     """
 
-    def __init__(
-        self, name: str, meta_learner: MetaLearner, estimator: Estimator, inner_steps: int, paths: str = ""
-    ):
+    def __init__(self, name: str, meta_learner: MetaLearner, estimator: Estimator, inner_steps: int, paths: str = ""):
         if not isinstance(inner_steps, int) or inner_steps < 1:
             raise ValueError(f"'inner_steps' must be an int >= 1. Received: {inner_steps!r}")
         if meta_learner.learned and not estimator.trains_meta_learner:

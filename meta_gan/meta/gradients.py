@@ -10,7 +10,6 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
-from meta_gan.meta import paths as path_tools
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import ByNet, Episode, MetaWeights, Paths, Settings, Snapshot
 
@@ -57,13 +56,9 @@ class Estimator:
         Returns:
             `Estimate`: gradients shaped like `meta`, to *descend*.
         """
-        each = functional.map_tasks(
-            lambda episode: self.task(game, learner, paths, meta, episode, steps), episodes
-        )
+        each = functional.map_tasks(lambda episode: self.task(game, learner, paths, meta, episode, steps), episodes)
         # Non-float state (a counter) is the same for every task and has no mean.
-        return tf.nest.map_structure(
-            lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each
-        )
+        return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -192,9 +187,7 @@ class Pretraining(Estimator):
     def task(
         self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
-        batch = tf.nest.map_structure(
-            lambda *parts: tf.concat(parts, axis=0), episode.support, episode.query
-        )
+        batch = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), episode.support, episode.query)
         seed = functional.fold(episode.seed, inner_loop.ADAPT)
         state, values = meta.initial.state, {}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -241,7 +234,5 @@ def _metrics(game: Game, paths: Paths, records: Any, values: dict[str, Any]) -> 
     for player in dict.fromkeys(moves):
         taken = [i for i, name in enumerate(moves) if name == player]
         losses = tf.gather(records, taken, axis=1)
-        metrics[f"loss/{player}"] = tf.math.divide_no_nan(
-            tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
-        )
+        metrics[f"loss/{player}"] = tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32))
     return metrics

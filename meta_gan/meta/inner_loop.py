@@ -54,9 +54,7 @@ class _Step:
         for index, (names, repeats) in enumerate(self.game.turns):
             movers = [name for name in names if self.paths[name]]
             for repeat in range(repeats if movers else 0):
-                seeds = [
-                    functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)
-                ]
+                seeds = [functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)]
                 carry, reported = self.turn(carry, movers, batch, condition_on, *seeds)
                 losses += reported
         return carry._replace(step=carry.step + 1), losses

@@ -34,9 +34,7 @@ def require_int(name: str, value: Any, minimum: int) -> int:
 def require_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return `value`, refused with a ValueError unless it is one of `choices`."""
     if value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}"
-        )
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}")
     return value
 
 

@@ -58,14 +58,11 @@ def count_levels(image_shape: Sequence[int]) -> int:
     shape = require_shape(image_shape)
     if len(shape) != 3 or shape[2] > 4:
         raise ValueError(
-            "`image_shape` must be (height, width, channels) with 1 to 4 channels. "
-            f"Received: image_shape={shape}"
+            f"`image_shape` must be (height, width, channels) with 1 to 4 channels. Received: image_shape={shape}"
         )
     height, width, _ = shape
     levels = 0
-    while (
-        levels < _MOST_LEVELS and height % 2 == width % 2 == 0 and min(height, width) // 2 >= _SMALLEST_BASE
-    ):
+    while levels < _MOST_LEVELS and height % 2 == width % 2 == 0 and min(height, width) // 2 >= _SMALLEST_BASE:
         height, width, levels = height // 2, width // 2, levels + 1
     if not levels:
         raise ValueError(
@@ -249,9 +246,7 @@ class DCGANDiscriminator(Discriminator):
             inputs = channels
         features = (self.image_shape[0] >> levels) * (self.image_shape[1] >> levels) * inputs
         stack.append(keras.layers.Flatten(name="flatten", dtype=self.dtype_policy))
-        readout = keras.layers.Dense(
-            1, kernel_initializer=normal(features), name="logit", dtype=self.dtype_policy
-        )
+        readout = keras.layers.Dense(1, kernel_initializer=normal(features), name="logit", dtype=self.dtype_policy)
         return [*stack, readout]
 
     def get_config(self) -> dict[str, Any]:

@@ -19,16 +19,12 @@ OUTPUTS = ("tanh", "linear")
 _SLOPES = {"leaky_relu": 0.2, "tanh": 1.0, "softplus": 0.0}  # what the initial weights are scaled for
 
 
-def _hidden(
-    inputs: int, width: int, depth: int, activation: str, normal: Any, dtype: Any
-) -> list[keras.layers.Layer]:
+def _hidden(inputs: int, width: int, depth: int, activation: str, normal: Any, dtype: Any) -> list[keras.layers.Layer]:
     """Return `depth` dense layers of `width` units, each with its activation."""
     stack: list[keras.layers.Layer] = []
     for index in range(depth):
         kernel = normal(width if index else inputs, _SLOPES[activation])
-        stack.append(
-            keras.layers.Dense(width, kernel_initializer=kernel, name=f"hidden_{index}", dtype=dtype)
-        )
+        stack.append(keras.layers.Dense(width, kernel_initializer=kernel, name=f"hidden_{index}", dtype=dtype))
         if activation == "leaky_relu":
             stack.append(keras.layers.LeakyReLU(_SLOPES[activation], name=f"activate_{index}", dtype=dtype))
         else:

@@ -34,9 +34,7 @@ def open_npz(path: str | Path) -> Any:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: must be a NumPy .npz archive. Received: {error}") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise DataError(
-            f"{path}: must be a .npz archive of named arrays. Received: one array, {archive.dtype}"
-        )
+        raise DataError(f"{path}: must be a .npz archive of named arrays. Received: one array, {archive.dtype}")
     return archive
 
 
@@ -45,9 +43,7 @@ def read_array(path: Path, archive: Any, key: str) -> np.ndarray:
     try:
         return archive[key]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: `{key}` must be a whole array without pickles. Received: {error}"
-        ) from error
+        raise DataError(f"{path}: `{key}` must be a whole array without pickles. Received: {error}") from error
 
 
 def from_npz(
@@ -90,9 +86,7 @@ def from_npz(
         keys = _parts(path, archive.files)
         if split_key != "class_split" and split_key not in archive.files:
             raise DataError(f"{path}: `split_key` must be one of {archive.files}. Received: {split_key!r}")
-        parts = [
-            (read_array(path, archive, first), read_array(path, archive, second)) for first, second in keys
-        ]
+        parts = [(read_array(path, archive, first), read_array(path, archive, second)) for first, second in keys]
         names = read_array(path, archive, "class_names").tolist() if "class_names" in archive.files else None
         split = read_array(path, archive, split_key) if split_key in archive.files else None
     images, labels = (_join(path, [part[which] for part in parts], keys, which) for which in (0, 1))
@@ -114,8 +108,6 @@ def _parts(path: Path, keys: list[str]) -> list[tuple[str, str]]:
 
 def _join(path: Path, arrays: list[np.ndarray], keys: list[tuple[str, str]], which: int) -> np.ndarray:
     if len({(array.dtype, array.shape[1:]) for array in arrays}) > 1:
-        received = ", ".join(
-            f"{pair[which]} {a.dtype}{list(a.shape)}" for pair, a in zip(keys, arrays, strict=True)
-        )
+        received = ", ".join(f"{pair[which]} {a.dtype}{list(a.shape)}" for pair, a in zip(keys, arrays, strict=True))
         raise DataError(f"{path}: both parts must have one dtype and shape. Received: {received}")
     return np.concatenate(arrays)

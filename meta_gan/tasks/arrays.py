@@ -47,8 +47,7 @@ def to_levels(images: Any, argument: str = "images") -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if not -1 <= low <= high <= 1:
         raise DataError(
-            f"`{argument}` of floats must be finite and lie in [-1, 1] or [0, 1]. Received: {low:.6g} to "
-            f"{high:.6g}"
+            f"`{argument}` of floats must be finite and lie in [-1, 1] or [0, 1]. Received: {low:.6g} to {high:.6g}"
         )
     return to_uint8(array if low < 0 else array * 2 - 1)
 
@@ -119,16 +118,11 @@ def _grouped(group_by: Any, count: int) -> tuple[np.ndarray, list[str]]:
     if not isinstance(group_by, tuple):
         return to_labels(group_by, None, count, "group_by")
     if len(group_by) != 2:
-        raise DataError(
-            f"`group_by` must be an array or a pair of arrays. Received: a tuple of {len(group_by)}"
-        )
+        raise DataError(f"`group_by` must be an array or a pair of arrays. Received: a tuple of {len(group_by)}")
     first, first_names = to_labels(group_by[0], None, count, "group_by[0]")
     second, second_names = to_labels(group_by[1], None, count, "group_by[1]")
     pairs, labels = np.unique(first.astype(np.int64) * len(second_names) + second, return_inverse=True)
-    names = [
-        f"{first_names[pair // len(second_names)]} × {second_names[pair % len(second_names)]}"
-        for pair in pairs
-    ]
+    names = [f"{first_names[pair // len(second_names)]} × {second_names[pair % len(second_names)]}" for pair in pairs]
     return labels.astype(np.int32), names
 
 

@@ -99,7 +99,7 @@ class Source:
 
     @cached_property
     def polarity(self) -> str:
-        """ "light-on-dark" or "dark-on-light": the vote of the images' borders, see `pixels.votes`."""
+        """The polarity, "light-on-dark" or "dark-on-light", by the vote of the images; see `pixels.votes`."""
         return polarity_of(self.images)
 
     def split_classes(self, split: str) -> np.ndarray:

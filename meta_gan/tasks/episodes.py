@@ -110,7 +110,7 @@ class Tasks:
 
     @property
     def polarity(self) -> str:
-        """ "light-on-dark" or "dark-on-light", see `Source.polarity`."""
+        """The polarity, "light-on-dark" or "dark-on-light"; see `Source.polarity`."""
         return self.source.polarity
 
     @property
@@ -169,9 +169,7 @@ class Tasks:
         classes = len(self.source.split_classes(split))
         if classes == 0:
             counts = ", ".join(f"{name} {len(chosen)}" for name, chosen in self._split_classes.items())
-            raise DataError(
-                f"{self.source.name}: the {split} split needs at least 1 class. Received: {counts}"
-            )
+            raise DataError(f"{self.source.name}: the {split} split needs at least 1 class. Received: {counts}")
         if whole_number(meta_batch, "meta_batch", 1) > classes:
             raise DataError(
                 f"{self.source.name}: `meta_batch` must be at most the number of classes of the {split} "

@@ -19,9 +19,7 @@ LARGEST = 128
 FALLBACK = (32, 32)
 
 
-def from_folder(
-    path: str | Path, image_shape: Any = None, *, shots: int = 5, queries: int = 7, seed: int = 0
-) -> Tasks:
+def from_folder(path: str | Path, image_shape: Any = None, *, shots: int = 5, queries: int = 7, seed: int = 0) -> Tasks:
     """Make tasks from a folder that holds one folder of images for each class, named after it.
 
     PNG, JPEG, BMP, GIF (first frame) and WebP files are read as `load_support` reads them. The classes are
@@ -69,8 +67,7 @@ def _class_files(path: Path) -> list[tuple[Path, list[Path]]]:
     classes = [(entry, image_files(entry)) for entry in entries if entry.is_dir()]
     if not classes:
         raise DataError(
-            f"{path}: must hold one folder of images for each class. Received: {len(entries)} files and no "
-            "folder"
+            f"{path}: must hold one folder of images for each class. Received: {len(entries)} files and no folder"
         )
     empty = [folder.name for folder, members in classes if not members]
     if empty:

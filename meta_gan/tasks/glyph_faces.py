@@ -6,6 +6,7 @@ by a small affine map that is keyed by (seed, code point, face), and reduced by 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,20 +67,24 @@ def shared_code_points() -> list[int]:
 
 @lru_cache(maxsize=1)
 def distinct_code_points() -> tuple[int, ...]:
-    """Return the shared code points without blanks, and of those that look the same in all faces the first.
+    """Return the shared code points without blanks, and of those that look the same the first.
 
-    Glyphs are compared by their ink alone, for they are centred: Latin, Greek and Cyrillic A are one, and so
-    are a hyphen and a minus sign of one length.
+    Two look the same when at least half of the faces draw them with equal pixels. All of them would be too
+    strict: the Cyrillic A of the serif faces is hinted otherwise than the Latin, by a row of pixels, and
+    would put one shape into two splits. Glyphs are compared by their ink alone, for they are centred, so a
+    macron and a low line are one.
     """
     fonts = [_load(face, COMPARED_SIZE) for face in FACES]
-    seen: set[tuple[tuple[tuple[int, ...], bytes], ...]] = set()
+    drawn_by: dict[tuple[int, tuple[int, ...], bytes], list[int]] = {}
     kept = []
     for code_point in shared_code_points():
         masks = [_mask(font, code_point) for font in fonts]
-        look = tuple((mask.shape, mask.tobytes()) for mask in masks)
-        if all(mask.size for mask in masks) and look not in seen:
-            seen.add(look)
+        looks = [(face, mask.shape, mask.tobytes()) for face, mask in enumerate(masks)]
+        agreeing = Counter(other for look in looks for other in drawn_by.get(look, ()))
+        if all(mask.size for mask in masks) and max(agreeing.values(), default=0) < len(FACES) / 2:
             kept.append(code_point)
+            for look in looks:
+                drawn_by.setdefault(look, []).append(code_point)
     return tuple(kept)
 
 

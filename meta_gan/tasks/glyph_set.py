@@ -24,7 +24,7 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.glyph_faces import FACES, distinct_code_points, render
 from meta_gan.tasks.pixels import check_shape
 
-FORMAT = 1
+FORMAT = 2
 """Raised by one whenever the same arguments would render other pixels."""
 SMALLEST = 8
 
@@ -125,11 +125,7 @@ def _read(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray] 
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
         return None
     fits = code_points.dtype == np.int32 and images.dtype == np.uint8
-    return (
-        (code_points, images)
-        if fits and images.shape == (*code_points.shape, len(FACES), height, width)
-        else None
-    )
+    return (code_points, images) if fits and images.shape == (*code_points.shape, len(FACES), height, width) else None
 
 
 def _write(path: Path, code_points: np.ndarray, images: np.ndarray) -> None:

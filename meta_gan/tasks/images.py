@@ -94,9 +94,7 @@ def _support_files(path: Path) -> list[Path]:
     files = image_files(path) if path.is_dir() else [path]
     if not files:
         inside = sorted(entry.name for entry in path.iterdir())
-        raise DataError(
-            f"{path}: must hold at least 1 image file ({', '.join(SUFFIXES)}). Received: {inside[:10]}"
-        )
+        raise DataError(f"{path}: must hold at least 1 image file ({', '.join(SUFFIXES)}). Received: {inside[:10]}")
     return files
 
 

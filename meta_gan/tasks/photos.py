@@ -47,9 +47,7 @@ def _opened(path: Path) -> Iterator[Any]:
             f"Received: {error}"
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path}: must be a whole image of {', '.join(FORMATS)}. Received: {error}"
-        ) from error
+        raise DataError(f"{path}: must be a whole image of {', '.join(FORMATS)}. Received: {error}") from error
 
 
 def read_rgba(path: Path) -> Any:
@@ -131,11 +129,11 @@ def flatten(images: np.ndarray) -> np.ndarray:
     colour, alpha = images[..., :3], images[..., 3:]
     if (alpha == 255).all():
         return colour
-    weight = alpha.astype(np.float64).sum()
-    light = float((luminance(colour) * alpha.astype(np.float64)).sum()) / max(weight, 1.0)
-    background = 0 if light > 127.5 else 255
-    blended = colour.astype(np.uint32) * alpha + background * (255 - alpha.astype(np.uint32))
-    return ((blended + 127) // 255).astype(np.uint8)
+    # Products of two bytes fit uint16, which keeps a large set small.
+    alpha = alpha.astype(np.uint16)
+    light = int((luminance(colour) * alpha).sum(dtype=np.int64)) / max(int(alpha.sum(dtype=np.int64)), 1)
+    background = np.uint16(0 if light > 127.5 else 255)
+    return ((colour * alpha + background * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def load_files(files: Iterable[Path], height: int, width: int) -> np.ndarray:

@@ -61,14 +61,8 @@ def grid(rows: Sequence[Any]) -> np.ndarray:
     """
     arrays = [np.asarray(row) for row in rows]
     shapes = [array.shape for array in arrays]
-    if (
-        not arrays
-        or any(len(shape) != 4 or shape[1:] != shapes[0][1:] for shape in shapes)
-        or not shapes[0][0]
-    ):
-        raise DataError(
-            f"`rows` must be arrays [n, height, width, channels] of one image shape. Received: {shapes}"
-        )
+    if not arrays or any(len(shape) != 4 or shape[1:] != shapes[0][1:] for shape in shapes) or not shapes[0][0]:
+        raise DataError(f"`rows` must be arrays [n, height, width, channels] of one image shape. Received: {shapes}")
     height, width, channels = shapes[0][1:]
     down, across = height + GAP, width + GAP
     columns = max(shape[0] for shape in shapes)
@@ -98,7 +92,5 @@ def contact_sheet(source: Source, path: str | Path, classes: int = 12, examples:
     for split in SPLITS:
         members = source.split_classes(split)
         members = members[:: -(-len(members) // classes)] if len(members) else members
-        rows += [
-            to_float(source.images[np.flatnonzero(source.labels == index)[:examples]]) for index in members
-        ]
+        rows += [to_float(source.images[np.flatnonzero(source.labels == index)[:examples]]) for index in members]
     _save(path, grid([row for row in rows if len(row)]))

@@ -55,9 +55,7 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
         return luminance(images)
     if have == 1:
         return np.repeat(images, channels, axis=-1)
-    raise DataError(
-        f"images of {have} channels cannot become images of {channels} channels. Received: {images.shape}"
-    )
+    raise DataError(f"images of {have} channels cannot become images of {channels} channels. Received: {images.shape}")
 
 
 def votes(images: np.ndarray) -> tuple[int, int]:
@@ -137,15 +135,12 @@ def check_images(images: Any, image_shape: Any, argument: str = "support") -> np
     shape = check_shape(image_shape)
     if array.ndim != 4 or array.shape[1:] != shape or len(array) < 1:
         wanted = ", ".join(str(size) for size in shape)
-        raise DataError(
-            f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}"
-        )
+        raise DataError(f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
     if array.dtype == np.uint8:
         return to_float(array)
     if not np.issubdtype(array.dtype, np.floating):
         raise DataError(
-            f"`{argument}` must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype "
-            f"{array.dtype}"
+            f"`{argument}` must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype {array.dtype}"
         )
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())

@@ -96,9 +96,7 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
         return tfds.builder(name, data_dir=str(Path(folder).expanduser()))
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(
-            f"`name` must be a data set that TFDS knows. Received: {name!r} ({reason})"
-        ) from error
+        raise DataError(f"`name` must be a data set that TFDS knows. Received: {name!r} ({reason})") from error
 
 
 def _prepare(builder: Any, archives: str | Path | None, download: bool) -> None:
@@ -136,21 +134,16 @@ def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], fold
     """Say which files go where."""
     lines = [f"tfds:{builder.name} is not prepared in {builder.data_path} and nothing is downloaded unasked."]
     if wanted:
-        lines.append(
-            f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as `archives`:"
-        )
+        lines.append(f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as `archives`:")
         lines += [f"  {name}  {wanted[name].size}  sha256 {wanted[name].checksum}" for name in missing]
     else:
         lines.append(
-            "TFDS has no archives registered for it: prepare it with `tfds build` on a machine with a "
-            "network."
+            "TFDS has no archives registered for it: prepare it with `tfds build` on a machine with a network."
         )
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         lines.append(str(builder.MANUAL_DOWNLOAD_INSTRUCTIONS).strip())
     lines.append("Or pass `download=True` to let TFDS use the network.")
-    lines.append(
-        f"Received: archives={None if folder is None else str(folder)!r}, lacking {len(missing)} files"
-    )
+    lines.append(f"Received: archives={None if folder is None else str(folder)!r}, lacking {len(missing)} files")
     return "\n".join(lines)
 
 
@@ -164,8 +157,7 @@ def _keys(builder: Any) -> tuple[str, str]:
         keys = [key for key in features if isinstance(features[key], kind)]
         if not keys:
             raise DataError(
-                f"tfds:{builder.name} must have an image feature and a class label. Received: "
-                f"{', '.join(features)}"
+                f"tfds:{builder.name} must have an image feature and a class label. Received: {', '.join(features)}"
             )
         found.append(usual if usual in keys else keys[0])
     return found[0], found[1]
@@ -176,9 +168,7 @@ def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
     wanted = [part for part in PARTS if part in have] if split_names is None else list(split_names)
     unknown = [part for part in wanted if part not in have]
     if not wanted or unknown:
-        raise DataError(
-            f"`split_names` must be among {have} for tfds:{builder.name}. Received: {split_names!r}"
-        )
+        raise DataError(f"`split_names` must be among {have} for tfds:{builder.name}. Received: {split_names!r}")
     return wanted
 
 
@@ -190,9 +180,7 @@ def _read(
 
     own = builder.info.features[image_key].shape
     if shape is None and None in own:
-        raise DataError(
-            f"tfds:{builder.name} has images of several sizes: `image_shape` is required. Received: None"
-        )
+        raise DataError(f"tfds:{builder.name} has images of several sizes: `image_shape` is required. Received: None")
     images, labels = [], []
     for split in splits:
         examples = builder.as_dataset(split=split, shuffle_files=False)

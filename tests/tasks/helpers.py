@@ -9,6 +9,7 @@ import numpy as np
 
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.pixels import to_uint8
+from meta_gan.types import Episode
 
 SIDE = 4
 
@@ -51,3 +52,9 @@ def square(side: int = 12, ground: int = 0, ink: int = 255) -> np.ndarray:
     quarter = side // 4
     levels[quarter : side - quarter, quarter : side - quarter] = ink
     return levels
+
+
+def assert_same(first: Episode, second: Episode) -> None:
+    """Assert that all fields of two episodes are equal."""
+    for name, one, other in zip(Episode._fields, first, second, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=name)

@@ -125,7 +125,7 @@ def test_messages_name_the_file_and_the_array(tmp_path, changes, message):
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="must exist. Received: .*nothing.npz"):
+    with pytest.raises(FileNotFoundError, match=r"must exist. Received: .*nothing.npz"):
         from_npz(tmp_path / "nothing.npz")
 
 
@@ -140,7 +140,7 @@ def test_files_that_are_no_archives(tmp_path, content):
 def test_a_truncated_archive(tmp_path):
     path = write(tmp_path, **common())
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(DataError, match="set.npz: must be a NumPy .npz archive"):
+    with pytest.raises(DataError, match=r"set.npz: must be a NumPy .npz archive"):
         from_npz(path)
 
 
@@ -150,23 +150,23 @@ def test_an_archive_with_a_flipped_byte(tmp_path):
     content = bytearray(path.read_bytes())
     content[120] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="set.npz: `images` must be a whole array"):
+    with pytest.raises(DataError, match=r"set.npz: `images` must be a whole array"):
         from_npz(path)
 
 
 def test_a_single_array_is_no_archive(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
-    with pytest.raises(DataError, match="must be a .npz archive of named arrays. Received: one array, float64"):
+    with pytest.raises(DataError, match=r"must be a .npz archive of named arrays. Received: one array, float64"):
         from_npz(tmp_path / "one.npz")
 
 
 def test_pickles_are_not_opened(tmp_path):
     path = write(tmp_path, **common(labels=np.array([{"a": 1}] * 36, object)))
-    with pytest.raises(DataError, match="`labels` must be a whole array without pickles"):
+    with pytest.raises(DataError, match=r"`labels` must be a whole array without pickles"):
         from_npz(path)
 
 
 def test_a_wrong_image_shape_is_refused_before_the_file_is_read(tmp_path):
-    with pytest.raises(DataError, match="`image_shape` must be"):
+    with pytest.raises(DataError, match=r"`image_shape` must be"):
         from_npz(tmp_path / "nothing.npz", image_shape=(28, 28))

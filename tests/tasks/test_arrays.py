@@ -19,7 +19,8 @@ def test_bytes_stay_and_gain_a_channel():
 
 
 def test_floats_with_a_negative_are_minus_one_to_one():
-    # (-1 + 1) * 127.5 = 0, (0 + 1) * 127.5 = 127.5 rounds to even 128, (.6 + 1) * 127.5 = 204, (1 + 1) * 127.5 = 255
+    # (-1 + 1) * 127.5 = 0, (0 + 1) * 127.5 = 127.5 rounds to even 128, (.6 + 1) * 127.5 = 204, (1 + 1) *
+    # 127.5 = 255
     levels = to_levels(np.array([-1.0, 0.0, 0.6, 1.0]).reshape(1, 2, 2))
     np.testing.assert_array_equal(levels.ravel(), [0, 128, 204, 255])
 
@@ -45,7 +46,7 @@ def test_floats_out_of_range(value):
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint16, bool])
 def test_other_dtypes(dtype):
-    with pytest.raises(DataError, match="must be uint8 or floating point. Received: dtype"):
+    with pytest.raises(DataError, match=r"must be uint8 or floating point. Received: dtype"):
         to_levels(np.zeros((1, 2, 2), dtype))
 
 
@@ -82,7 +83,7 @@ def test_labels_that_do_not_index_the_names(labels):
 
 @pytest.mark.parametrize("labels", [[0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], [True, False, True], None])
 def test_labels_of_other_shapes_and_dtypes(labels):
-    with pytest.raises(DataError, match="`labels` must be 3 integers or strings, one for each image. Received: "):
+    with pytest.raises(DataError, match=r"`labels` must be 3 integers or strings, one for each image. Received: "):
         to_labels(labels, None, 3)
 
 
@@ -144,16 +145,16 @@ def test_group_by_splits_by_the_names_it_makes():
 
 @pytest.mark.parametrize("extra", [{"class_names": ["a"]}, {"class_split": [0]}])
 def test_group_by_excludes_names_and_splits(extra):
-    with pytest.raises(DataError, match="`class_names` and `class_split` must be None. Received: "):
+    with pytest.raises(DataError, match=r"`class_names` and `class_split` must be None. Received: "):
         from_arrays(numbered_images(12), None, group_by=np.zeros(12, int), **extra)
 
 
 def test_group_by_of_other_lengths():
-    with pytest.raises(DataError, match="a pair of arrays. Received: a tuple of 3"):
+    with pytest.raises(DataError, match=r"a pair of arrays. Received: a tuple of 3"):
         from_arrays(numbered_images(12), None, group_by=(np.zeros(12, int),) * 3)
     with pytest.raises(DataError, match=r"`group_by\[1\]` must be 12 integers or strings"):
         from_arrays(numbered_images(12), None, group_by=(np.zeros(12, int), np.zeros(11, int)))
-    with pytest.raises(DataError, match="`group_by` must be 12 integers or strings"):
+    with pytest.raises(DataError, match=r"`group_by` must be 12 integers or strings"):
         from_arrays(numbered_images(12), None, group_by=np.zeros(13, int))
 
 
@@ -166,10 +167,10 @@ def test_groups_may_be_names():
 
 
 def test_groups_of_another_length():
-    with pytest.raises(DataError, match="`groups` must be 12 integers or strings"):
+    with pytest.raises(DataError, match=r"`groups` must be 12 integers or strings"):
         from_arrays(numbered_images(12), np.zeros(12, int), groups=np.zeros(5, int))
 
 
 def test_a_class_without_examples_is_named():
-    with pytest.raises(DataError, match="class 'ghost' has 0"):
+    with pytest.raises(DataError, match=r"class 'ghost' has 0"):
         from_arrays(numbered_images(12), np.zeros(12, int), class_names=["real", "ghost"])

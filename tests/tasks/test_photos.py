@@ -92,18 +92,18 @@ def test_truncated_images_are_named(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
     path = write_image(tmp_path / f"cut.{suffix}", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DataError, match=f"cut.{suffix}: must be a whole image"):
+    with pytest.raises(DataError, match=rf"cut.{suffix}: must be a whole image"):
         read_rgba(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="gone.png: must be a whole image"):
+    with pytest.raises(DataError, match=r"gone.png: must be a whole image"):
         read_rgba(tmp_path / "gone.png")
 
 
 def test_other_formats_are_not_opened(tmp_path):
     Image.fromarray(square()).save(tmp_path / "a.png", format="TIFF")
-    with pytest.raises(DataError, match="a.png: must be a whole image of PNG"):
+    with pytest.raises(DataError, match=r"a.png: must be a whole image of PNG"):
         read_rgba(tmp_path / "a.png")
 
 

@@ -170,13 +170,11 @@ def test_check_images_accepts_tensors():
 def test_check_images_tolerates_a_thousandth_and_clips_it():
     images = np.full((1, 4, 4, 1), 1.0009)
     assert check_images(images, (4, 4, 1)).max() == 1.0
-    with pytest.raises(DataError, match="Received: values from 1.0011 to 1.0011"):
+    with pytest.raises(DataError, match=r"Received: values from 1.0011 to 1.0011"):
         check_images(np.full((1, 4, 4, 1), 1.0011), (4, 4, 1))
 
 
-@pytest.mark.parametrize(
-    "shape", [(4, 4, 1), (2, 4, 4), (0, 4, 4, 1), (2, 4, 5, 1), (2, 4, 4, 3), (1, 2, 4, 4, 1), ()]
-)
+@pytest.mark.parametrize("shape", [(4, 4, 1), (2, 4, 4), (0, 4, 4, 1), (2, 4, 5, 1), (2, 4, 4, 3), (1, 2, 4, 4, 1), ()])
 def test_check_images_refuses_shapes(shape):
     with pytest.raises(DataError, match=r"`support` must have shape \[n, 4, 4, 1\] with n >= 1. Received: shape"):
         check_images(np.zeros(shape, np.float32), (4, 4, 1))
@@ -184,7 +182,7 @@ def test_check_images_refuses_shapes(shape):
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int8, bool, np.complex64, str])
 def test_check_images_refuses_dtypes(dtype):
-    with pytest.raises(DataError, match="must be uint8 in 0..255 or floating point.*Received: dtype"):
+    with pytest.raises(DataError, match=r"must be uint8 in 0..255 or floating point.*Received: dtype"):
         check_images(np.zeros((1, 4, 4, 1), dtype), (4, 4, 1))
 
 
@@ -192,7 +190,7 @@ def test_check_images_refuses_dtypes(dtype):
 def test_check_images_refuses_what_is_not_finite(value):
     images = np.zeros((1, 4, 4, 1), np.float32)
     images[0, 1, 1, 0] = value
-    with pytest.raises(DataError, match="must be finite. Received: 1 values"):
+    with pytest.raises(DataError, match=r"must be finite. Received: 1 values"):
         check_images(images, (4, 4, 1))
 
 
@@ -202,7 +200,7 @@ def test_check_images_tells_bytes_in_floats_how_to_be_scaled():
 
 
 def test_check_images_names_the_argument():
-    with pytest.raises(DataError, match="`photos` must"):
+    with pytest.raises(DataError, match=r"`photos` must"):
         check_images(np.zeros(3), (4, 4, 1), "photos")
 
 

@@ -1,0 +1,199 @@
+"""What each sub-command does, given its parsed arguments."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_gan import presets, serving, storage
+from meta_gan.tasks import Tasks, load_support, open_source
+from meta_gan.tasks.pictures import contact_sheet, grid, save_png
+from trainers import MetaTrainer, TrainConfig, run_folder
+
+GRID_COLUMNS = 10
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """`meta-gan train`."""
+    recipe, config = _settings(arguments)
+    tasks = _open(arguments, seed=arguments.seed)
+    description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
+    resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
+    print(json.dumps(resolved, indent=2), flush=True)
+    print(tasks.source.describe(), flush=True)
+    # What only the first step would notice is asked for now, before anything is written.
+    tasks.train(config.meta_batch)
+    model = presets.build(recipe, tasks.image_shape)
+    if Path(arguments.out).exists() and not Path(arguments.out).is_dir():
+        raise ValueError(f"--out must be a folder. Received: the file {arguments.out!r}")
+    if arguments.resume:
+        folder = run_folder.latest_run(arguments.out)
+        _same_run(folder, description, tasks)
+    if arguments.dry_run:
+        print(f"dry run: a model of {model.count_params():,} values; nothing was written")
+        return
+    if not arguments.resume:
+        name = arguments.data.removeprefix("tfds:")
+        folder = run_folder.new_run(arguments.out, f"{recipe.name}-{Path(name).stem}")
+    print(f"run folder: {folder}", flush=True)
+    saved = MetaTrainer(model, tasks, folder, config, description).run()
+    print(f"saved model: {saved}")
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[presets.Recipe, TrainConfig]:
+    """The recipe and run settings that the flags and `--set` describe."""
+    run_fields = {f.name: f for f in dataclasses.fields(TrainConfig)}
+    recipe_fields = {f.name: f for f in dataclasses.fields(presets.Recipe) if f.name != "name"}
+    base = presets.get(arguments.preset, seed=arguments.seed)
+    for_run: dict[str, Any] = {}
+    for_recipe: dict[str, Any] = {}
+    for item in arguments.set:
+        key, equals, text = item.partition("=")
+        if not equals or key not in {**run_fields, **recipe_fields}:
+            raise ValueError(
+                f"--set must be KEY=VALUE with a key of {sorted({**run_fields, **recipe_fields})}. Received: {item!r}"
+            )
+        if key in run_fields:
+            for_run[key] = _value(key, text, getattr(TrainConfig(), key))
+        else:
+            for_recipe[key] = _value(key, text, getattr(base, key))
+    if arguments.steps is not None:
+        for_run["steps"] = arguments.steps
+    return dataclasses.replace(base, **for_recipe), TrainConfig(**for_run)
+
+
+def _value(key: str, text: str, default: Any) -> Any:
+    """A value of the default's type out of text."""
+    kind = type(default)
+    try:
+        if kind is tuple:
+            return tuple(int(part) for part in text.split(","))
+        return kind(text)
+    except ValueError as error:
+        wanted = "whole numbers with commas" if kind is tuple else kind.__name__
+        raise ValueError(f"--set {key} must be {wanted}. Received: {text!r}") from error
+
+
+def _open(arguments: argparse.Namespace, seed: int = 0) -> Tasks:
+    shape = None
+    if arguments.image_shape is not None:
+        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.image_shape)
+        if not match:
+            raise ValueError(f"--image_shape must be HxWxC, such as 28x28x1. Received: {arguments.image_shape!r}")
+        shape = tuple(int(size) for size in match.groups())
+    return open_source(
+        arguments.data,
+        shots=arguments.shots,
+        queries=arguments.queries,
+        seed=seed,
+        image_shape=shape,
+        archives=arguments.archives,
+    )
+
+
+def _same_run(folder: Path, description: dict[str, Any], tasks: Tasks) -> None:
+    """Refuses to resume a run with another recipe, source or episodes."""
+    recorded = storage.read_config(folder)
+    wanted = json.loads(
+        json.dumps(
+            {
+                **description,
+                "episodes": {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed},
+            }
+        )
+    )
+    different = {key: recorded.get(key) for key in wanted if recorded.get(key) != wanted[key]}
+    if different:
+        received = {key: wanted[key] for key in different}
+        raise ValueError(f"--resume needs the settings of {str(folder)!r}: {different}. Received: {received}")
+
+
+def adapt(arguments: argparse.Namespace) -> None:
+    """`meta-gan adapt`."""
+    storage.check_free(arguments.out)
+    _at_least(arguments.sample, "--sample", 1)
+    model = serving.load(arguments.model)
+    polarity = model.data_card.get("polarity")
+    support, message, _ = load_support(
+        arguments.support, model.game.example_shape, invert=arguments.invert, polarity=polarity
+    )
+    if message:
+        print(message)
+    adapted = model.adapt(support, steps=arguments.steps, seed=arguments.seed)
+    samples = adapted.sample(arguments.sample, seed=arguments.seed)
+    with storage.new_folder(arguments.out) as folder:
+        adapted.write_into(folder)
+        _write_pictures(folder, samples, support)
+    print(f"adapted model, {len(samples)} samples and grid.png: {arguments.out}")
+
+
+def sample(arguments: argparse.Namespace) -> None:
+    """`meta-gan sample`."""
+    storage.check_free(arguments.out)
+    _at_least(arguments.count, "--count", 1)
+    samples = serving.load_adapted(arguments.model).sample(arguments.count, seed=arguments.seed)
+    with storage.new_folder(arguments.out) as folder:
+        _write_pictures(folder, samples, None)
+    print(f"{len(samples)} samples and grid.png: {arguments.out}")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """`meta-gan export`."""
+    model, out = serving.load(arguments.model), Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder. Received: the file {arguments.out!r}")
+    versions = [int(p.name) for p in out.iterdir() if p.name.isdigit()] if out.is_dir() else []
+    path = out / str(max(versions, default=0) + 1)
+    model.export(path)
+    print(f"exported: {path}")
+
+
+def info(arguments: argparse.Namespace) -> None:
+    """`meta-gan info`."""
+    folder = serving.resolve(arguments.model)
+    config = storage.read_config(folder)
+    model = serving.load(folder)
+    splits = model.data_card.get("splits") or {}
+    print(f"model: {folder}")
+    print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
+    print(f"image shape: {tuple(model.game.example_shape)}, polarity {model.data_card.get('polarity')}")
+    for name, net in model.game.nets.items():
+        print(f"{name}: {type(net).__name__}, {net.count_params():,} values")
+    counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
+    print(f"data: {model.data_card.get('name')}; classes: {counts}")
+    print(f"training: {config.get('training', {})}")
+    print(f"weights sha256: {config['weights_sha256']}")
+
+
+def data(arguments: argparse.Namespace) -> None:
+    """`meta-gan data`."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(arguments.data).name)
+    out = Path(arguments.out or f"contact_sheet-{stem}.png")
+    if arguments.out and out.exists():
+        raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
+    tasks = _open(arguments)
+    print(tasks.source.describe())
+    contact_sheet(tasks.source, out)
+    print(f"contact sheet: {out}")
+
+
+def _at_least(value: int, flag: str, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{flag} must be >= {least}. Received: {value}")
+
+
+def _write_pictures(folder: Path, samples: np.ndarray, support: np.ndarray | None) -> None:
+    """`samples/NNNN.png`, and `grid.png`: the support images first, where there are any, then the samples."""
+    (folder / "samples").mkdir()
+    for index, image in enumerate(samples):
+        save_png(folder / "samples" / f"{index:04d}.png", image)
+    rows = [samples[i : i + GRID_COLUMNS] for i in range(0, len(samples), GRID_COLUMNS)]
+    if support is not None:
+        rows = [support[:GRID_COLUMNS], *rows]
+    save_png(folder / "grid.png", grid(rows))

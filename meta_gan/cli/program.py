@@ -1,0 +1,162 @@
+"""Parsing and exit codes: 0 done, 2 the user's error in one line, 1 ours (or a run that diverged)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from absl import app
+from absl.flags import argparse_flags
+
+from meta_gan.cli import commands
+from trainers import TrainingStopped, configure_threads
+
+SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders"
+SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse_flags.ArgumentParser(
+        prog="meta-gan",
+        description="Few-shot generation by meta-learning: meta-train, adapt to a few images, sample, serve.",
+        epilog="Exit codes: 0 done; 2 an error of yours, named in one line; 1 an error of ours, or divergence.",
+    )
+    commands_ = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_train, _adapt, _sample, _export, _info, _data):
+        add(commands_)
+    return parser
+
+
+def _command(commands_: argparse._SubParsersAction, name: str, what: str, example: str) -> argparse.ArgumentParser:
+    return commands_.add_parser(
+        name,
+        help=what,
+        description=what,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _train(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "train",
+        "Meta-train a preset on a source of classes, in a new numbered run folder.",
+        "meta-gan train --preset reptile --data glyphs --out runs --steps 2000 --set width=16 log_every=50",
+    )
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--preset", required=True, metavar="NAME", help="fomaml, maml, pretraining or reptile")
+    main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
+    main_.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
+    length = parser.add_argument_group("length and episodes")
+    length.add_argument("--steps", type=int, metavar="N", help="outer steps, >= 1 (default: 1000)")
+    length.add_argument("--shots", type=int, default=5, metavar="K", help="support images, >= 1 (default: 5)")
+    length.add_argument("--queries", type=int, default=7, metavar="Q", help="query images, >= 1 (default: 7)")
+    length.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
+    other = parser.add_argument_group("other arguments")
+    other.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    other.add_argument("--image_shape", metavar="HxWxC", help="such as 28x28x1 (default: the source's own)")
+    other.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fields of the recipe or run; --dry_run prints them all",
+    )
+    other.add_argument("--resume", action="store_true", help="go on with the newest run in DIR, to the same bits")
+    other.add_argument("--dry_run", action="store_true", help="check all and print the config; write nothing")
+    parser.set_defaults(run=commands.train)
+
+
+def _adapt(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "adapt",
+        "Adapt a model to a few images of a class that it never saw, and sample from it.",
+        "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64",
+    )
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--model", required=True, metavar="DIR", help="saved model, run folder or shipped name")
+    main_.add_argument("--support", required=True, metavar="FOLDER_OR_NPZ", help="images of one class")
+    main_.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
+    other = parser.add_argument_group("other arguments")
+    other.add_argument("--steps", type=int, metavar="N", help="inner steps, >= 0 (default: the model's own)")
+    other.add_argument("--sample", type=int, default=64, metavar="N", help="samples, >= 1 (default: 64)")
+    other.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
+    other.add_argument(
+        "--invert",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="swap black and white; auto compares with the model's polarity (default: auto)",
+    )
+    parser.set_defaults(run=commands.adapt)
+
+
+def _sample(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "sample",
+        "Sample from an adapted model.",
+        "meta-gan sample --model glyph --count 100 --out more --seed 1",
+    )
+    parser.add_argument("--model", required=True, metavar="ADAPTED_DIR", help="what `meta-gan adapt` made")
+    parser.add_argument("--count", required=True, type=int, metavar="N", help="images, >= 1")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
+    parser.set_defaults(run=commands.sample)
+
+
+def _export(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "export",
+        "Export a SavedModel for TF Serving, in which adaptation itself runs, as the next DIR/<version>/.",
+        "meta-gan export --model runs --out served/glyphs",
+    )
+    parser.add_argument("--model", required=True, metavar="DIR", help="saved model, run folder or shipped name")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the served model's folder of versions")
+    parser.set_defaults(run=commands.export)
+
+
+def _info(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(commands_, "info", "Say what a saved model is.", "meta-gan info --model runs")
+    parser.add_argument("--model", required=True, metavar="DIR", help="saved model, run folder or shipped name")
+    parser.set_defaults(run=commands.info)
+
+
+def _data(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "data",
+        "Say what a source holds (classes, sizes, splits) and draw a contact sheet.",
+        "meta-gan data --data my_classes/ --out sheet.png",
+    )
+    parser.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
+    parser.add_argument("--out", metavar="PNG", help="the sheet (default: contact_sheet-SOURCE.png, replaced)")
+    parser.add_argument("--shots", type=int, default=5, metavar="K", help="support images (default: 5)")
+    parser.add_argument("--queries", type=int, default=7, metavar="Q", help="query images (default: 7)")
+    parser.add_argument("--image_shape", metavar="HxWxC", help="such as 28x28x1 (default: the source's own)")
+    parser.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    parser.set_defaults(run=commands.data)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        configure_threads()
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"meta-gan {arguments.command}: error: {error}", file=sys.stderr)
+        return 2
+    except TrainingStopped as error:
+        print(f"meta-gan {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"meta-gan {arguments.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main() -> None:
+    """The console script `meta-gan`."""
+    app.run(_run, flags_parser=lambda argv: _parser().parse_args(argv[1:]))

@@ -1,0 +1,72 @@
+"""The outer step's Keras optimizers: one a group, checked before any of them moves a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan import functional
+
+Groups = Mapping[str, Sequence[Any]]
+
+
+def optimizers_of(groups: Groups, optimizer: Any) -> dict[str, keras.optimizers.Optimizer]:
+    """An optimizer for every group.
+
+    Args:
+        groups: `{group: variables}`.
+        optimizer: one Keras optimizer, copied for every group; `{group: optimizer}`; or None for Adam(1e-4).
+
+    Raises:
+        ValueError: a mapping that does not name every group and no other.
+    """
+    if optimizer is None:
+        optimizer = keras.optimizers.Adam(1e-4)
+    if not isinstance(optimizer, Mapping):
+        kind, config = type(keras.optimizers.get(optimizer)), keras.optimizers.get(optimizer).get_config()
+        return {group: kind.from_config(config) for group in groups}
+    if set(optimizer) != set(groups):
+        raise ValueError(f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}")
+    return dict(optimizer)
+
+
+def clips_of(groups: Groups, clip: float | Mapping[str, float] | None) -> dict[str, float | None]:
+    """The greatest gradient norm of every group, None for no limit.
+
+    Raises:
+        ValueError: an unknown group, or a limit that is not > 0.
+    """
+    clips: dict[str, float | None] = dict.fromkeys(groups)
+    clips.update(clip if isinstance(clip, Mapping) else dict.fromkeys(groups, clip))
+    bad = {g: c for g, c in clips.items() if g not in groups or (c is not None and not c > 0)}
+    if bad:
+        raise ValueError(f"'clip' must be > 0 for groups of {sorted(groups)}. Received: {bad}")
+    return clips
+
+
+def checked(gradients: Mapping[str, Sequence[Any]]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The gradients behind a check of every group's norm, and the norms, float32[].
+
+    Clipping would turn one NaN element into a NaN in every variable, so the check comes first; and no group is
+    handed on before all are checked, so that a step is taken whole or not at all.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, for a norm that is NaN or infinite.
+    """
+    norms = {
+        group: tf.debugging.check_numerics(
+            functional.global_norm(values),
+            f"the meta-gradient of {group!r} is not finite: lower the inner or outer rate, or set 'clip'",
+        )
+        for group, values in gradients.items()
+    }
+    with tf.control_dependencies(list(norms.values())):
+        return {group: [tf.identity(g) for g in values] for group, values in gradients.items()}, norms
+
+
+def clipped(gradients: list[Any], limit: float | None) -> list[Any]:
+    """The gradients, scaled together to a norm of at most `limit`."""
+    return gradients if limit is None else functional.clip_by_norm(gradients, limit)

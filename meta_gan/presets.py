@@ -1,0 +1,174 @@
+"""Named combinations of networks, game, algorithm and outer optimizer, as frozen recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from meta_gan import losses, meta_learners, networks
+from meta_gan.games import GAN
+from meta_gan.meta import Algorithm, Displacement, Estimator, Pretraining, Unrolled
+from meta_gan.model import MetaModel
+
+LOSSES = {
+    "non_saturating": losses.NonSaturating,
+    "hinge": losses.Hinge,
+    "least_squares": losses.LeastSquares,
+    "wasserstein": losses.Wasserstein,
+}
+PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
+ALGORITHMS = ("maml", "fomaml", "reptile", "pretraining")
+RULES = ("descent", "momentum", "adam")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that makes a compiled `MetaModel`, but for the data.
+
+    Attributes:
+        name: the preset's name, for folders and cards.
+        network: `dcgan` or `mlp`.
+        width: channels (dcgan) or units (mlp) of the narrowest hidden layer, >= 1.
+        latent_dim: size of z, >= 1.
+        normalization: of the DCGAN generator: none, layer, instance, group or batch.
+        loss: non_saturating, hinge, least_squares or wasserstein.
+        penalty: none, gradient (WGAN-GP) or r1.
+        penalty_weight: > 0.
+        discriminator_turns: discriminator moves before one generator move, >= 1.
+        algorithm: maml, fomaml, reptile or pretraining.
+        paths: regular expression of the weights that adapt; empty for all.
+        rule: the inner rule: descent, momentum or adam.
+        inner_steps: steps of a task in meta-training, and the default of `adapt`, >= 1.
+        inner_rate: of the generator, > 0.
+        discriminator_inner_rate: > 0.
+        outer_rate: of the outer Adam, > 0.
+        outer_first_decay: of the outer Adam, in [0, 1).
+        clip: greatest norm of a player's meta-gradient, > 0, or 0 for none.
+        averaging: decay of the averaged meta-weights in (0, 1), or 0 for none.
+        seed: of the initial weights.
+    """
+
+    name: str
+    network: str = "dcgan"
+    width: int = 32
+    latent_dim: int = 64
+    normalization: str = "layer"
+    loss: str = "non_saturating"
+    penalty: str = "none"
+    penalty_weight: float = 10.0
+    discriminator_turns: int = 1
+    algorithm: str = "fomaml"
+    paths: str = ""
+    rule: str = "descent"
+    inner_steps: int = 10
+    inner_rate: float = 1e-2
+    discriminator_inner_rate: float = 1e-2
+    outer_rate: float = 3e-4
+    outer_first_decay: float = 0.5
+    clip: float = 10.0
+    averaging: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {
+            "network": ("dcgan", "mlp"),
+            "loss": tuple(LOSSES),
+            "penalty": tuple(PENALTIES),
+            "algorithm": ALGORITHMS,
+            "rule": RULES,
+        }
+        for field, allowed in choices.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(f"{field!r} must be one of {allowed}. Received: {getattr(self, field)!r}")
+        for field in ("outer_rate", "penalty_weight"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field!r} must be > 0. Received: {getattr(self, field)!r}")
+        for field in ("outer_first_decay", "averaging"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"{field!r} must lie in [0, 1). Received: {getattr(self, field)!r}")
+        if not self.clip >= 0:
+            raise ValueError(f"'clip' must be >= 0, 0 for none. Received: {self.clip!r}")
+
+
+PRESETS = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("reptile", algorithm="reptile", rule="adam", inner_rate=1e-3, discriminator_inner_rate=1e-3),
+        Recipe("fomaml", algorithm="fomaml"),
+        Recipe("maml", algorithm="maml", inner_steps=5),
+        Recipe("pretraining", algorithm="pretraining"),
+    )
+}
+
+
+def get(name: str, **changes: Any) -> Recipe:
+    """A preset by name, with some of its fields changed.
+
+    Args:
+        name: see `PRESETS`.
+        **changes: fields of `Recipe`.
+
+    Returns:
+        A `Recipe`.
+
+    Raises:
+        ValueError: an unknown preset or field, or a value out of its range.
+
+    Example:
+        >>> get("fomaml", width=16).width
+        16
+    """
+    if name not in PRESETS:
+        raise ValueError(f"a preset must be one of {sorted(PRESETS)}. Received: {name!r}")
+    known = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
+    if unknown := sorted(set(changes) - known):
+        raise ValueError(f"a recipe has the keys {sorted(known)}. Received: {unknown}")
+    return dataclasses.replace(PRESETS[name], **changes)
+
+
+def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
+    """Makes and compiles the model of a recipe.
+
+    Args:
+        recipe: of `get`.
+        image_shape: (height, width, channels).
+
+    Returns:
+        A compiled `MetaModel`.
+
+    Raises:
+        ValueError: a value that the networks or rules refuse.
+
+    Example:
+        >>> model = build(get("fomaml", width=8), (28, 28, 1))
+    """
+    if recipe.network == "dcgan":
+        players = networks.dcgan(image_shape, recipe.latent_dim, recipe.width, recipe.normalization, seed=recipe.seed)
+    else:
+        players = networks.mlp(image_shape, recipe.latent_dim, recipe.width, seed=recipe.seed)
+    kind = PENALTIES[recipe.penalty]
+    penalty = None if kind is None else kind(weight=recipe.penalty_weight)
+    game = GAN(*players, LOSSES[recipe.loss](), penalty, recipe.discriminator_turns)
+    model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
+    adam = keras.optimizers.Adam(recipe.outer_rate, beta_1=recipe.outer_first_decay)
+    model.compile(optimizer=adam, clip=recipe.clip or None)
+    return model
+
+
+def _algorithm(recipe: Recipe) -> Algorithm:
+    rates = {"generator": recipe.inner_rate, "discriminator": recipe.discriminator_inner_rate}
+    rule = {
+        "descent": meta_learners.GradientDescent,
+        "momentum": meta_learners.Momentum,
+        "adam": meta_learners.Adam,
+    }[recipe.rule](rates)
+    estimators: dict[str, Estimator] = {
+        "maml": Unrolled(2),
+        "fomaml": Unrolled(1),
+        "reptile": Displacement(),
+        "pretraining": Pretraining(),
+    }
+    return Algorithm(recipe.name, rule, estimators[recipe.algorithm], recipe.inner_steps, recipe.paths)

@@ -1,0 +1,41 @@
+"""Packaging of meta-gan; settings of the tools stand in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "meta_gan" / "__init__.py").read_text()).group(1)
+
+setup(
+    name="meta-gan",
+    version=VERSION,
+    description="Few-shot generation by meta-learning, on TensorFlow and Keras",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["meta_gan", "meta_gan.*", "trainers", "trainers.*"]),
+        "meta_gan.saved_models",
+    ],
+    package_dir={"meta_gan.saved_models": "saved_models"},
+    package_data={"meta_gan.saved_models": ["*.md", "*/*"]},
+    install_requires=[
+        "tensorflow>=2.20,<2.23",
+        "keras>=3.12,<4",
+        "tensorflow-datasets>=4.9.9",
+        "importlib_resources",
+        "numpy",
+        "absl-py",
+        "matplotlib",
+        "pillow",
+    ],
+    extras_require={
+        "train": ["tensorboard"],
+        "serving": ["tensorflow-serving-api"],
+        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
+    },
+    entry_points={"console_scripts": ["meta-gan = meta_gan.cli:main"]},
+)

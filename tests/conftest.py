@@ -1,0 +1,38 @@
+"""What all tests share: quiet TensorFlow, few threads, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+import tensorflow as tf
+
+# Before TensorFlow's first operation, after which the numbers are fixed.
+tf.config.threading.set_inter_op_parallelism_threads(2)
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.get_logger().setLevel("ERROR")
+
+
+@pytest.fixture(autouse=True)
+def clean_globals():
+    """Every test starts from the same global seed and must leave Keras's global settings alone."""
+    keras.utils.set_random_seed(0)
+    before = (keras.config.floatx(), keras.config.dtype_policy().name, tf.config.functions_run_eagerly())
+    yield
+    after = (keras.config.floatx(), keras.config.dtype_policy().name, tf.config.functions_run_eagerly())
+    assert after == before, "a test left a global setting of Keras or TensorFlow changed"
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data sets, or a skip that says how to name it."""
+    folder = os.environ.get("META_GAN_DATA")
+    if not folder:
+        pytest.skip("META_GAN_DATA is not set to the folder of the real data sets")
+    if not Path(folder).is_dir():
+        pytest.skip(f"META_GAN_DATA={folder} is not a folder")
+    return Path(folder)

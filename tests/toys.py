@@ -1,0 +1,163 @@
+"""Games small enough to be solved by hand, rules with known derivatives, and episodes of them."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_gan import functional, networks
+from meta_gan.games import GAN, Game
+from meta_gan.meta import inner_loop, paths
+from meta_gan.meta_learners import GradientDescent
+from meta_gan.types import Episode, MetaWeights
+
+
+@keras.saving.register_keras_serializable("toys")
+class Scalar(keras.Model):
+    """One weight; maps x to weight * x, or with `ignores_input` to the weight itself."""
+
+    latent_dim = 1
+
+    def __init__(self, start=0.0, ignores_input=False, **kwargs):
+        super().__init__(**{"dtype": "float64", **kwargs})
+        self.start, self.ignores_input = float(start), bool(ignores_input)
+        self.weight = self.add_weight(shape=(), name="weight")
+        self.weight.assign(np.float64(start))  # Keras's Constant would round it to float32
+        self.built = True
+
+    def call(self, x, training=False):
+        return tf.zeros_like(x) + self.weight if self.ignores_input else self.weight * x
+
+    def get_config(self):
+        return {**super().get_config(), "start": self.start, "ignores_input": self.ignores_input}
+
+
+class Quadratic(Game):
+    """One player with one weight w and the loss a/2 (w - c)^2, c the mean of the examples float64[n, 1]."""
+
+    def __init__(self, start, curvature):
+        super().__init__({"point": Scalar(start)}, {"learner": ("point",)}, ((("learner",), 1),), {"learner": 1}, (1,))
+        self.curvature = curvature
+
+    def loss(self, player, snapshot, batch, conditioning, settings, seed):
+        value = self.distance(snapshot, batch, conditioning, seed)
+        return value, snapshot.state, tf.cast(value, tf.float32)[None]
+
+    def distance(self, snapshot, query, conditioning, seed):
+        (w,) = snapshot.weights["point"]
+        return 0.5 * self.curvature * tf.square(w - tf.reduce_mean(query))
+
+
+class TwoPlayers(Game):
+    """Players `psi` and `theta` of one weight each, with losses of (psi, theta, mean of the examples)."""
+
+    def __init__(self, psi, theta, losses, turns=((("psi",), 1), (("theta",), 1))):
+        nets = {"psi": Scalar(psi), "theta": Scalar(theta)}
+        super().__init__(nets, {"psi": ("psi",), "theta": ("theta",)}, turns, {"psi": 1, "theta": 1}, (1,))
+        self.losses = losses
+
+    def loss(self, player, snapshot, batch, conditioning, settings, seed):
+        (psi,), (theta,) = snapshot.weights["psi"], snapshot.weights["theta"]
+        value = self.losses[player](psi, theta, tf.reduce_mean(batch))
+        return value, snapshot.state, tf.cast(value, tf.float32)[None]
+
+    def distance(self, snapshot, query, conditioning, seed):
+        return self.loss("theta", snapshot, query, conditioning, None, seed)[0]
+
+
+def constant_episodes(supports, queries, seed=0):
+    """Episodes of one float64 number: row i has `supports[i]` to adapt to and `queries[i]` to be judged on."""
+    tasks = len(supports)
+    seeds = np.random.default_rng(seed).integers(0, 2**31 - 1, (tasks, 2)).astype(np.int32)
+    shape = (tasks, 1, 1)
+    return Episode(
+        tf.constant(np.reshape(supports, shape), tf.float64),
+        tf.constant(np.reshape(queries, shape), tf.float64),
+        tf.range(tasks),
+        tf.constant(seeds),
+    )
+
+
+def random_episodes(tasks=2, shots=3, queries=4, shape=(2,), seed=0, dtype="float32"):
+    """Episodes of uniform noise in [-1, 1]."""
+    draw = np.random.default_rng(seed)
+    support, query = (draw.uniform(-1, 1, (tasks, n, *shape)).astype(dtype) for n in (shots, queries))
+    seeds = draw.integers(0, 2**31 - 1, (tasks, 2)).astype(np.int32)
+    return Episode(tf.constant(support), tf.constant(query), tf.range(tasks), tf.constant(seeds))
+
+
+def ring_episodes(tasks, seed, shots=5, queries=16, dtype="float32"):
+    """Each task is a blob of 2-D points, of deviation .08, at a random angle on a ring of radius .7."""
+    draw = np.random.default_rng(seed)
+    angles = draw.uniform(0, 2 * np.pi, tasks)
+    centres = 0.7 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    points = centres[:, None] + 0.08 * draw.normal(size=(tasks, shots + queries, 2))
+    points = np.clip(points, -1, 1).astype(dtype)
+    seeds = draw.integers(0, 2**31 - 1, (tasks, 2)).astype(np.int32)
+    return Episode(tf.constant(points[:, :shots]), tf.constant(points[:, shots:]), tf.range(tasks), tf.constant(seeds))
+
+
+def one(episodes, index=0):
+    """One episode of a meta-batch."""
+    return tf.nest.map_structure(lambda t: t[index], episodes)
+
+
+def tiny_gan(dtype="float32", activation="softplus", seed=0, width=3, **options):
+    """A GAN of 2-D points with one hidden layer, smooth unless told otherwise, away from zero biases."""
+    pair = networks.mlp((2,), 2, width=width, depth=1, output="linear", activation=activation, seed=seed, dtype=dtype)
+    draw = np.random.default_rng(seed + 1)
+    for net in pair:
+        for variable in net.trainable_variables:
+            variable.assign_add(draw.normal(0.0, 0.2, variable.shape).astype(dtype))
+    return GAN(*pair, **options)
+
+
+def tiny_dcgan(**options):
+    """A convolutional GAN of 8 x 8 images."""
+    return GAN(*networks.dcgan((8, 8, 1), latent_dim=2, width=4), **options)
+
+
+def parts(game, learner=None, pattern="", rate=0.1):
+    """What the inner loop takes: `(game, a rule that is set up, paths, meta-weights)`."""
+    learner = GradientDescent(rate) if learner is None else learner
+    chosen = paths.select(game, pattern)
+    if not learner.built:
+        learner.setup(paths.infos(game, chosen), game.signals)
+    values = [tf.convert_to_tensor(v) for v in learner.trainable_variables]
+    return game, learner, chosen, MetaWeights(functional.read(game.nets), values)
+
+
+def adapt(pieces, episode, steps, order=1, partial=True, carry=None):
+    """Inner steps from the start, or from `carry`: `(carry, records)`."""
+    carry = inner_loop.begin(*pieces) if carry is None else carry
+    return inner_loop.advance(*pieces, carry, episode.support, steps, order, episode.seed, partial)
+
+
+def flat_close(a, b, rtol=0.0, atol=0.0):
+    """Asserts that two trees have one structure and equal (or close) values."""
+    tf.nest.assert_same_structure(a, b)
+    for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b), strict=True):
+        np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=rtol, atol=atol)
+
+
+def numbers(tree):
+    """A tree's tensors as numpy copies."""
+    return tf.nest.map_structure(lambda t: np.array(t), tree)
+
+
+def central_difference(function, values, direction, step=1e-5):
+    """The derivative of a scalar `function` of a list of arrays along `direction`, by four points."""
+
+    def along(distance):
+        return float(function([v + distance * d for v, d in zip(values, direction, strict=True)]))
+
+    near, far = (along(d) - along(-d) for d in (step, 2 * step))
+    return (8 * near - far) / (12 * step)
+
+
+def directions(values, seed=0):
+    """One random direction for every array of a list, each zero in all the other arrays."""
+    draw = np.random.default_rng(seed)
+    for i in range(len(values)):
+        yield [draw.normal(size=np.shape(v)) if i == j else np.zeros(np.shape(v)) for j, v in enumerate(values)]

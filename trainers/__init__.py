@@ -1,0 +1,7 @@
+"""Long training runs: numbered folders, checkpoints, exact resume, validation and pictures."""
+
+from trainers.config import TrainConfig
+from trainers.meta_trainer import MetaTrainer, TrainingStopped
+from trainers.threads import configure_threads
+
+__all__ = ["MetaTrainer", "TrainConfig", "TrainingStopped", "configure_threads"]

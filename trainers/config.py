@@ -1,0 +1,50 @@
+"""The settings of a run, apart from the model's recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long a run is, and how often it reports.
+
+    Attributes:
+        steps: outer steps, >= 1.
+        meta_batch: tasks of an outer step, >= 1.
+        log_every: steps between lines of `metrics.jsonl`, >= 1.
+        validate_every: steps between validations and pictures, >= 1.
+        checkpoint_every: steps between checkpoints, >= 1.
+        keep: checkpoints kept, >= 1.
+        validation_batches: meta-batches of a validation, >= 1.
+        picture_classes: validation classes in the picture, >= 1.
+        picture_steps: inner steps at which the picture shows samples, each >= 0.
+    """
+
+    steps: int = 1000
+    meta_batch: int = 8
+    log_every: int = 10
+    validate_every: int = 200
+    checkpoint_every: int = 200
+    keep: int = 3
+    validation_batches: int = 4
+    picture_classes: int = 8
+    picture_steps: tuple[int, ...] = (0, 10, 50)
+
+    def __post_init__(self) -> None:
+        for field in (
+            "steps",
+            "meta_batch",
+            "log_every",
+            "validate_every",
+            "checkpoint_every",
+            "keep",
+            "validation_batches",
+            "picture_classes",
+        ):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{field!r} must be an int >= 1. Received: {value!r}")
+        object.__setattr__(self, "picture_steps", tuple(self.picture_steps))
+        if not self.picture_steps or any(not isinstance(s, int) or s < 0 for s in self.picture_steps):
+            raise ValueError(f"'picture_steps' must be ints >= 0. Received: {self.picture_steps!r}")

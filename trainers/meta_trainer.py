@@ -1,0 +1,203 @@
+"""`MetaTrainer`: one long run of meta-training, which can be interrupted anywhere and resumed to the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_gan.model import MetaModel
+from meta_gan.tasks import Tasks
+from meta_gan.tasks.pictures import grid, save_png
+from trainers import run_folder
+from trainers.config import TrainConfig
+
+
+class TrainingStopped(RuntimeError):
+    """A run that cannot go on; the message names the last good checkpoint."""
+
+
+class MetaTrainer:
+    """Trains a compiled `MetaModel` on `Tasks`, and keeps all of it in one run folder.
+
+    The folder holds `config.json`, `metrics.jsonl`, `reals.png`, `samples_NNNNNN.png` (for fixed validation classes:
+    the support images, then samples after 0, 10 and 50 steps), `checkpoints/`, and `model/`, the saved model with
+    its card, brought up to date at every checkpoint. Every random draw is keyed by the step, so a resumed run needs
+    only the weights, the optimizers and the step to end in the bits of one that was never interrupted.
+
+    Args:
+        model: compiled.
+        tasks: training and validation episodes.
+        folder: an existing run folder, of `run_folder.new_run`.
+        config: length and intervals.
+        description: what `config.json` records beside `config`, such as the recipe.
+
+    Raises:
+        ValueError: the model is not compiled or takes another image shape, or the folder is in use.
+
+    Example:
+        >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
+        >>> trainers.MetaTrainer(model, tasks, folder, trainers.TrainConfig(steps=1000)).run()
+    """
+
+    def __init__(
+        self,
+        model: MetaModel,
+        tasks: Tasks,
+        folder: str | Path,
+        config: TrainConfig,
+        description: dict[str, Any] | None = None,
+    ):
+        if not getattr(model, "optimizers", None):
+            raise ValueError("'model' must be compiled: call model.compile(). Received: a model that is not")
+        if tuple(model.game.example_shape) != tuple(tasks.image_shape):
+            raise ValueError(
+                f"the model must take the data's image shape {tuple(tasks.image_shape)}. "
+                f"Received: a model of {model.game.example_shape}"
+            )
+        self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
+        self.description = description or {}
+        model.data_card = {
+            "name": tasks.source.name,
+            "polarity": tasks.polarity,
+            "image_shape": list(tasks.image_shape),
+            "splits": tasks.splits,
+        }
+        self._lock = run_folder.lock(self.folder)
+        run_folder.save_config(self.folder, self._resolved())
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="seconds")
+        self.checkpoint = tf.train.Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            model=model,
+            **{f"optimizer_{group}": optimizer for group, optimizer in model.optimizers.items()},
+        )
+        self.manager = run_folder.checkpoint_manager(self.checkpoint, self.folder, config.keep)
+        self._meta_step = tf.function(model.meta_step, autograph=False)
+        self._assess = tf.function(model.assess, autograph=False)
+
+    def _resolved(self) -> dict[str, Any]:
+        """What `config.json` records: enough to know the run again, and for the command line to resume it."""
+        return {
+            "kind": "run",
+            "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
+            "train": dataclasses.asdict(self.config),
+            "model": keras.saving.serialize_keras_object(self.model),
+            "data": self.model.data_card,
+            "episodes": {"shots": self.tasks.shots, "queries": self.tasks.queries, "seed": self.tasks.seed},
+            **self.description,
+        }
+
+    def restore(self) -> int:
+        """Goes back to the newest checkpoint, if there is one, and returns the step to go on from."""
+        path = run_folder.latest_checkpoint(self.folder)
+        if path is not None:
+            self.checkpoint.restore(path).assert_existing_objects_matched()
+        return int(self.step.numpy())
+
+    def run(self) -> Path:
+        """Trains to the end, from the newest checkpoint of the folder on.
+
+        Returns:
+            The folder of the saved model.
+
+        Raises:
+            TrainingStopped: a meta-gradient was not finite, or the disk refused a checkpoint.
+            KeyboardInterrupt: after a checkpoint has been saved.
+        """
+        start = self.restore()
+        log = run_folder.MetricsLog(self.folder, start)
+        if start == 0:
+            save_png(self.folder / "reals.png", grid(self._reals()))
+            self.validate(log)
+        quiet = not sys.stdout.isatty()
+        bar = keras.utils.Progbar(self.config.steps, verbose=0 if quiet else 1)
+        bar.seen_so_far = start
+        try:
+            self._loop(start, log, bar)
+        except tf.errors.InvalidArgumentError as error:
+            raise TrainingStopped(self._stopped(error.message.splitlines()[0])) from error
+        except OSError as error:
+            raise TrainingStopped(self._stopped(str(error))) from error
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        return self.folder / "model"
+
+    def _loop(self, start: int, log: run_folder.MetricsLog, bar: Any) -> None:
+        config, clock = self.config, time.monotonic()
+        episodes = iter(self.tasks.train(config.meta_batch, start_step=start))
+        for step in range(start + 1, config.steps + 1):
+            metrics = self._meta_step(next(episodes))
+            self.step.assign(step)
+            now = time.monotonic()
+            self.seconds.assign_add(now - clock)
+            clock, last = now, step == config.steps
+            if step % config.log_every == 0 or last:
+                values = {key: float(value) for key, value in metrics.items()}
+                log.write(step, {**values, "seconds": self.seconds.numpy()})
+                bar.update(step, values.items())
+            if step % config.validate_every == 0 or last:
+                self.validate(log)
+                # Validation is not training time.
+                clock = time.monotonic()
+            if step % config.checkpoint_every == 0 or last:
+                self.save()
+
+    def save(self) -> None:
+        """Saves a checkpoint, and then the model of it."""
+        self.manager.save(checkpoint_number=int(self.step.numpy()))
+        training = {
+            "steps": int(self.step.numpy()),
+            "meta_batch": self.config.meta_batch,
+            "seconds": round(float(self.seconds.numpy()), 1),
+        }
+        self.model.save(self.folder / "model", overwrite=True, training=training)
+
+    def validate(self, log: run_folder.MetricsLog) -> dict[str, float]:
+        """Adapts to fixed validation episodes, logs the means before and after, and draws the picture.
+
+        A source without validation classes has nothing to validate on; the run goes on without.
+        """
+        if not self.tasks.splits["validation"]:
+            return {}
+        batch = min(self.config.meta_batch, len(self.tasks.splits["validation"]))
+        episodes = self.tasks.validation(batch, self.config.validation_batches)
+        each = [self._assess(episode) for episode in episodes]
+        means = {f"validation/{key}": float(np.mean([m[key] for m in each])) for key in each[0]}
+        log.write(int(self.step.numpy()), means)
+        save_png(self.folder / f"samples_{int(self.step.numpy()):06d}.png", grid(self.picture()))
+        return means
+
+    def _picture_episodes(self) -> Any:
+        classes = min(self.config.picture_classes, len(self.tasks.splits["validation"]))
+        return self.tasks.episode_batch("validation", 0, classes)
+
+    def _reals(self) -> list[np.ndarray]:
+        split = "validation" if self.tasks.splits["validation"] else "train"
+        classes = min(self.config.picture_classes, len(self.tasks.splits[split]))
+        episodes = self.tasks.episode_batch(split, 0, classes)
+        return [np.concatenate([s, q]) for s, q in zip(episodes.support, episodes.query, strict=True)]
+
+    def picture(self) -> list[np.ndarray]:
+        """A row for each fixed validation class: support, and as many samples after each of `picture_steps`."""
+        rows = []
+        for support in self._picture_episodes().support.numpy():
+            parts = [support]
+            for steps in self.config.picture_steps:
+                adapted = self.model.adapt(support, steps=steps, seed=0)
+                parts += [np.zeros_like(support[:1]), adapted.sample(len(support), seed=0)]
+            rows.append(np.concatenate(parts))
+        return rows
+
+    def _stopped(self, why: str) -> str:
+        path = run_folder.latest_checkpoint(self.folder)
+        good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
+        return f"training stopped after step {int(self.step.numpy())}: {why}; {good}"
