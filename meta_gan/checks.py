@@ -30,18 +30,20 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
     array, shape = np.asarray(examples), tuple(example_shape)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1 or len(array) < 1:
         wanted = ", ".join(str(size) for size in shape)
-        raise ValueError(f"{argument!r} must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
+        raise ValueError(f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
     if array.dtype == np.uint8:
         return (array / 127.5 - 1.0).astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"{argument!r} must be uint8 in 0..255 or floating point in [-1, 1]. Received: {array.dtype}")
+        raise ValueError(
+            f"`{argument}` must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype {array.dtype}"
+        )
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise ValueError(f"{argument!r} must be finite. Received: {bad} values that are NaN or infinite")
+        raise ValueError(f"`{argument}` must be finite. Received: {bad} values that are NaN or infinite")
     low, high = float(array.min()), float(array.max())
     if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
         raise ValueError(
-            f"{argument!r} must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
+            f"`{argument}` must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
             f"Received: values from {low:.6g} to {high:.6g}"
         )
     return np.clip(array, -1.0, 1.0).astype(np.float32)

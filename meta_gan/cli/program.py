@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from absl import app
+from absl import app, logging
 from absl.flags import argparse_flags
 
 from meta_gan.cli import commands
@@ -142,6 +142,8 @@ def _data(commands_: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Keras and TensorFlow log through absl at INFO; a program's output is its own lines.
+    logging.set_verbosity(logging.WARNING)
     try:
         configure_threads()
         arguments.run(arguments)

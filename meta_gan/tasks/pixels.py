@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import check_examples
 from meta_gan.tasks.errors import DataError
 
 LEVELS = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
@@ -13,7 +14,6 @@ LEVELS = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
 
 LIGHT_ON_DARK = "light-on-dark"
 DARK_ON_LIGHT = "dark-on-light"
-TOLERANCE = 1e-3
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
@@ -131,24 +131,9 @@ def check_images(images: Any, image_shape: Any, argument: str = "support") -> np
         >>> check_images(np.zeros((5, 28, 28, 1), np.uint8), (28, 28, 1)).shape
         (5, 28, 28, 1)
     """
-    array = np.asarray(images)
-    shape = check_shape(image_shape)
-    if array.ndim != 4 or array.shape[1:] != shape or len(array) < 1:
-        wanted = ", ".join(str(size) for size in shape)
-        raise DataError(f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
-    if array.dtype == np.uint8:
-        return to_float(array)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise DataError(
-            f"`{argument}` must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype {array.dtype}"
-        )
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise DataError(f"`{argument}` must be finite. Received: {bad} values that are NaN or infinite")
-    low, high = float(array.min()), float(array.max())
-    if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
-        raise DataError(
-            f"`{argument}` must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
-            f"Received: values from {low:.6g} to {high:.6g}"
-        )
-    return np.clip(array, -1.0, 1.0).astype(np.float32)
+    try:
+        return check_examples(images, check_shape(image_shape), argument)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
