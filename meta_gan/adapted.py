@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from meta_gan import export as exporting
 from meta_gan import functional, storage
-from meta_gan.checks import check_examples
+from meta_gan.checks import check_examples, check_integer
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
@@ -95,7 +95,8 @@ class AdaptedModel:
     def __init__(self, deployment: Deployment, snapshot: Snapshot, support: Any, data_card: dict[str, Any]):
         self.deployment, self.snapshot = deployment, snapshot
         self.support, self.data_card = support, data_card
-        self.conditioning = None if support is None else deployment.condition(snapshot, support)
+        conditioned = support is not None and deployment.game.conditioners
+        self.conditioning = deployment.condition(snapshot, support) if conditioned else None
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws new examples of the class.
@@ -108,12 +109,11 @@ class AdaptedModel:
             float32[count, *example] in [-1, 1].
 
         Raises:
-            ValueError: `count` below 1.
+            ValueError: `count` below 1, or a seed outside the int32 range.
         """
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-            raise ValueError(f"'count' must be an integer >= 1. Received: {count!r}")
-        run = self.deployment.run("sample", self.snapshot, self.conditioning, {"num": int(count)}, seed)
-        return run["samples"].numpy()
+        inputs = {"num": check_integer(count, "count", 1)}
+        seed = check_integer(seed, "seed")
+        return self.deployment.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
 
     @property
     def generator(self) -> keras.Model:

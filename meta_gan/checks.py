@@ -1,4 +1,4 @@
-"""The check of examples that a caller hands to a model."""
+"""Checks of what a caller hands to a model, before any compute."""
 
 from __future__ import annotations
 
@@ -47,3 +47,26 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
             f"Received: values from {low:.6g} to {high:.6g}"
         )
     return np.clip(array, -1.0, 1.0).astype(np.float32)
+
+
+def check_integer(value: Any, argument: str, least: int = -(2**31)) -> int:
+    """Checks a whole number that must fit into an int32.
+
+    Args:
+        value: an int or numpy integer in [least, 2^31).
+        argument: the name that the message uses.
+        least: the smallest value allowed.
+
+    Returns:
+        The int.
+
+    Raises:
+        ValueError: anything else, a bool included.
+
+    Example:
+        >>> check_integer(3, "steps", 0)
+        3
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
+        raise ValueError(f"`{argument}` must be a whole number in [{least}, 2^31). Received: {value!r}")
+    return int(value)

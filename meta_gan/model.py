@@ -13,6 +13,7 @@ import tensorflow as tf
 from meta_gan import export as exporting
 from meta_gan import functional, outer, storage
 from meta_gan.adapted import AdaptedModel, Deployment
+from meta_gan.checks import check_integer
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
@@ -209,8 +210,8 @@ class MetaModel(keras.Model):
         Example:
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
         """
-        steps = self.algorithm.inner_steps if steps is None else _integer(steps, "steps", 0)
-        snapshot = self.deployment.adapt(support, steps, _integer(seed, "seed", -(2**31)))
+        steps = self.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
+        snapshot = self.deployment.adapt(support, steps, check_integer(seed, "seed"))
         return AdaptedModel(self.deployment, snapshot, support, dict(self.data_card))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
@@ -296,9 +297,3 @@ class MetaModel(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetaModel:
         make = keras.saving.deserialize_keras_object
         return cls(**{**config, "game": make(config["game"]), "algorithm": make(config["algorithm"])})
-
-
-def _integer(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
-        raise ValueError(f"{name!r} must be an integer in [{least}, 2^31). Received: {value!r}")
-    return int(value)

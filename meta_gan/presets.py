@@ -56,16 +56,16 @@ class Recipe:
     width: int = 32
     latent_dim: int = 64
     normalization: str = "layer"
-    loss: str = "non_saturating"
-    penalty: str = "none"
-    penalty_weight: float = 10.0
+    loss: str = "hinge"
+    penalty: str = "r1"
+    penalty_weight: float = 1.0
     discriminator_turns: int = 1
     algorithm: str = "fomaml"
     paths: str = ""
-    rule: str = "descent"
+    rule: str = "adam"
     inner_steps: int = 10
-    inner_rate: float = 1e-2
-    discriminator_inner_rate: float = 1e-2
+    inner_rate: float = 2e-3
+    discriminator_inner_rate: float = 2e-3
     outer_rate: float = 3e-4
     outer_first_decay: float = 0.5
     clip: float = 10.0
@@ -96,7 +96,7 @@ class Recipe:
 PRESETS = {
     recipe.name: recipe
     for recipe in (
-        Recipe("reptile", algorithm="reptile", rule="adam", inner_rate=1e-3, discriminator_inner_rate=1e-3),
+        Recipe("reptile", algorithm="reptile", outer_rate=1e-3),
         Recipe("fomaml", algorithm="fomaml"),
         Recipe("maml", algorithm="maml", inner_steps=5),
         Recipe("pretraining", algorithm="pretraining"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from importlib import resources
 from pathlib import Path
 
 from meta_gan import storage
@@ -12,13 +11,16 @@ from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
 
 
+def _shipped_root() -> Path:
+    """Where the shipped models are: inside the installed package, or beside it in a source checkout."""
+    package = Path(__file__).parent
+    installed = package / "saved_models"
+    return installed if installed.is_dir() else package.parent / "saved_models"
+
+
 def shipped() -> list[str]:
     """Names of the pretrained models in the package."""
-    try:
-        root = resources.files("meta_gan.saved_models")
-    except ModuleNotFoundError:
-        return []
-    return sorted(entry.name for entry in root.iterdir() if entry.joinpath(storage.CONFIG).is_file())
+    return sorted(path.parent.name for path in _shipped_root().glob(f"*/{storage.CONFIG}"))
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
@@ -36,7 +38,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     if not folder.exists() and str(path) in shipped():
-        return Path(str(resources.files("meta_gan.saved_models").joinpath(str(path))))
+        return _shipped_root() / str(path)
     if not folder.exists():
         raise ValueError(f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}")
     if (folder / storage.WEIGHTS).is_file():
