@@ -20,7 +20,7 @@ MAX_SIDE_BY_SIDE = 8
 
 def is_seed(variable: Any) -> bool:
     """Tells whether a Keras variable is the state of a `SeedGenerator` (of a Dropout or noise layer)."""
-    return str(variable.dtype) == "uint32" and tuple(variable.shape) == (2,)
+    return str(variable.path).rpartition("/")[2].startswith("seed_generator_state")
 
 
 def fold(seed: Any, number: Any) -> Any:
@@ -94,7 +94,7 @@ def call(
         `(outputs, new state)`.
     """
     keyed = [
-        tf.bitcast(fold(seed, i), tf.uint32) if is_seed(variable) else value
+        tf.cast(fold(seed, i), value.dtype) if is_seed(variable) else value
         for i, (variable, value) in enumerate(zip(net.non_trainable_variables, state, strict=True))
     ]
     extra = {} if conditioning is None else {"conditioning": conditioning}

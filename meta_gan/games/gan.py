@@ -94,7 +94,8 @@ class GAN(Game):
         value = self.loss_function.discriminator(real_logits, fake_logits)
         if self.penalty is not None:
             penalty = self._penalty(snapshot, batch, fake, conditioning, draws[4])
-            value += penalty if settings.penalty_scale is None else settings.penalty_scale * penalty
+            scale = 1.0 if settings.penalty_scale is None else tf.cast(settings.penalty_scale, penalty.dtype)
+            value += scale * penalty
         return value, state, _signals(value, real_logits, fake_logits)
 
     def _penalty(self, snapshot: Snapshot, real: Any, fake: Any, conditioning: Any, seed: Any) -> Any:

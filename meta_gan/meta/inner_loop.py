@@ -143,6 +143,8 @@ def advance(
         `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`.
     """
     step = _Step(game, learner, paths, meta, order, partial)
+    # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
+    bound = steps if isinstance(steps, int) else None
     steps = tf.convert_to_tensor(steps, tf.int32)
     width = len(columns(game, paths))
     records = tf.TensorArray(tf.float32, size=steps, element_shape=[width], clear_after_read=False)
@@ -151,7 +153,9 @@ def advance(
         carry, losses = step(carry, support, seed)
         return i + 1, carry, records.write(i, tf.stop_gradient(tf.stack(losses)))
 
-    _, carry, records = tf.while_loop(lambda i, *_: i < steps, body, (tf.constant(0), carry, records))
+    _, carry, records = tf.while_loop(
+        lambda i, *_: i < steps, body, (tf.constant(0), carry, records), maximum_iterations=bound
+    )
     return carry, tf.ensure_shape(records.stack(), [None, width])
 
 
