@@ -64,8 +64,9 @@ def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, finite: S
 def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Limits) -> None:
     """Writes the SavedModel of a meta-model.
 
-    Signatures: `adapt_and_sample(support, steps, num, seed)` always; `sample(num, seed)` and `serving_default(z)`
-    where the game needs no support set. The output is named `samples`.
+    Each endpoint of the game becomes a signature `adapt_and_NAME`, and, where the game needs no support set, one of
+    its own. For a GAN: `adapt_and_sample(support, steps, num, seed)`, `adapt_and_generate(support, steps, z, seed)`,
+    `sample(num, seed)` and `serving_default(z)`, each with the output `samples`.
 
     Args:
         deployment: the meta-model's compiled parts.
@@ -82,30 +83,19 @@ def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Lim
         lambda: MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in learner.trainable_variables]),
     )
 
-    def adapt_and_sample(support: Any, steps: Any, num: Any, seed: Any) -> Any:
-        checks = [
-            ("support", tf.shape(support)[0], 1, limits.shots),
-            ("steps", steps, 0, limits.steps),
-            ("num", num, 1, limits.num),
-        ]
-        support, steps, num = _checked(checks, (support, steps, num), [support])
-        snapshot = served.adapt_values(support, steps, seed)
-        conditioning = game.condition(snapshot, support)
-        return served.endpoint_values("sample", snapshot, conditioning, {"num": num}, seed)
-
     archive = keras.export.ExportArchive()
-    scalar = {name: tf.TensorSpec([], tf.int32, name=name) for name in ("steps", "num", "seed")}
     _track(archive, [*game.nets.values(), learner])
-    archive.add_endpoint("adapt_and_sample", adapt_and_sample, [served.support_spec, *scalar.values()])
-    if not game.conditioners:
-        _add_endpoints(archive, served, lambda: functional.read(game.nets), None, limits)
+    for name, endpoint in game.endpoints.items():
+        _add_adapting(archive, served, name, endpoint, limits)
+        if not game.conditioners:
+            _add_plain(archive, served, name, endpoint, None, limits)
     _write(archive, path)
 
 
 def export_adapted_model(
     deployment: Any, snapshot: Snapshot, conditioning: Any, path: str | os.PathLike[str], limits: Limits
 ) -> None:
-    """Writes the SavedModel of an adapted model: `serving_default(z)` and `sample(num, seed)`.
+    """Writes the SavedModel of an adapted model: a signature for each endpoint of the game.
 
     Args:
         deployment: the meta-model's compiled parts.
@@ -118,24 +108,57 @@ def export_adapted_model(
     served = type(deployment)(game, deployment.algorithm, deployment.paths, deployment.values)
     archive = keras.export.ExportArchive()
     _track(archive, list(game.nets.values()))
-    _add_endpoints(archive, served, lambda: functional.read(game.nets), conditioning, limits)
+    for name, endpoint in game.endpoints.items():
+        _add_plain(archive, served, name, endpoint, conditioning, limits)
     _write(archive, path)
 
 
-def _add_endpoints(archive: Any, served: Any, snapshot: Any, conditioning: Any, limits: Limits) -> None:
-    latents = served.game.endpoints["generate"].inputs["z"]
+def _specs(endpoint: Any, *before: tf.TensorSpec) -> list[tf.TensorSpec]:
+    """The named inputs of a signature: what comes before, the endpoint's own, and the seed where it draws."""
+    seed = [tf.TensorSpec([], tf.int32, name="seed")] if endpoint.seeded else []
+    return [*before, *endpoint.inputs.values(), *seed]
 
-    def sample(num: Any, seed: Any) -> Any:
-        num = _checked([("num", num, 1, limits.num)], num)
-        return served.endpoint_values("sample", snapshot(), conditioning, {"num": num}, seed)
 
-    def serving_default(z: Any) -> Any:
-        z = _checked([("z", tf.shape(z)[0], 1, limits.num)], z)
-        return served.endpoint_values("generate", snapshot(), conditioning, {"z": z}, tf.constant(0))
+def _sizes(endpoint: Any, inputs: dict[str, Any], limits: Limits) -> list[tuple[str, Any, int, int]]:
+    """What `num` limits: a scalar's value, or how many rows a tensor has."""
+    counts = {name: x if x.shape.rank == 0 else tf.shape(x)[0] for name, x in inputs.items()}
+    return [(name, count, 1, limits.num) for name, count in counts.items()]
 
-    scalars = [tf.TensorSpec([], tf.int32, name=name) for name in ("num", "seed")]
-    archive.add_endpoint("sample", sample, scalars)
-    archive.add_endpoint("serving_default", serving_default, [latents])
+
+def _add_adapting(archive: Any, served: Any, name: str, endpoint: Any, limits: Limits) -> None:
+    """The signature `adapt_and_NAME`: the inner loop on `support`, then the endpoint."""
+    keys = list(endpoint.inputs)
+
+    def adapt_and_run(support: Any, steps: Any, *rest: Any) -> Any:
+        inputs, seed = dict(zip(keys, rest, strict=False)), rest[-1]
+        checks = [
+            ("support", tf.shape(support)[0], 1, limits.shots),
+            ("steps", steps, 0, limits.steps),
+            *_sizes(endpoint, inputs, limits),
+        ]
+        support, steps, inputs = _checked(checks, (support, steps, inputs), [support])
+        snapshot = served.adapt_values(support, steps, seed)
+        conditioning = served.game.condition(snapshot, support)
+        return served.endpoint_values(name, snapshot, conditioning, inputs, seed)
+
+    steps = tf.TensorSpec([], tf.int32, name="steps")
+    # Adaptation draws, so every adapting signature has a seed.
+    specs = _specs(endpoint._replace(seeded=True), served.support_spec, steps)
+    archive.add_endpoint(f"adapt_and_{name}", adapt_and_run, specs)
+
+
+def _add_plain(archive: Any, served: Any, name: str, endpoint: Any, conditioning: Any, limits: Limits) -> None:
+    """An endpoint's own signature, named after it; the game's `default_endpoint` is `serving_default`."""
+    keys = list(endpoint.inputs)
+
+    def run(*values: Any) -> Any:
+        inputs = dict(zip(keys, values, strict=False))
+        inputs = _checked(_sizes(endpoint, inputs, limits), inputs)
+        seed = values[-1] if endpoint.seeded else tf.constant(0)
+        return served.endpoint_values(name, functional.read(served.game.nets), conditioning, inputs, seed)
+
+    default = name == served.game.default_endpoint
+    archive.add_endpoint("serving_default" if default else name, run, _specs(endpoint))
 
 
 def _track(archive: Any, models: Sequence[Any]) -> None:

@@ -48,6 +48,9 @@ class Game:
             partition, an unknown name in `turns` or `conditioners`, or repeats below 1.
     """
 
+    default_endpoint = ""
+    """The endpoint that an exported model serves as `serving_default`."""
+
     def __init__(
         self,
         nets: Mapping[str, keras.Model],

@@ -36,6 +36,8 @@ class GAN(Game):
     Reference: Goodfellow et al., "Generative Adversarial Nets", 2014.
     """
 
+    default_endpoint = "generate"
+
     def __init__(
         self,
         generator: keras.Model,
