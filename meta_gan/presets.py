@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from meta_gan import losses, meta_learners, networks
 from meta_gan.games import GAN
 from meta_gan.meta import Algorithm, Displacement, Estimator, Pretraining, Unrolled
 from meta_gan.model import MetaModel
+from meta_gan.networks.dcgan import NORMALIZATIONS
 
 LOSSES = {
     "non_saturating": losses.NonSaturating,
@@ -75,6 +78,7 @@ class Recipe:
     def __post_init__(self) -> None:
         choices = {
             "network": ("dcgan", "mlp"),
+            "normalization": NORMALIZATIONS,
             "loss": tuple(LOSSES),
             "penalty": tuple(PENALTIES),
             "algorithm": ALGORITHMS,
@@ -83,14 +87,20 @@ class Recipe:
         for field, allowed in choices.items():
             if getattr(self, field) not in allowed:
                 raise ValueError(f"{field!r} must be one of {allowed}. Received: {getattr(self, field)!r}")
-        for field in ("outer_rate", "penalty_weight"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field!r} must be > 0. Received: {getattr(self, field)!r}")
+        for field in ("width", "latent_dim", "discriminator_turns", "inner_steps"):
+            self._require(field, int, lambda n: 1 <= n < 2**31, "an int in [1, 2^31)")
+        self._require("seed", int, lambda n: 0 <= n < 2**31, "an int in [0, 2^31)")
+        for field in ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight"):
+            self._require(field, (int, float), lambda x: 0 < x < math.inf, "finite and > 0")
         for field in ("outer_first_decay", "averaging"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field!r} must lie in [0, 1). Received: {getattr(self, field)!r}")
-        if not self.clip >= 0:
-            raise ValueError(f"'clip' must be >= 0, 0 for none. Received: {self.clip!r}")
+            self._require(field, (int, float), lambda x: 0 <= x < 1, "in [0, 1)")
+        self._require("clip", (int, float), lambda x: 0 <= x < math.inf, "finite and >= 0, 0 for none")
+        self._require("paths", str, lambda text: True, "a regular expression")
+
+    def _require(self, field: str, kind: Any, inside: Callable[[Any], bool], wanted: str) -> None:
+        value = getattr(self, field)
+        if isinstance(value, bool) or not isinstance(value, kind) or not inside(value):
+            raise ValueError(f"{field!r} must be {wanted}. Received: {value!r}")
 
 
 PRESETS = {
@@ -104,7 +114,7 @@ PRESETS = {
 }
 
 
-def get(name: str, **changes: Any) -> Recipe:
+def get(name: str, /, **changes: Any) -> Recipe:
     """A preset by name, with some of its fields changed.
 
     Args:

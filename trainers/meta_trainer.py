@@ -17,10 +17,14 @@ from meta_gan.tasks import Tasks
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import run_folder
 from trainers.config import TrainConfig
+from trainers.interruption import Interruption
+
+# What must not change when a run goes on. Its length and its intervals may.
+SAME = ("recipe", "source", "data", "episodes", "train.meta_batch")
 
 
 class TrainingStopped(RuntimeError):
-    """A run that cannot go on; the message names the last good checkpoint."""
+    """A run that diverged; the message names the last good checkpoint."""
 
 
 class MetaTrainer:
@@ -39,7 +43,7 @@ class MetaTrainer:
         description: what `config.json` records beside `config`, such as the recipe.
 
     Raises:
-        ValueError: the model is not compiled or takes another image shape, or the folder is in use.
+        ValueError: the model is not compiled or takes another image shape, or the meta-batch exceeds the classes.
 
     Example:
         >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
@@ -61,6 +65,8 @@ class MetaTrainer:
                 f"the model must take the data's image shape {tuple(tasks.image_shape)}. "
                 f"Received: a model of {model.game.example_shape}"
             )
+        # Asked of the data now, for it would otherwise come out after the first files are written.
+        tasks.train(config.meta_batch)
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.description = description or {}
         model.data_card = {
@@ -69,19 +75,20 @@ class MetaTrainer:
             "image_shape": list(tasks.image_shape),
             "splits": tasks.splits,
         }
-        self._lock = run_folder.lock(self.folder)
-        run_folder.save_config(self.folder, self._resolved())
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="seconds")
+        # Every variable by itself: of a whole Keras model, TensorFlow's checkpoint passes over the averages and other
+        # state without a word, and a resumed run would start them anew.
         self.checkpoint = tf.train.Checkpoint(
-            step=self.step,
-            seconds=self.seconds,
-            model=model,
-            **{f"optimizer_{group}": optimizer for group, optimizer in model.optimizers.items()},
+            step=self.step, seconds=self.seconds, variables=[v.value for v in self._variables()]
         )
-        self.manager = run_folder.checkpoint_manager(self.checkpoint, self.folder, config.keep)
         self._meta_step = tf.function(model.meta_step, autograph=False)
         self._assess = tf.function(model.assess, autograph=False)
+
+    def _variables(self) -> list[Any]:
+        """All that a run changes: weights, state, averages, and the optimizers' variables."""
+        optimizers = [v for group in sorted(self.model.optimizers) for v in self.model.optimizers[group].variables]
+        return [*self.model.variables, *optimizers]
 
     def _resolved(self) -> dict[str, Any]:
         """What `config.json` records: enough to know the run again, and for the command line to resume it."""
@@ -95,47 +102,79 @@ class MetaTrainer:
             **self.description,
         }
 
+    def check_resumable(self) -> None:
+        """Raises ValueError when the folder's run is of another recipe, source, data, episodes or meta-batch."""
+        run_folder.check_same(self.folder, self._resolved(), SAME)
+
     def restore(self) -> int:
-        """Goes back to the newest checkpoint, if there is one, and returns the step to go on from."""
+        """Goes back to the newest checkpoint, if there is one, and returns the step to go on from.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or of another model.
+        """
         path = run_folder.latest_checkpoint(self.folder)
         if path is not None:
-            self.checkpoint.restore(path).assert_existing_objects_matched()
+            try:
+                self.checkpoint.restore(path).assert_existing_objects_matched().assert_consumed()
+            # Damage is an OpError or, of a file cut short, an IndexError; another model is one of the other two.
+            except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
+                raise ValueError(
+                    f"the checkpoint {path!r} must be whole and of this model; to go on from the one before, delete "
+                    f"{path}.* first. Received: {_first_line(error)}"
+                ) from error
         return int(self.step.numpy())
 
     def run(self) -> Path:
         """Trains to the end, from the newest checkpoint of the folder on.
 
+        SIGINT and SIGTERM are answered between two steps, with a checkpoint; a second one stops at once, without.
+
         Returns:
             The folder of the saved model.
 
         Raises:
-            TrainingStopped: a meta-gradient was not finite, or the disk refused a checkpoint.
-            KeyboardInterrupt: after a checkpoint has been saved.
+            ValueError: the folder is in use, its run had other settings or more steps, or its checkpoint is damaged.
+            TrainingStopped: a meta-gradient or a weight was not finite.
+            OSError: the disk refused a file; the message names the last good checkpoint.
+            KeyboardInterrupt: after a checkpoint has been saved; its argument is the signal's number.
         """
-        start = self.restore()
-        log = run_folder.MetricsLog(self.folder, start)
-        if start == 0:
-            save_png(self.folder / "reals.png", grid(self._reals()))
-            self.validate(log)
-        quiet = not sys.stdout.isatty()
-        bar = keras.utils.Progbar(self.config.steps, verbose=0 if quiet else 1)
-        bar.seen_so_far = start
-        try:
-            self._loop(start, log, bar)
-        except tf.errors.InvalidArgumentError as error:
-            raise TrainingStopped(self._stopped(error.message.splitlines()[0])) from error
-        except OSError as error:
-            raise TrainingStopped(self._stopped(str(error))) from error
-        except KeyboardInterrupt:
-            self.save()
-            raise
+        with run_folder.locked(self.folder), Interruption() as interruption:
+            start, fresh = self._begin()
+            try:
+                log = run_folder.MetricsLog(self.folder, -1 if fresh else start)
+                if fresh:
+                    save_png(self.folder / "reals.png", grid(self._reals()))
+                    self.validate(log)
+                else:
+                    # A kill may have come between this checkpoint and the model of it.
+                    self._save_model()
+                self._loop(start, log, interruption)
+            except OSError as error:
+                raise OSError(self._stopped(str(error))) from error
         return self.folder / "model"
 
-    def _loop(self, start: int, log: run_folder.MetricsLog, bar: Any) -> None:
+    def _begin(self) -> tuple[int, bool]:
+        """Takes the folder up: `(the step to go on from, whether its run is a new one)`."""
+        fresh = run_folder.latest_checkpoint(self.folder) is None
+        if not fresh:
+            self.check_resumable()
+        start = self.restore()
+        if start > self.config.steps:
+            raise ValueError(
+                f"'steps' must be >= {start}, those of the checkpoint in {str(self.folder)!r}. "
+                f"Received: {self.config.steps}"
+            )
+        run_folder.save_config(self.folder, self._resolved())
+        self._manager = run_folder.checkpoint_manager(self.checkpoint, self.folder, self.config.keep)
+        return start, fresh
+
+    def _loop(self, start: int, log: run_folder.MetricsLog, interruption: Interruption) -> None:
         config, clock = self.config, time.monotonic()
+        bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
+        bar.seen_so_far = start
         episodes = iter(self.tasks.train(config.meta_batch, start_step=start))
         for step in range(start + 1, config.steps + 1):
-            metrics = self._meta_step(next(episodes))
+            metrics = self._step(next(episodes))
             self.step.assign(step)
             now = time.monotonic()
             self.seconds.assign_add(now - clock)
@@ -148,18 +187,47 @@ class MetaTrainer:
                 self.validate(log)
                 # Validation is not training time.
                 clock = time.monotonic()
-            if step % config.checkpoint_every == 0 or last:
-                self.save()
+            if step % config.checkpoint_every == 0 or last or interruption.received is not None:
+                self._save()
+            if not last:
+                interruption.raise_if_received()
 
-    def save(self) -> None:
+    def _step(self, episodes: Any) -> dict[str, Any]:
+        try:
+            return self._meta_step(episodes)
+        except tf.errors.InvalidArgumentError as error:
+            # The line of the model's own check, out of a graph's report; any other error is not divergence.
+            own = [line for line in error.message.splitlines() if "is not finite" in line]
+            if not own:
+                raise
+            raise TrainingStopped(self._stopped(own[0].strip())) from error
+
+    def _save(self) -> None:
         """Saves a checkpoint, and then the model of it."""
-        self.manager.save(checkpoint_number=int(self.step.numpy()))
+        self._require_finite()
+        try:
+            self._manager.save(checkpoint_number=int(self.step.numpy()))
+        except tf.errors.OpError as error:
+            raise OSError(f"saving a checkpoint failed: {_first_line(error)}") from error
+        self._save_model()
+
+    def _require_finite(self) -> None:
+        """An outer rate that overflows leaves its mark before the next gradient does: no checkpoint may hold it."""
+        bad = [v.path for v in self._variables() if not np.isfinite(v.numpy()).all()]
+        if bad:
+            raise TrainingStopped(self._stopped(f"{bad[0]!r} and {len(bad) - 1} other variables are not finite"))
+
+    def _save_model(self) -> None:
         training = {
             "steps": int(self.step.numpy()),
             "meta_batch": self.config.meta_batch,
             "seconds": round(float(self.seconds.numpy()), 1),
         }
-        self.model.save(self.folder / "model", overwrite=True, training=training)
+        try:
+            self.model.save(self.folder / "model", overwrite=True, training=training)
+        except ValueError as error:
+            # What `storage` makes of a full disk; the settings have been checked by now.
+            raise OSError(str(error)) from error
 
     def validate(self, log: run_folder.MetricsLog) -> dict[str, float]:
         """Adapts to fixed validation episodes, logs the means before and after, and draws the picture.
@@ -193,7 +261,9 @@ class MetaTrainer:
             parts = [support]
             for steps in self.config.picture_steps:
                 adapted = self.model.adapt(support, steps=steps, seed=0)
-                parts += [np.zeros_like(support[:1]), adapted.sample(len(support), seed=0)]
+                # A class on which adaptation diverged is drawn grey; the metrics say so.
+                samples = np.nan_to_num(adapted.sample(len(support), seed=0))
+                parts += [np.zeros_like(support[:1]), samples]
             rows.append(np.concatenate(parts))
         return rows
 
@@ -201,3 +271,7 @@ class MetaTrainer:
         path = run_folder.latest_checkpoint(self.folder)
         good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
         return f"training stopped after step {int(self.step.numpy())}: {why}; {good}"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

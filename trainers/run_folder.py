@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
+import os
 import re
+import reprlib
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,28 +60,44 @@ def latest_run(out: str | Path) -> Path:
     return found[-1]
 
 
-def lock(folder: Path) -> Any:
-    """Locks a run folder for this process; the lock ends with it. Two writers would destroy each other's files.
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run folder for one writer; the lock also ends with the process. Two would destroy each other's files.
 
     Raises:
-        ValueError: another process holds the lock.
+        ValueError: another writer holds it.
     """
-    handle = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        raise ValueError(
-            f"the run {str(folder)!r} must not be written by two processes. Received: a folder in use"
-        ) from error
-    return handle
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"the run {str(folder)!r} must not be written by two trainers at once. Received: a folder in use"
+            ) from error
+        yield
 
 
 def checkpoint_manager(checkpoint: tf.train.Checkpoint, folder: Path, keep: int) -> tf.train.CheckpointManager:
-    """A synchronous manager over the run's checkpoints, with what killed saves left behind cleared away."""
-    for leftover in (folder / CHECKPOINTS).glob("*_temp"):
+    """A synchronous manager over the run's checkpoints, with what killed saves left behind cleared away.
+
+    The manager knows older checkpoints by a small index file, which may be lost; it is written anew from the files
+    that are there, so that the manager goes on to delete the oldest.
+    """
+    root = folder / CHECKPOINTS
+    for leftover in [*root.glob("*_temp"), *folder.glob(".model.*")]:
         shutil.rmtree(leftover, ignore_errors=True)
-    return tf.train.CheckpointManager(checkpoint, str(folder / CHECKPOINTS), max_to_keep=keep, step_counter=None)
+    names = [f"ckpt-{step}" for step in _steps(folder)]
+    if names:
+        # Without times the manager would pass the names over.
+        times = [(root / f"{name}.index").stat().st_mtime for name in names]
+        tf.compat.v1.train.update_checkpoint_state(str(root), names[-1], names, all_model_checkpoint_timestamps=times)
+    return tf.train.CheckpointManager(checkpoint, str(root), max_to_keep=keep, step_counter=None)
+
+
+def _steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints on disk, in order."""
+    names = (path.name for path in (folder / CHECKPOINTS).glob("ckpt-*.index"))
+    return sorted(int(match.group(1)) for name in names if (match := re.fullmatch(r"ckpt-(\d+)\.index", name)))
 
 
 def latest_checkpoint(folder: Path) -> str | None:
@@ -84,23 +105,38 @@ def latest_checkpoint(folder: Path) -> str | None:
 
     The manager's own small index file may be lost, and it would then start over silently and overwrite the first
     checkpoint; so the files themselves are asked.
+    """
+    steps = _steps(folder)
+    return str(folder / CHECKPOINTS / f"ckpt-{steps[-1]}") if steps else None
+
+
+def check_same(folder: Path, resolved: dict[str, Any], keys: Sequence[str]) -> None:
+    """Refuses to go on with a run under other settings, which would end in the bits of neither.
+
+    Args:
+        folder: the run's, with its `config.json`.
+        resolved: what that file would hold now.
+        keys: the entries that must not differ; a dot leads into an entry.
 
     Raises:
-        ValueError: metrics were written but no checkpoint is left, or the newest one is damaged.
+        ValueError: naming the settings that differ, as recorded and as received.
     """
-    steps = sorted(
-        int(match.group(1))
-        for path in (folder / CHECKPOINTS).glob("ckpt-*.index")
-        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name))
-    )
-    if not steps:
-        return None
-    path = str(folder / CHECKPOINTS / f"ckpt-{steps[-1]}")
-    try:
-        tf.train.load_checkpoint(path)
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError(f"the checkpoint {path!r} must be readable. Received: {error}") from error
-    return path
+    recorded, wanted = _flat(storage.read_config(folder)), _flat(json.loads(json.dumps(resolved)))
+    chosen = [name for name in {**recorded, **wanted} if any(f"{name}.".startswith(f"{key}.") for key in keys)]
+    different = [name for name in chosen if recorded.get(name) != wanted.get(name)]
+    if different:
+        before, now = ({name: values.get(name) for name in different} for values in (recorded, wanted))
+        raise ValueError(
+            f"resuming needs the settings of {str(folder)!r}: {reprlib.repr(before)}. Received: {reprlib.repr(now)}"
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, its names joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
 
 
 class MetricsLog:
@@ -108,25 +144,29 @@ class MetricsLog:
 
     Args:
         folder: the run's.
-        step: lines of later steps, of a run that was cut off after them, are dropped.
+        step: the last one that counts, -1 for a new run: lines of later ones, of a run that was cut off after them,
+            and a line cut off in the middle are dropped.
     """
 
     def __init__(self, folder: Path, step: int):
         self.path = folder / METRICS
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
-        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= step]
+        # In one replace: a kill in the middle of a rewrite in place would lose the whole history.
+        work = self.path.with_name(f".{METRICS}.part")
+        work.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        os.replace(work, self.path)
         self.board = _tensorboard(folder)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Appends one line and flushes it."""
+        """Appends one line and flushes it; what is not finite becomes null, for JSON has no NaN."""
         line = {"step": step, **{key: _number(value) for key, value in values.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.board is not None:
             with self.board.as_default(step=step):
                 for key, value in line.items():
-                    if key != "step":
+                    if key != "step" and value is not None:
                         tf.summary.scalar(key, value)
             self.board.flush()
 
@@ -139,15 +179,16 @@ def _tensorboard(folder: Path) -> Any:
     return tf.summary.create_file_writer(str(folder / "tensorboard"))
 
 
-def _step_of(line: str) -> int:
+def _step_of(line: str) -> float:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return 2**62
+        return math.inf
 
 
-def _number(value: Any) -> float:
-    return round(float(value), 6)
+def _number(value: Any) -> float | None:
+    """Six significant digits, so that a gradient norm of 1e-8 is not logged as none at all."""
+    return float(f"{float(value):.6g}") if math.isfinite(float(value)) else None
 
 
 def save_config(folder: Path, config: dict[str, Any]) -> None:

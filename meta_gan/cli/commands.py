@@ -22,6 +22,7 @@ GRID_COLUMNS = 10
 def train(arguments: argparse.Namespace) -> None:
     """`meta-gan train`."""
     recipe, config = _settings(arguments)
+    _folder_or_nothing(arguments.out)
     tasks = _open(arguments, seed=arguments.seed)
     description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
     resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
@@ -30,11 +31,9 @@ def train(arguments: argparse.Namespace) -> None:
     # What only the first step would notice is asked for now, before anything is written.
     tasks.train(config.meta_batch)
     model = presets.build(recipe, tasks.image_shape)
-    if Path(arguments.out).exists() and not Path(arguments.out).is_dir():
-        raise ValueError(f"--out must be a folder. Received: the file {arguments.out!r}")
     if arguments.resume:
         folder = run_folder.latest_run(arguments.out)
-        _same_run(folder, description, tasks)
+        MetaTrainer(model, tasks, folder, config, description).check_resumable()
     if arguments.dry_run:
         print(f"dry run: a model of {model.count_params():,} values; nothing was written")
         return
@@ -97,27 +96,13 @@ def _open(arguments: argparse.Namespace, seed: int = 0) -> Tasks:
     )
 
 
-def _same_run(folder: Path, description: dict[str, Any], tasks: Tasks) -> None:
-    """Refuses to resume a run with another recipe, source or episodes."""
-    recorded = storage.read_config(folder)
-    wanted = json.loads(
-        json.dumps(
-            {
-                **description,
-                "episodes": {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed},
-            }
-        )
-    )
-    different = {key: recorded.get(key) for key in wanted if recorded.get(key) != wanted[key]}
-    if different:
-        received = {key: wanted[key] for key in different}
-        raise ValueError(f"--resume needs the settings of {str(folder)!r}: {different}. Received: {received}")
-
-
 def adapt(arguments: argparse.Namespace) -> None:
     """`meta-gan adapt`."""
     storage.check_free(arguments.out)
-    _at_least(arguments.sample, "--sample", 1)
+    _in_range(arguments.sample, "--sample", 1)
+    _in_range(arguments.seed, "--seed", 0)
+    if arguments.steps is not None:
+        _in_range(arguments.steps, "--steps", 0)
     model = serving.load(arguments.model)
     polarity = model.data_card.get("polarity")
     support, message, _ = load_support(
@@ -136,7 +121,8 @@ def adapt(arguments: argparse.Namespace) -> None:
 def sample(arguments: argparse.Namespace) -> None:
     """`meta-gan sample`."""
     storage.check_free(arguments.out)
-    _at_least(arguments.count, "--count", 1)
+    _in_range(arguments.count, "--count", 1)
+    _in_range(arguments.seed, "--seed", 0)
     samples = serving.load_adapted(arguments.model).sample(arguments.count, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:
         _write_pictures(folder, samples, None)
@@ -145,9 +131,8 @@ def sample(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """`meta-gan export`."""
-    model, out = serving.load(arguments.model), Path(arguments.out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a folder. Received: the file {arguments.out!r}")
+    out = _folder_or_nothing(arguments.out)
+    model = serving.load(arguments.model)
     versions = [int(p.name) for p in out.iterdir() if p.name.isdigit()] if out.is_dir() else []
     path = out / str(max(versions, default=0) + 1)
     model.export(path)
@@ -183,9 +168,17 @@ def data(arguments: argparse.Namespace) -> None:
     print(f"contact sheet: {out}")
 
 
-def _at_least(value: int, flag: str, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{flag} must be >= {least}. Received: {value}")
+def _in_range(value: int, flag: str, least: int) -> None:
+    # TensorFlow would wrap a greater number around to another int32 without a word.
+    if not least <= value < 2**31:
+        raise ValueError(f"{flag} must be a whole number in [{least}, 2^31). Received: {value}")
+
+
+def _folder_or_nothing(out: str) -> Path:
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out must be a folder. Received: the file {out!r}")
+    return path
 
 
 def _write_pictures(folder: Path, samples: np.ndarray, support: np.ndarray | None) -> None:

@@ -1,22 +1,39 @@
-"""Parsing and exit codes: 0 done, 2 the user's error in one line, 1 ours (or a run that diverged)."""
+"""Parsing and exit codes: 0 done, 2 the user's error in one line, 1 ours (or divergence), 128 + a signal's number."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from typing import Any, NoReturn
 
+import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
+from meta_gan import presets
 from meta_gan.cli import commands
 from trainers import TrainingStopped, configure_threads
 
+# What TensorFlow makes of a full disk, and of a folder that may not be written.
+DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders"
+MODEL_HELP = "saved model, run folder or shipped name"
 SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
 
 
+class _Parser(argparse_flags.ArgumentParser):
+    """Names an error in one line, as the commands do, and takes a flag by its whole name only."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse_flags.ArgumentParser(
+    parser = _Parser(
         prog="meta-gan",
         description="Few-shot generation by meta-learning: meta-train, adapt to a few images, sample, serve.",
         epilog="Exit codes: 0 done; 2 an error of yours, named in one line; 1 an error of ours, or divergence.",
@@ -45,7 +62,7 @@ def _train(commands_: argparse._SubParsersAction) -> None:
         "meta-gan train --preset reptile --data glyphs --out runs --steps 2000 --set width=16 log_every=50",
     )
     main_ = parser.add_argument_group("main arguments")
-    main_.add_argument("--preset", required=True, metavar="NAME", help="fomaml, maml, pretraining or reptile")
+    main_.add_argument("--preset", required=True, metavar="NAME", help=" | ".join(sorted(presets.PRESETS)))
     main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
     main_.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
     length = parser.add_argument_group("length and episodes")
@@ -64,7 +81,7 @@ def _train(commands_: argparse._SubParsersAction) -> None:
         metavar="KEY=VALUE",
         help="fields of the recipe or run; --dry_run prints them all",
     )
-    other.add_argument("--resume", action="store_true", help="go on with the newest run in DIR, to the same bits")
+    other.add_argument("--resume", action="store_true", help="with the same command: go on with the newest run in DIR")
     other.add_argument("--dry_run", action="store_true", help="check all and print the config; write nothing")
     parser.set_defaults(run=commands.train)
 
@@ -77,7 +94,7 @@ def _adapt(commands_: argparse._SubParsersAction) -> None:
         "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64",
     )
     main_ = parser.add_argument_group("main arguments")
-    main_.add_argument("--model", required=True, metavar="DIR", help="saved model, run folder or shipped name")
+    main_.add_argument("--model", required=True, metavar="DIR", help=MODEL_HELP)
     main_.add_argument("--support", required=True, metavar="FOLDER_OR_NPZ", help="images of one class")
     main_.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
     other = parser.add_argument_group("other arguments")
@@ -100,10 +117,12 @@ def _sample(commands_: argparse._SubParsersAction) -> None:
         "Sample from an adapted model.",
         "meta-gan sample --model glyph --count 100 --out more --seed 1",
     )
-    parser.add_argument("--model", required=True, metavar="ADAPTED_DIR", help="what `meta-gan adapt` made")
-    parser.add_argument("--count", required=True, type=int, metavar="N", help="images, >= 1")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--model", required=True, metavar="ADAPTED_DIR", help="what `meta-gan adapt` made")
+    main_.add_argument("--count", required=True, type=int, metavar="N", help="images, >= 1")
+    main_.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
+    other = parser.add_argument_group("other arguments")
+    other.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
     parser.set_defaults(run=commands.sample)
 
 
@@ -114,14 +133,16 @@ def _export(commands_: argparse._SubParsersAction) -> None:
         "Export a SavedModel for TF Serving, in which adaptation itself runs, as the next DIR/<version>/.",
         "meta-gan export --model runs --out served/glyphs",
     )
-    parser.add_argument("--model", required=True, metavar="DIR", help="saved model, run folder or shipped name")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the served model's folder of versions")
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--model", required=True, metavar="DIR", help=MODEL_HELP)
+    main_.add_argument("--out", required=True, metavar="DIR", help="the served model's folder of versions")
     parser.set_defaults(run=commands.export)
 
 
 def _info(commands_: argparse._SubParsersAction) -> None:
     parser = _command(commands_, "info", "Say what a saved model is.", "meta-gan info --model runs")
-    parser.add_argument("--model", required=True, metavar="DIR", help="saved model, run folder or shipped name")
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--model", required=True, metavar="DIR", help=MODEL_HELP)
     parser.set_defaults(run=commands.info)
 
 
@@ -132,33 +153,43 @@ def _data(commands_: argparse._SubParsersAction) -> None:
         "Say what a source holds (classes, sizes, splits) and draw a contact sheet.",
         "meta-gan data --data my_classes/ --out sheet.png",
     )
-    parser.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
-    parser.add_argument("--out", metavar="PNG", help="the sheet (default: contact_sheet-SOURCE.png, replaced)")
-    parser.add_argument("--shots", type=int, default=5, metavar="K", help="support images (default: 5)")
-    parser.add_argument("--queries", type=int, default=7, metavar="Q", help="query images (default: 7)")
-    parser.add_argument("--image_shape", metavar="HxWxC", help="such as 28x28x1 (default: the source's own)")
-    parser.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
+    other = parser.add_argument_group("other arguments")
+    other.add_argument("--out", metavar="PNG", help="the sheet (default: contact_sheet-SOURCE.png, replaced)")
+    other.add_argument("--shots", type=int, default=5, metavar="K", help="support images, >= 1 (default: 5)")
+    other.add_argument("--queries", type=int, default=7, metavar="Q", help="query images, >= 1 (default: 7)")
+    other.add_argument("--image_shape", metavar="HxWxC", help="such as 28x28x1 (default: the source's own)")
+    other.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
     parser.set_defaults(run=commands.data)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Keras and TensorFlow log through absl at INFO; a program's output is its own lines.
-    logging.set_verbosity(logging.WARNING)
     try:
-        configure_threads()
         arguments.run(arguments)
-    except (ValueError, OSError) as error:
-        print(f"meta-gan {arguments.command}: error: {error}", file=sys.stderr)
+    except (ValueError, OSError, *DISK) as error:
+        _complain(arguments, f"error: {error}")
         return 2
     except TrainingStopped as error:
-        print(f"meta-gan {arguments.command}: {error}", file=sys.stderr)
+        _complain(arguments, str(error))
         return 1
-    except KeyboardInterrupt:
-        print(f"meta-gan {arguments.command}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        _complain(arguments, "interrupted")
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     return 0
+
+
+def _complain(arguments: argparse.Namespace, message: str) -> None:
+    print(f"meta-gan {arguments.command}: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    # Keras and TensorFlow log through absl at INFO; a program's output is its own lines.
+    logging.set_verbosity(logging.WARNING)
+    configure_threads()
+    return _run(arguments)
 
 
 def main() -> None:
     """The console script `meta-gan`."""
-    app.run(_run, flags_parser=lambda argv: _parser().parse_args(argv[1:]))
+    app.run(_start, flags_parser=lambda argv: _parser().parse_args(argv[1:]))

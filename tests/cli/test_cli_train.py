@@ -1,0 +1,170 @@
+"""`meta-gan train`: what it prints and writes, dry runs, and resuming."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import meta_gan
+from meta_gan import presets
+from tests.cli.conftest import SETTINGS, call, train_arguments
+from tests.trainers import helpers
+
+
+@pytest.fixture
+def copy(world, tmp_path):
+    """A copy of the trained runs."""
+    return Path(shutil.copytree(world.runs, tmp_path / "runs"))
+
+
+def resolved(printed):
+    """The JSON that a command prints first, and the lines after it."""
+    value, end = json.JSONDecoder().raw_decode(printed)
+    return value, printed[end:].strip().splitlines()
+
+
+def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(*train_arguments(world, out, "--dry_run", "--seed", "5")) == 0
+    config, lines = resolved(capsys.readouterr().out)
+    recipe = presets.get("fomaml", width=4, latent_dim=4, inner_steps=2, penalty="none", seed=5)
+    assert config["recipe"] == json.loads(json.dumps(vars(recipe)))
+    assert config["source"] == str(world.data) and config["out"] == str(out)
+    assert config["train"]["steps"] == 2 and config["train"]["picture_steps"] == [0, 1]
+    assert lines[0].startswith("noise.npz: 10 classes, 120 images of 8 x 8 x 1, ")
+    count = presets.build(recipe, helpers.SHAPE).count_params()
+    assert lines[-1] == f"dry run: a model of {count:,} values; nothing was written"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_folder_records_what_was_asked(world):
+    config = json.loads((world.run / "config.json").read_text("utf-8"))
+    assert config["recipe"]["name"] == "fomaml" and config["recipe"]["width"] == 4
+    assert config["source"] == str(world.data)
+    assert config["train"] == {
+        **{"steps": 2, "meta_batch": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 2, "keep": 3},
+        **{"validation_batches": 1, "picture_classes": 8, "picture_steps": [0, 1]},
+    }
+    assert [line["step"] for line in helpers.metrics(world.run)] == [0, 1, 2, 2]
+    assert meta_gan.load(world.runs).data_card["name"] == "noise.npz"
+
+
+def test_resume_goes_on_to_the_bits_of_one_run(world, copy, tmp_path, capsys):
+    assert call(*train_arguments(world, copy, "--resume", "--steps", "4")) == 0
+    resumed = copy / "00000-fomaml-noise"
+    _, lines = resolved(capsys.readouterr().out)
+    assert lines[-2:] == [f"run folder: {resumed}", f"saved model: {resumed / 'model'}"]
+    assert [path.name for path in copy.iterdir()] == ["00000-fomaml-noise"]
+    assert call(*train_arguments(world, tmp_path / "whole", "--steps", "4")) == 0
+    whole = tmp_path / "whole" / "00000-fomaml-noise"
+    assert helpers.timeless(resumed) == helpers.timeless(whole)
+    first, second = (np.load(run / "model" / "weights.npz") for run in (resumed, whole))
+    helpers.assert_same_values(*[[loaded[key] for key in sorted(loaded.files)] for loaded in (first, second)])
+    assert "- steps: 4" in (resumed / "model" / "README.md").read_text("utf-8").splitlines()
+
+
+def test_a_dry_resume_writes_nothing(world, copy):
+    before = helpers.files(copy)
+    assert call(*train_arguments(world, copy, "--resume", "--dry_run", "--steps", "4")) == 0
+    assert helpers.files(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--set", "width=8"], "{'recipe.width': 4}. Received: {'recipe.width': 8}"),
+        (["--set", "meta_batch=3"], "{'train.meta_batch': 2}. Received: {'train.meta_batch': 3}"),
+        (["--shots", "4"], "{'episodes.shots': 3}. Received: {'episodes.shots': 4}"),
+        (["--preset", "reptile"], "'recipe.algorithm': 'fomaml'"),
+        (["--seed", "1"], "'episodes.seed': 0"),
+        (["--steps", "1"], "'steps' must be >= 2, those of the checkpoint in "),
+    ],
+)
+def test_resume_with_other_settings_is_refused(world, copy, refused, more, message):
+    before = helpers.files(copy)
+    assert message in refused(*train_arguments(world, copy, "--resume", *more))
+    assert helpers.files(copy) == before
+
+
+def test_resume_with_other_data_is_refused(world, copy, refused, tmp_path):
+    data = tmp_path / "noise.npz"
+    np.savez(data, **helpers.arrays((0,) * 7 + (1, 2, 2)))
+    original = world.data.read_bytes()
+    try:
+        # The same path, so that its content alone is in question.
+        world.data.write_bytes(data.read_bytes())
+        assert "'data.splits.train': [" in refused(*train_arguments(world, copy, "--resume"))
+    finally:
+        world.data.write_bytes(original)
+    assert "'source': '" in refused(*train_arguments(world, copy, "--resume", data=data))
+
+
+@pytest.mark.parametrize("place", ["absent", "."])
+def test_resume_without_a_run_is_refused(world, tmp_path, refused, place):
+    out = tmp_path / place
+    message = refused(*train_arguments(world, out, "--resume"), out=None if place == "." else out)
+    assert f"resuming needs a folder with a run in it. Received: {str(out)!r}, without one" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_divergence_is_exit_code_1_in_one_line(world, tmp_path, refused):
+    blown = ["rule=descent", "inner_rate=1e30", "network=mlp", "validate_every=9"]
+    message = refused(*train_arguments(world, tmp_path / "runs", "--set", *blown), code=1)
+    assert "training stopped after step 0: the meta-gradient of " in message
+    assert message.endswith("; there is no checkpoint yet\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ["--preset", "wgan"],
+            "a preset must be one of ['fomaml', 'maml', 'pretraining', 'reptile']. Received: 'wgan'",
+        ),
+        (["--steps", "0"], "'steps' must be an int >= 1. Received: 0"),
+        (["--steps", "-3"], "'steps' must be an int >= 1. Received: -3"),
+        (["--shots", "0"], "`shots` must be a whole number from 1 to 2147483647. Received: 0"),
+        (["--queries", "0"], "`queries` must be a whole number from 1 to 2147483647. Received: 0"),
+        (["--shots", "10"], "every class needs at least shots + queries = 13 examples; class '0' has 12"),
+        (["--seed", "-1"], "'seed' must be an int in [0, 2^31). Received: -1"),
+        (["--seed", str(2**31)], "'seed' must be an int in [0, 2^31). Received: 2147483648"),
+        (["--image_shape", "8x8"], "--image_shape must be HxWxC, such as 28x28x1. Received: '8x8'"),
+        (["--image_shape", "9x9x1"], "even height and width of at least 8"),
+        (["--archives", "a"], "`archives` must be None except for `tfds:NAME`"),
+        (["--set", "colour=1"], "--set must be KEY=VALUE with a key of ['algorithm', "),
+        (["--set", "width"], "Received: 'width'"),
+        (["--set", "name=x"], "Received: 'name=x'"),
+        (["--set", "width=wide"], "--set width must be int. Received: 'wide'"),
+        (["--set", "width=4.5"], "--set width must be int. Received: '4.5'"),
+        (["--set", "width=0"], "'width' must be an int in [1, 2^31). Received: 0"),
+        (["--set", "inner_rate=nan"], "'inner_rate' must be finite and > 0. Received: nan"),
+        (["--set", "clip=-1"], "'clip' must be finite and >= 0, 0 for none. Received: -1.0"),
+        (["--set", "loss=l2"], "'loss' must be one of "),
+        (["--set", "paths=("], "'paths' must be a regular expression"),
+        (["--set", "keep=0"], "'keep' must be an int >= 1. Received: 0"),
+        (["--set", "picture_steps=0,x"], "--set picture_steps must be whole numbers with commas. Received: '0,x'"),
+        (["--set", "picture_steps=-1"], "'picture_steps' must be ints >= 0. Received: (-1,)"),
+        (["--set", "meta_batch=7"], "`meta_batch` must be at most the number of classes of the train split, 6,"),
+    ],
+)
+def test_a_bad_setting_is_refused(world, tmp_path, refused, more, message):
+    out = tmp_path / "a" / "runs"
+    assert message in refused(*train_arguments(world, out, *more), out=out.parent)
+
+
+def test_settings_add_up_and_the_last_one_counts(world, tmp_path, capsys):
+    more = ["--set", "width=5", "--set", "width=6", "clip=0.5", "--dry_run"]
+    assert call(*train_arguments(world, tmp_path / "out", *more)) == 0
+    config, _ = resolved(capsys.readouterr().out)
+    assert (config["recipe"]["width"], config["recipe"]["clip"]) == (6, 0.5)
+    assert config["train"]["log_every"] == 1, f"of the first --set, {SETTINGS}"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_an_output_that_cannot_be_a_folder_is_refused(world, tmp_path, refused, place):
+    (tmp_path / "file").write_text("mine")
+    message = refused(*train_arguments(world, tmp_path / place))
+    assert "--out must be a folder" in message or "must be writable. Received: " in message
+    assert helpers.files(tmp_path) == {"file": b"mine"}

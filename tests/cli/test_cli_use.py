@@ -1,0 +1,144 @@
+"""`adapt`, `sample`, `export`, `info` and `data`: what they write and print, and that Python gives the same."""
+
+import json
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import meta_gan
+from meta_gan.tasks import load_support
+from meta_gan.tasks.pictures import GAP, grid
+from meta_gan.tasks.pixels import to_uint8
+from tests.cli.conftest import call
+from tests.trainers import helpers
+
+
+def pngs(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "samples").iterdir())}
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def test_adapt_writes_a_generator_in_two_forms_and_pictures(world):
+    names = {path.name for path in world.adapted.iterdir()}
+    assert names == {"config.json", "weights.npz", "README.md", "generator.keras", "saved_model", "samples", "grid.png"}
+    assert list(pngs(world.adapted)) == ["0000.png", "0001.png", "0002.png"]
+    assert Image.open(world.adapted / "samples" / "0000.png").size == helpers.SHAPE[:2]
+    z = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    plain = keras.saving.load_model(world.adapted / "generator.keras")
+    served = tf.saved_model.load(str(world.adapted / "saved_model" / "1"))
+    wanted = meta_gan.load_adapted(world.adapted).generator(z)
+    np.testing.assert_array_equal(plain(z), wanted)
+    got = served.signatures["serving_default"](z=tf.constant(z))["samples"]
+    np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def test_adapt_is_what_python_does(world):
+    adapted = meta_gan.load(world.runs).adapt(world.images, steps=1, seed=7)
+    samples = adapted.sample(3, seed=7)
+    for index, image in enumerate(samples):
+        np.testing.assert_array_equal(pixels(world.adapted / "samples" / f"{index:04d}.png"), to_uint8(image)[..., 0])
+    support = world.images / np.float32(127.5) - 1
+    np.testing.assert_array_equal(pixels(world.adapted / "grid.png"), grid([support, samples])[..., 0])
+    stored = np.load(world.adapted / "weights.npz")
+    kept = [np.array(v) for v in tf.nest.flatten(adapted.snapshot)]
+    helpers.assert_same_values([stored[key] for key in sorted(stored.files) if key != "support"], kept)
+
+
+def test_sample_gives_the_bytes_that_adapt_gave(world, tmp_path, capsys):
+    out = tmp_path / "more"
+    assert call("sample", "--model", world.adapted, "--count", 12, "--out", out, "--seed", 7) == 0
+    assert capsys.readouterr().out == f"12 samples and grid.png: {out}\n"
+    assert {name: pngs(out)[name] for name in pngs(world.adapted)} == pngs(world.adapted)
+    assert len(pngs(out)) == 12 and {path.name for path in out.iterdir()} == {"samples", "grid.png"}
+    side = helpers.SHAPE[0] + GAP
+    assert Image.open(out / "grid.png").size == (10 * side - GAP, 2 * side - GAP)
+    assert call("sample", "--model", world.adapted, "--count", 3, "--out", tmp_path / "other", "--seed", 8) == 0
+    assert not set(pngs(tmp_path / "other").values()) & set(pngs(world.adapted).values())
+
+
+def test_a_folder_of_pictures_and_a_run_folder_do_as_well(world, tmp_path):
+    out = tmp_path / "deep" / "adapted"
+    arguments = ["--model", world.run, "--support", world.support, "--out", out, "--seed", 7, "--sample", 3]
+    assert call("adapt", *arguments, "--steps", 1, "--invert", "no") == 0
+    assert pngs(out) == pngs(world.adapted)
+
+
+def test_the_models_own_steps_and_polarity_are_the_default(world, tmp_path, capsys):
+    out = tmp_path / "adapted"
+    assert call("adapt", "--model", world.run, "--support", world.support, "--out", out, "--sample", 2) == 0
+    model = meta_gan.load(world.run)
+    support, message, _ = load_support(world.support, helpers.SHAPE, polarity=model.data_card["polarity"])
+    wanted = model.adapt(support, steps=2, seed=0).sample(2, seed=0)
+    np.testing.assert_array_equal(pixels(out / "samples" / "0001.png"), to_uint8(wanted[1])[..., 0])
+    told = f"adapted model, 2 samples and grid.png: {out}"
+    assert capsys.readouterr().out.splitlines() == [message, told]
+
+
+def test_export_numbers_versions(world, tmp_path, capsys):
+    out = tmp_path / "served"
+    for version in (1, 2):
+        assert call("export", "--model", world.runs, "--out", out) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"exported: {out / str(version)}"
+    assert sorted(path.name for path in out.iterdir()) == ["1", "2"]
+    (out / "9").mkdir()
+    (out / "notes").mkdir()
+    assert call("export", "--model", world.runs, "--out", out) == 0
+    assert (out / "10" / "saved_model.pb").is_file()
+    served = tf.saved_model.load(str(out / "1")).signatures["adapt_and_sample"]
+    inputs = {"steps": tf.constant(1), "num": tf.constant(3), "seed": tf.constant(7)}
+    images = world.images / np.float32(127.5) - 1
+    got = served(support=tf.constant(images), **inputs)["samples"]
+    wanted = meta_gan.load_adapted(world.adapted).sample(3, seed=7)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_info_says_what_a_model_is(world, capsys):
+    assert call("info", "--model", world.runs) == 0
+    lines = capsys.readouterr().out.splitlines()
+    model = meta_gan.load(world.runs)
+    config = json.loads((world.run / "model" / "config.json").read_text("utf-8"))
+    assert lines == [
+        f"model: {world.run / 'model'}",
+        "algorithm: fomaml, 2 inner steps",
+        f"image shape: (8, 8, 1), polarity {model.data_card['polarity']}",
+        f"generator: DCGANGenerator, {model.game.nets['generator'].count_params():,} values",
+        f"discriminator: DCGANDiscriminator, {model.game.nets['discriminator'].count_params():,} values",
+        "data: noise.npz; classes: 6 train, 2 validation, 2 test",
+        f"training: {config['training']}",
+        f"weights sha256: {config['weights_sha256']}",
+    ]
+    digest = subprocess.run(["sha256sum", world.run / "model" / "weights.npz"], capture_output=True, text=True)
+    assert lines[-1].split()[-1] == digest.stdout.split()[0]
+
+
+def test_data_says_what_a_source_holds_and_draws_it(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # the sheet of the default name is replaced
+        assert call("data", "--data", world.data) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("noise.npz: 10 classes, 120 images of 8 x 8 x 1, ")
+        assert [line.split()[:3] for line in lines[1:4]] == [
+            *[["train", "6", "classes"], ["validation", "2", "classes"], ["test", "2", "classes"]]
+        ]
+        assert lines[4] == "contact sheet: contact_sheet-noise.npz.png"
+    side = helpers.SHAPE[0] + GAP
+    assert Image.open("contact_sheet-noise.npz.png").size == (12 * side - GAP, 10 * side - GAP)
+    assert call("data", "--data", world.data, "--out", tmp_path / "new" / "sheet.png", "--image_shape", "4x6x1") == 0
+    assert Image.open(tmp_path / "new" / "sheet.png").size == (12 * (6 + GAP) - GAP, 10 * (4 + GAP) - GAP)
+
+
+@pytest.mark.parametrize("command", ["adapt", "sample"])
+def test_an_empty_folder_may_be_the_output(world, tmp_path, command):
+    arguments = {
+        "adapt": ["--model", world.run, "--support", world.support_npz, "--sample", 1, "--steps", 0],
+        "sample": ["--model", world.adapted, "--count", 1],
+    }[command]
+    assert call(command, *arguments, "--out", tmp_path) == 0
+    assert (tmp_path / "grid.png").is_file()

@@ -1,0 +1,101 @@
+"""The table of algorithms, the estimators' refusals, and the baseline without meta-learning."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_gan import meta
+from meta_gan.losses import NonSaturating
+from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, Pretrained, Pretraining, Reptile, Unrolled
+from meta_gan.meta_learners import Adam, GradientDescent
+from meta_gan.types import Settings
+from tests.meta.rules import LearnedRates
+from tests.references.plain import fold
+from tests.toys import flat_close, parts, random_episodes, tiny_gan
+
+MADE = [
+    MAML(3, 0.1, "kernel", partial=False),
+    FOMAML(4, {"discriminator": 0.1, "generator": 0.2}),
+    Reptile(5, meta_learner=Adam(0.01, second_decay=0.9)),
+    Pretrained(6, 0.3),
+    Algorithm("mine", LearnedRates(-1.0), Unrolled(1), 2),
+]
+
+
+@pytest.mark.parametrize("algorithm", MADE, ids=lambda a: a.name)
+def test_round_trip(algorithm):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(algorithm))
+    for name in ("name", "inner_steps", "paths"):
+        assert getattr(again, name) == getattr(algorithm, name)
+    assert type(again.estimator) is type(algorithm.estimator)
+    assert again.estimator.get_config() == algorithm.estimator.get_config()
+    assert type(again.meta_learner) is type(algorithm.meta_learner)
+    assert again.meta_learner.get_config() == algorithm.meta_learner.get_config()
+
+
+def test_the_table():
+    """What each name stands for, as in design.md."""
+    rows = {
+        "MAML": (MAML(), GradientDescent, Unrolled, {"order": 2, "partial": True}),
+        "FOMAML": (FOMAML(), GradientDescent, Unrolled, {"order": 1, "partial": True}),
+        "Reptile": (Reptile(), GradientDescent, Displacement, {}),
+        "Pretraining": (Pretrained(), GradientDescent, Pretraining, {}),
+    }
+    for name, (algorithm, rule, estimator, config) in rows.items():
+        assert algorithm.name == name
+        assert type(algorithm.meta_learner) is rule
+        assert type(algorithm.estimator) is estimator
+        assert algorithm.estimator.get_config() == config
+    assert not Pretraining.adapts and Displacement.adapts
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.0, None])
+def test_bad_inner_steps_are_refused(steps):
+    with pytest.raises(ValueError, match=r"inner_steps.*Received"):
+        FOMAML(steps)
+
+
+def test_a_learned_rule_that_nothing_would_train_is_refused():
+    for estimator in (Displacement(), Pretraining()):
+        with pytest.raises(ValueError, match=r"LearnedRates with (Displacement|Pretraining)"):
+            Algorithm("no", LearnedRates(), estimator, 2)
+
+
+@pytest.mark.parametrize("order", [0, 3, "2"])
+def test_bad_orders_are_refused(order):
+    with pytest.raises(ValueError, match="'order' must be 1 or 2"):
+        Unrolled(order)
+
+
+def test_a_rate_for_every_player_is_required():
+    with pytest.raises(ValueError, match=r"without \['generator'\]"):
+        parts(tiny_gan(), GradientDescent({"discriminator": 0.1}))
+
+
+def test_pretraining_is_each_owners_gradient_on_support_and_query_together():
+    """By hand: at the initial weights, each player's loss on the seven examples, whatever the inner steps."""
+    episodes = random_episodes(tasks=2, shots=3, queries=4, dtype="float64")
+    pieces = parts(tiny_gan("float64", loss=NonSaturating()))
+    game, _, _, start = pieces
+    got = Pretraining().estimate(*pieces, episodes, 9)
+    for number, (player, (net,)) in enumerate(game.players.items()):
+        gradients = []
+        for task in range(2):
+            batch = tf.concat([episodes.support[task], episodes.query[task]], axis=0)
+            with tf.GradientTape() as tape:
+                tape.watch(start.initial.weights[net])
+                seed = fold(episodes.seed[task], 0, number)
+                loss = game.loss(player, start.initial, batch, None, Settings(), seed)[0]
+            gradients.append([g.numpy() for g in tape.gradient(loss, start.initial.weights[net])])
+        flat_close(got.weights[net], [np.mean(g, axis=0) for g in zip(*gradients, strict=True)], rtol=1e-9, atol=1e-12)
+
+
+def test_every_public_name_of_the_room_is_an_algorithm_an_estimator_or_makes_one():
+    """A new kind of thing in `meta` should make someone think of its tests here."""
+    for name in meta.__all__:
+        thing = getattr(meta, name)
+        if isinstance(thing, type):
+            assert thing is Algorithm or issubclass(thing, meta.Estimator), name
+        else:
+            assert isinstance(thing(), Algorithm), name

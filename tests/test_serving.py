@@ -1,0 +1,72 @@
+"""Finding and loading what was saved."""
+
+import numpy as np
+import pytest
+
+import meta_gan as mg
+from meta_gan import serving
+from tests.toys import random_episodes, tiny_gan
+
+SUPPORT = random_episodes().support[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two finished runs of different models, and a later one that is not finished: `(root, samples by run)`."""
+    root, samples = tmp_path_factory.mktemp("runs"), {}
+    for number, width in ((0, 2), (1, 3)):
+        model = mg.MetaModel(tiny_gan(width=width), mg.FOMAML(1, 0.1))
+        run = root / f"0000{number}-rings"
+        model.save(run / "model")
+        samples[run.name] = model.adapt(SUPPORT).sample(3)
+    (root / "00002-rings").mkdir()
+    (root / "notes").mkdir()
+    return root, samples
+
+
+def test_a_model_folder_a_run_and_the_newest_of_runs(folders):
+    root, samples = folders
+    for path, run in (
+        (root / "00000-rings" / "model", "00000-rings"),
+        (root / "00000-rings", "00000-rings"),
+        (str(root / "00001-rings"), "00001-rings"),
+        (root, "00001-rings"),
+    ):
+        assert serving.resolve(path) == root / run / "model"
+        np.testing.assert_array_equal(mg.load(path).adapt(SUPPORT).sample(3), samples[run])
+
+
+def test_what_holds_no_model_is_refused(folders, tmp_path):
+    root, _ = folders
+    for path in (root / "00002-rings", root / "notes", tmp_path):
+        with pytest.raises(ValueError, match=r"must hold config.json and weights.npz"):
+            mg.load(path)
+    with pytest.raises(ValueError, match=r"a folder or one of the shipped names .*Received: 'no-such-model'"):
+        mg.load("no-such-model")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="must hold"):
+        mg.load(tmp_path / "file")
+
+
+def test_an_adapted_model_is_not_a_meta_model_nor_the_other_way_round(folders, tmp_path):
+    model = mg.load(folders[0])
+    model.adapt(SUPPORT).save(tmp_path / "adapted")
+    with pytest.raises(ValueError, match=r"must hold a meta_model. Received: a adapted_model"):
+        mg.load(tmp_path / "adapted")
+    with pytest.raises(ValueError, match=r"must hold a adapted_model. Received: a meta_model"):
+        mg.load_adapted(folders[0] / "00001-rings" / "model")
+
+
+def test_every_shipped_name_loads():
+    for name in serving.shipped():
+        model = mg.load(name)
+        assert model.sample(1).shape == (1, *model.game.example_shape)
+
+
+def test_shipped_names_are_folders_with_a_configuration(tmp_path, monkeypatch, folders):
+    mg.load(folders[0]).save(tmp_path / "rings")
+    (tmp_path / "judges").mkdir()
+    monkeypatch.setattr(serving, "_shipped_root", lambda: tmp_path)
+    assert serving.shipped() == ["rings"]
+    assert serving.resolve("rings") == tmp_path / "rings"
+    np.testing.assert_array_equal(mg.load("rings").adapt(SUPPORT).sample(3), folders[1]["00001-rings"])

@@ -1,0 +1,158 @@
+"""Numbers, locks, logs and leftovers of run folders, without any training."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from tests.trainers.helpers import metrics
+from trainers import run_folder
+
+
+def saved(folder, *steps, keep=9):
+    """A run folder with a checkpoint of one variable, which holds the step, for each of `steps`."""
+    (folder / run_folder.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    variable = tf.Variable(0)
+    manager = run_folder.checkpoint_manager(tf.train.Checkpoint(variable=variable), folder, keep)
+    for step in steps:
+        variable.assign(step)
+        manager.save(checkpoint_number=step)
+    return folder / run_folder.CHECKPOINTS
+
+
+def names(checkpoints):
+    return sorted(path.name for path in checkpoints.glob("*.index"))
+
+
+def test_runs_are_numbered(tmp_path):
+    out = tmp_path / "a" / "runs"
+    assert run_folder.runs(out) == []
+    first, second = run_folder.new_run(out, "maml-glyphs"), run_folder.new_run(out, "x/y z")
+    assert [first.name, second.name] == ["00000-maml-glyphs", "00001-x-y-z"]
+    (out / "00041-mine").mkdir()
+    (out / "notes").mkdir()
+    assert run_folder.new_run(out, "b").name == "00042-b"
+    assert run_folder.runs(out) == [first, second, out / "00041-mine", out / "00042-b"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"must be writable. Received: .*Not a directory"):
+        run_folder.new_run(tmp_path / "file" / "runs", "a")
+
+
+def test_latest_run_is_the_folder_itself_or_the_newest_in_it(tmp_path):
+    run_folder.new_run(tmp_path, "a")
+    newest = run_folder.new_run(tmp_path, "b")
+    assert run_folder.latest_run(tmp_path) == newest and run_folder.latest_run(newest) == newest
+
+
+@pytest.mark.parametrize("place", [".", "absent"])
+def test_resuming_nothing_is_refused(tmp_path, place):
+    with pytest.raises(ValueError, match=r"needs a folder with a run in it. Received: .*without one"):
+        run_folder.latest_run(tmp_path / place)
+
+
+def test_a_lock_holds_until_it_is_let_go(tmp_path):
+    with (
+        run_folder.locked(tmp_path),
+        pytest.raises(ValueError, match=r"must not be written by two trainers at once. Received: a folder in use"),
+        run_folder.locked(tmp_path),
+    ):
+        pytest.fail("a second lock was given")
+    with run_folder.locked(tmp_path):
+        pass
+
+
+def test_the_newest_checkpoint_is_found_by_number_without_the_index_of_the_manager(tmp_path):
+    assert run_folder.latest_checkpoint(tmp_path) is None
+    checkpoints = saved(tmp_path, 9, 10)
+    (checkpoints / "checkpoint").unlink()
+    (checkpoints / "ckpt-11.data-00000-of-00001").write_bytes(b"cut off before its index")
+    assert run_folder.latest_checkpoint(tmp_path) == str(checkpoints / "ckpt-10")
+
+
+@pytest.mark.parametrize("damage", ["lost", "garbage", "whole"])
+def test_the_manager_deletes_the_oldest_whatever_became_of_its_index(tmp_path, damage):
+    checkpoints = saved(tmp_path, 2, 4)
+    if damage == "lost":
+        (checkpoints / "checkpoint").unlink()
+    elif damage == "garbage":
+        (checkpoints / "checkpoint").write_text("model_checkpoint_path: ")
+    saved(tmp_path, 6, keep=2)
+    assert names(checkpoints) == ["ckpt-4.index", "ckpt-6.index"]
+    assert tf.train.load_variable(str(checkpoints / "ckpt-4"), "variable/.ATTRIBUTES/VARIABLE_VALUE") == 4
+
+
+def test_a_moved_run_keeps_its_checkpoints(tmp_path):
+    saved(tmp_path / "here", 2, 4)
+    (tmp_path / "here").rename(tmp_path / "there")
+    checkpoints = saved(tmp_path / "there", 6, keep=2)
+    assert names(checkpoints) == ["ckpt-4.index", "ckpt-6.index"]
+
+
+def test_what_killed_saves_left_is_cleared(tmp_path):
+    for leftover in (tmp_path / run_folder.CHECKPOINTS / "ckpt-7_temp", tmp_path / ".model.abc123"):
+        leftover.mkdir(parents=True)
+        (leftover / "part").write_bytes(b"half")
+    (tmp_path / "model").mkdir()
+    checkpoints = saved(tmp_path)
+    assert list(checkpoints.iterdir()) == [] and (tmp_path / "model").is_dir()
+    assert not (tmp_path / ".model.abc123").exists()
+
+
+def test_the_log_drops_what_came_after_the_checkpoint(tmp_path):
+    log = run_folder.MetricsLog(tmp_path, -1)
+    for step in (0, 1, 2, 3):
+        log.write(step, {"loss": step / 2})
+    run_folder.MetricsLog(tmp_path, 2).write(3, {"loss": 7.0})
+    assert [(line["step"], line["loss"]) for line in metrics(tmp_path)] == [(0, 0.0), (1, 0.5), (2, 1.0), (3, 7.0)]
+    run_folder.MetricsLog(tmp_path, -1)
+    assert metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize("torn", ['{"step": 2, "lo', "\x00\x00\x00", "[1]", '{"loss": 1}', "3"])
+def test_the_log_drops_a_torn_line(tmp_path, torn):
+    run_folder.MetricsLog(tmp_path, -1).write(1, {"loss": 1.0})
+    with (tmp_path / run_folder.METRICS).open("a") as file:
+        file.write(torn)
+    run_folder.MetricsLog(tmp_path, 5).write(2, {"loss": 2.0})
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
+
+
+def test_the_log_is_json_with_six_digits(tmp_path):
+    values = {"small": 1.23456789e-8, "large": 123456789, "none": float("nan"), "inf": float("inf"), "zero": 0}
+    run_folder.MetricsLog(tmp_path, -1).write(3, values)
+    (line,) = metrics(tmp_path)
+    assert line == {"step": 3, "small": 1.23457e-8, "large": 123457000.0, "none": None, "inf": None, "zero": 0.0}
+
+
+CONFIG = {"kind": "run", "recipe": {"width": 4, "rates": [1, 2]}, "source": "a", "train": {"steps": 5, "batch": 2}}
+
+
+def test_the_same_settings_may_go_on(tmp_path):
+    run_folder.save_config(tmp_path, CONFIG)
+    longer = {**CONFIG, "recipe": {"width": 4, "rates": (1, 2)}, "train": {"steps": 9, "batch": 2}}
+    run_folder.check_same(tmp_path, longer, ("recipe", "source", "train.batch"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": {"width": 8, "rates": [1, 2]}}, r"{'recipe.width': 4}. Received: {'recipe.width': 8}"),
+        ({"recipe": {"width": 4, "rates": [1]}}, r"{'recipe.rates': \[1, 2\]}. Received: {'recipe.rates': \[1\]}"),
+        ({"source": "b"}, r"{'source': 'a'}. Received: {'source': 'b'}"),
+        ({"source": None}, r"{'source': 'a'}. Received: {'source': None}"),
+        ({"train": {"steps": 5, "batch": 3}}, r"{'train.batch': 2}. Received: {'train.batch': 3}"),
+    ],
+)
+def test_other_settings_are_named(tmp_path, change, message):
+    run_folder.save_config(tmp_path, CONFIG)
+    with pytest.raises(ValueError, match=f"resuming needs the settings of .*: {message}"):
+        run_folder.check_same(tmp_path, {**CONFIG, **change}, ("recipe", "source", "train.batch"))
+
+
+def test_the_config_is_read_by_people_and_programs(tmp_path):
+    run_folder.save_config(tmp_path, CONFIG)
+    text = (tmp_path / "config.json").read_text("utf-8")
+    assert json.loads(text) == CONFIG and '\n  "recipe": {\n' in text
