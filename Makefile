@@ -17,7 +17,7 @@ quickstart: install
 	$(BIN)/python -m benchmarks.quickstart --out quickstart
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -42,7 +42,7 @@ def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, finite: S
     asserts = [
         tf.debugging.Assert(
             tf.logical_and(value >= least, value <= most),
-            [f"'{name}' must lie in [{least}, {most}], the limit set at export. Received:", value],
+            [f"`{name}` must lie in [{least}, {most}], the limit set at export. Received:", value],
         )
         for name, value, least, most in checks
     ]
@@ -52,7 +52,7 @@ def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, finite: S
             tf.debugging.Assert(
                 inside,
                 [
-                    "'support' must be finite and lie in [-1, 1]. Received a maximum of:",
+                    "`support` must be finite and lie in [-1, 1]. Received a greatest size of:",
                     tf.reduce_max(tf.abs(image)),
                 ],
             )

@@ -124,8 +124,9 @@ def pure(model: keras.Model, method: str, values: Tensors, *args: Any) -> Any:
     mapping = list(zip(model.trainable_variables, values, strict=True))
     with keras.StatelessScope(state_mapping=mapping) as scope:
         result = getattr(model, method)(*args)
-    for variable, value in mapping:
-        if scope.get_current_value(variable) is not value:
+    given = {id(variable): value for variable, value in mapping}
+    for variable in model.variables:
+        if scope.get_current_value(variable) is not given.get(id(variable)):
             raise ValueError(
                 f"{type(model).__name__}.{method} must be pure: no assignment to its variables. "
                 f"Received: an assignment to {variable.path!r}"

@@ -149,8 +149,9 @@ class MetaModel(keras.Model):
         }
         if self.meta_learner.trainable_variables:
             gradients[META_LEARNER] = list(estimate.meta_learner)
-        gradients, norms = outer.checked(gradients)
-        self._apply(gradients, estimate.state)
+        norms = outer.checked_norms(gradients)
+        with tf.control_dependencies(list(norms.values())):
+            self._apply(gradients, estimate.state)
         return {**estimate.metrics, **{f"gradient_norm/{group}": norm for group, norm in norms.items()}}
 
     def _apply(self, gradients: dict[str, list[Any]], state: dict[str, list[Any]]) -> None:

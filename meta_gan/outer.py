@@ -21,7 +21,7 @@ def optimizers_of(groups: Groups, optimizer: Any) -> dict[str, keras.optimizers.
         optimizer: one Keras optimizer, copied for every group; `{group: optimizer}`; or None for Adam(1e-4).
 
     Raises:
-        ValueError: a mapping that does not name every group and no other.
+        ValueError: a mapping that does not name every group and no other, or that shares one optimizer.
     """
     if optimizer is None:
         optimizer = keras.optimizers.Adam(1e-4)
@@ -30,6 +30,8 @@ def optimizers_of(groups: Groups, optimizer: Any) -> dict[str, keras.optimizers.
         return {group: kind.from_config(config) for group in groups}
     if set(optimizer) != set(groups):
         raise ValueError(f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}")
+    if len({id(one) for one in optimizer.values()}) < len(optimizer):
+        raise ValueError("every group must have an 'optimizer' of its own. Received: one object for several groups")
     return dict(optimizer)
 
 
@@ -47,24 +49,22 @@ def clips_of(groups: Groups, clip: float | Mapping[str, float] | None) -> dict[s
     return clips
 
 
-def checked(gradients: Mapping[str, Sequence[Any]]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The gradients behind a check of every group's norm, and the norms, float32[].
+def checked_norms(gradients: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The norm of every group's gradient, float32[], each behind a check that it is finite.
 
-    Clipping would turn one NaN element into a NaN in every variable, so the check comes first; and no group is
-    handed on before all are checked, so that a step is taken whole or not at all.
+    Clipping would turn one NaN element into a NaN in every variable, so the check comes first; and the caller lets
+    nothing move before all norms are there, so that a step is taken whole or not at all.
 
     Raises:
         tf.errors.InvalidArgumentError: when run, for a norm that is NaN or infinite.
     """
-    norms = {
+    return {
         group: tf.debugging.check_numerics(
             functional.global_norm(values),
             f"the meta-gradient of {group!r} is not finite: lower the inner or outer rate, or set 'clip'",
         )
         for group, values in gradients.items()
     }
-    with tf.control_dependencies(list(norms.values())):
-        return {group: [tf.identity(g) for g in values] for group, values in gradients.items()}, norms
 
 
 def clipped(gradients: list[Any], limit: float | None) -> list[Any]:

@@ -46,8 +46,10 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
             yield work
         except OSError as error:
             raise ValueError(f"writing {str(final)!r} failed, nothing was kept. Received: {error}") from error
-        if final.exists():
+        if final.is_dir():
             shutil.rmtree(final)
+        else:
+            final.unlink(missing_ok=True)
         os.replace(work, final)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -61,7 +61,7 @@ class GAN(Game):
             example_shape=tuple(shape),
         )
         self.latent_dim = int(getattr(generator, "latent_dim", None) or generator.input_shape[-1])
-        expected = getattr(discriminator, "image_shape", None)
+        expected = _input_shape(discriminator)
         if expected is not None and tuple(expected) != self.example_shape:
             raise ValueError(
                 f"the discriminator must take what the generator makes, {self.example_shape}. "
@@ -164,6 +164,14 @@ class GAN(Game):
             discriminator_turns=config["discriminator_turns"],
             example_shape=tuple(config["example_shape"]),
         )
+
+
+def _input_shape(net: keras.Model) -> tuple[int, ...] | None:
+    """The shape of one example that a net says it takes, or None for one that does not say."""
+    shape = getattr(net, "image_shape", None)
+    if shape is None and getattr(net, "inputs", None):
+        shape = net.inputs[0].shape[1:]
+    return None if shape is None or None in shape else tuple(shape)
 
 
 def _signals(loss: Any, *logits: Any) -> Any:

@@ -51,9 +51,7 @@ NESTS = {
 @pytest.mark.parametrize("make, cure", CURES)
 def test_refusal_names_the_layer_and_its_cure(make, cure):
     layer = make()
-    with pytest.raises(
-        ValueError, match=rf"keras\.layers\.{type(layer).__name__} use {cure}.*Received: layer 'bad'"
-    ):
+    with pytest.raises(ValueError, match=rf"keras\.layers\.{type(layer).__name__} use {cure}.*Received: layer 'bad'"):
         check_differentiable(keras.Sequential([layer]))
 
 

@@ -43,9 +43,7 @@ ALLOWED = {
 
 # Bilinear resizing alone would give no gradient at all; behind a convolution it gives a wrong one, silently.
 def behind_convolution(layer):
-    return keras.Sequential(
-        [keras.Input(IMAGES[1:], dtype="float64"), K.Conv2D(2, 1, use_bias=False, **F64), layer]
-    )
+    return keras.Sequential([keras.Input(IMAGES[1:], dtype="float64"), K.Conv2D(2, 1, use_bias=False, **F64), layer])
 
 
 # Name: the layer, and an error that it exceeds (in training mode). Were one of them put right by a new Keras,

@@ -18,9 +18,7 @@ def linear(x):
 
 def points(dtype=tf.float64, n=5):
     generator = np.random.default_rng(0)
-    return tf.constant(generator.normal(size=(n, 2)), dtype), tf.constant(
-        generator.normal(size=(n, 2)), dtype
-    )
+    return tf.constant(generator.normal(size=(n, 2)), dtype), tf.constant(generator.normal(size=(n, 2)), dtype)
 
 
 def smooth_critic(hidden, readout):

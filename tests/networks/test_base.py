@@ -93,9 +93,7 @@ def test_conditioning_is_refused(name, index):
     network = PAIRS[name]()[index]
     x = inputs_of(network)
     np.testing.assert_array_equal(network(x, conditioning=None), network(x))
-    with pytest.raises(
-        ValueError, match=r"unconditioned: `conditioning` must be None\. Received: conditioning of"
-    ):
+    with pytest.raises(ValueError, match=r"unconditioned: `conditioning` must be None\. Received: conditioning of"):
         network(x, conditioning=x)
 
 
@@ -117,10 +115,7 @@ def test_stateless_call_equals_call_in_a_graph_with_an_unknown_batch(name, index
 def test_one_seed_does_not_make_related_networks(name):
     generator, discriminator = PAIRS[name](seed=0)
     kernels = [
-        v.numpy().ravel()[:6]
-        for net in (generator, discriminator)
-        for v in net.weights
-        if v.path[-6:] == "kernel"
+        v.numpy().ravel()[:6] for net in (generator, discriminator) for v in net.weights if v.path[-6:] == "kernel"
     ]
     scaled = np.stack([kernel / np.linalg.norm(kernel) for kernel in kernels])
     overlap = np.abs(scaled @ scaled.T - np.eye(len(scaled)))

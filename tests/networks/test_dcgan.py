@@ -66,9 +66,7 @@ def test_normalisations_and_their_biases(kind):
     assert discriminator(generator(latents(4, 3), training=True), training=True).shape == (4, 1)
 
 
-@pytest.mark.parametrize(
-    "channels, groups", [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3), (9, 3), (14, 7), (64, 8)]
-)
+@pytest.mark.parametrize("channels, groups", [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3), (9, 3), (14, 7), (64, 8)])
 def test_count_of_groups_by_hand(channels, groups):
     assert count_groups(channels) == groups
 
@@ -92,9 +90,7 @@ def test_batch_normalisation_moves_its_averages_in_training_only():
     for one, two in zip(before, generator.non_trainable_variables, strict=True):
         np.testing.assert_array_equal(one, two)
     generator(latents(5, 3), training=True)
-    assert all(
-        np.any(one != two.numpy()) for one, two in zip(before, generator.non_trainable_variables, strict=True)
-    )
+    assert all(np.any(one != two.numpy()) for one, two in zip(before, generator.non_trainable_variables, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["none", "layer"])
@@ -107,9 +103,7 @@ def test_signals_start_of_a_size_that_does_not_depend_on_width(kind, width):
 
 
 def test_half_a_million_parameters_are_within_reach():
-    assert sum(network.count_params() for network in dcgan((32, 32, 1), width=26)) == pytest.approx(
-        5e5, rel=0.01
-    )
+    assert sum(network.count_params() for network in dcgan((32, 32, 1), width=26)) == pytest.approx(5e5, rel=0.01)
 
 
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (6, 8, 1), (30, 8, 5), (8, 8), (8,), (0, 8, 1)])
