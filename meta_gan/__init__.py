@@ -7,7 +7,7 @@ have a generator of that class: to sample from, to save as a Keras model, to ser
 from meta_gan import games, layers, losses, meta_learners, networks, tasks
 from meta_gan.adapted import AdaptedModel
 from meta_gan.export import Limits
-from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, Pretrained, Pretraining, Reptile, Unrolled
+from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
 from meta_gan.model import MetaModel
 from meta_gan.serving import load, load_adapted
 from meta_gan.types import Episode, MetaWeights, Snapshot
@@ -21,10 +21,10 @@ __all__ = [
     "Algorithm",
     "Displacement",
     "Episode",
+    "JointTraining",
     "Limits",
     "MetaModel",
     "MetaWeights",
-    "Pretrained",
     "Pretraining",
     "Reptile",
     "Snapshot",

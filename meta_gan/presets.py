@@ -12,7 +12,7 @@ import keras
 
 from meta_gan import losses, meta_learners, networks
 from meta_gan.games import GAN
-from meta_gan.meta import Algorithm, Displacement, Estimator, Pretraining, Unrolled
+from meta_gan.meta import Algorithm, Displacement, Estimator, JointTraining, Unrolled
 from meta_gan.model import MetaModel
 from meta_gan.networks.dcgan import NORMALIZATIONS
 
@@ -179,6 +179,6 @@ def _algorithm(recipe: Recipe) -> Algorithm:
         "maml": Unrolled(2),
         "fomaml": Unrolled(1),
         "reptile": Displacement(),
-        "pretraining": Pretraining(),
+        "pretraining": JointTraining(),
     }
     return Algorithm(recipe.name, rule, estimators[recipe.algorithm], recipe.inner_steps, recipe.paths)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import losses, meta_learners, networks, presets
-from meta_gan.meta import Displacement, Pretraining, Unrolled
+from meta_gan.meta import Displacement, JointTraining, Unrolled
 from tests.toys import random_episodes
 
 SHAPE = (8, 8, 1)
@@ -119,7 +119,7 @@ def test_the_rule(rule, kind):
         ("maml", Unrolled, 2),
         ("fomaml", Unrolled, 1),
         ("reptile", Displacement, None),
-        ("pretraining", Pretraining, None),
+        ("pretraining", JointTraining, None),
     ],
 )
 def test_the_algorithm(algorithm, kind, order):

@@ -1,7 +1,7 @@
 """Meta-learning proper: the inner loop, what it moves, the meta-gradients, and the table of algorithms."""
 
-from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretrained, Reptile
-from meta_gan.meta.gradients import Displacement, Estimator, Pretraining, Unrolled
+from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Reptile
+from meta_gan.meta.gradients import Displacement, Estimator, JointTraining, Unrolled
 
 __all__ = [
     "FOMAML",
@@ -9,7 +9,7 @@ __all__ = [
     "Algorithm",
     "Displacement",
     "Estimator",
-    "Pretrained",
+    "JointTraining",
     "Pretraining",
     "Reptile",
     "Unrolled",

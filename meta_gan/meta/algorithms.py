@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from meta_gan.meta.gradients import Displacement, Estimator, Pretraining, Unrolled
+from meta_gan.meta.gradients import Displacement, Estimator, JointTraining, Unrolled
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.meta_learners.base import MetaLearner
 
@@ -90,6 +90,6 @@ def Reptile(
     return Algorithm("Reptile", rule, Displacement(), inner_steps, paths)
 
 
-def Pretrained(inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "") -> Algorithm:
+def Pretraining(inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "") -> Algorithm:
     """The baseline: joint training on all classes, and plain fine-tuning by gradient descent at test time."""
-    return Algorithm("Pretraining", GradientDescent(inner_rate), Pretraining(), inner_steps, paths)
+    return Algorithm("Pretraining", GradientDescent(inner_rate), JointTraining(), inner_steps, paths)

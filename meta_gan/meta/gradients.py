@@ -175,7 +175,7 @@ class Displacement(Estimator):
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class Pretraining(Estimator):
+class JointTraining(Estimator):
     """Joint training with no meta-learning: every player's loss at the initial weights, on support and query together.
 
     The baseline that meta-learning must beat: the same nets and data, then plain fine-tuning at test time. Players

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from meta_gan import meta
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, Pretrained, Pretraining, Reptile, Unrolled
+from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
 from meta_gan.meta_learners import Adam, GradientDescent
 from meta_gan.types import Settings
 from tests.meta.rules import LearnedRates
@@ -18,7 +18,7 @@ MADE = [
     MAML(3, 0.1, "kernel", partial=False),
     FOMAML(4, {"discriminator": 0.1, "generator": 0.2}),
     Reptile(5, meta_learner=Adam(0.01, second_decay=0.9)),
-    Pretrained(6, 0.3),
+    Pretraining(6, 0.3),
     Algorithm("mine", LearnedRates(-1.0), Unrolled(1), 2),
 ]
 
@@ -40,14 +40,14 @@ def test_the_table():
         "MAML": (MAML(), GradientDescent, Unrolled, {"order": 2, "partial": True}),
         "FOMAML": (FOMAML(), GradientDescent, Unrolled, {"order": 1, "partial": True}),
         "Reptile": (Reptile(), GradientDescent, Displacement, {}),
-        "Pretraining": (Pretrained(), GradientDescent, Pretraining, {}),
+        "Pretraining": (Pretraining(), GradientDescent, JointTraining, {}),
     }
     for name, (algorithm, rule, estimator, config) in rows.items():
         assert algorithm.name == name
         assert type(algorithm.meta_learner) is rule
         assert type(algorithm.estimator) is estimator
         assert algorithm.estimator.get_config() == config
-    assert not Pretraining.adapts and Displacement.adapts
+    assert not JointTraining.adapts and Displacement.adapts
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, None])
@@ -57,8 +57,8 @@ def test_bad_inner_steps_are_refused(steps):
 
 
 def test_a_learned_rule_that_nothing_would_train_is_refused():
-    for estimator in (Displacement(), Pretraining()):
-        with pytest.raises(ValueError, match=r"LearnedRates with (Displacement|Pretraining)"):
+    for estimator in (Displacement(), JointTraining()):
+        with pytest.raises(ValueError, match=r"LearnedRates with (Displacement|JointTraining)"):
             Algorithm("no", LearnedRates(), estimator, 2)
 
 
@@ -78,7 +78,7 @@ def test_pretraining_is_each_owners_gradient_on_support_and_query_together():
     episodes = random_episodes(tasks=2, shots=3, queries=4, dtype="float64")
     pieces = parts(tiny_gan("float64", loss=NonSaturating()))
     game, _, _, start = pieces
-    got = Pretraining().estimate(*pieces, episodes, 9)
+    got = JointTraining().estimate(*pieces, episodes, 9)
     for number, (player, (net,)) in enumerate(game.players.items()):
         gradients = []
         for task in range(2):

@@ -6,12 +6,12 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Displacement, Pretraining, Unrolled, inner_loop
+from meta_gan.meta import Displacement, JointTraining, Unrolled, inner_loop
 from tests.games.nets import batch_norm_gan, dropout_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes
 
 EPISODES = random_episodes(tasks=3)
-ESTIMATORS = {"MAML": Unrolled(2), "FOMAML": Unrolled(1), "Reptile": Displacement(), "Pretraining": Pretraining()}
+ESTIMATORS = {"MAML": Unrolled(2), "FOMAML": Unrolled(1), "Reptile": Displacement(), "Pretraining": JointTraining()}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
