@@ -14,7 +14,7 @@ $(VENV)/.installed: setup.py
 install: $(VENV)/.installed
 
 quickstart: install
-	$(BIN)/python -m benchmarks.quickstart --out quickstart
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.quickstart --out quickstart
 
 test: install
 	$(BIN)/python -m pytest -n auto -m "not slow"

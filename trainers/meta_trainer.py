@@ -31,9 +31,11 @@ class MetaTrainer:
     """Trains a compiled `MetaModel` on `Tasks`, and keeps all of it in one run folder.
 
     The folder holds `config.json`, `metrics.jsonl`, `reals.png`, `samples_NNNNNN.png` (for fixed validation classes:
-    the support images, then samples after 0, 10 and 50 steps), `checkpoints/`, and `model/`, the saved model with
-    its card, brought up to date at every checkpoint. Every random draw is keyed by the step, so a resumed run needs
-    only the weights, the optimizers and the step to end in the bits of one that was never interrupted.
+    the support images, then samples after 0, 10 and 50 steps), `checkpoints/`, `model/`, the saved model with its
+    card, brought up to date at every checkpoint, and at the end `served/STEPS/`, its SavedModel.
+
+    Every random draw is keyed by the step, so a resumed run needs only the weights, the optimizers and the step to
+    end in the bits of one that was never interrupted.
 
     Args:
         model: compiled.
@@ -149,6 +151,7 @@ class MetaTrainer:
                     # A kill may have come between this checkpoint and the model of it.
                     self._save_model()
                 self._loop(start, log, interruption)
+                self._export()
             except OSError as error:
                 raise OSError(self._stopped(str(error))) from error
         return self.folder / "model"
@@ -210,6 +213,12 @@ class MetaTrainer:
         except tf.errors.OpError as error:
             raise OSError(f"saving a checkpoint failed: {_first_line(error)}") from error
         self._save_model()
+
+    def _export(self) -> None:
+        """Exports the finished model for TF Serving, its version the number of outer steps."""
+        path = self.folder / "served" / str(self.config.steps)
+        if not path.exists():
+            self.model.export(path)
 
     def _require_finite(self) -> None:
         """An outer rate that overflows leaves its mark before the next gradient does: no checkpoint may hold it."""

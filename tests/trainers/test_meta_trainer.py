@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import meta_gan
@@ -101,6 +102,15 @@ def test_the_saved_model_loads_by_every_folder(finished):
     assert loaded.data_card["splits"] == finished.tasks.splits
     saved = json.loads((finished.folder / "model" / "config.json").read_text("utf-8"))
     assert saved["training"]["steps"] == 6 and saved["training"]["meta_batch"] == 2
+
+
+def test_a_finished_run_is_served(finished):
+    """Its version is the number of outer steps, so that a longer run is the newer version."""
+    support = finished.tasks.episode_batch("test", 0, 1).support[0].numpy()
+    served = tf.saved_model.load(str(finished.folder / "served" / "6")).signatures["adapt_and_sample"]
+    inputs = {"support": support, "steps": 2, "num": 2, "seed": 1}
+    answer = served(**{name: tf.constant(value) for name, value in inputs.items()})["samples"]
+    np.testing.assert_allclose(answer, finished.model.adapt(support, 2, seed=1).sample(2, seed=1), atol=1e-5)
 
 
 def test_a_run_trains(finished):
