@@ -157,7 +157,7 @@ def test_a_meta_gradient_that_is_not_finite_changes_nothing(game, graph):
     step(EPISODES)
     before = everything(model)
     bad = EPISODES._replace(query=EPISODES.query * float("nan"), support=EPISODES.support * float("nan"))
-    for _ in range(5):  # in a graph the order of effects may be one of luck
+    for _ in range(5 if graph else 1):  # in a graph the order of effects may be one of luck
         with pytest.raises(tf.errors.InvalidArgumentError, match="lower the inner or outer rate"):
             step(bad)
         for old, new in zip(before, everything(model), strict=True):
@@ -246,8 +246,9 @@ def test_bytes_are_taken_as_levels():
     np.testing.assert_allclose(model.adapt(levels).sample(3), model.adapt(floats).sample(3), atol=1e-6)
 
 
-@pytest.mark.parametrize("averaging", [None, 0.9])
-@pytest.mark.parametrize("game", [lambda: tiny_gan(loss=Hinge()), batch_norm_gan, dropout_gan])
+@pytest.mark.parametrize(
+    ("game", "averaging"), [(lambda: tiny_gan(loss=Hinge()), None), (batch_norm_gan, 0.9), (dropout_gan, 0.9)]
+)
 def test_save_and_load_to_the_bit(tmp_path, game, averaging):
     model = make(game(), averaging=averaging)
     model.meta_step(EPISODES)
