@@ -156,7 +156,7 @@ REFUSED = {
     "no sample": ({"num": 0}, r"`num` must lie in \[1, 9\]"),
     "too many shots": ({"support": np.zeros((7, 8, 8, 1), "float32")}, r"`support` must lie in \[1, 6\]"),
     "no shot": ({"support": np.zeros((0, 8, 8, 1), "float32")}, r"`support` must lie in \[1, 6\]"),
-    "a NaN": ({"support": SUPPORTS[3] * np.where(np.arange(8) == 5, np.nan, 1)}, "`support` must be finite"),
+    "a NaN": ({"support": np.where(np.arange(192) == 5, np.nan, 0.0).reshape(3, 8, 8, 1)}, "`support` must be finite"),
     "an infinity": ({"support": SUPPORTS[3] + np.inf}, "`support` must be finite"),
     "levels of 0..255": ({"support": 255 * np.ones((2, 8, 8, 1))}, r"`support` must .* lie in \[-1, 1\]"),
 }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import meta_gan as mg
 from meta_gan import functional
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Displacement, JointTraining, Unrolled, inner_loop
@@ -93,3 +94,18 @@ def test_dropout_does_not_depend_on_the_seed_that_the_layer_happens_to_hold():
         for _ in range(3):
             net(tf.ones([1, 2]), training=True)
     np.testing.assert_array_equal(adapt(parts(game), one(EPISODES), 2)[1], records)
+
+
+def test_an_adapted_model_samples_with_the_statistics_of_its_class():
+    """The moving averages that the inner loop left, not those it started from."""
+    model = mg.MetaModel(batch_norm_gan(), mg.Reptile(3, 0.1))
+    adapted = model.adapt(EPISODES.support[0])
+    start = model.meta_weights().initial.state["generator"]
+    moved = adapted.snapshot.state["generator"]
+    assert all(np.any(a != b) for a, b in zip(moved, start, strict=True))
+    generator = adapted.generator
+    flat_close([v.numpy() for v in generator.non_trainable_variables], numbers(moved))
+    # With the averages of the start in their place, the same weights give other samples.
+    samples = adapted.sample(3)
+    adapted.snapshot = adapted.snapshot._replace(state=model.meta_weights().initial.state)
+    assert np.abs(adapted.sample(3) - samples).max() > 1e-4
