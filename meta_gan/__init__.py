@@ -4,8 +4,9 @@ Meta-train a generative model over many small tasks, then give it a few examples
 have a generator of that class: to sample from, to save as a Keras model, to serve.
 """
 
-from meta_gan import games, layers, losses, meta_learners, networks, tasks
+from meta_gan import evaluation, games, layers, losses, meta_learners, networks, tasks
 from meta_gan.adapted import AdaptedModel
+from meta_gan.augment import augment
 from meta_gan.export import Limits
 from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
 from meta_gan.model import MetaModel
@@ -29,6 +30,8 @@ __all__ = [
     "Reptile",
     "Snapshot",
     "Unrolled",
+    "augment",
+    "evaluation",
     "games",
     "layers",
     "load",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
 from meta_gan.meta.algorithms import Algorithm
-from meta_gan.types import MetaWeights, Paths, Snapshot
+from meta_gan.types import Carry, MetaWeights, Paths, Snapshot
 
 
 class Deployment:
@@ -36,6 +36,7 @@ class Deployment:
         self.support_spec = tf.TensorSpec([None, *game.example_shape], dtype, name="support")
         signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
         self._adapt = tf.function(self.adapt_values, autograph=False, input_signature=signature)
+        self._advance = tf.function(self.advance_values, autograph=False, reduce_retracing=True)
         self._condition = tf.function(game.condition, autograph=False, reduce_retracing=True)
         self._endpoints: dict[str, Any] = {}
 
@@ -46,6 +47,43 @@ class Deployment:
         key = functional.seed_pair(seed)
         carry, _ = inner_loop.advance(game, learner, self.paths, meta, carry, support, steps, 1, key)
         return inner_loop.final(self.paths, meta, carry)
+
+    def advance_values(self, carry: Carry, support: Any, steps: Any, seed: Any, rate_scale: Any) -> Any:
+        """A piece of an adaptation: the carry and the adapted values after `steps` more steps."""
+        learner, meta, key = self.algorithm.meta_learner, self.values(), functional.seed_pair(seed)
+        carry, _ = inner_loop.advance(
+            self.game, learner, self.paths, meta, carry, support, steps, 1, key, rate_scale=rate_scale
+        )
+        return carry, inner_loop.final(self.paths, meta, carry)
+
+    def trajectory(
+        self, support: Any, steps: Sequence[int], seed: int = 0, rate_scale: float = 1.0
+    ) -> Iterator[Snapshot]:
+        """Adapts once and stops on the way: the adapted values after each number of steps.
+
+        Args:
+            support: as in `adapt`.
+            steps: ascending numbers of inner steps >= 0.
+            seed: int32 range; after n steps the values are those of `adapt` with `steps=n` and this seed.
+            rate_scale: > 0, multiplies every update.
+
+        Yields:
+            A `Snapshot` for each of `steps`.
+
+        Raises:
+            ValueError: steps that do not ascend, or as `adapt` raises.
+        """
+        if list(steps) != sorted(set(steps)) or not steps:
+            raise ValueError(f"`steps` must be ascending numbers of steps. Received: {steps!r}")
+        images = tf.cast(check_examples(support, self.game.example_shape), self.support_spec.dtype)
+        carry = inner_loop.begin(self.game, self.algorithm.meta_learner, self.paths, self.values())
+        key, scale = tf.constant(check_integer(seed, "seed"), tf.int32), tf.constant(rate_scale, tf.float32)
+        made = 0
+        for wanted in steps:
+            more = tf.constant(check_integer(wanted, "steps", 0) - made, tf.int32)
+            carry, snapshot = self._advance(carry, images, more, key, scale)
+            made = wanted
+            yield snapshot
 
     def endpoint_values(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> Any:
         """An endpoint as a function of tensors, keyed by the user's seed."""

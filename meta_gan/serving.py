@@ -11,8 +11,8 @@ from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
 
 
-def _shipped_root() -> Path:
-    """Where the shipped models are: inside the installed package, or beside it in a source checkout."""
+def shipped_root() -> Path:
+    """The folder of what ships: inside the installed package, or beside it in a source checkout."""
     package = Path(__file__).parent
     installed = package / "saved_models"
     return installed if installed.is_dir() else package.parent / "saved_models"
@@ -20,7 +20,7 @@ def _shipped_root() -> Path:
 
 def shipped() -> list[str]:
     """Names of the pretrained models in the package."""
-    return sorted(path.parent.name for path in _shipped_root().glob(f"*/{storage.CONFIG}"))
+    return sorted(path.parent.name for path in shipped_root().glob(f"*/{storage.CONFIG}"))
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
@@ -38,7 +38,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     if not folder.exists() and str(path) in shipped():
-        return _shipped_root() / str(path)
+        return shipped_root() / str(path)
     if not folder.exists():
         raise ValueError(f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}")
     if (folder / storage.WEIGHTS).is_file():

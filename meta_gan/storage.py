@@ -76,6 +76,7 @@ def write_model(
     config: dict[str, Any],
     arrays: dict[str, np.ndarray],
     overwrite: bool = False,
+    card: str | None = None,
 ) -> None:
     """Writes a model as one new folder; see `write_into`.
 
@@ -84,19 +85,25 @@ def write_model(
         config: JSON values.
         arrays: the weights by name.
         overwrite: replace a folder that is there.
+        card: the card's Markdown; by default that of a model, see `describe`.
     """
     with new_folder(path, overwrite) as folder:
-        write_into(folder, config, arrays)
+        write_into(folder, config, arrays, card)
 
 
-def write_into(folder: str | os.PathLike[str], config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def write_into(
+    folder: str | os.PathLike[str],
+    config: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    card: str | None = None,
+) -> None:
     """Writes `weights.npz`, a card, and `config.json` with the format and the weights' sha256."""
     root = Path(folder)
     named: Any = arrays
     np.savez(root / WEIGHTS, **named)
     digest = hashlib.sha256((root / WEIGHTS).read_bytes()).hexdigest()
     config = {"format": FORMAT, **config, "weights_sha256": digest}
-    (root / CARD).write_text(card(config, arrays), encoding="utf-8")
+    (root / CARD).write_text(describe(config, arrays) if card is None else card, encoding="utf-8")
     write_json(root / CONFIG, config)
 
 
@@ -148,7 +155,7 @@ def check_arrays(path: Any, arrays: dict[str, np.ndarray], shapes: list[tuple[in
         raise ValueError(f"the weights of {str(path)!r} must have shapes {shapes}. Received: {stored}")
 
 
-def card(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     """A model card in Markdown: what it is, what it was trained on, how to use it."""
     data, training = config.get("data") or {}, config.get("training") or {}
     splits = data.get("splits") or {}

@@ -137,3 +137,28 @@ def test_damage_is_refused(tmp_path, adapted):
         mg.load_adapted(tmp_path / "a")
     with pytest.raises(ValueError, match=r"must hold config\.json"):
         mg.load_adapted(tmp_path)
+
+
+def test_a_trajectory_passes_through_what_adapt_reaches(model):
+    steps = (0, 1, 3, 7)
+    for count, snapshot in zip(steps, model.deployment.trajectory(SUPPORT, steps, seed=5), strict=True):
+        reached = model.adapt(SUPPORT, steps=count, seed=5).snapshot
+        for ours, theirs in zip(*(tf.nest.flatten(s) for s in (snapshot, reached)), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_trajectory_at_another_rate_is_one_of_a_rule_with_that_rate():
+    """Twice the rate of gradient descent is gradient descent at twice the rate."""
+    slow, fast = (mg.MetaModel(tiny_gan(), mg.FOMAML(inner_steps=2, inner_rate=rate)) for rate in (0.1, 0.2))
+    (scaled,) = slow.deployment.trajectory(SUPPORT, (3,), seed=1, rate_scale=2.0)
+    (direct,) = fast.deployment.trajectory(SUPPORT, (3,), seed=1)
+    (unscaled,) = slow.deployment.trajectory(SUPPORT, (3,), seed=1)
+    for ours, theirs, other in zip(*(tf.nest.flatten(s) for s in (scaled, direct, unscaled)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+        assert np.any(ours.numpy() != other.numpy())
+
+
+@pytest.mark.parametrize("steps", [(), (1, 0), (2, 2), (-1, 3)])
+def test_steps_of_a_trajectory_must_ascend(model, steps):
+    with pytest.raises(ValueError, match=r"`steps` must be .* Received"):
+        list(model.deployment.trajectory(SUPPORT, steps))

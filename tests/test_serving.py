@@ -66,7 +66,7 @@ def test_every_shipped_name_loads():
 def test_shipped_names_are_folders_with_a_configuration(tmp_path, monkeypatch, folders):
     mg.load(folders[0]).save(tmp_path / "rings")
     (tmp_path / "judges").mkdir()
-    monkeypatch.setattr(serving, "_shipped_root", lambda: tmp_path)
+    monkeypatch.setattr(serving, "shipped_root", lambda: tmp_path)
     assert serving.shipped() == ["rings"]
     assert serving.resolve("rings") == tmp_path / "rings"
     np.testing.assert_array_equal(mg.load("rings").adapt(SUPPORT).sample(3), folders[1]["00001-rings"])

@@ -45,6 +45,12 @@ def test_the_card_says_what_it_is(saved):
         assert words in card
 
 
+def test_a_callers_own_card_stands_in_its_place(tmp_path):
+    storage.write_model(tmp_path / "other", {"kind": "other"}, ARRAYS, card="# Mine\n")
+    assert (tmp_path / "other" / "README.md").read_text() == "# Mine\n"
+    assert storage.read_config(tmp_path / "other")["kind"] == "other"
+
+
 def test_any_flipped_byte_of_the_weights_is_refused(saved):
     file = saved / "weights.npz"
     good = file.read_bytes()

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from meta_gan import presets, serving, storage
-from meta_gan.tasks import Tasks, load_support, open_source
+from meta_gan.cli import sources
+from meta_gan.tasks import load_support
 from meta_gan.tasks.pictures import contact_sheet, grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
 
@@ -22,8 +23,8 @@ GRID_COLUMNS = 10
 def train(arguments: argparse.Namespace) -> None:
     """`meta-gan train`."""
     recipe, config = _settings(arguments)
-    _folder_or_nothing(arguments.out)
-    tasks = _open(arguments, seed=arguments.seed)
+    sources.folder_or_nothing(arguments.out)
+    tasks = sources.open_tasks(arguments, seed=arguments.seed)
     description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
     resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
     print(json.dumps(resolved, indent=2), flush=True)
@@ -79,23 +80,6 @@ def _value(key: str, text: str, default: Any) -> Any:
         raise ValueError(f"--set {key} must be {wanted}. Received: {text!r}") from error
 
 
-def _open(arguments: argparse.Namespace, seed: int = 0) -> Tasks:
-    shape = None
-    if arguments.image_shape is not None:
-        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.image_shape)
-        if not match:
-            raise ValueError(f"--image_shape must be HxWxC, such as 28x28x1. Received: {arguments.image_shape!r}")
-        shape = tuple(int(size) for size in match.groups())
-    return open_source(
-        arguments.data,
-        shots=arguments.shots,
-        queries=arguments.queries,
-        seed=seed,
-        image_shape=shape,
-        archives=arguments.archives,
-    )
-
-
 def adapt(arguments: argparse.Namespace) -> None:
     """`meta-gan adapt`."""
     storage.check_free(arguments.out)
@@ -131,7 +115,7 @@ def sample(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """`meta-gan export`."""
-    out = _folder_or_nothing(arguments.out)
+    out = sources.folder_or_nothing(arguments.out)
     model = serving.load(arguments.model)
     versions = [int(p.name) for p in out.iterdir() if p.name.isdigit()] if out.is_dir() else []
     path = out / str(max(versions, default=0) + 1)
@@ -162,7 +146,7 @@ def data(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out or f"contact_sheet-{stem}.png")
     if arguments.out and out.exists():
         raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
-    tasks = _open(arguments)
+    tasks = sources.open_tasks(arguments)
     print(tasks.source.describe())
     contact_sheet(tasks.source, out)
     print(f"contact sheet: {out}")
@@ -172,13 +156,6 @@ def _in_range(value: int, flag: str, least: int) -> None:
     # TensorFlow would wrap a greater number around to another int32 without a word.
     if not least <= value < 2**31:
         raise ValueError(f"{flag} must be a whole number in [{least}, 2^31). Received: {value}")
-
-
-def _folder_or_nothing(out: str) -> Path:
-    path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"--out must be a folder. Received: the file {out!r}")
-    return path
 
 
 def _write_pictures(folder: Path, samples: np.ndarray, support: np.ndarray | None) -> None:

@@ -12,7 +12,8 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from meta_gan import presets
-from meta_gan.cli import commands
+from meta_gan.cli import commands, measure
+from meta_gan.evaluation import METHODS, NETWORKS, JudgeRecipe
 from trainers import TrainingStopped, configure_threads
 
 # What TensorFlow makes of a full disk, and of a folder that may not be written.
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done; 2 an error of yours, named in one line; 1 an error of ours, or divergence.",
     )
     commands_ = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_train, _adapt, _sample, _export, _info, _data):
+    for add in (_train, _adapt, _sample, _evaluate, _judge, _export, _info, _data):
         add(commands_)
     return parser
 
@@ -51,6 +52,17 @@ def _command(commands_: argparse._SubParsersAction, name: str, what: str, exampl
         description=what,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _source_arguments(group: argparse._ArgumentGroup, shape: str = "the source's own") -> None:
+    group.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    group.add_argument("--image_shape", metavar="HxWxC", help=f"such as 28x28x1 (default: {shape})")
+    group.add_argument(
+        "--protocol",
+        metavar="TASK",
+        help="split the classes as few-shot-28 does: A (Omniglot), B/0 to B/9 (MNIST), C/0 to C/4 (Fashion-MNIST), D "
+        "(every MNIST digit a test class) (default: the source's own split)",
     )
 
 
@@ -71,8 +83,7 @@ def _train(commands_: argparse._SubParsersAction) -> None:
     length.add_argument("--queries", type=int, default=7, metavar="Q", help="query images, >= 1 (default: 7)")
     length.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
     other = parser.add_argument_group("other arguments")
-    other.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
-    other.add_argument("--image_shape", metavar="HxWxC", help="such as 28x28x1 (default: the source's own)")
+    _source_arguments(other)
     other.add_argument(
         "--set",
         nargs="+",
@@ -126,6 +137,74 @@ def _sample(commands_: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=commands.sample)
 
 
+def _evaluate(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "evaluate",
+        "Measure models beside real images, copies and plain augmentations, under few-shot-28; without --model, the "
+        "latter alone.",
+        "meta-gan evaluate --model reptile=runs/a fomaml=runs/b --data omniglot28.npz --quick --out report",
+    )
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
+    main_.add_argument("--out", required=True, metavar="DIR", help="report and images; gone on with if cut off")
+    main_.add_argument(
+        "--model", nargs="+", action="extend", default=[], metavar="[NAME=]DIR", help=f"each a {MODEL_HELP}"
+    )
+    main_.add_argument(
+        "--judge",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="what `meta-gan judge` made, a .keras file, or a shipped name (default: those shipped for this data)",
+    )
+    size = parser.add_argument_group("size")
+    size.add_argument("--split", choices=("train", "validation", "test"), help="of the classes (default: test)")
+    size.add_argument("--shots", type=int, metavar="K", help="support images, >= 1 (default: 5)")
+    size.add_argument("--steps", type=int, metavar="N", help="inner steps of a model's row, >= 0 (default: 20)")
+    size.add_argument("--classes", type=int, metavar="N", help="the protocol's first N classes, >= 1 (default: all)")
+    size.add_argument("--draws", type=int, metavar="N", help="draws of the support, >= 1 (default: 1)")
+    size.add_argument("--quick", action="store_true", help="one draw of 100 classes, few classifiers; marked as quick")
+    size.add_argument("--seed", type=int, metavar="S", help=SEED_HELP)
+    other = parser.add_argument_group("other arguments")
+    other.add_argument(
+        "--scratch_steps",
+        type=int,
+        metavar="N",
+        help="steps of the row from scratch on up to 100 classes, >= 0; 0 for no row (default: 500, or 0 if quick)",
+    )
+    _source_arguments(other, "the first model's, or the source's own")
+    parser.set_defaults(run=measure.evaluate)
+
+
+def _judge(commands_: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands_,
+        "judge",
+        "Train a judge, a small feature network, on the meta-training classes of a source.",
+        "meta-gan judge --data my_classes/ --out judges/mine --method prototypical --network conv4 --seed 1",
+    )
+    main_ = parser.add_argument_group("main arguments")
+    main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
+    main_.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
+    recipe, default = parser.add_argument_group("recipe"), JudgeRecipe()
+    recipe.add_argument("--method", choices=METHODS, help=f"(default: {default.method})")
+    recipe.add_argument("--network", choices=tuple(sorted(NETWORKS)), help=f"(default: {default.network})")
+    recipe.add_argument("--width", type=int, metavar="N", help=f"channels, >= 1 (default: {default.width})")
+    warp = f"warp the training images (default: {'yes' if default.augmentation else 'no'})"
+    recipe.add_argument("--augmentation", action=argparse.BooleanOptionalAction, help=warp)
+    recipe.add_argument("--steps", type=int, metavar="N", help=f"optimizer steps, >= 1 (default: {default.steps})")
+    episodes = "prototypical: classes of an episode, >= 2 (default: 20, or all where there are fewer)"
+    recipe.add_argument("--ways", type=int, metavar="N", help=episodes)
+    recipe.add_argument("--shots", type=int, metavar="K", help=f"of an episode, >= 1 (default: {default.shots})")
+    recipe.add_argument("--queries", type=int, metavar="Q", help=f"of an episode, >= 1 (default: {default.queries})")
+    recipe.add_argument("--seed", type=int, metavar="S", help=SEED_HELP)
+    other = parser.add_argument_group("other arguments")
+    _source_arguments(other)
+    parser.set_defaults(run=measure.judge)
+
+
 def _export(commands_: argparse._SubParsersAction) -> None:
     parser = _command(
         commands_,
@@ -159,8 +238,7 @@ def _data(commands_: argparse._SubParsersAction) -> None:
     other.add_argument("--out", metavar="PNG", help="the sheet (default: contact_sheet-SOURCE.png, replaced)")
     other.add_argument("--shots", type=int, default=5, metavar="K", help="support images, >= 1 (default: 5)")
     other.add_argument("--queries", type=int, default=7, metavar="Q", help="query images, >= 1 (default: 7)")
-    other.add_argument("--image_shape", metavar="HxWxC", help="such as 28x28x1 (default: the source's own)")
-    other.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    _source_arguments(other)
     parser.set_defaults(run=commands.data)
 
 

@@ -42,9 +42,18 @@ def columns(game: Game, paths: Paths) -> list[str]:
 class _Step:
     """One inner step: every turn of the game, in order."""
 
-    def __init__(self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, order: int, partial: bool):
+    def __init__(
+        self,
+        game: Game,
+        learner: MetaLearner,
+        paths: Paths,
+        meta: MetaWeights,
+        order: int,
+        partial: bool,
+        rate_scale: Any,
+    ):
         self.game, self.learner, self.paths, self.meta = game, learner, paths, meta
-        self.order, self.partial = order, partial
+        self.order, self.partial, self.rate_scale = order, partial, rate_scale
 
     def __call__(self, carry: Carry, support: Any, seed: Any) -> tuple[Carry, list[Any]]:
         losses: list[Any] = []
@@ -87,8 +96,9 @@ class _Step:
                 told,
                 functional.fold(rule_seed, 1 + number),
             )
-            if settings.rate_scale is not None:
-                deltas = [tf.cast(settings.rate_scale, d.dtype) * d for d in deltas]
+            for scale in (settings.rate_scale, self.rate_scale):
+                if scale is not None:
+                    deltas = [tf.cast(scale, d.dtype) * d for d in deltas]
             leaves[player] = [p + d for p, d in zip(carry.leaves[player], deltas, strict=True)]
             signals[player] = report
             losses.append(tf.cast(loss, tf.float32))
@@ -124,6 +134,7 @@ def advance(
     order: int,
     seed: Any,
     partial: bool = True,
+    rate_scale: Any = None,
 ) -> tuple[Carry, Any]:
     """Makes inner steps on a support set.
 
@@ -138,11 +149,12 @@ def advance(
         order: 1 hides gradients, signals and leaves from differentiation; 2 lets the meta-gradient run through them.
         seed: int32[2], the task's key. Step i draws the same however the steps are split over calls.
         partial: whether a player's gradient holds the other players fixed under differentiation (`Game.own`).
+        rate_scale: float32[] >= 0 that multiplies every update, to ask how a rule bears another rate; None for 1.
 
     Returns:
         `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`.
     """
-    step = _Step(game, learner, paths, meta, order, partial)
+    step = _Step(game, learner, paths, meta, order, partial, rate_scale)
     # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
     bound = steps if isinstance(steps, int) else None
     steps = tf.convert_to_tensor(steps, tf.int32)

@@ -58,7 +58,7 @@ def from_npz(
     """Make tasks from a `.npz` file.
 
     The file holds `images` and `labels`, or `x_train`, `y_train`, `x_test`, `y_test` (either part alone will
-    do; both are joined, for the split here is by class). `class_names` and the split are optional.
+    do; both are joined, for the split here is by class, and the test part is marked `held_out`). `class_names` and the split are optional.
 
     Args:
         path: the file. Images are uint8[n, height, width] or [n, height, width, channels], or floats (see
@@ -94,7 +94,9 @@ def from_npz(
     indices, names = to_labels(labels, names, len(levels), f"{path}:{keys[0][1]}")
     split = to_split(split, names, f"{path}:{split_key}")
     levels = levels if shape is None else resize_images(levels, shape)
-    return Tasks(Source(levels, indices, names, split, name=path.name), shots, queries, seed)
+    sizes = [len(part[1]) for part in parts]
+    held_out = np.repeat([False, True], sizes) if len(parts) == 2 else None
+    return Tasks(Source(levels, indices, names, split, name=path.name, held_out=held_out), shots, queries, seed)
 
 
 def _parts(path: Path, keys: list[str]) -> list[tuple[str, str]]:

@@ -49,6 +49,8 @@ class Source:
         groups: int32[n] or None. Within an episode no two examples of a group are drawn, so that a group (a
             font face, a writer) is never in both support and query.
         name: what messages call the data.
+        held_out: bool[n] or None: the examples that the publisher set apart for testing. Episodes draw from all;
+            evaluation takes its references from these, and support from the others.
 
     Raises:
         DataError: if the arrays do not fit together.
@@ -66,6 +68,7 @@ class Source:
     class_split: np.ndarray
     groups: np.ndarray | None = None
     name: str = "arrays"
+    held_out: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together."""
@@ -81,6 +84,8 @@ class Source:
             self._refuse("class_split", f"one of 0, 1, 2 for each of the {classes} classes", self.class_split)
         if self.groups is not None and self.groups.shape != (count,):
             self._refuse("groups", f"int32[{count}]", self.groups)
+        if self.held_out is not None and (self.held_out.shape != (count,) or self.held_out.dtype != np.bool_):
+            self._refuse("held_out", f"bool[{count}]", self.held_out)
 
     def _refuse(self, argument: str, required: str, array: np.ndarray) -> None:
         received = f"{array.dtype}{list(array.shape)}"

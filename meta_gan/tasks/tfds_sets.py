@@ -73,12 +73,12 @@ def from_tfds(
         _prepare(builder, archives, download)
     image_key, label_key = _keys(builder)
     splits = _splits(builder, split_names)
-    images, labels = _read(builder, splits, image_key, label_key, shape)
+    images, labels, held_out = _read(builder, splits, image_key, label_key, shape)
     names = list(builder.info.features[label_key].names)
     present = np.unique(labels)
     # TFDS numbers the labels of every split alike, so the splits that were read may lack some classes.
     labels, names = np.searchsorted(present, labels).astype(np.int32), [names[index] for index in present]
-    source = Source(images, labels, names, to_split(None, names), name=f"tfds:{name}")
+    source = Source(images, labels, names, to_split(None, names), name=f"tfds:{name}", held_out=held_out)
     return Tasks(source, shots, queries, seed)
 
 
@@ -174,14 +174,14 @@ def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
 
 def _read(
     builder: Any, splits: list[str], image_key: str, label_key: str, shape: tuple[int, int, int] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read images, resized if a shape is asked for, and labels of the splits."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read images, resized if a shape is asked for, labels, and what is of the split "test"."""
     import tensorflow_datasets as tfds
 
     own = builder.info.features[image_key].shape
     if shape is None and None in own:
         raise DataError(f"tfds:{builder.name} has images of several sizes: `image_shape` is required. Received: None")
-    images, labels = [], []
+    images, labels, held_out = [], [], []
     for split in splits:
         examples = builder.as_dataset(split=split, shuffle_files=False)
         examples = examples.map(lambda example: (example[image_key], example[label_key]))
@@ -190,4 +190,5 @@ def _read(
             levels = to_levels(image, f"tfds:{builder.name}:{image_key}")
             images.append(levels if shape is None else resize_images(levels, shape))
             labels.append(label)
-    return np.concatenate(images), np.concatenate(labels)
+            held_out.append(np.full(len(label), split == "test"))
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(held_out)

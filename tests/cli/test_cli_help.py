@@ -9,17 +9,22 @@ from meta_gan.cli import program
 from tests.cli.conftest import call
 
 FLAGS = {
-    "train": "preset data out steps shots queries seed archives image_shape set resume dry_run",
+    "train": "preset data out steps shots queries seed archives image_shape protocol set resume dry_run",
     "adapt": "model support out steps sample seed invert",
     "sample": "model count out seed",
+    "evaluate": "data out model judge split shots steps classes draws quick seed scratch_steps archives image_shape "
+    "protocol",
+    "judge": "data out method network width augmentation steps ways shots queries seed archives image_shape protocol",
     "export": "model out",
     "info": "model",
-    "data": "data out shots queries image_shape archives",
+    "data": "data out shots queries archives image_shape protocol",
 }
 REQUIRED = {
     "train": "preset data out",
     "adapt": "model support out",
     "sample": "model count out",
+    "evaluate": "data out",
+    "judge": "data out",
     "export": "model out",
     "info": "model",
     "data": "data",
@@ -46,8 +51,8 @@ def test_the_commands(parsers):
 
 @pytest.mark.parametrize("command", FLAGS)
 def test_the_flags(parsers, command):
-    assert [action.option_strings for action in options(parsers[command])] == [
-        [f"--{f}"] for f in FLAGS[command].split()
+    assert [action.option_strings[0] for action in options(parsers[command])] == [
+        f"--{f}" for f in FLAGS[command].split()
     ]
     required = [action.dest for action in options(parsers[command]) if action.required]
     assert required == REQUIRED[command].split()
@@ -62,7 +67,7 @@ def test_help_has_groups_ranges_defaults_and_an_example(parsers, command, capsys
     for action in options(parsers[command]):
         if action.type is int:
             assert re.search(r">= \d|0 to ", action.help), f"--{action.dest} has no range"
-        if not action.required and action.nargs != 0 and action.dest not in ("set", "archives"):
+        if not action.required and action.nargs != 0 and action.dest not in ("set", "archives", "model"):
             assert "(default: " in action.help, f"--{action.dest} has no default"
         if isinstance(action.default, int) and action.nargs != 0:
             assert f"(default: {action.default})" in action.help

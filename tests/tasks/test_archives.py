@@ -42,12 +42,14 @@ def test_train_and_test_parts_are_joined(tmp_path):
     np.testing.assert_array_equal(source.images, images)
     np.testing.assert_array_equal(source.labels, labels)
     assert source.class_names == ["0", "1"]
+    np.testing.assert_array_equal(source.held_out, [False] * 20 + [True] * 10)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_one_part_alone_will_do(tmp_path, part):
     path = write(tmp_path, **{f"x_{part}": numbered_images(12), f"y_{part}": np.zeros(12, np.uint8)})
-    assert len(from_npz(path).source.images) == 12
+    source = from_npz(path).source
+    assert len(source.images) == 12 and source.held_out is None, "one part alone is apart from nothing"
 
 
 def test_images_and_labels_go_before_the_parts(tmp_path):

@@ -118,6 +118,8 @@ def test_split_classes_refuses_other_names():
         ("class_split", np.zeros(2, np.int8), r"`class_split` must be one of 0, 1, 2.*Received: int8\[2\]"),
         ("class_split", np.array([0, 1, 3], np.int8), r"for each of the 3 classes"),
         ("groups", np.zeros(5, np.int32), r"`groups` must be int32\[6\]. Received: int32\[5\]"),
+        ("held_out", np.zeros(5, bool), r"`held_out` must be bool\[6\]. Received: bool\[5\]"),
+        ("held_out", np.zeros(6, np.int8), r"`held_out` must be bool\[6\]. Received: int8\[6\]"),
     ],
 )
 def test_a_source_refuses(field, value, message):

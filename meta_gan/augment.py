@@ -1,0 +1,109 @@
+"""`augment`: a few-shot data set, and what an adapted model makes of it, as one data set to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from meta_gan.checks import check_integer
+from meta_gan.tasks import DataError, check_images
+
+
+def class_seed(seed: int, index: int) -> int:
+    """The seed with which `augment` adapts to a class and samples from it.
+
+    Args:
+        seed: int32 range.
+        index: of the class, in order of first appearance, >= 0.
+
+    Returns:
+        int in 0..2^31 - 1, unrelated for neighbouring seeds and indices.
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Example:
+        >>> class_seed(0, 0) != class_seed(0, 1)
+        True
+    """
+    entropy = [check_integer(seed, "seed") % 2**32, check_integer(index, "index", 0)]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+
+def augment(
+    model: Any, images: Any, labels: Any, per_class: int = 100, steps: int | None = None, seed: int = 0
+) -> tf.data.Dataset:
+    """Adds generated images to a labelled data set of a few images a class.
+
+    For each class, in order of first appearance: its images, then `per_class` samples of the model adapted to them.
+    Classes are adapted to while the data set is read, one at a time and anew at every iteration, with the same result;
+    `.cache()` keeps it. Nothing is shuffled: `.shuffle(count)`, after `.cache()`, is the caller's.
+
+    Args:
+        model: a `MetaModel`, or anything with `adapt(support, steps=, seed=)` whose result has `sample(count, seed=)`,
+            such as the baselines of `meta_gan.evaluation`.
+        images: uint8[n, height, width, channels], or floats of that shape in [-1, 1], n >= 1.
+        labels: int[n] or str[n].
+        per_class: how many samples a class gets, >= 0.
+        steps: inner steps >= 0; None for the model's own.
+        seed: int32 range; class i is adapted to and sampled with `class_seed(seed, i)`.
+
+    Returns:
+        A data set of n + classes * per_class pairs (float32[height, width, channels] in [-1, 1], int64[] or
+        string[]), its cardinality known.
+
+    Raises:
+        ValueError: images and labels that do not fit together or are outside of their range, a number below 0, or a
+            model without `adapt`; before any adaptation.
+
+    Example:
+        >>> data = augment(model, images, labels, per_class=100)
+        >>> data = data.cache().shuffle(int(data.cardinality())).batch(64)
+        >>> classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> classifier.fit(data, epochs=10)
+    """
+    if not callable(getattr(model, "adapt", None)):
+        raise ValueError(f"`model` must have `adapt(support, steps=, seed=)`. Received: {type(model).__name__}")
+    # A `MetaModel` says what it was built for, so that another shape is refused here and not while the data are read.
+    wanted = getattr(getattr(model, "game", None), "example_shape", np.shape(images)[1:])
+    real, kinds = _checked(images, labels, wanted)
+    per_class, seed = check_integer(per_class, "per_class", 0), check_integer(seed, "seed")
+    steps = None if steps is None else check_integer(steps, "steps", 0)
+    classes = list(dict.fromkeys(kinds.tolist()))
+
+    def pairs() -> Iterator[tuple[np.ndarray, Any]]:
+        for index, kind in enumerate(classes):
+            support = real[kinds == kind]
+            yield from ((image, kind) for image in support)
+            if per_class:
+                key = class_seed(seed, index)
+                samples = model.adapt(support, steps=steps, seed=key).sample(per_class, seed=key)
+                yield from ((image, kind) for image in _samples(samples, per_class, real.shape[1:]))
+
+    label = tf.TensorSpec([], tf.string if kinds.dtype.kind == "U" else tf.int64)
+    data = tf.data.Dataset.from_generator(pairs, output_signature=(tf.TensorSpec(real.shape[1:], tf.float32), label))
+    return data.apply(tf.data.experimental.assert_cardinality(len(real) + len(classes) * per_class))
+
+
+def _checked(images: Any, labels: Any, image_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Images as float32 in [-1, 1] and labels as int64 or str, of one length."""
+    if np.ndim(images) != 4:
+        raise DataError(f"`images` must have shape [n, height, width, channels]. Received: shape {np.shape(images)}")
+    real, kinds = check_images(images, image_shape, "images"), np.asarray(labels)
+    if kinds.shape != real.shape[:1] or kinds.dtype.kind not in "iuU":
+        raise DataError(
+            f"`labels` must be {len(real)} integers or strings, one for each image. "
+            f"Received: {kinds.dtype}{list(kinds.shape)}"
+        )
+    return real, kinds if kinds.dtype.kind == "U" else kinds.astype(np.int64)
+
+
+def _samples(samples: Any, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """What a model sampled, refused where it has another shape than the images."""
+    array = np.asarray(samples, np.float32)
+    if array.shape != (count, *shape):
+        raise DataError(f"the model's samples must have shape {[count, *shape]}. Received: {list(array.shape)}")
+    return array

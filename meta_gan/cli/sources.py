@@ -1,0 +1,58 @@
+"""What several sub-commands share: opening `--data`, and looking at `--out`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from meta_gan.evaluation import splits
+from meta_gan.tasks import Tasks, open_source
+
+
+def open_tasks(
+    arguments: argparse.Namespace,
+    seed: int = 0,
+    shots: int | None = None,
+    queries: int | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> Tasks:
+    """Opens `--data`, at `--image_shape`, split as `--protocol` says where it is given.
+
+    Args:
+        arguments: with `data`, `image_shape`, `archives` and `protocol`, and `shots` and `queries` unless they follow.
+        seed: of the episodes.
+        shots: in place of `--shots`.
+        queries: in place of `--queries`.
+        shape: the image shape where `--image_shape` is absent; None for the source's own.
+
+    Raises:
+        ValueError: as the loaders do, or classes that are not those of the protocol's task.
+    """
+    if arguments.image_shape is not None:
+        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.image_shape)
+        if not match:
+            raise ValueError(f"--image_shape must be HxWxC, such as 28x28x1. Received: {arguments.image_shape!r}")
+        shape = tuple(int(size) for size in match.groups())
+    options: dict[str, Any] = {
+        "shots": arguments.shots if shots is None else shots,
+        "queries": arguments.queries if queries is None else queries,
+        "seed": seed,
+    }
+    tasks = open_source(arguments.data, image_shape=shape, archives=arguments.archives, **options)
+    if arguments.protocol is None:
+        return tasks
+    return Tasks(splits.apply(tasks.source, arguments.protocol), **options)
+
+
+def folder_or_nothing(out: str) -> Path:
+    """Refuses an `--out` at which there is a file.
+
+    Raises:
+        ValueError: there is one.
+    """
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out must be a folder. Received: the file {out!r}")
+    return path
