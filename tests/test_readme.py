@@ -135,13 +135,13 @@ def _patience():
     return max(1.0, os.getloadavg()[0] / cores)
 
 
-@pytest.mark.parametrize("name", ["BUILD.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("name", ["BUILD.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/evaluation.md"])
 def test_python_that_is_not_run_is_python_still(name):
     for body in blocks(text(name), "python"):
         compile(body, name, "exec")
 
 
-@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md", "docs/evaluation.md"])
 def test_every_command_line_parses(name):
     assert not unparsed(text(name))
 
@@ -157,7 +157,7 @@ def test_every_make_target_exists(name):
     assert not make_targets(text(name)) - known
 
 
-@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/evaluation.md"])
 def test_every_relative_link_leads_somewhere(name):
     assert not [target for target in links(text(name)) if target and not (ROOT / target).exists()]
 

@@ -57,6 +57,7 @@ class Evaluation:
     ):
         self.source, self.models, self.judges, self.settings = source, dict(models), list(judges), settings
         self.classes = protocol.class_order(source, settings.split)[: settings.classes]
+        self.numbers = [int(index) for index in self.classes]
         self.deals = [self._deal(draw) for draw in range(settings.draws)]
         entrants.check(source, self.classes, settings.split, models, judges)
         self.contenders = entrants.contenders(models, settings)
@@ -67,7 +68,7 @@ class Evaluation:
         self.store = Store(self.folder / "samples")
 
     def _deal(self, draw: int) -> Deal:
-        parts = [protocol.allocate(self.source, int(index), self.settings.shots, draw) for index in self.classes]
+        parts = [protocol.allocate(self.source, index, self.settings.shots, draw) for index in self.numbers]
         return Deal(self.source, self.classes, parts)
 
     def _describe(self) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class Evaluation:
         found = self._gains(table, progress) if self.classified else {}
         results.add_gains(report, found, [judge.name for judge in self.judges])
         report["row_info"] = entrants.info(self.contenders, len(self.classes), self.settings)
-        report["times"] = results.times(self.store, self.contenders, self.classes, time.perf_counter() - started)
+        report["times"] = results.times(self.store, self.contenders, self.numbers, time.perf_counter() - started)
         return report
 
     def galleries(self) -> dict[str, Any]:
@@ -173,11 +174,11 @@ class Evaluation:
                     arrays |= {f"{number}/{key}": value for key, value in made.items()}
             return arrays
 
-        if not self.store.path(draw, int(self.classes[0])).is_file():
+        if not self.store.path(draw, self.numbers[0]).is_file():
             # Thrown away: the first call traces and compiles, which is no part of a task's time.
-            one(0, int(self.classes[0]))
+            one(0, self.numbers[0])
         stage = f"draw {draw + 1}: images"
-        fill(self.store, draw, self.classes, one, lambda done: progress(stage, done, len(self.classes)))
+        fill(self.store, draw, self.numbers, one, lambda done: progress(stage, done, len(self.classes)))
 
     def rows(self) -> list[Row]:
         """Every row of the report, in order."""
@@ -196,7 +197,7 @@ class Evaluation:
         return Row(name or contender.name, lambda draw: self._stored(draw, key), place, contender.name)
 
     def _stored(self, draw: int, key: str) -> list[np.ndarray | None]:
-        return [self.store.load(draw, int(index), [key]).get(key) for index in self.classes]
+        return [self.store.load(draw, index, [key]).get(key) for index in self.numbers]
 
     def _models(self, table: Table) -> dict[str, Any]:
         found = {}
@@ -208,7 +209,7 @@ class Evaluation:
                     "inner_steps": model.algorithm.inner_steps,
                     "parameters": int(model.count_params()),
                     **self.models[contender.name].card,
-                    "stability": results.stability(table, self.store, number, self.classes, self.settings),
+                    "stability": results.stability(table, self.store, number, self.numbers, self.settings),
                 }
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -90,9 +91,8 @@ def gains(
         table = np.zeros((draws, seeds))
         for draw, group in enumerate(groups):
             for seed in range(seeds):
-                table[draw, seed] = log.get(
-                    row, draw, seed, lambda g=group, m=images, s=seed: _train(recipe, support, m, references, g, s)
-                )
+                make = functools.partial(_train, recipe, support, images, references, group, seed)
+                table[draw, seed] = log.get(row, draw, seed, make)
                 done += 1
                 report(done, total)
         found[row] = table.mean(axis=1)

@@ -90,7 +90,8 @@ class Table:
 
     def _scores(self, row: Row, scorers: Sequence[Scorer], alone: np.ndarray) -> dict[str, Any]:
         """One row under one judge; the pooled distances and the few-shot classifier are of the first draw."""
-        each, first = [], None
+        each: list[dict[str, np.ndarray]] = []
+        first: Any = None
         for draw, scorer in enumerate(scorers):
             images = row.images(draw)
             features = scorer.features(images)

@@ -57,8 +57,9 @@ def from_npz(
 ) -> Tasks:
     """Make tasks from a `.npz` file.
 
-    The file holds `images` and `labels`, or `x_train`, `y_train`, `x_test`, `y_test` (either part alone will
-    do; both are joined, for the split here is by class, and the test part is marked `held_out`). `class_names` and the split are optional.
+    The file holds `images` and `labels`, or `x_train`, `y_train`, `x_test`, `y_test` (either part alone will do;
+    both are joined, for the split here is by class, and the test part is marked `held_out`). `class_names` and
+    the split are optional.
 
     Args:
         path: the file. Images are uint8[n, height, width] or [n, height, width, channels], or floats (see

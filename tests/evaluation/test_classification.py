@@ -95,8 +95,8 @@ def test_images_of_any_shape(shape):
 def test_the_initial_weights():
     """Zero biases; kernels of variance 2 over the inputs of a cell, of a convolution, and 1 over them, of the last."""
     weights = initial_weights((28, 28, 1), 20, 32, tf.constant([0, 1]))
-    shapes = [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 64)]
-    assert [tuple(w.shape) for w in weights[:6:2]] == shapes
+    shapes = [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 128), (4 * 4 * 128, 20)]
+    assert [tuple(w.shape) for w in weights[::2]] == shapes
     assert not any(np.any(bias) for bias in weights[1::2])
     for kernel, gain in zip(weights[::2], (2, 2, 2, 1), strict=True):
         inputs = math.prod(kernel.shape[:-1])
@@ -104,6 +104,19 @@ def test_the_initial_weights():
     other = initial_weights((28, 28, 1), 20, 32, tf.constant([1, 1]))
     assert all(np.all(a != b) for a, b in zip(weights[::2], other[::2], strict=True))
     assert abs(np.corrcoef(np.ravel(weights[2])[:288], np.ravel(weights[0]))[0, 1]) < 0.3, "no kernel repeats another"
+
+
+def test_the_network_by_hand():
+    """With kernels that pass their centre on, the largest level of each 8 x 8 cell, and of the rest of the last row."""
+    image = np.random.default_rng(0).uniform(0, 1, (1, 19, 8, 1)).astype(np.float32)
+    delta = np.zeros((3, 3, 1, 1), np.float32)
+    delta[1, 1] = 1.0
+    zero = np.zeros(1, np.float32)
+    weights = [delta, zero, delta, zero - 0.5, delta, zero, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)]
+    tensors = [tf.constant(w) for w in weights]
+    largest = [image[0, rows].max() for rows in (slice(0, 8), slice(8, 16), slice(16, 19))]
+    np.testing.assert_allclose(logits(tensors, image), [np.maximum(np.array(largest) - 0.5, 0)], atol=1e-6)
+    assert not np.any(logits(tensors, 0.4 * image)), "what is below zero is cut off"
 
 
 def test_the_steps_are_those_of_adam_along_half_a_cosine():
@@ -192,7 +205,7 @@ def test_bad_recipes_are_refused(change):
 @pytest.mark.data
 @pytest.mark.slow
 def test_more_drawings_help_on_unseen_characters(data_folder):
-    """20 ways, 5 drawings: better than one in two; 7 more drawings or jittered copies gain several points."""
+    """20 ways, 5 drawings: two in three are right; 7 more drawings or jittered copies gain several points."""
     source = from_npz(data_folder / "omniglot28.npz").source
     scores = {"none": [], "more": [], "shift": []}
     classes = source.split_classes("test")
@@ -206,4 +219,4 @@ def test_more_drawings_help_on_unseen_characters(data_folder):
             labels, wanted = np.repeat(np.arange(20), images.shape[1]), np.repeat(np.arange(20), 8)
             scores[row].append(accuracy(ClassifierRecipe(), train, labels, test, wanted, ways=20, seed=index))
     none, more, shift = (np.mean(scores[row]) for row in ("none", "more", "shift"))
-    assert none > 0.5 and more > none + 0.05 and shift > none + 0.05
+    assert none > 0.65 and more > none + 0.05 and shift > none + 0.05

@@ -97,6 +97,7 @@ def test_a_prepared_set_is_read_with_its_names(prepared):
     assert tasks.image_shape == (4, 4, 1)
     assert sorted(marks(source)) == list(range(30))
     np.testing.assert_array_equal(source.labels, np.array(marks(source)) % 3)
+    np.testing.assert_array_equal(source.held_out, np.array(marks(source)) >= 18)
 
 
 def test_classes_that_do_not_occur_are_left_out(prepared):
