@@ -264,9 +264,6 @@ PINNED: dict[str, tuple[str, JudgeRecipe]] = {
         JudgeRecipe("classification", "residual", width=32, augmentation=True, seed=2),
     ),
     "omniglot28-objective": ("omniglot28.npz", JudgeRecipe(augmentation=True, seed=3, purpose="objective")),
-    "glyphs28": (
-        "glyphs",
-        JudgeRecipe("classification", "residual", width=32, augmentation=True, steps=1200, seed=4),
-    ),
+    "glyphs28": ("glyphs", JudgeRecipe(augmentation=True, seed=4)),
 }
 """The judges that ship: the name of the source that each was trained on, and its recipe."""

@@ -120,14 +120,14 @@ def test_the_network_by_hand():
 
 
 def test_the_steps_are_those_of_adam_along_half_a_cosine():
-    """Of a single image every minibatch is known; two steps by hand, by autodiff and Adam's paper."""
+    """Of a single image every minibatch is known; three steps by hand, by autodiff and Adam's paper."""
     (image,), _ = squares(1, 0, shape=(8, 8, 1))
-    recipe, draw = ClassifierRecipe(steps=2, batch=2, width=2, rate=0.01), np.random.default_rng(0)
+    recipe, draw = ClassifierRecipe(steps=3, batch=2, width=2, rate=0.02), np.random.default_rng(0)
     tests = draw.uniform(-1, 1, (300, 8, 8, 1)).astype(np.float32)
     key = tf.random.experimental.stateless_fold_in(tf.constant([4, 0x6D67]), 0)
     weights = initial_weights((8, 8, 1), 3, 2, key)
     first, second = ([np.zeros(w.shape) for w in weights] for _ in range(2))
-    for t, pace in ((1, 1.0), (2, 0.5)):
+    for t, pace in ((1, 1.0), (2, 0.75), (3, 0.25)):
         with tf.GradientTape() as tape:
             tape.watch(weights)
             loss = -tf.nn.log_softmax(logits(weights, image[None]))[0, 1]
@@ -135,7 +135,7 @@ def test_the_steps_are_those_of_adam_along_half_a_cosine():
         first = [0.9 * m + 0.1 * g.numpy() for m, g in zip(first, gradients, strict=True)]
         second = [0.999 * v + 0.001 * g.numpy() ** 2 for v, g in zip(second, gradients, strict=True)]
         moves = [m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-7) for m, v in zip(first, second, strict=True)]
-        weights = [w - tf.cast(0.01 * pace * move, tf.float32) for w, move in zip(weights, moves, strict=True)]
+        weights = [w - tf.cast(0.02 * pace * move, tf.float32) for w, move in zip(weights, moves, strict=True)]
     predicted = np.argmax(logits(weights, tests), axis=-1)
     assert len(set(predicted.tolist())) > 1, "a test that all would pass"
     assert accuracy(recipe, image[None], [1], tests, predicted, ways=3, seed=4) > 0.99
