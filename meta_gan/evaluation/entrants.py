@@ -106,6 +106,8 @@ def notes(source: Source, classes: np.ndarray, settings: Settings, models: Mappi
             f"Only {len(classes)} classes are evaluated: samples are recognised among classes of other splits too, and "
             f"the few-shot classifier is {len(classes)}-way."
         )
+    if settings.classification_draws and 1 < len(classes) <= settings.ways:
+        found.append("Every classifier has all of the classes: its intervals are those of training alone.")
     for name, entry in models.items():
         polarity = entry.model.data_card.get("polarity")
         if polarity not in (None, source.polarity):

@@ -55,7 +55,8 @@ class Table:
         self.thresholds = deals[0].thresholds()
         self.counts = deals[0].pooled_counts(settings.samples)
         ways, classes = min(settings.ways, len(deals[0].classes)), len(deals[0].classes)
-        draws = settings.prototype_draws
+        # Where every group would be all classes, one group says it all, and has no interval.
+        draws = settings.prototype_draws if ways < classes else 1
         self.groups = class_draws(classes, ways, draws, PROTOTYPE_SEED) if ways > 1 else np.zeros((0, 0), np.int64)
         self.judge_zero = Scorer(judges[0], deals[0], settings.ways)
 

@@ -79,11 +79,12 @@ def test_the_same_name_in_other_data_is_another_class(source):
 
 def test_the_notes_say_what_a_reader_must_know(source, entry):
     text = " ".join(notes(source, CLASSES, Settings().made_quick(), {"mine": entry}))
+    assert "all of the classes" in text
     assert "Quick form" in text and "is 3-way" in text and "was trained on" not in text
     other = Entry(model_of(polarity="other"), {})
-    text = " ".join(notes(source, CLASSES, Settings(split="train", ways=3, draws=2), {"mine": other}))
+    text = " ".join(notes(source, CLASSES, Settings(split="train", ways=2, draws=2), {"mine": other}))
     assert "seen in training" in text and f"mine was trained on other images, these are {source.polarity}" in text
-    assert "Quick" not in text and "3-way" not in text and "One draw" not in text
+    assert "Quick" not in text and "way" not in text and "all of the" not in text and "One draw" not in text
     assert "One draw" in " ".join(notes(source, CLASSES, Settings(ways=3), {}))
 
 

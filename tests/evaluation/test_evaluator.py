@@ -109,6 +109,12 @@ def test_who_is_classified_and_who_is_not(done):
     assert rows["mine"]["first"]["frechet_distance"]["mean"] > done[1]["floor"]["first"]["frechet_distance"]
 
 
+def test_one_group_of_all_classes_has_no_interval(tmp_path):
+    settings = dataclasses.replace(SETTINGS, ways=20, draws=1, classification_draws=0)
+    found = evaluation(tmp_path / "out", {}, settings).run()["rows"]["copy"]["first"]["prototypical_accuracy"]
+    assert found["mean"] > 0.9 and found["low"] is None and found["high"] is None
+
+
 def test_the_floor_is_the_oracle(done):
     report = done[1]
     floor = report["floor"]["second"]
