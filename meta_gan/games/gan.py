@@ -60,7 +60,7 @@ class GAN(Game):
             signals={"discriminator": 3, "generator": 2},
             example_shape=tuple(shape),
         )
-        self.latent_dim = int(getattr(generator, "latent_dim", None) or generator.input_shape[-1])
+        self.latent_dim = _latent_dim(generator)
         expected = _input_shape(discriminator)
         if expected is not None and tuple(expected) != self.example_shape:
             raise ValueError(
@@ -164,6 +164,20 @@ class GAN(Game):
             discriminator_turns=config["discriminator_turns"],
             example_shape=tuple(config["example_shape"]),
         )
+
+
+def _latent_dim(generator: keras.Model) -> int:
+    """The size of z that a generator says it takes."""
+    # A subclassed model that was never called has no `input_shape`, and one of several inputs has a list of them.
+    shape = getattr(generator, "input_shape", None)
+    size = getattr(generator, "latent_dim", None) or (shape[-1] if isinstance(shape, tuple) and shape else None)
+    if not isinstance(size, int):
+        raise ValueError(
+            f"a generator must say how many latents it takes, by `latent_dim` or as a model from [n, latents]. "
+            f"Received: {type(generator).__name__} with latent_dim {getattr(generator, 'latent_dim', None)!r} and "
+            f"input_shape {shape!r}"
+        )
+    return size
 
 
 def _input_shape(net: keras.Model) -> tuple[int, ...] | None:

@@ -154,6 +154,14 @@ def test_a_plain_keras_discriminator_of_another_shape_is_refused():
         GAN(generator, keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
 
 
+def test_a_generator_that_does_not_say_its_latents_is_refused():
+    latents = [keras.Input((2,)), keras.Input((3,))]
+    two = keras.Model(latents, keras.layers.Dense(2)(keras.layers.Concatenate()(latents)))
+    discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"must say how many latents.*Received: Functional with latent_dim None"):
+        GAN(two, discriminator)
+
+
 def test_a_plain_keras_pair_plays():
     generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
