@@ -46,7 +46,7 @@ def test_another_rate_gives_other_images_and_the_own_rate_the_same(made):
     assert np.any(made["rate/10"] != made["samples/2"])
 
 
-def test_times_grow_along_the_trajectory(made):
+def test_every_stop_has_a_time(made):
     assert made["ms/0"] > 0 and made["ms/2"].shape == ()
     assert {key for key in made if key.startswith("ms/")} == {"ms/0", "ms/2", "ms/5"}
 
