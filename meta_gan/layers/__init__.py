@@ -1,6 +1,8 @@
 """Layers that may stand in a player: right in their derivatives of any order, in any float dtype."""
 
 from meta_gan.layers.allowed import check_differentiable
+from meta_gan.layers.attention import SelfAttention2D
+from meta_gan.layers.conditioning import FiLM, MetaBatchNormalization
 from meta_gan.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -8,12 +10,18 @@ from meta_gan.layers.normalization import (
     LayerNormalization,
 )
 from meta_gan.layers.resizing import UpsampleBilinear, UpsampleNearest
+from meta_gan.layers.spectral import SpectralConv2D, SpectralDense
 
 __all__ = [
     "BatchNormalization",
+    "FiLM",
     "GroupNormalization",
     "InstanceNormalization",
     "LayerNormalization",
+    "MetaBatchNormalization",
+    "SelfAttention2D",
+    "SpectralConv2D",
+    "SpectralDense",
     "UpsampleBilinear",
     "UpsampleNearest",
     "check_differentiable",

@@ -8,7 +8,7 @@ _BANNED: dict[type[keras.layers.Layer], str] = {
     keras.layers.BatchNormalization: "meta_gan.layers.BatchNormalization",
     keras.layers.LayerNormalization: "meta_gan.layers.LayerNormalization",
     keras.layers.GroupNormalization: "meta_gan.layers.GroupNormalization",
-    keras.layers.SpectralNormalization: "a gradient penalty (meta_gan.losses.GradientPenalty or R1)",
+    keras.layers.SpectralNormalization: "meta_gan.layers.SpectralConv2D or SpectralDense",
     keras.layers.Resizing: "meta_gan.layers.UpsampleBilinear or UpsampleNearest",
 }
 

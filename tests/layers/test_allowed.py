@@ -13,7 +13,7 @@ CURES = [
     (lambda: K.GroupNormalization(1, name="bad"), r"meta_gan\.layers\.GroupNormalization"),
     (
         lambda: K.SpectralNormalization(K.Dense(1), name="bad"),
-        r"a gradient penalty \(meta_gan\.losses\.GradientPenalty",
+        r"meta_gan\.layers\.SpectralConv2D or SpectralDense",
     ),
     (lambda: K.UpSampling2D(interpolation="bilinear", name="bad"), r"meta_gan\.layers\.UpsampleBilinear"),
     (lambda: K.UpSampling2D(interpolation="bicubic", name="bad"), r"meta_gan\.layers\.UpsampleBilinear"),

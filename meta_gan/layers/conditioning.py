@@ -1,0 +1,202 @@
+"""Layers that a task's code scales, shifts and normalises: what the support set says reaches every block.
+
+Both take `x` float[n, ..., channels] and a `code`, float[code] for all rows or float[n, code] with one for each.
+No number of a row depends on another row, so training, adaptation and export compute the same thing, for one
+image as for a hundred, and every derivative is right: the variance is mean((x - mean)^2) and nothing is stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+_EPSILON = 1e-3  # as in `meta_gan.layers.normalization`
+_LIMIT = 6.0  # of a predicted log variance: a code far from all that was trained cannot overflow exp
+
+
+def _check_shapes(layer: keras.layers.Layer, x_shape: Any, code_shape: Any, sizes: tuple[int, int] | None) -> None:
+    """Refuse shapes that do not fit one another, or not the `sizes` (channels, code) that the layer was built for."""
+    rows = code_shape[0] if len(code_shape) == 2 else None
+    sound = len(x_shape) >= 2 and len(code_shape) in (1, 2) and None not in (x_shape[-1], code_shape[-1])
+    sound = sound and (rows is None or x_shape[0] is None or rows == x_shape[0])
+    if not sound or (sizes is not None and (x_shape[-1], code_shape[-1]) != sizes):
+        built = "" if sizes is None else f", here of {sizes[0]} channels and a code of {sizes[1]}"
+        raise ValueError(
+            f"`{type(layer).__name__}` needs x [n, ..., channels] and a code [code] or [n, code] of known sizes{built}."
+            f" Received: x_shape={tuple(x_shape)}, code_shape={tuple(code_shape)}"
+        )
+
+
+class _Conditioned(keras.layers.Layer):
+    """What both layers share: linear readouts of the code, checks, the shape and the configuration."""
+
+    def __init__(self, initial_deviation: float = 0.0, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= initial_deviation < math.inf:
+            raise ValueError(f"`initial_deviation` must be >= 0. Received: initial_deviation={initial_deviation!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"`seed` must be an int >= 0. Received: seed={seed!r}")
+        self.initial_deviation = float(initial_deviation)
+        self.seed = seed
+        self._sizes: tuple[int, int] | None = None
+
+    def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
+        """Check the shapes, x_shape [n, ..., channels] and code_shape [code] or [n, code]."""
+        _check_shapes(self, x_shape, code_shape, None)
+        self._sizes = (int(x_shape[-1] or 0), int(code_shape[-1] or 0))
+
+    def _add_readout(self, name: str, stream: int, deviation: float) -> tuple[Any, Any]:
+        """Make a kernel [code, channels] of seeded normals and a bias [channels] of zeros."""
+        channels, code = self._sizes or (0, 0)
+        key = int(np.random.SeedSequence([self.seed, stream]).generate_state(1)[0])
+        kind = keras.initializers.RandomNormal(stddev=deviation, seed=key >> 1) if deviation else "zeros"
+        # `autocast=False`: under a mixed policy Keras would hand the weights over in half precision.
+        kernel = self.add_weight(name=f"{name}_kernel", shape=(code, channels), initializer=kind, autocast=False)
+        return kernel, self.add_weight(name=f"{name}_bias", shape=(channels,), initializer="zeros", autocast=False)
+
+    def _read_out(self, readout: tuple[Any, Any], code: Any, rank: int) -> Any:
+        """Return code @ kernel + bias as float[n or 1, 1, ..., 1, channels] of `rank`."""
+        kernel, bias = readout
+        rows = ops.matmul(ops.reshape(ops.cast(code, self.variable_dtype), (-1, kernel.shape[0])), kernel) + bias
+        return ops.reshape(rows, (-1, *(1,) * (rank - 2), kernel.shape[1]))
+
+    def compute_output_shape(self, x_shape: Any, code_shape: Any) -> tuple[int | None, ...]:
+        """Return `x_shape`."""
+        return tuple(x_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "initial_deviation": self.initial_deviation, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class FiLM(_Conditioned):
+    """Scales and shifts each channel by what a linear map reads from the code: x * (1 + code A + a) + (code B + b).
+
+    With `initial_deviation` 0 all weights start at 0 and the layer as the identity, so the code gets no gradient
+    until the first step has been taken.
+
+    Args:
+        initial_deviation: float >= 0, of the kernels A and B at the start; the biases a and b start at 0.
+        seed: int >= 0, the seed of the initial kernels.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+
+    Raises:
+        ValueError: if an argument is out of range, or the shapes do not fit.
+
+    Example:
+        >>> FiLM()(tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([5.0, 6.0, 7.0])).numpy()
+        array([[1., 2.],
+               [3., 4.]], dtype=float32)
+
+    Reference:
+        Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer, 2018.
+    """
+
+    def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for x_shape [n, ..., channels] and code_shape [code] or [n, code]."""
+        super().build(x_shape, code_shape)
+        self.scale = self._add_readout("scale", 0, self.initial_deviation)
+        self.offset = self._add_readout("offset", 1, self.initial_deviation)
+
+    def call(self, x: Any, code: Any) -> Any:
+        """Return float[n, ..., channels] of x float[n, ..., channels] and code float[code] or float[n, code]."""
+        _check_shapes(self, x.shape, code.shape, self._sizes)
+        scale, offset = (self._read_out(readout, code, len(x.shape)) for readout in (self.scale, self.offset))
+        return ops.cast(ops.cast(x, self.variable_dtype) * (1 + scale) + offset, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class MetaBatchNormalization(_Conditioned):
+    """Normalises by moments that the task's code predicts, blended with each row's own; then a `FiLM` of the code.
+
+    With s = sigmoid(blend), a learned share for each channel, the moments of a row are those of a mixture of
+    two distributions, the row's own positions (i) and what the code says of the task (t):
+
+        mean     = s mean_i + (1 - s) mean_t,            mean_t = code M + m
+        variance = s variance_i + (1 - s) variance_t     variance_t = exp(6 tanh((code V + v) / 6))
+                   + s (1 - s) (mean_i - mean_t)^2
+
+    M, m, V, v start at 0: the predicted moments at 0 and 1. The tanh keeps the predicted variance between exp(-6)
+    and exp(6), smoothly. For x of rank 2 there are no positions, s is 0 and there is no weight for it.
+
+    In training, batch normalisation (Ioffe and Szegedy, 2015) and its conditional form (Dumoulin et al., 2017,
+    a scale and an offset for each class) take the moments from the batch, and from moving averages at
+    inference: of one image or a few they are noise, and rows depend on one another. TaskNorm (Bronskill et al.,
+    2020) blends the moments of the support set with a row's own by a share learned from the support set's size;
+    it needs the support images in every forward pass. Here the moments come from the code, the batch is never
+    looked at, and there is one behaviour in training, adaptation and export, sound for one image.
+
+    Args:
+        epsilon: float > 0, added to the variance.
+        blend: float in (0, 1), the initial share of a row's own moments.
+        initial_deviation: float >= 0, of the kernels of scale and offset at the start, see `FiLM`.
+        seed: int >= 0, the seed of the initial kernels.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+
+    Raises:
+        ValueError: if an argument is out of range, or the shapes do not fit.
+
+    Example:
+        >>> layer = MetaBatchNormalization(epsilon=1e-12)  # mean .5 * 2 + .5 * 0, variance .5 * 4 + .5 * 1 + .25 * 4
+        >>> layer(tf.constant([[[0.0], [4.0]]]), tf.zeros([3])).numpy().ravel().round(3)  # -1 and 3 by sqrt(3.5)
+        array([-0.535,  1.604], dtype=float32)
+
+    Reference:
+        The blend is ours, after TaskNorm-I: Bronskill et al., TaskNorm: Rethinking Batch Normalization for
+        Meta-Learning, 2020. The modulation: Dumoulin et al., A Learned Representation for Artistic Style, 2017.
+    """
+
+    def __init__(
+        self,
+        epsilon: float = _EPSILON,
+        blend: float = 0.5,
+        initial_deviation: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(initial_deviation, seed, **kwargs)
+        if not epsilon > 0:
+            raise ValueError(f"`epsilon` must be > 0. Received: epsilon={epsilon!r}")
+        if not 0 < blend < 1:
+            raise ValueError(f"`blend` must be in (0, 1). Received: blend={blend!r}")
+        self.epsilon = float(epsilon)
+        self.blend = float(blend)
+        # In the variables' dtype, so that half precision is met once, at the end.
+        self.film = FiLM(initial_deviation, seed, name="film", dtype=self.variable_dtype)
+
+    def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for x_shape [n, ..., channels] and code_shape [code] or [n, code]."""
+        super().build(x_shape, code_shape)
+        self.mean = self._add_readout("mean", 0, 0.0)
+        self.log_variance = self._add_readout("log_variance", 0, 0.0)
+        logit = keras.initializers.Constant(math.log(self.blend / (1 - self.blend)))
+        self.share = None
+        if len(x_shape) > 2:
+            self.share = self.add_weight(name="blend", shape=(x_shape[-1],), initializer=logit, autocast=False)
+        self.film.build(x_shape, code_shape)
+
+    def call(self, x: Any, code: Any) -> Any:
+        """Return float[n, ..., channels] of x float[n, ..., channels] and code float[code] or float[n, code]."""
+        _check_shapes(self, x.shape, code.shape, self._sizes)
+        rank, x = len(x.shape), ops.cast(x, self.variable_dtype)
+        mean = self._read_out(self.mean, code, rank)
+        variance = ops.exp(_LIMIT * ops.tanh(self._read_out(self.log_variance, code, rank) / _LIMIT))
+        if self.share is not None:
+            axes = tuple(range(1, rank - 1))
+            own_mean = ops.mean(x, axis=axes, keepdims=True)
+            own_variance = ops.mean(ops.square(x - own_mean), axis=axes, keepdims=True)
+            share = ops.sigmoid(self.share)
+            between = share * (1 - share) * ops.square(own_mean - mean)
+            mean = share * own_mean + (1 - share) * mean
+            variance = share * own_variance + (1 - share) * variance + between
+        normal = (x - mean) * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(self.film(normal, ops.cast(code, self.variable_dtype)), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "epsilon": self.epsilon, "blend": self.blend}
