@@ -3,13 +3,14 @@
 Every loss has `discriminator(real_logits, fake_logits)` and `generator(fake_logits)`, both means over all
 logits, so logits may be [n] or [n, 1], and real and fake batches may differ in size. Weights and penalties
 are the caller's. The discriminator's loss is the sum (not the half-sum) of its real and its fake term, as in
-each paper; only `LeastSquares` carries the factor one half, which is in its paper's equation.
+each paper; only `LeastSquares` carries the factor one half, which is in its paper's equation. The loss whose
+generator needs the real logits too is in `relativistic.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -17,9 +18,20 @@ import tensorflow as tf
 from meta_gan.losses.base import Configured
 
 
+class AdversarialLoss(Configured):
+    """What all adversarial losses share.
+
+    Attributes:
+        relativistic: whether `generator` needs the real logits too, as `generator(fake_logits, real_logits)`, so
+            that a game knows what to hand over. It is of the class and no field of the configuration.
+    """
+
+    relativistic: ClassVar[bool] = False
+
+
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
-class NonSaturating(Configured):
+class NonSaturating(AdversarialLoss):
     """The original loss with the non-saturating generator, stable for logits of any size.
 
     Example:
@@ -51,7 +63,7 @@ class NonSaturating(Configured):
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
-class Hinge(Configured):
+class Hinge(AdversarialLoss):
     """The hinge loss: the discriminator stops caring once an example is beyond the margin of 1.
 
     Example:
@@ -83,7 +95,7 @@ class Hinge(Configured):
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
-class LeastSquares(Configured):
+class LeastSquares(AdversarialLoss):
     """The least-squares loss with targets 1 for real and 0 for generated examples.
 
     Example:
@@ -115,7 +127,7 @@ class LeastSquares(Configured):
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
-class Wasserstein(Configured):
+class Wasserstein(AdversarialLoss):
     """The Wasserstein critic's loss; it needs a Lipschitz critic, so combine it with `GradientPenalty`.
 
     Example:

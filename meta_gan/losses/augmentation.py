@@ -1,0 +1,140 @@
+"""Differentiable augmentation: what the discriminator sees, real or generated, is shifted, cut and recoloured.
+
+Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020. Transforms, their order (colour,
+translation, cutout) and their rounding match the authors' code; we depart in the settings, which are numbers here, in
+the saturation, which is left out, and in the colour that fills what is moved or cut out: 0 there, which is grey for
+images in [-1, 1], and `fill` here, which is the background of drawings. Every transform is a sum or product with
+constants of the image, so derivatives of all orders are right; shifts are products with one-hot matrices.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from numbers import Real
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.losses.base import Configured, require_nonnegative
+
+# Columns of the one draw [n, 6] of a call. All are always drawn, so that no setting changes another one's draws.
+_BRIGHTNESS, _CONTRAST, _SHIFT, _CUT, _DRAWS = 0, 1, 2, 4, 6
+
+
+def _whole(share: Any, counts: Any) -> Any:
+    """Return int32, uniform in 0 ... counts - 1, from `share` uniform in [0, 1)."""
+    return tf.cast(tf.floor(share * tf.cast(counts, share.dtype)), tf.int32)
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+@dataclasses.dataclass(frozen=True)
+class DifferentiableAugmentation(Configured):
+    """One random transform for every image, the same for the same seed and row, so for real and generated images.
+
+    Args:
+        translation: float in [0, 1], greatest shift along each axis as a share of the side; whole pixels.
+        cutout: float in [0, 1], side of the rectangle that is cut out as a share of the image's side; its centre is
+            uniform over the image, so part of it may fall outside.
+        brightness: float >= 0, greatest number that is added to an image or taken from it; .5 in the paper.
+        contrast: float in [0, 1], an image's distance from its mean is multiplied by 1 - contrast to 1 + contrast;
+            .5 in the paper.
+        fill: float, the value of pixels that a shift brings in or that are cut out.
+
+    Raises:
+        ValueError: if an argument is not a finite number in its range.
+
+    Example:
+        >>> augment = DifferentiableAugmentation(translation=0.25)
+        >>> seen = [augment(images, seed=(0, 1)) for images in (real, fake)]    # row by row the same shift
+
+    Reference:
+        Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020. Values are not clipped to
+        [-1, 1], as there, since a clipped pixel has no gradient.
+    """
+
+    translation: float = 0.125
+    cutout: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    fill: float = -1.0
+
+    def __post_init__(self) -> None:
+        require_nonnegative("brightness", self.brightness)
+        for name in ("translation", "cutout", "contrast"):
+            require_nonnegative(name, getattr(self, name))
+            if getattr(self, name) > 1:
+                raise ValueError(f"`{name}` must be at most 1. Received: {name}={getattr(self, name)!r}")
+        fill: Any = self.fill
+        is_number = isinstance(fill, Real) and not isinstance(fill, bool)
+        if not is_number or not math.isfinite(fill):
+            raise ValueError(f"`fill` must be a finite number. Received: fill={self.fill!r}")
+
+    def __call__(self, images: Any, seed: Any) -> Any:
+        """Return the images, each after a transform of its own.
+
+        Args:
+            images: float[n, height, width, channels], in [-1, 1] where `fill` is to be their background.
+            seed: int32[2], the key of all draws; row i's draw does not depend on n.
+
+        Returns:
+            float[n, height, width, channels]; the images themselves where all settings are 0.
+
+        Raises:
+            ValueError: if `images` are no float tensor of four axes.
+        """
+        images = tf.convert_to_tensor(images)
+        if images.shape.rank != 4 or not images.dtype.is_floating:
+            raise ValueError(
+                "`images` must be float[n, height, width, channels]. "
+                f"Received: shape {images.shape}, dtype {images.dtype.name}"
+            )
+        draws = tf.random.stateless_uniform([tf.shape(images)[0], _DRAWS], seed)
+        known = images.shape
+        if self.brightness:
+            images += tf.cast(self.brightness * (2.0 * draws[:, _BRIGHTNESS] - 1.0), images.dtype)[:, None, None, None]
+        if self.contrast:
+            factor = tf.cast(1.0 + self.contrast * (2.0 * draws[:, _CONTRAST] - 1.0), images.dtype)
+            mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+            images = (images - mean) * factor[:, None, None, None] + mean
+        if self.translation:
+            images = self._translated(images, draws[:, _SHIFT : _SHIFT + 2])
+        if self.cutout:
+            images = self._cut(images, draws[:, _CUT : _CUT + 2])
+        images.set_shape(known)  # products with matrices of a traced size forget it, and a dense layer needs it
+        return images
+
+    def _translated(self, images: Any, draws: Any) -> Any:
+        """Shift every image by whole pixels: output [i, j] is input [i - dy, j - dx]."""
+        sides = tf.shape(images)[1:3]
+        furthest = _rounded(sides, self.translation)
+        shifts = _whole(draws, 2 * furthest + 1) - furthest
+        moves = []
+        for axis in (0, 1):
+            pixels = tf.range(sides[axis])
+            source = pixels[None, :] - shifts[:, axis, None]
+            moves.append(tf.cast(source[:, :, None] == pixels, images.dtype))
+        down, right = moves
+        shifted = tf.einsum("nij,njwc->niwc", down, images)
+        shifted = tf.einsum("nwj,nijc->niwc", right, shifted)
+        inside = tf.reduce_sum(down, axis=2)[:, :, None, None] * tf.reduce_sum(right, axis=2)[:, None, :, None]
+        return shifted + self.fill * (1.0 - inside)
+
+    def _cut(self, images: Any, draws: Any) -> Any:
+        """Put `fill` in a rectangle around a centre that is uniform over the image."""
+        sides = tf.shape(images)[1:3]
+        size = _rounded(sides, self.cutout)
+        # A rectangle of an even side lies between pixels, so it has one place more, as in the authors' code.
+        start = _whole(draws, sides + 1 - size % 2) - size // 2
+        hits = []
+        for axis in (0, 1):
+            pixels = tf.range(sides[axis])
+            hits.append((pixels >= start[:, axis, None]) & (pixels < start[:, axis, None] + size[axis]))
+        hit = hits[0][:, :, None, None] & hits[1][:, None, :, None]
+        return tf.where(hit, tf.cast(self.fill, images.dtype), images)
+
+
+def _rounded(sides: Any, share: float) -> Any:
+    """Return int32[2], a share of each side in whole pixels, halves rounded up."""
+    return tf.cast(tf.cast(sides, tf.float32) * share + 0.5, tf.int32)
