@@ -1,16 +1,20 @@
 """Meta-learning proper: the inner loop, what it moves, the meta-gradients, and the table of algorithms."""
 
 from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Reptile
+from meta_gan.meta.consistency import Consistent
 from meta_gan.meta.gradients import Displacement, Estimator, JointTraining, Unrolled
+from meta_gan.meta.opponents import SplitOpponents
 
 __all__ = [
     "FOMAML",
     "MAML",
     "Algorithm",
+    "Consistent",
     "Displacement",
     "Estimator",
     "JointTraining",
     "Pretraining",
     "Reptile",
+    "SplitOpponents",
     "Unrolled",
 ]

@@ -1,0 +1,166 @@
+"""Consistency across tasks: the adapted players of a meta-batch must not differ on one shared probe.
+
+A player that ends far from where its siblings of other tasks end has left what all tasks have in common. With
+o_t the outputs of task t's adapted player on the probe and m their mean over T tasks, R = (1/T) sum_t mean((o_t - m)^2)
+is added to the player's objective. The mean is held fixed, so that every task can be differentiated on its own: that
+is exact, because the derivative by m is -2 (1/T) sum_t (o_t - m) = 0, the deviations from a mean summing to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.games.base import Game
+from meta_gan.meta import inner_loop
+from meta_gan.meta.gradients import Displacement, Estimate, Estimator
+from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.types import Episode, MetaWeights, Paths, Snapshot
+
+# The role of the probe's draws, beside the inner loop's: the same for all tasks, so that only weights differ.
+PROBE = 4
+
+
+def disagreement(outputs: Any, mean: Any) -> Any:
+    """The mean squared difference of outputs from the mean of all tasks, of which no gradient is taken.
+
+    Averaged over the tasks of which `mean` is the mean, its gradient is that of their variance, exactly (see above).
+
+    Args:
+        outputs: float[*shape], one task's outputs, or float[tasks, *shape].
+        mean: float[*shape].
+
+    Returns:
+        float[], >= 0.
+
+    Example:
+        >>> float(disagreement(tf.constant([1.0, 3.0]), tf.constant([0.0, 3.0])))
+        0.5
+    """
+    return tf.reduce_mean(tf.square(outputs - tf.stop_gradient(mean)))
+
+
+class _Anchored:
+    """A game as it is, but for objectives that also pull a player's outputs on the probe towards their mean."""
+
+    def __init__(self, game: Any, weights: Mapping[str, float], probe: Episode, means: Mapping[str, Any]):
+        self._game, self._weights, self._probe, self._means = game, weights, probe, means
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._game, name)
+
+    def _penalty(self, player: str, snapshot: Snapshot) -> Any:
+        outputs = _outputs(self._game, player, snapshot, self._probe)
+        return self._weights[player] * disagreement(outputs, self._means[player])
+
+    def objective(self, player: str, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+        value = self._game.objective(player, snapshot, query, conditioning, seed)
+        return value + self._penalty(player, snapshot) if player in self._means else value
+
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+        value = self._game.distance(snapshot, query, conditioning, seed)
+        penalties = [self._penalty(player, snapshot) for player in self._means]
+        return tf.add_n([value, *[tf.cast(penalty, value.dtype) for penalty in penalties]])
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Consistent(Estimator):
+    """Wraps an estimator: the adapted players also pay for differing across the tasks of a meta-batch.
+
+    The probe is the first episode of the meta-batch, the same for every task: its support conditions, its query is
+    what the players are shown, and its seed keys their noise (`Game.probe`). Two passes are made: the first adapts
+    every task and takes the mean outputs, the second is the wrapped estimate, with `weight * disagreement` added to
+    the objective of each player that has a weight (and to the distance on which a learned rule is trained). So the
+    adaptation is paid for twice, and the metric `query/PLAYER` contains what the player paid.
+
+    Args:
+        estimator: an estimator that adapts and differentiates the objectives, such as `Unrolled`.
+        weights: `{player: weight}`, each a finite number >= 0; a player without one, or with 0, pays nothing.
+
+    Raises:
+        ValueError: a weight that is no finite number >= 0; an estimator that does not adapt (`JointTraining`); or
+            `Displacement`, which takes no gradient of the objectives for what adapts, so nothing would be trained.
+
+    Example:
+        >>> estimator = Consistent(Unrolled(order=1), {"generator": 0.1})
+        >>> algorithm = Algorithm("consistent FOMAML", GradientDescent(0.01), estimator, inner_steps=10)
+    """
+
+    def __init__(self, estimator: Estimator, weights: Mapping[str, float]):
+        if not isinstance(estimator, Estimator) or not estimator.adapts or isinstance(estimator, Displacement):
+            raise ValueError(
+                "'estimator' must adapt to the tasks and differentiate the objectives, as Unrolled does; "
+                "JointTraining does not adapt, and Displacement takes no gradient of what adapts. "
+                f"Received: {type(estimator).__name__}"
+            )
+        if not all(_is_weight(weight) for weight in weights.values()):
+            raise ValueError(f"'weights' must be {{player: finite number >= 0}}. Received: {dict(weights)!r}")
+        self.estimator = estimator
+        self.weights = {player: float(weight) for player, weight in weights.items()}
+        self.trains_meta_learner, self.adapts = estimator.trains_meta_learner, estimator.adapts
+
+    def get_config(self) -> dict[str, Any]:
+        return {"estimator": keras.saving.serialize_keras_object(self.estimator), "weights": dict(self.weights)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Consistent:
+        return cls(**{**config, "estimator": keras.saving.deserialize_keras_object(config["estimator"])})
+
+    def task(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    ) -> Estimate:
+        """Not defined: one task has nothing to agree with.
+
+        Raises:
+            NotImplementedError: always; `estimate` takes the whole meta-batch.
+        """
+        raise NotImplementedError("Consistent compares the tasks of a meta-batch, so it has no estimate of one task")
+
+    def estimate(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episodes: Episode, steps: Any
+    ) -> Estimate:
+        """The wrapped estimate of the anchored game; see `Estimator.estimate`.
+
+        Returns:
+            `Estimate`, with the metric `consistency/PLAYER` for every player with a weight > 0: the mean squared
+            deviation of its outputs on the probe from the tasks' mean, before the weight, float32[] >= 0.
+
+        Raises:
+            ValueError: a weight of a player that the game does not have.
+        """
+        if unknown := sorted(set(self.weights) - set(game.players)):
+            raise ValueError(f"'weights' must name players of {sorted(game.players)}. Received: {unknown}")
+        players = [player for player, weight in self.weights.items() if weight > 0]
+        if not players:
+            return self.estimator.estimate(game, learner, paths, meta, episodes, steps)
+        probe = functional.stop(tf.nest.map_structure(lambda t: t[0], episodes))
+
+        def probed(episode: Episode) -> dict[str, Any]:
+            carry = inner_loop.begin(game, learner, paths, meta)
+            carry, _ = inner_loop.advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
+            end = inner_loop.final(paths, meta, carry)
+            return {player: _outputs(game, player, end, probe) for player in players}
+
+        outputs = functional.stop(functional.map_tasks(probed, episodes))
+        means = {player: tf.reduce_mean(each, axis=0) for player, each in outputs.items()}
+        anchored: Any = _Anchored(game, self.weights, probe, means)
+        estimate = self.estimator.estimate(anchored, learner, paths, meta, episodes, steps)
+        differing = {
+            f"consistency/{player}": tf.cast(disagreement(outputs[player], means[player]), tf.float32)
+            for player in players
+        }
+        return estimate._replace(metrics={**estimate.metrics, **differing})
+
+
+def _is_weight(value: Any) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and 0.0 <= float(value) < float("inf")
+
+
+def _outputs(game: Any, player: str, snapshot: Snapshot, probe: Episode) -> Any:
+    return game.probe(player, snapshot, probe, functional.fold(probe.seed, PROBE))
