@@ -2,15 +2,26 @@
 
 from meta_gan.networks.base import Discriminator, Generator
 from meta_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator, dcgan
+from meta_gan.networks.fusion import FusionGenerator
+from meta_gan.networks.fusion_discriminator import FusionDiscriminator, fusion
 from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
+from meta_gan.networks.sagan import SAGANDiscriminator, SAGANGenerator, sagan
+from meta_gan.networks.task_encoder import TaskEncoder
 
 __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
+    "FusionDiscriminator",
+    "FusionGenerator",
     "Generator",
     "MLPDiscriminator",
     "MLPGenerator",
+    "SAGANDiscriminator",
+    "SAGANGenerator",
+    "TaskEncoder",
     "dcgan",
+    "fusion",
     "mlp",
+    "sagan",
 ]

@@ -1,0 +1,132 @@
+"""Support-conditioned discriminator, and the pair of fusion networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.layers import MetaBatchNormalization
+from meta_gan.networks.base import Discriminator, require_choice, require_int, seeded_normal
+from meta_gan.networks.fusion import NORMALIZATIONS, FusionGenerator
+from meta_gan.networks.fusion_parts import convolution, dense, leaky, require_sides, require_support
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class FusionDiscriminator(Discriminator):
+    """Judges a candidate beside every support image.
+
+    The first convolution of a pair is the sum of one of the candidate and one of the support image, so each image is
+    convolved once, and what is compared are pixels in their places. After a second convolution the pairs of a
+    candidate are averaged, which makes the logit the same for every order of the support set; a projection of the
+    task code is added to it.
+
+    Args:
+        image_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
+        width: int >= 1, features at half size.
+        code_dim: int >= 0, the size of the task code; 0 for none.
+        normalization: "meta" for `MetaBatchNormalization` on the code ahead of the last block, which needs a code; or
+            "none".
+        seed: int >= 0, of the initial weights.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras model.
+
+    Raises:
+        ValueError: if an argument is out of range, or the conditioning lacks an entry.
+
+    Example:
+        >>> discriminator = FusionDiscriminator((28, 28, 1), width=8)
+        >>> discriminator(tf.zeros([3, 28, 28, 1]), conditioning={"support": tf.zeros([5, 28, 28, 1])}).shape
+        TensorShape([3, 1])
+
+    References:
+        Antoniou et al., Data Augmentation Generative Adversarial Networks, 2017, for judging pairs of one class;
+        Miyato and Koyama, cGANs with Projection Discriminator, 2018.
+    """
+
+    sees_support = True
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        width: int = 32,
+        code_dim: int = 0,
+        normalization: str = "none",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(image_shape, seed, **kwargs)
+        sides = require_sides(image_shape)
+        self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
+        self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
+        if normalization == "meta" and not code_dim:
+            raise ValueError(f"`normalization` 'meta' needs a `code_dim` >= 1. Received: code_dim={code_dim!r}")
+        make, policy, w = seeded_normal(self.seed, type(self).__name__), self.dtype_policy, self.width
+        self.candidate = convolution(make, sides[2], w, "candidate", policy, 4, 2)
+        self.support = convolution(make, sides[2], w, "support", policy, 4, 2)
+        self.pair = convolution(make, w, 2 * w, "pair", policy, 4, 2)
+        self.joint = convolution(make, 2 * w, 3 * w, "joint", policy, 4, 2)
+        self.size = -(-sides[0] // 8) * -(-sides[1] // 8) * 3 * w
+        self.readout = dense(make, self.size, 1, "readout", policy)
+        if self.code_dim:
+            self.projection = dense(make, self.code_dim, 3 * w, "projection", policy)
+        if normalization == "meta":
+            self.modulation = MetaBatchNormalization(blend=0.9, seed=self.seed, name="modulation", dtype=policy)
+            self.modulation.build((None, None, None, 2 * w), (self.code_dim,))
+        self.build((None, *self.image_shape))
+
+    def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
+        """Return logits float[n, 1] of `images` float[n, *image_shape], beside the support set in `conditioning`."""
+        support, code = require_support(conditioning, type(self).__name__, self.code_dim)
+        candidates, others = self.candidate(images), self.support(support)
+        count, pairs = tf.shape(images)[0], tf.shape(support)[0]
+        both = leaky(candidates[:, None] + others[None])
+        merged = tf.reshape(both, [count * pairs, *candidates.shape[1:]])
+        compared = leaky(self.pair(merged))
+        mean = tf.reduce_mean(tf.reshape(compared, [count, pairs, *compared.shape[1:]]), axis=1)
+        if self.normalization == "meta":
+            mean = self.modulation(mean, code)
+        joint = leaky(self.joint(mean))
+        logits = self.readout(tf.reshape(joint, [count, self.size]))
+        if code is not None:
+            direction = self.projection(code[None])
+            logits += tf.reduce_mean(tf.reduce_mean(joint, axis=[1, 2]) * direction, axis=-1, keepdims=True)
+        return logits
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        own = {"width": self.width, "code_dim": self.code_dim, "normalization": self.normalization}
+        return {**super().get_config(), **own}
+
+
+def fusion(
+    image_shape: Sequence[int],
+    latent_dim: int = 64,
+    width: int = 16,
+    code_dim: int = 0,
+    normalization: str = "meta",
+    detail: int = 2,
+    seed: int = 0,
+) -> tuple[FusionGenerator, FusionDiscriminator]:
+    """Return a fusion generator and a discriminator of its width, for a game that gives them the support set.
+
+    Args:
+        image_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
+        latent_dim: int >= 3.
+        width: int >= 1, see `FusionGenerator`.
+        code_dim: int >= 0, the size of the task code of the game's encoder; 0 for a game without.
+        normalization: "meta" or "none"; without a code the discriminator has none.
+        detail: int >= 1, see `FusionGenerator`.
+        seed: int >= 0.
+
+    Returns:
+        `(generator, discriminator)`.
+
+    Example:
+        >>> generator, discriminator = fusion((28, 28, 1), code_dim=32)
+        >>> game = meta_gan.games.GAN(generator, discriminator, encoder=TaskEncoder((28, 28, 1), 32))
+    """
+    generator = FusionGenerator(image_shape, latent_dim, width, code_dim, normalization, detail, seed)
+    kind = normalization if code_dim else "none"
+    return generator, FusionDiscriminator(image_shape, width, code_dim, kind, seed)

@@ -1,0 +1,315 @@
+"""The fusion discriminator, against a loop over pairs and by its properties; and the pair that `fusion` makes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_gan.layers import check_differentiable
+from meta_gan.networks import Discriminator, FusionDiscriminator, FusionGenerator, TaskEncoder, fusion
+from tests.layers.finite_differences import directional_error
+
+SHAPE = (8, 12, 2)
+# (normalization, code_dim)
+KINDS = [("none", 0), ("none", 3), ("meta", 3)]
+kinds = pytest.mark.parametrize("kind, code_dim", KINDS)
+
+
+def uniform(*shape, seed=0, dtype="float32"):
+    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, shape), dtype)
+
+
+def discriminator(kind="none", code_dim=0, shape=SHAPE, moved=True, **options):
+    """A tiny discriminator; `moved` to random weights, so that all of them take part."""
+    made = FusionDiscriminator(shape, width=2, code_dim=code_dim, normalization=kind, **options)
+    for index, variable in enumerate(made.trainable_variables if moved else []):
+        variable.assign(variable + 0.2 * np.random.default_rng(index).normal(size=variable.shape))
+    return made
+
+
+def told(k, code_dim=0, shape=SHAPE, dtype="float32"):
+    conditioning = {"support": uniform(k, *shape, seed=1, dtype=dtype)}
+    return {**conditioning, "code": uniform(code_dim, seed=2, dtype=dtype)} if code_dim else conditioning
+
+
+# Numbers
+
+
+def convolved(x, layer):
+    return tf.nn.conv2d(x, layer.kernel.value, 2, "SAME") + layer.bias.value
+
+
+def leaky(x):
+    return tf.maximum(x, 0.2 * x)
+
+
+@kinds
+def test_logits_equal_a_loop_over_pairs(kind, code_dim):
+    network = discriminator(kind, code_dim, dtype="float64")
+    images, conditioning = uniform(3, *SHAPE, dtype="float64"), told(4, code_dim, dtype="float64")
+    for i in range(3):
+        pairs = []
+        for other in conditioning["support"]:
+            # both images at once, by one convolution of their channels side by side
+            kernel = tf.concat([network.candidate.kernel.value, network.support.kernel.value], axis=2)
+            x = tf.nn.conv2d(tf.concat([images[i], other], axis=-1)[None], kernel, 2, "SAME")
+            x = leaky(x + network.candidate.bias.value + network.support.bias.value)
+            pairs.append(leaky(convolved(x, network.pair)))
+        mean = sum(pairs) / 4
+        if kind == "meta":
+            mean = network.modulation(mean, conditioning["code"])
+        joint = leaky(convolved(mean, network.joint)).numpy()
+        logit = joint.ravel() @ network.readout.kernel.numpy()[:, 0] + network.readout.bias.numpy()[0]
+        if code_dim:
+            direction = conditioning["code"].numpy() @ network.projection.kernel.numpy()
+            logit += np.mean((direction + network.projection.bias.numpy()) * joint[0].mean(axis=(0, 1)))
+        ours = network(images, conditioning=conditioning)[i, 0]
+        np.testing.assert_allclose(ours, logit, rtol=1e-5)  # slopes of rectifiers are held in float32
+
+
+def test_parameters_counted_by_hand():
+    first = 2 * (4 * 4 * 2 * 2 + 2)
+    second, third = 4 * 4 * 2 * 4 + 4, 4 * 4 * 4 * 6 + 6
+    readout = 1 * 2 * 6 + 1  # 8x12 halved three times is 1x2
+    assert discriminator().count_params() == first + second + third + readout
+    assert discriminator("none", 3).count_params() == discriminator().count_params() + 3 * 6 + 6
+
+
+@pytest.mark.parametrize(
+    "shape, size",
+    [((28, 28, 1), 4 * 4), ((32, 32, 3), 4 * 4), ((16, 16, 1), 2 * 2), ((16, 32, 2), 2 * 4), ((12, 8, 4), 2 * 1)],
+)
+def test_sizes(shape, size):
+    network = discriminator(shape=shape)
+    assert network.readout.kernel.shape == (size * 6, 1) and network.image_shape == shape
+    logits = network(uniform(3, *shape), conditioning=told(5, shape=shape))
+    assert logits.shape == (3, 1) and logits.dtype == "float32" and np.all(np.isfinite(logits))
+
+
+# What rows, the support set and the code do
+
+
+@kinds
+@pytest.mark.parametrize("k", [1, 5, 7])
+def test_any_number_of_support_images(kind, code_dim, k):
+    logits = discriminator(kind, code_dim)(uniform(2, *SHAPE), conditioning=told(k, code_dim))
+    assert logits.shape == (2, 1) and np.all(np.isfinite(logits))
+
+
+@kinds
+def test_order_of_the_support_set_does_not_matter(kind, code_dim):
+    network, images, conditioning = discriminator(kind, code_dim), uniform(3, *SHAPE), told(4, code_dim)
+    logits = network(images, conditioning=conditioning)
+    for order in ([3, 2, 1, 0], [1, 3, 0, 2]):
+        shuffled = {**conditioning, "support": tf.gather(conditioning["support"], order)}
+        np.testing.assert_allclose(network(images, conditioning=shuffled), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_copies_of_the_support_set_count_as_one():
+    network, images, conditioning = discriminator(), uniform(3, *SHAPE), told(2)
+    copies = {"support": tf.tile(conditioning["support"], [3, 1, 1, 1])}
+    expected = network(images, conditioning=conditioning)
+    np.testing.assert_allclose(network(images, conditioning=copies), expected, rtol=1e-4, atol=1e-5)
+
+
+@kinds
+def test_logit_is_of_its_own_row_alone(kind, code_dim):
+    network, conditioning = discriminator(kind, code_dim, dtype="float64"), told(3, code_dim, dtype="float64")
+    images = uniform(4, *SHAPE, dtype="float64")
+    whole = network(images, conditioning=conditioning)
+    for i in range(4):
+        np.testing.assert_allclose(network(images[i : i + 1], conditioning=conditioning), whole[i : i + 1], atol=1e-10)
+
+
+@kinds
+def test_everything_that_it_is_shown_matters(kind, code_dim):
+    network, images, conditioning = discriminator(kind, code_dim), uniform(2, *SHAPE), told(3, code_dim)
+    logits = network(images, conditioning=conditioning)
+    assert np.max(np.abs(network(-images, conditioning=conditioning) - logits)) > 1e-3
+    for i in range(3):
+        support = conditioning["support"]
+        other = tf.concat([support[:i], -support[i : i + 1], support[i + 1 :]], axis=0)
+        assert np.max(np.abs(network(images, conditioning={**conditioning, "support": other}) - logits)) > 1e-4
+    if code_dim:
+        opposite = {**conditioning, "code": -conditioning["code"]}
+        assert np.max(np.abs(network(images, conditioning=opposite) - logits)) > 1e-4
+
+
+def test_candidate_and_support_are_not_interchangeable_but_meet_in_their_places():
+    network, one, two = discriminator(), uniform(1, *SHAPE), uniform(1, *SHAPE, seed=1)
+    forth = network(one, conditioning={"support": two})
+    assert np.abs(network(two, conditioning={"support": one}) - forth) > 1e-4
+    # with opposite kernels, equal images cancel in the first convolution, whatever they are
+    network.support.kernel.assign(-network.candidate.kernel)
+    same = [network(x, conditioning={"support": x}) for x in (one, two)]
+    np.testing.assert_allclose(same[0], same[1], atol=1e-5)
+
+
+def test_without_a_code_it_looks_at_none():
+    network, images = discriminator(), uniform(2, *SHAPE)
+    with_more = network(images, conditioning={**told(3), "code": uniform(5)})
+    np.testing.assert_array_equal(with_more, network(images, conditioning=told(3)))
+
+
+# The contract
+
+
+@kinds
+def test_weights_exist_before_the_first_call_and_layers_are_sound(kind, code_dim):
+    network = discriminator(kind, code_dim)
+    assert network.built and isinstance(network, Discriminator) and network.sees_support
+    count = len(network.variables)
+    network(uniform(2, *SHAPE), conditioning=told(3, code_dim))
+    assert len(network.variables) == count == len({variable.path for variable in network.variables})
+    assert check_differentiable(network) is None
+
+
+@kinds
+def test_weights_depend_on_the_seed_alone(kind, code_dim):
+    keras.utils.set_random_seed(1)
+    first = discriminator(kind, code_dim, moved=False, seed=7).get_weights()
+    keras.utils.set_random_seed(2)
+    keras.random.normal((3,))
+    again, other = (discriminator(kind, code_dim, moved=False, seed=seed).get_weights() for seed in (7, 8))
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any(np.any(one != two) for one, two in zip(first, other, strict=True))
+
+
+@kinds
+def test_config_round_trip_gives_the_same_initial_weights(kind, code_dim):
+    network = discriminator(kind, code_dim, moved=False, seed=3, name="mine", dtype="float64")
+    again = FusionDiscriminator.from_config(network.get_config())
+    assert again.get_config() == network.get_config() and again.dtype_policy.name == "float64"
+    for one, two in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@kinds
+def test_file_round_trip_gives_equal_outputs(kind, code_dim, tmp_path):
+    network, images, conditioning = discriminator(kind, code_dim), uniform(3, *SHAPE), told(4, code_dim)
+    network.save(tmp_path / "discriminator.keras")
+    loaded = keras.models.load_model(tmp_path / "discriminator.keras")
+    assert type(loaded) is FusionDiscriminator and loaded.get_config() == network.get_config()
+    np.testing.assert_array_equal(loaded(images, conditioning=conditioning), network(images, conditioning=conditioning))
+
+
+def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
+    network = discriminator("meta", 3)
+    floats = {"support": tf.TensorSpec([None, *SHAPE]), "code": tf.TensorSpec([3])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *SHAPE]), floats])
+    def stateless(images, conditioning):
+        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
+        return network.stateless_call(weights, [], images, conditioning=conditioning, training=True)[0]
+
+    for n, k in [(1, 1), (4, 5)]:
+        images, conditioning = uniform(n, *SHAPE), told(k, 3)
+        np.testing.assert_allclose(
+            stateless(images, conditioning), network(images, conditioning=conditioning), rtol=1e-4, atol=1e-5
+        )
+
+
+# Derivatives
+
+
+@kinds
+def test_gradients_reach_every_weight_and_input(kind, code_dim):
+    network, images, conditioning = discriminator(kind, code_dim), uniform(3, *SHAPE), told(4, code_dim)
+    weights = network.trainable_variables
+    with tf.GradientTape() as tape:
+        tape.watch([images, conditioning])
+        loss = tf.reduce_sum(tf.nn.softplus(network(images, conditioning=conditioning)))
+    by_weights, by_images, by_conditioning = tape.gradient(loss, [weights, images, conditioning])
+    assert not [v.path for v, g in zip(weights, by_weights, strict=True) if g is None or not np.any(g)]
+    assert np.all(np.any(by_images, axis=(1, 2, 3))) and np.all(np.any(by_conditioning["support"], axis=(1, 2, 3)))
+    assert all(np.any(g) for g in by_conditioning.values())
+
+
+@kinds
+def test_penalty_on_slopes_has_right_derivatives(kind, code_dim):
+    """R1, the squared slopes of the logits by the images, as a function of the weights and of all that is shown."""
+    network = discriminator(kind, code_dim, shape=(8, 8, 1), dtype="float64")
+    conditioning = told(2, code_dim, (8, 8, 1), "float64")
+    names = sorted(conditioning)
+
+    @tf.function(autograph=False)
+    def penalty(values):
+        images, given = values[0], dict(zip(names, values[1:], strict=False))
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = network.stateless_call(values[1 + len(names) :], [], images, conditioning=given)[0]
+            loss = tf.reduce_sum(tf.nn.softplus(logits))  # curved, so that the last bias and the images count
+        return tf.reduce_sum(tf.square(tape.gradient(loss, images)))
+
+    start = [uniform(2, 8, 8, 1, dtype="float64"), *(conditioning[name] for name in names)]
+    start += [variable.numpy() for variable in network.trainable_variables]
+    assert max(directional_error(penalty, start, step=1e-6)) < 1e-5
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("conditioning", [None, {}, {"support": np.zeros((2, *SHAPE))}, {"code": np.zeros(3)}])
+def test_a_conditioning_that_lacks_something_is_refused(conditioning):
+    message = r"`FusionDiscriminator` needs a conditioning with \['support', 'code'\]\. Received: (NoneType|\[)"
+    with pytest.raises(ValueError, match=message):
+        discriminator("meta", 3)(uniform(2, *SHAPE), conditioning=conditioning)
+
+
+def test_normalisation_by_a_code_needs_one():
+    with pytest.raises(ValueError, match=r"`normalization` 'meta' needs a `code_dim` >= 1\. Received: code_dim=0"):
+        FusionDiscriminator(SHAPE, normalization="meta")
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
+def test_impossible_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match=r"`image_shape` must .*Received: image_shape="):
+        FusionDiscriminator(shape)
+
+
+@pytest.mark.parametrize(
+    "options, name",
+    [({"width": 0}, "width"), ({"code_dim": 1.0}, "code_dim"), ({"normalization": "x"}, "normalization")],
+)
+def test_bad_arguments_are_refused(options, name):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+        FusionDiscriminator((8, 8, 1), **options)
+
+
+# The pair
+
+
+@pytest.mark.parametrize("normalization", ["meta", "none"])
+@pytest.mark.parametrize("code_dim", [0, 3])
+def test_fusion_makes_a_matching_pair(normalization, code_dim):
+    pair = fusion((8, 8, 1), 4, 1, code_dim, normalization, detail=3, seed=5)
+    assert [type(network) for network in pair] == [FusionGenerator, FusionDiscriminator]
+    one, two = pair
+    assert (one.width, one.latent_dim, one.detail, two.width) == (1, 4, 3, 1)
+    assert one.image_shape == two.image_shape == (8, 8, 1) and one.code_dim == two.code_dim == code_dim
+    assert one.normalization == normalization and two.normalization == (normalization if code_dim else "none")
+    assert one.seed == two.seed == 5
+    conditioning = told(3, code_dim, (8, 8, 1))
+    assert two(one(uniform(6, 4), conditioning=conditioning), conditioning=conditioning).shape == (6, 1)
+    for network in pair:
+        assert check_differentiable(network) is None
+
+
+def test_one_seed_does_not_make_related_kernels():
+    weights = [v for network in fusion((8, 8, 1), 4, 1, 3) for v in network.weights]
+    kernels = [v.numpy().ravel()[:6] for v in weights if v.path.endswith("/kernel") and np.size(v) > 5]
+    starts = np.stack([kernel / np.linalg.norm(kernel) for kernel in kernels])
+    overlap = np.abs(starts @ starts.T - np.eye(len(starts)))
+    assert overlap.max() < 0.999
+
+
+def test_a_loss_of_the_pair_reaches_the_encoder_that_made_the_code():
+    encoder = TaskEncoder((8, 8, 1), 3, 1)
+    one, two = fusion((8, 8, 1), 4, 1, 3)
+    support, z = uniform(3, 8, 8, 1), uniform(5, 4)
+    with tf.GradientTape() as tape:
+        conditioning = {"support": support, "code": encoder(support)}
+        loss = tf.reduce_mean(two(one(z, conditioning=conditioning), conditioning=conditioning))
+    gradients = tape.gradient(loss, encoder.trainable_variables)
+    assert all(g is not None and np.all(np.isfinite(g)) and np.any(g) for g in gradients)

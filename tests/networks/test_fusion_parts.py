@@ -1,0 +1,393 @@
+"""The parts of the fusion networks: features, matching against loops and hand numbers, rendering, refusals."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_gan.layers import warping
+from meta_gan.networks.base import seeded_normal
+from meta_gan.networks.fusion_parts import (
+    Matching,
+    Pyramid,
+    Renderer,
+    convolution,
+    dense,
+    leaky,
+    require_sides,
+    require_support,
+)
+from tests.layers.finite_differences import directional_error
+
+F64 = {"dtype": "float64"}
+
+
+def uniform(*shape, seed=0, low=-1.0, high=1.0):
+    return tf.constant(np.random.default_rng(seed).uniform(low, high, shape))
+
+
+def moved(layer):
+    """The layer with every weight moved, so that biases take part."""
+    for index, variable in enumerate(layer.trainable_variables):
+        variable.assign(variable + 0.2 * np.random.default_rng(index).normal(size=variable.shape))
+    return layer
+
+
+# The small makers
+
+
+def test_layers_are_built_and_of_the_size_they_say():
+    make = seeded_normal(0, "test")
+    layer = convolution(make, 2, 5, "one", "float64", 4, 2)
+    assert layer.kernel.shape == (4, 4, 2, 5) and layer.name == "one"
+    assert layer(uniform(3, 6, 7, 2)).shape == (3, 3, 4, 5)
+    assert dense(make, 7, 3, "two", "float64").kernel.shape == (7, 3)
+
+
+def test_kernels_have_the_deviation_that_keeps_a_signal():
+    make = seeded_normal(0, "test")
+    fan_in = 3 * 3 * 32
+    kernel = convolution(make, 32, 64, "one", "float32").kernel.numpy()
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (1.04 * fan_in)), rtol=0.03)
+    np.testing.assert_allclose(dense(make, 200, 100, "two", "float32").kernel.numpy().std(), 0.098, rtol=0.03)
+
+
+def test_leaky_by_hand():
+    np.testing.assert_allclose(leaky(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
+
+
+# The pyramid
+
+
+@pytest.mark.parametrize("height, width", [(8, 8), (12, 20), (28, 28)])
+def test_pyramid_sizes(height, width):
+    full, half, quarter = Pyramid(2, 3, seeded_normal(0, "test"))(tf.cast(uniform(4, height, width, 2), "float32"))
+    assert full.shape == (4, height, width, 3)
+    assert half.shape == (4, height // 2, width // 2, 6)
+    assert quarter.shape == (4, height // 4, width // 4, 12)
+
+
+def test_pyramid_equals_raw_ops():
+    layer = moved(Pyramid(2, 2, seeded_normal(0, "test"), **F64))
+    x = images = uniform(3, 8, 12, 2)
+    outputs = []
+    for part, stride in [("full", 1), ("half", 2), ("half_again", 1), ("quarter", 2), ("quarter_again", 1)]:
+        one = getattr(layer, part)
+        x = tf.nn.conv2d(x, one.kernel.value, stride, "SAME") + one.bias.value
+        x = tf.maximum(x, 0.2 * x)
+        outputs.append(x)
+    for ours, theirs in zip(layer(images), (outputs[0], outputs[2], outputs[4]), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-8)
+
+
+def test_features_of_an_image_are_its_own():
+    layer = moved(Pyramid(1, 2, seeded_normal(0, "test"), **F64))
+    images = uniform(3, 8, 8, 1)
+    for whole, alone in zip(layer(images), layer(images[1:2]), strict=True):
+        np.testing.assert_allclose(whole[1:2], alone, atol=1e-12)
+
+
+# Matching
+
+SIDES = (2, 3)
+
+
+def matching(sides=SIDES, given=4, depth=5, values=3, **options):
+    return Matching(sides, given, depth, values, seeded_normal(0, "test"), **{**F64, **options})
+
+
+def set_weights(layer, **values):
+    """Sets kernels, biases or the positions by name, and all others to 0."""
+    named = {
+        "key": layer.key.kernel,
+        "key_bias": layer.key.bias,
+        "value": layer.value.kernel,
+        "value_bias": layer.value.bias,
+        "position": layer.position,
+        "keenness": layer.keenness,  # the log of what scores are multiplied by
+    }
+    for name, variable in named.items():
+        variable.assign(values.get(name, np.zeros(variable.shape)))
+    return layer
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_matching_shapes(k):
+    shifts, gathered = moved(matching())(uniform(k, *SIDES, 4))
+    assert shifts.shape == (k, k, 6, 2) and gathered.shape == (k, 6, 3)
+    # from a centre to a mean of centres is less than the whole way
+    assert np.max(np.abs(shifts)) < 2
+
+
+def test_positions_start_with_a_deviation_of_one_half():
+    layer = Matching((16, 16), 4, 32, 32, seeded_normal(0, "test"))
+    assert layer.position.shape == (256, 32)
+    np.testing.assert_allclose(layer.position.numpy().std(), 0.5, rtol=0.05)
+
+
+def test_matching_equals_loops():
+    layer, features = moved(matching()), uniform(3, *SIDES, 4)
+    flat = features.numpy().reshape(3, 6, 4)
+    keys = flat @ layer.key.kernel.numpy() + layer.key.bias.numpy()
+    keys = keys / np.sqrt(np.mean(keys**2, axis=-1, keepdims=True) + 1e-3) + layer.position.numpy()
+    values = flat @ layer.value.kernel.numpy() + layer.value.bias.numpy()
+    places = warping.grid(*SIDES).reshape(6, 2)
+    shifts, gathered = np.zeros((3, 3, 6, 2)), np.zeros((3, 6, 3))
+    keenness = np.exp(layer.keenness.numpy())
+    for j, i, p in np.ndindex(3, 3, 6):
+        share = np.exp([keenness * keys[j, p] @ keys[i, q] / np.sqrt(5) for q in range(6)])
+        share /= share.sum()
+        shifts[j, i, p] = share @ places - places[p]
+        gathered[j, p] += share @ values[i] / 3
+    ours = layer(features)
+    np.testing.assert_allclose(ours[0], shifts, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours[1], gathered, rtol=1e-9, atol=1e-12)
+
+
+def test_where_nothing_tells_places_apart_the_match_is_the_middle():
+    layer = set_weights(matching(), value_bias=[1.0, 2.0, 3.0])
+    shifts, gathered = layer(uniform(2, *SIDES, 4))
+    places = warping.grid(*SIDES).reshape(6, 2)
+    np.testing.assert_allclose(shifts, np.broadcast_to(-places, (2, 2, 6, 2)), atol=1e-12)
+    np.testing.assert_allclose(gathered, np.broadcast_to([1.0, 2.0, 3.0], (2, 6, 3)), atol=1e-12)
+
+
+def test_keenness_starts_such_that_places_match_themselves_in_their_own_image():
+    # keys of the network's size, of images in which no place looks like another
+    layer = matching((7, 7), 16, 32)
+    shifts, _ = layer(uniform(3, 7, 7, 16))
+    own = np.abs(np.einsum("jjpc->jpc", shifts))
+    assert own.mean() < 0.01 and np.abs(shifts).mean() > 10 * own.mean()
+    layer.keenness.assign(-20.0)
+    places = warping.grid(7, 7).reshape(49, 2)
+    np.testing.assert_allclose(layer(uniform(3, 7, 7, 16))[0], np.broadcast_to(-places, (3, 3, 49, 2)), atol=1e-6)
+
+
+def test_strong_positions_match_every_place_with_itself():
+    layer = matching(depth=6)
+    set_weights(layer, key=layer.key.kernel.numpy(), value=np.eye(4)[:, :3], position=30 * np.eye(6))
+    features = uniform(3, *SIDES, 4)
+    shifts, gathered = layer(features)
+    np.testing.assert_allclose(shifts, np.zeros((3, 3, 6, 2)), atol=1e-6)
+    mean = np.mean(features, axis=0).reshape(6, 4)[:, :3]
+    np.testing.assert_allclose(gathered, np.broadcast_to(mean, (3, 6, 3)), atol=1e-6)
+
+
+def test_same_images_match_alike():
+    features = tf.repeat(uniform(1, *SIDES, 4), 3, axis=0)
+    shifts, gathered = moved(matching())(features)
+    np.testing.assert_allclose(shifts, np.broadcast_to(shifts[:1, :1], shifts.shape), atol=1e-12)
+    np.testing.assert_allclose(gathered, np.broadcast_to(gathered[:1], gathered.shape), atol=1e-12)
+
+
+def test_a_moved_image_is_found_where_it_went():
+    # six features that each mark a place, and positions of nothing: only content speaks
+    marks = tf.reshape(tf.eye(6, dtype=tf.float64), [1, 2, 3, 6])
+    layer = set_weights(matching(given=6, depth=6, values=6), key=np.eye(6), value=np.eye(6))
+    rolled = tf.concat([marks, tf.roll(marks, 1, axis=2)], axis=0)
+    shifts, _ = layer(rolled)
+    # one place to the right, 2/3 of half an image; the last place comes back at the left
+    share = np.exp(6 / np.sqrt(6) / 1.006)  # of the match, against 1 of each other place; .006 is epsilon's
+    full = np.array([[0, 2 / 3], [0, 2 / 3], [0, -4 / 3]] * 2)
+    places = warping.grid(2, 3).reshape(6, 2)
+    expected = (share - 1) / (share + 5) * (places + full) - places
+    np.testing.assert_allclose(shifts[0, 1], expected, atol=1e-3)
+    back = np.array([[0, 4 / 3], [0, -2 / 3], [0, -2 / 3]] * 2)
+    np.testing.assert_allclose(shifts[1, 0], (share - 1) / (share + 5) * (places + back) - places, atol=1e-3)
+
+
+@pytest.mark.parametrize("order", [[2, 0, 1, 3], [3, 2, 1, 0]])
+def test_order_of_the_images_is_kept(order):
+    layer, features = moved(matching()), uniform(4, *SIDES, 4)
+    shifts, gathered = layer(features)
+    again, gathered_again = layer(tf.gather(features, order))
+    np.testing.assert_allclose(again, shifts.numpy()[np.ix_(order, order)], atol=1e-12)
+    np.testing.assert_allclose(gathered_again, gathered.numpy()[order], atol=1e-12)
+
+
+def test_shifts_between_two_images_do_not_depend_on_a_third():
+    layer, features = moved(matching()), uniform(3, *SIDES, 4)
+    np.testing.assert_allclose(layer(features)[0][:2, :2], layer(features[:2])[0], atol=1e-12)
+
+
+def squared_slopes(layer, readout):
+    """f([inputs.., weights..]): a weighted sum of squares of the derivatives of a readout of the outputs by all."""
+
+    def function(values, inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = layer.stateless_call(values[inputs:], [], *readout(values[:inputs]))[0]
+            terms = [tf.reduce_sum(tf.tanh(y + uniform(*y.shape, seed=5)) * uniform(*y.shape)) for y in outputs]
+            loss = tf.add_n(terms)
+        gradients = tape.gradient(loss, values)
+        return tf.add_n([tf.reduce_sum(tf.square(g) * uniform(*g.shape, seed=6, low=0.5)) for g in gradients])
+
+    return function
+
+
+def test_second_derivatives_of_matching_equal_finite_differences():
+    layer = moved(matching())
+    values = [uniform(2, *SIDES, 4), *(v.numpy() for v in layer.trainable_variables)]
+    function = tf.function(squared_slopes(layer, lambda inputs: inputs), autograph=False)
+    assert max(directional_error(lambda v: function(v, 1), values)) < 1e-6
+
+
+# Rendering
+
+
+def render(images, rows, detail=1, shift=None, threshold=0.0, contrast=0.0, **weights):
+    """(sharpened, plain) of the images chosen by `rows`, in float64."""
+    height, width = images.shape[1:3]
+    layer = Renderer((height, width), detail, **F64)
+    for name, value in weights.items():
+        getattr(layer, name).assign(value)
+    n = len(rows)
+    shift = np.zeros((n, height // 2, width // 2, 2)) if shift is None else shift
+    each = [tf.fill([n, 1, 1, 1], tf.constant(value, tf.float64)) for value in (threshold, contrast)]
+    return layer(images, tf.constant(rows), tf.constant(shift), *each)
+
+
+def stroke(height=16, width=16):
+    """A horizontal bar of full ink, three pixels high, on blank paper."""
+    image = -np.ones((1, height, width, 1))
+    image[:, 6:9, 3:13] = 1.0
+    return tf.constant(image)
+
+
+def test_no_shift_at_detail_one_returns_the_images():
+    images = uniform(3, 6, 8, 2)
+    sharp, plain = render(images, [2, 0, 1, 2])
+    np.testing.assert_allclose(plain, images.numpy()[[2, 0, 1, 2]], atol=1e-12)
+    np.testing.assert_allclose(sharp, np.tanh(3 * images.numpy()[[2, 0, 1, 2]]), atol=1e-12)
+
+
+def test_threshold_contrast_and_gain_by_hand():
+    images = uniform(1, 4, 4, 1)
+    sharp, plain = render(images, [0], threshold=0.25, contrast=np.log(2.0), gain=np.log(1.5))
+    np.testing.assert_allclose(sharp, np.tanh(3 * (3 * images.numpy() + 0.25)), atol=1e-12)
+    np.testing.assert_allclose(plain, images, atol=1e-12)  # which neither of them moves
+
+
+def test_mix_by_hand():
+    layer, one, two = Renderer((4, 4), 1), tf.constant(10.0), tf.constant(20.0)
+    share = 1 / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(layer.mix(one, two), share * 10 + (1 - share) * 20, rtol=1e-6)
+    assert 0.73 < share < 0.74
+    layer.share.assign(-1.0)
+    np.testing.assert_allclose(layer.mix(one, two), 15.0, rtol=1e-6)
+    layer.share.assign(-100.0)
+    np.testing.assert_allclose(layer.mix(one, two), 20.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 0), (0, -2), (2, 1)])
+@pytest.mark.parametrize("detail", [1, 2])
+def test_shift_by_whole_pixels_is_a_roll(rows, columns, detail):
+    images = uniform(1, 8, 12, 1, low=-0.5, high=0.5)
+    shift = np.tile([2 * rows / 8, 2 * columns / 12], (1, 4, 6, 1))
+    moved_plain, still = render(images, [0], detail, shift)[1], render(images, [0], detail)[1]
+    rolled = np.roll(still, (-rows, -columns), axis=(1, 2))
+    np.testing.assert_allclose(moved_plain[:, 2:-2, 2:-2], rolled[:, 2:-2, 2:-2], atol=1e-12)
+
+
+def test_a_shift_takes_colour_from_where_it_points():
+    images = stroke()
+    down = np.zeros((1, 8, 8, 2))
+    down[..., 0] = 2 * 4 / 16  # the colour comes from 4 pixels further down, so the bar goes up
+    plain = render(images, [0], shift=down)[1].numpy()
+    np.testing.assert_allclose(plain[0, 2:5, 3:13, 0], 1.0, atol=1e-12)
+    assert plain.mean() == pytest.approx(float(np.mean(images)), abs=1e-12)
+
+
+def test_each_row_has_its_own_image_and_warp():
+    images, rows = uniform(3, 8, 8, 1), [1, 1, 0, 2]
+    shift = uniform(4, 4, 4, 2, seed=1, low=-0.2, high=0.2).numpy()
+    together = render(images, rows, 2, shift)
+    for i, row in enumerate(rows):
+        for whole, alone in zip(together, render(images, [row], 2, shift[i : i + 1]), strict=True):
+            np.testing.assert_allclose(whole[i : i + 1], alone, atol=1e-12)
+
+
+@pytest.mark.parametrize("detail", [1, 2, 3])
+def test_constant_images_and_straight_ramps_survive_the_fine_grid(detail):
+    flat = tf.fill([1, 8, 8, 1], tf.constant(0.3, tf.float64))
+    np.testing.assert_allclose(render(flat, [0], detail)[1], flat, atol=1e-12)
+    ramp = tf.constant(np.tile(np.linspace(-0.7, 0.7, 8)[:, None, None], (1, 1, 8, 1)))
+    plain = render(ramp, [0], detail)[1]
+    np.testing.assert_allclose(plain[:, 2:-2], ramp[:, 2:-2], atol=1e-12)
+
+
+@pytest.mark.parametrize("detail", [1, 2])
+def test_a_higher_threshold_draws_thicker(detail):
+    ink = [float(np.mean(render(stroke(), [0], detail, threshold=t)[0])) for t in (-0.8, -0.3, 0.0, 0.3, 0.8)]
+    assert np.all(np.diff(ink) > 1e-4)
+
+
+def test_sharpening_brings_a_blurred_edge_back_to_two_levels():
+    half = np.full((1, 8, 4, 2), 0.0)
+    half[..., 1] = 1 / 16  # by half a pixel: the plain edge is grey
+    sharp, plain = render(stroke(), [0], 2, np.tile(half, (1, 1, 2, 1)))
+    grey = [float(np.mean(np.abs(x.numpy()) < 0.6)) for x in (sharp, plain)]
+    assert grey[0] <= grey[1] and np.std(sharp) > 0.3
+
+
+def test_output_stays_between_white_and_black():
+    images = tf.sign(uniform(4, 8, 8, 3))  # cubic interpolation goes beyond the ends
+    shift = uniform(4, 4, 4, 2, seed=1, low=-3.0, high=3.0).numpy()
+    for x in render(images, [0, 1, 2, 3], 3, shift, threshold=2.0, contrast=3.0):
+        assert x.shape == (4, 8, 8, 3) and np.all(np.isfinite(x)) and np.max(np.abs(x)) <= 1
+
+
+class Mixed(Renderer):
+    """A renderer with its mixture as a third output, so that `share` takes part."""
+
+    def call(self, *inputs):
+        outputs = super().call(*inputs)
+        return (*outputs, self.mix(*outputs))
+
+
+def test_second_derivatives_of_rendering_equal_finite_differences():
+    layer, rows = Mixed((8, 8), 2, **F64), tf.constant([1, 0, 1])
+    function = squared_slopes(layer, lambda inputs: (inputs[0], rows, *inputs[1:]))
+    values = [uniform(2, 8, 8, 1, low=-0.6, high=0.6), uniform(3, 4, 4, 2, seed=1, low=-0.1, high=0.1)]
+    values += [uniform(3, 1, 1, 1, seed=2), uniform(3, 1, 1, 1, seed=3)]
+    weights = {"share": 0.2, "gain": -0.1}
+    values += [tf.constant(weights[v.path.split("/")[-1]], tf.float64) for v in layer.trainable_variables]
+    assert max(directional_error(lambda v: function(v, 4), values, step=1e-6)) < 1e-5
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (16, 32, 4), (64, 64, 3), [12, 8, 2]])
+def test_shapes_that_are_let_in(shape):
+    assert require_sides(shape) == tuple(shape)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(4, 8, 1), (8, 4, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 128, 1), (8, 8, 5), (8, 8), (8,), (8, 8, 1, 1)],
+)
+def test_impossible_sides_are_refused(shape):
+    with pytest.raises(ValueError, match=r"multiples of 4 from 8 to 64, 1 to 4 channels\. Received: image_shape="):
+        require_sides(shape)
+
+
+def test_support_and_code_are_taken_apart():
+    tree = {"support": 1, "code": 2, "more": 3}
+    assert require_support(tree, "Net", 4) == (1, 2)
+    assert require_support(tree, "Net", 0) == (1, None)  # a network without a code does not look at one
+    assert require_support({"support": 1}, "Net", 0) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "given, code_dim, message",
+    [
+        (None, 0, r"`Net` needs a conditioning with \['support'\]\. Received: NoneType$"),
+        ({}, 2, r"`Net` needs a conditioning with \['support', 'code'\]\. Received: \[\]$"),
+        ({"support": 1}, 2, r"\['support', 'code'\]\. Received: \['support'\]$"),
+        ({"code": 1}, 0, r"with \['support'\]\. Received: \['code'\]$"),
+        (np.zeros((5, 8, 8, 1)), 0, r"with \['support'\]\. Received: ndarray$"),  # not all of its numbers
+    ],
+)
+def test_a_conditioning_that_lacks_something_is_refused(given, code_dim, message):
+    with pytest.raises(ValueError, match=message):
+        require_support(given, "Net", code_dim)
