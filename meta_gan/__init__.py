@@ -10,7 +10,7 @@ from meta_gan.augment import augment
 from meta_gan.export import Limits
 from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
 from meta_gan.model import MetaModel
-from meta_gan.serving import load, load_adapted
+from meta_gan.serving import from_preset, load, load_adapted, save_to_preset
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 __version__ = "0.1.0"
@@ -32,6 +32,7 @@ __all__ = [
     "Unrolled",
     "augment",
     "evaluation",
+    "from_preset",
     "games",
     "layers",
     "load",
@@ -39,5 +40,6 @@ __all__ = [
     "losses",
     "meta_learners",
     "networks",
+    "save_to_preset",
     "tasks",
 ]

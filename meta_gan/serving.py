@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from meta_gan import storage
 from meta_gan.adapted import AdaptedModel
@@ -71,6 +73,37 @@ def load(path: str | os.PathLike[str]) -> MetaModel:
         >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
     """
     return MetaModel.from_folder(resolve(path))
+
+
+def from_preset(name: str | os.PathLike[str]) -> MetaModel:
+    """Loads a preset: what `save_to_preset` wrote, by its folder, or by name where it ships; the same as `load`."""
+    return load(name)
+
+
+def save_to_preset(
+    model: MetaModel,
+    path: str | os.PathLike[str],
+    training: Mapping[str, Any] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Saves a model to be adapted from and no more trained: of averaged weights, the averages alone.
+
+    Args:
+        model: a trained `MetaModel`; it is left as it was.
+        path: the folder to make; it must not exist.
+        training: what the card says of the training, such as steps and seconds.
+        about: further lines of the card, such as recipe, metrics and licence.
+
+    Raises:
+        ValueError: the folder exists, or cannot be written; nothing is left half-written.
+
+    Example:
+        >>> save_to_preset(load("runs/omniglot"), "omniglot", about={"licence": "MIT"})
+    """
+    game = model.deployment.copy(model.meta_weights(averaged=True).initial)
+    plain = MetaModel(game, model.algorithm, name=model.name)
+    plain.data_card = dict(model.data_card)
+    plain.save(path, training=dict(training or {}), about=dict(about or {}))
 
 
 def load_adapted(path: str | os.PathLike[str]) -> AdaptedModel:

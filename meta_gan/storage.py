@@ -169,7 +169,7 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         f"- Data: {data.get('name', 'not recorded')}; classes "
         + (", ".join(f"{len(names)} {split}" for split, names in splits.items()) or "not recorded")
         + ".",
-        *[f"- {key}: {value}" for key, value in training.items()],
+        *[f"- {key}: {value}" for key, value in {**training, **(config.get("about") or {})}.items()],
         "",
         "Load it with `meta_gan.load(FOLDER)`, then `.adapt(images, steps=..., seed=...).sample(count, seed=...)`."
         if config["kind"] == "meta_model"

@@ -70,3 +70,22 @@ def test_shipped_names_are_folders_with_a_configuration(tmp_path, monkeypatch, f
     assert serving.shipped() == ["rings"]
     assert serving.resolve("rings") == tmp_path / "rings"
     np.testing.assert_array_equal(mg.load("rings").adapt(SUPPORT).sample(3), folders[1]["00001-rings"])
+
+
+def test_a_preset_has_the_averages_as_its_weights_and_the_same_samples(tmp_path):
+    model = mg.MetaModel(tiny_gan(), mg.FOMAML(1, 0.1), averaging=0.9)
+    model.compile()
+    for seed in range(2):
+        model.meta_step(random_episodes(seed=seed))
+    before = [v.numpy() for v in model.variables]
+    mg.save_to_preset(model, tmp_path / "rings", {"steps": 2}, {"licence": "MIT"})
+    again = mg.from_preset(tmp_path / "rings")
+    nets = model.game.nets.values()
+    assert again.averaging is None and again.count_params() == sum(net.count_params() for net in nets)
+    expected = model.adapt(SUPPORT, steps=2).sample(4)
+    np.testing.assert_array_equal(again.adapt(SUPPORT, steps=2).sample(4), expected)
+    assert all(np.array_equal(a, v) for a, v in zip(before, model.variables, strict=True))
+    card = (tmp_path / "rings" / "README.md").read_text()
+    assert "- steps: 2" in card and "- licence: MIT" in card
+    with pytest.raises(ValueError, match="must not exist yet"):
+        mg.save_to_preset(model, tmp_path / "rings")
