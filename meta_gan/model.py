@@ -30,8 +30,8 @@ class MetaModel(keras.Model):
     Args:
         game: nets, players and losses, such as `meta_gan.games.GAN`.
         algorithm: a row of the table, such as `meta_gan.FOMAML(inner_steps=10)`.
-        averaging: decay in (0, 1) of an exponential moving average of the meta-weights, from which `adapt`, `sample`
-            and `export` then start; None for none.
+        averaging: decay in (0, 1) of a moving average of the meta-weights, less in the first steps, from which
+            `adapt`, `sample` and `export` then start; None for none.
         name: Keras name.
 
     Raises:
@@ -88,8 +88,7 @@ class MetaModel(keras.Model):
             values = iter(self._averages)
             weights = {n: [tf.convert_to_tensor(next(values)) for _ in ts] for n, ts in initial.weights.items()}
             initial = Snapshot(weights, initial.state)
-        learned = [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables]
-        return MetaWeights(initial, learned)
+        return MetaWeights(initial, [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables])
 
     def compile(
         self,
@@ -117,7 +116,7 @@ class MetaModel(keras.Model):
         super().compile(optimizer=chosen[next(iter(groups))], jit_compile=False, **kwargs)
         self.optimizers = chosen
         # Made here because a metric's variables cannot be made while a step is being traced.
-        prefixes = ["query", "loss", "gradient_norm"]
+        prefixes = ["query", "loss", "gradient_norm", "consistency"]
         names = [f"{prefix}/{player}" for prefix in prefixes for player in self.game.players]
         names += [f"query/{p}/{when}" for p in self.game.players for when in ("before", "after")]
         names += ["distance/before", "distance/after", f"gradient_norm/{META_LEARNER}"]
@@ -161,8 +160,9 @@ class MetaModel(keras.Model):
             for variable, value in zip(net.non_trainable_variables, state[name], strict=True):
                 variable.assign(value)
         if self.averaging is not None:
+            decay = outer.warmed_up(self.averaging, self.optimizer.iterations)
             for shadow, variable in zip(self._averages, self._averaged_variables(), strict=True):
-                shadow.assign(self.averaging * shadow + (1.0 - self.averaging) * variable)
+                shadow.assign(variable + tf.cast(decay, variable.dtype) * (shadow - variable))
 
     def train_step(self, data: Episode) -> dict[str, Any]:
         """Keras's hook: one `meta_step`, with running means for the progress bar."""
@@ -221,10 +221,10 @@ class MetaModel(keras.Model):
         Raises:
             ValueError: the game is conditioned on a support set, or `count` is below 1.
         """
-        if self.game.conditioners:
+        if self.game.conditioned:
             raise ValueError(
-                "'sample' without a support set needs a game without conditioners; call adapt(support) first. "
-                f"Received: conditioners {self.game.conditioners}"
+                "'sample' without a support set needs a game that is not conditioned on one; call adapt(support) "
+                f"first. Received: a conditioned {type(self.game).__name__}"
             )
         snapshot = self.meta_weights(averaged=True).initial
         return AdaptedModel(self.deployment, snapshot, None, dict(self.data_card)).sample(count, seed)

@@ -128,7 +128,7 @@ def test_a_learned_rule_is_a_group_and_learns():
 
 
 def test_the_moving_average_by_hand_after_two_steps():
-    """s2 = d (d w0 + (1-d) w1) + (1-d) w2; adapt and sample start from it, training does not."""
+    """s2 = e (d w0 + (1-d) w1) + (1-e) w2, d = 2/11, e = 3/12; adapt and sample start from it, training does not."""
     model = make(averaging=0.75)
     path = [weights(model)]
     for _ in range(2):
@@ -137,7 +137,7 @@ def test_the_moving_average_by_hand_after_two_steps():
     got = model.meta_weights(averaged=True).initial.weights
     for net in path[0]:
         for w0, w1, w2, s in zip(*(p[net] for p in path), got[net], strict=True):
-            np.testing.assert_allclose(s, 0.75 * (0.75 * w0 + 0.25 * w1) + 0.25 * w2, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(s, 0.25 * (2 / 11 * w0 + 9 / 11 * w1) + 0.75 * w2, rtol=1e-5, atol=1e-7)
     flat_close(model.meta_weights().initial.weights, path[2])
     flat_close(model.adapt(SUPPORT, steps=0).snapshot.weights, got)
 

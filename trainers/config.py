@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -18,6 +19,8 @@ class TrainConfig:
         keep: checkpoints kept, >= 1.
         validation_batches: meta-batches of a validation, >= 1.
         picture_classes: validation classes in the picture, >= 1.
+        minutes: stop at the first step that ends after so many minutes of training, >= 0; 0 for no such limit.
+        symmetries: whether every training task is turned and mirrored at random, see `Tasks.train`.
         picture_steps: inner steps at which the picture shows samples, each >= 0.
     """
 
@@ -29,6 +32,8 @@ class TrainConfig:
     keep: int = 3
     validation_batches: int = 4
     picture_classes: int = 8
+    symmetries: bool = False
+    minutes: float = 0.0
     picture_steps: tuple[int, ...] = (0, 10, 50)
 
     def __post_init__(self) -> None:
@@ -45,6 +50,11 @@ class TrainConfig:
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{field!r} must be an int >= 1. Received: {value!r}")
+        minutes = self.minutes
+        if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 <= minutes < math.inf:
+            raise ValueError(f"'minutes' must be finite and >= 0, 0 for no limit. Received: {minutes!r}")
+        if not isinstance(self.symmetries, bool):
+            raise ValueError(f"'symmetries' must be True or False. Received: {self.symmetries!r}")
         object.__setattr__(self, "picture_steps", tuple(self.picture_steps))
         if not self.picture_steps or any(not isinstance(s, int) or s < 0 for s in self.picture_steps):
             raise ValueError(f"'picture_steps' must be ints >= 0. Received: {self.picture_steps!r}")

@@ -20,7 +20,7 @@ from trainers.config import TrainConfig
 from trainers.interruption import Interruption
 
 # What must not change when a run goes on. Its length and its intervals may.
-SAME = ("recipe", "source", "data", "episodes", "train.meta_batch")
+SAME = ("recipe", "source", "data", "episodes", "train.meta_batch", "train.symmetries")
 
 
 class TrainingStopped(RuntimeError):
@@ -45,7 +45,8 @@ class MetaTrainer:
         description: what `config.json` records beside `config`, such as the recipe.
 
     Raises:
-        ValueError: the model is not compiled or takes another image shape, or the meta-batch exceeds the classes.
+        ValueError: the model is not compiled or takes another image shape, the meta-batch exceeds the classes, or
+            images that are not square are to be turned.
 
     Example:
         >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
@@ -68,7 +69,7 @@ class MetaTrainer:
                 f"Received: a model of {model.game.example_shape}"
             )
         # Asked of the data now, for it would otherwise come out after the first files are written.
-        tasks.train(config.meta_batch)
+        tasks.train(config.meta_batch, symmetries=config.symmetries)
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.description = description or {}
         model.data_card = {
@@ -105,7 +106,7 @@ class MetaTrainer:
         }
 
     def check_resumable(self) -> None:
-        """Raises ValueError when the folder's run is of another recipe, source, data, episodes or meta-batch."""
+        """Raises ValueError when the folder's run is of another recipe, source, data, episodes, batch or symmetries."""
         run_folder.check_same(self.folder, self._resolved(), SAME)
 
     def restore(self) -> int:
@@ -173,15 +174,17 @@ class MetaTrainer:
 
     def _loop(self, start: int, log: run_folder.MetricsLog, interruption: Interruption) -> None:
         config, clock = self.config, time.monotonic()
+        if self._out_of_time():
+            return
         bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
         bar.seen_so_far = start
-        episodes = iter(self.tasks.train(config.meta_batch, start_step=start))
+        episodes = iter(self.tasks.train(config.meta_batch, start, config.symmetries))
         for step in range(start + 1, config.steps + 1):
             metrics = self._step(next(episodes))
             self.step.assign(step)
             now = time.monotonic()
             self.seconds.assign_add(now - clock)
-            clock, last = now, step == config.steps
+            clock, last = now, step == config.steps or self._out_of_time()
             if step % config.log_every == 0 or last:
                 values = {key: float(value) for key, value in metrics.items()}
                 log.write(step, {**values, "seconds": self.seconds.numpy()})
@@ -192,8 +195,12 @@ class MetaTrainer:
                 clock = time.monotonic()
             if step % config.checkpoint_every == 0 or last or interruption.received is not None:
                 self._save()
-            if not last:
-                interruption.raise_if_received()
+            if last:
+                return
+            interruption.raise_if_received()
+
+    def _out_of_time(self) -> bool:
+        return 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy())
 
     def _step(self, episodes: Any) -> dict[str, Any]:
         try:
@@ -216,7 +223,7 @@ class MetaTrainer:
 
     def _export(self) -> None:
         """Exports the finished model for TF Serving, its version the number of outer steps."""
-        path = self.folder / "served" / str(self.config.steps)
+        path = self.folder / "served" / str(int(self.step.numpy()))
         if not path.exists():
             self.model.export(path)
 

@@ -30,7 +30,7 @@ def train(arguments: argparse.Namespace) -> None:
     print(json.dumps(resolved, indent=2), flush=True)
     print(tasks.source.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
-    tasks.train(config.meta_batch)
+    tasks.train(config.meta_batch, symmetries=config.symmetries)
     model = presets.build(recipe, tasks.image_shape)
     if arguments.resume:
         folder = run_folder.latest_run(arguments.out)
@@ -72,11 +72,13 @@ def _value(key: str, text: str, default: Any) -> Any:
     """A value of the default's type out of text."""
     kind = type(default)
     try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
         if kind is tuple:
             return tuple(int(part) for part in text.split(","))
         return kind(text)
-    except ValueError as error:
-        wanted = "whole numbers with commas" if kind is tuple else kind.__name__
+    except (ValueError, KeyError) as error:
+        wanted = {tuple: "whole numbers with commas", bool: "true or false"}.get(kind, kind.__name__)
         raise ValueError(f"--set {key} must be {wanted}. Received: {text!r}") from error
 
 

@@ -13,7 +13,7 @@ from absl.flags import argparse_flags
 
 from meta_gan import presets
 from meta_gan.cli import commands, measure
-from meta_gan.evaluation import METHODS, NETWORKS, JudgeRecipe
+from meta_gan.evaluation import METHODS, NETWORKS, PURPOSES, JudgeRecipe
 from trainers import TrainingStopped, configure_threads
 
 # What TensorFlow makes of a full disk, and of a folder that may not be written.
@@ -71,10 +71,11 @@ def _train(commands_: argparse._SubParsersAction) -> None:
         commands_,
         "train",
         "Meta-train a preset on a source of classes, in a new numbered run folder.",
-        "meta-gan train --preset reptile --data glyphs --out runs --steps 2000 --set width=16 log_every=50",
+        "meta-gan train --data glyphs --out runs --steps 2000 --set width=16 symmetries=true log_every=50",
     )
     main_ = parser.add_argument_group("main arguments")
-    main_.add_argument("--preset", required=True, metavar="NAME", help=" | ".join(sorted(presets.PRESETS)))
+    names = " | ".join(sorted(presets.PRESETS))
+    main_.add_argument("--preset", default="fusion", metavar="NAME", help=f"{names} (default: fusion)")
     main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
     main_.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
     length = parser.add_argument_group("length and episodes")
@@ -200,6 +201,8 @@ def _judge(commands_: argparse._SubParsersAction) -> None:
     recipe.add_argument("--shots", type=int, metavar="K", help=f"of an episode, >= 1 (default: {default.shots})")
     recipe.add_argument("--queries", type=int, metavar="Q", help=f"of an episode, >= 1 (default: {default.queries})")
     recipe.add_argument("--seed", type=int, metavar="S", help=SEED_HELP)
+    purpose = "judge, or objective: for a recipe's `features`, and then never a judge (default: judge)"
+    recipe.add_argument("--purpose", choices=PURPOSES, help=purpose)
     other = parser.add_argument_group("other arguments")
     _source_arguments(other)
     parser.set_defaults(run=measure.judge)

@@ -4,7 +4,7 @@ from meta_gan.evaluation.entrants import Entry
 from meta_gan.evaluation.evaluator import Evaluation
 from meta_gan.evaluation.html import html
 from meta_gan.evaluation.judge_networks import NETWORKS
-from meta_gan.evaluation.judge_training import METHODS, JudgeRecipe, train_judge
+from meta_gan.evaluation.judge_training import METHODS, PURPOSES, JudgeRecipe, train_judge
 from meta_gan.evaluation.judges import Judge, load_judge, shipped_judges
 from meta_gan.evaluation.report import markdown
 from meta_gan.evaluation.settings import Settings
@@ -12,6 +12,7 @@ from meta_gan.evaluation.settings import Settings
 __all__ = [
     "METHODS",
     "NETWORKS",
+    "PURPOSES",
     "Entry",
     "Evaluation",
     "Judge",

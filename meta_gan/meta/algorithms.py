@@ -20,19 +20,20 @@ class Algorithm:
         name: how it is called in reports.
         meta_learner: emits the inner updates.
         estimator: gives the outer gradients.
-        inner_steps: inner steps of a task, >= 1; also the default of `adapt`.
+        inner_steps: inner steps of a task, >= 0; also the default of `adapt`. With 0 nothing adapts in training, and
+            all that is learned of a task is what its support set conditions.
         paths: regular expression for the weights that the inner loop moves (`meta.paths.select`); "" for all.
 
     Raises:
-        ValueError: `inner_steps` below 1, or a learned rule with an estimator that would leave it untrained.
+        ValueError: `inner_steps` below 0, or a learned rule with an estimator that would leave it untrained.
 
     Example:
         >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, paths="dense")
     """
 
     def __init__(self, name: str, meta_learner: MetaLearner, estimator: Estimator, inner_steps: int, paths: str = ""):
-        if not isinstance(inner_steps, int) or inner_steps < 1:
-            raise ValueError(f"'inner_steps' must be an int >= 1. Received: {inner_steps!r}")
+        if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
+            raise ValueError(f"'inner_steps' must be an int >= 0. Received: {inner_steps!r}")
         if meta_learner.learned and not estimator.trains_meta_learner:
             raise ValueError(
                 f"a learned rule needs an estimator that trains it, such as Unrolled. "

@@ -58,7 +58,10 @@ class Estimator:
         """
         each = functional.map_tasks(lambda episode: self.task(game, learner, paths, meta, episode, steps), episodes)
         # Non-float state (a counter) is the same for every task and has no mean.
-        return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
+        mean = tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
+        # Nor has that of a frozen net: a mean of equal numbers is off by a rounding, and would drift step by step.
+        frozen = {net: meta.initial.state[net] for net, ts in meta.initial.weights.items() if not ts}
+        return mean._replace(state={**mean.state, **frozen})
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

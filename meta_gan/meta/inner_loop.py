@@ -157,8 +157,11 @@ def advance(
     step = _Step(game, learner, paths, meta, order, partial, rate_scale)
     # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
     bound = steps if isinstance(steps, int) else None
-    steps = tf.convert_to_tensor(steps, tf.int32)
     width = len(columns(game, paths))
+    if bound == 0:
+        # Of a loop that is never run, the trace alone would cost as much as that of one that is.
+        return carry, tf.zeros([0, width])
+    steps = tf.convert_to_tensor(steps, tf.int32)
     records = tf.TensorArray(tf.float32, size=steps, element_shape=[width], clear_after_read=False)
 
     def body(i: Any, carry: Carry, records: Any) -> Any:

@@ -21,6 +21,7 @@ from meta_gan.types import Episode
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
 ALGORITHM = "philox"
 MAX_SEED = 2**31 - 1
+_TURN = 0x7475726E  # folded into a key that is also split: a number that no split reaches
 
 
 def whole_number(value: Any, argument: str, low: int, high: int = MAX_SEED) -> int:
@@ -36,6 +37,20 @@ def _smallest(key: Any, rows: int, columns: int, limits: Any, count: int) -> Any
     # 2 exceeds every key, so what lies past the limit is never among the smallest.
     keys = tf.where(tf.range(columns)[None, :] < limits[:, None], keys, 2.0)
     return tf.math.top_k(-keys, k=count).indices
+
+
+def _turned(images: Any, key: Any) -> Any:
+    """Turn and mirror float[tasks, n, side, side, channels] by a symmetry of the square, drawn for each task."""
+    which = tf.random.stateless_uniform([tf.shape(images)[0]], key, 0, 8, tf.int32, alg=ALGORITHM)
+    changes = (
+        lambda x: tf.reverse(x, [2]),
+        lambda x: tf.reverse(x, [3]),
+        lambda x: tf.transpose(x, [0, 1, 3, 2, 4]),
+    )
+    for bit, change in enumerate(changes):
+        chosen = tf.bitwise.bitwise_and(which, 1 << bit) > 0
+        images = tf.where(chosen[:, None, None, None, None], change(images), images)
+    return images
 
 
 class Tasks:
@@ -119,24 +134,30 @@ class Tasks:
         names = self.source.class_names
         return {split: [names[index] for index in chosen] for split, chosen in self._split_classes.items()}
 
-    def train(self, meta_batch: int = 8, start_step: int = 0) -> tf.data.Dataset:
+    def train(self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False) -> tf.data.Dataset:
         """Return the endless stream of training episodes from step `start_step` on.
 
         Args:
             meta_batch: tasks of an element, from 1 to the number of training classes; all of different
                 classes.
             start_step: >= 0, the step of the first element.
+            symmetries: whether every task is turned and mirrored by one of the eight symmetries of the square, the
+                same for its support and query: a class of drawings becomes eight. Without it, and with it, a task has
+                the same classes and examples.
 
         Returns:
             A dataset of `Episode`: support float32[meta_batch, shots, height, width, channels] in [-1, 1],
             query likewise, task_id int32[meta_batch], seed int32[meta_batch, 2].
 
         Raises:
-            DataError: if an argument is out of range, or there are no training classes.
+            DataError: if an argument is out of range, there are no training classes, or images that are not square
+                are to be turned.
         """
         meta_batch = self._check(meta_batch, "train")
         start_step = whole_number(start_step, "start_step", 0)
-        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch)
+        if symmetries and self.image_shape[0] != self.image_shape[1]:
+            raise DataError(f"{self.source.name}: `symmetries` needs square images. Received: {self.image_shape}")
+        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries)
 
     def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
         """Return `batches` elements of the validation classes, the same ones at every call; see `train`."""
@@ -178,15 +199,17 @@ class Tasks:
             )
         return int(meta_batch)
 
-    def _episodes(self, steps: tf.data.Dataset, split: str, meta_batch: int) -> tf.data.Dataset:
+    def _episodes(
+        self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False
+    ) -> tf.data.Dataset:
         episodes = steps.map(
-            lambda step: self._draw(step, split, meta_batch),
+            lambda step: self._draw(step, split, meta_batch, symmetries),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         return episodes.prefetch(2)
 
-    def _draw(self, step: Any, split: str, meta_batch: int) -> Episode:
+    def _draw(self, step: Any, split: str, meta_batch: int, symmetries: bool = False) -> Episode:
         """Draw one meta-batch; `step` is an int64[] tensor, the rest is static."""
         root = tf.constant([self.seed, SPLITS.index(split)], tf.int32)
         key = tf.random.fold_in(root, tf.cast(step, tf.int32), alg=ALGORITHM)
@@ -196,6 +219,8 @@ class Tasks:
         classes = tf.gather(chosen, picks[0])
         images = tf.gather(self._images, self._examples(classes, cell_key, member_key, meta_batch))
         images = tf.gather(self._levels, tf.cast(images, tf.int32))
+        if symmetries:
+            images = _turned(images, tf.random.fold_in(task_key, _TURN, alg=ALGORITHM))
         return Episode(
             support=images[:, : self.shots],
             query=images[:, self.shots :],

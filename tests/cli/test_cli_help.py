@@ -14,13 +14,14 @@ FLAGS = {
     "sample": "model count out seed",
     "evaluate": "data out model judge split shots steps classes draws quick seed scratch_steps archives image_shape "
     "protocol",
-    "judge": "data out method network width augmentation steps ways shots queries seed archives image_shape protocol",
+    "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
+    "image_shape protocol",
     "export": "model out",
     "info": "model",
     "data": "data out shots queries archives image_shape protocol",
 }
 REQUIRED = {
-    "train": "preset data out",
+    "train": "data out",
     "adapt": "model support out",
     "sample": "model count out",
     "evaluate": "data out",

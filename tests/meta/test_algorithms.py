@@ -5,14 +5,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import meta
+from meta_gan import MetaModel, meta
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
+from meta_gan.meta import (
+    FOMAML,
+    MAML,
+    Algorithm,
+    Displacement,
+    JointTraining,
+    Pretraining,
+    Reptile,
+    Unrolled,
+    inner_loop,
+)
 from meta_gan.meta_learners import Adam, GradientDescent
 from meta_gan.types import Settings
 from tests.meta.rules import LearnedRates
 from tests.references.plain import fold
-from tests.toys import flat_close, parts, random_episodes, tiny_gan
+from tests.toys import flat_close, one, parts, random_episodes, tiny_gan
 
 MADE = [
     MAML(3, 0.1, "kernel", partial=False),
@@ -20,10 +30,11 @@ MADE = [
     Reptile(5, meta_learner=Adam(0.01, second_decay=0.9)),
     Pretraining(6, 0.3),
     Algorithm("mine", LearnedRates(-1.0), Unrolled(1), 2),
+    FOMAML(0),
 ]
 
 
-@pytest.mark.parametrize("algorithm", MADE, ids=lambda a: a.name)
+@pytest.mark.parametrize("algorithm", MADE, ids=lambda a: f"{a.name}, {a.inner_steps}")
 def test_round_trip(algorithm):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(algorithm))
     for name in ("name", "inner_steps", "paths"):
@@ -50,10 +61,40 @@ def test_the_table():
     assert not JointTraining.adapts and Displacement.adapts
 
 
-@pytest.mark.parametrize("steps", [0, -1, 2.0, None])
+@pytest.mark.parametrize("steps", [-1, 2.0, 1.0, None, "2", True, False])
 def test_bad_inner_steps_are_refused(steps):
-    with pytest.raises(ValueError, match=r"inner_steps.*Received"):
+    with pytest.raises(ValueError, match=rf"'inner_steps' must be an int >= 0. Received: {steps!r}"):
         FOMAML(steps)
+
+
+def test_without_inner_steps_adapt_changes_nothing():
+    """The default of `adapt` is the algorithm's own number; another may still be asked for."""
+    model = MetaModel(tiny_gan(), FOMAML(0, 0.1))
+    support = random_episodes().support[0].numpy()
+    assert model.algorithm.inner_steps == 0
+    start = model.meta_weights().initial
+    flat_close(model.adapt(support).snapshot, start)
+    moved = model.adapt(support, steps=1).snapshot.weights["generator"]
+    assert np.any(moved[0] != start.weights["generator"][0])
+
+
+@pytest.mark.parametrize("estimator", [Unrolled(1), Unrolled(2), Displacement()], ids=["1", "2", "Reptile"])
+def test_an_estimate_without_inner_steps(estimator):
+    """The gradients are those of the query objectives where they stand; Reptile is displaced by nothing."""
+    pieces = parts(tiny_gan("float64", loss=NonSaturating()))
+    episodes = random_episodes(tasks=1, dtype="float64")
+    got = estimator.estimate(*pieces, episodes, 0)
+    game, start = pieces[0], pieces[3].initial
+    flat_close(got.state, start.state)
+    for player, (net,) in game.players.items():
+        assert float(got.metrics[f"loss/{player}"]) == 0.0, "of no move there is no loss, and no NaN either"
+        with tf.GradientTape() as tape:
+            tape.watch(start.weights[net])
+            value = inner_loop.objectives(game, start, one(episodes))[player]
+        wanted = tape.gradient(value, start.weights[net])
+        if isinstance(estimator, Displacement):
+            wanted = [tf.zeros_like(w) for w in wanted]
+        flat_close(got.weights[net], wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_a_learned_rule_that_nothing_would_train_is_refused():

@@ -99,6 +99,65 @@ def test_no_step_changes_nothing():
     assert inner_loop.columns(pieces[0], pieces[2]) == ["discriminator", "discriminator", "generator"]
 
 
+def operations(function):
+    """The names of the kinds of operations of a traced function, without those of the functions that it calls."""
+    return {operation.type for operation in function.get_concrete_function().graph.get_operations()}
+
+
+def test_no_step_by_a_number_is_the_carry_itself():
+    """Eagerly and in a graph, in which there is then no loop: to trace one that never runs costs as much."""
+    pieces = parts(wgan_gp(), Adam(0.05))
+    carry = adapt(pieces, EPISODE, 1)[0]
+    same, records = adapt(pieces, EPISODE, 0, carry=carry)
+    assert same is carry
+    assert records.shape == (0, 3) and records.dtype == tf.float32
+    seen = []
+
+    @tf.function(autograph=False)
+    def none():
+        start = inner_loop.begin(*pieces)
+        end, records = adapt(pieces, EPISODE, 0, carry=start)
+        seen.append((end is start, records.shape))
+        return end, records
+
+    assert not {"While", "StatelessWhile"} & operations(none)
+    assert seen == [(True, tf.TensorShape([0, 3]))]
+    end, records = none()
+    flat_close(numbers(end), numbers(inner_loop.begin(*pieces)))
+    assert records.shape == (0, 3) and records.dtype == tf.float32
+
+
+def test_no_step_as_a_tensor_gives_the_same():
+    pieces = parts(wgan_gp(), Adam(0.05))
+
+    @tf.function(autograph=False)
+    def run(steps):
+        return adapt(pieces, EPISODE, steps)
+
+    carry, records = run(tf.constant(0))
+    flat_close(numbers((carry, records)), numbers(adapt(pieces, EPISODE, 0)))
+    assert records.shape == (0, 3) and records.dtype == tf.float32
+    eager, empty = adapt(pieces, EPISODE, tf.constant(0))
+    flat_close(numbers((eager, empty)), numbers((carry, records)))
+
+
+def test_no_step_is_differentiated_as_the_identity():
+    game, _, _, meta = pieces = parts(wgan_gp())
+    start = tf.nest.flatten(meta.initial.weights)
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        carry, _ = adapt(pieces, EPISODE, 0, order=2)
+        value = end_norm(inner_loop.final(pieces[2], meta, carry).weights)
+    flat_close(tape.gradient(value, start), [tf.cos(w) for w in start], rtol=1e-12)
+    assert sorted(game.nets) == ["discriminator", "generator"]
+
+
+def test_assess_without_steps_is_the_same_before_and_after():
+    metrics = inner_loop.assess(*parts(wgan_gp()), EPISODE, 0)
+    for name in ("query/generator", "query/discriminator", "distance"):
+        assert float(metrics[f"{name}/before"]) == float(metrics[f"{name}/after"])
+
+
 def test_the_models_own_variables_are_never_read_nor_moved():
     """The loop must start from the values it is given, though the nets now hold others."""
     game, learner, paths, meta = parts(wgan_gp())

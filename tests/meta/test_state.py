@@ -6,9 +6,10 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan import functional
+from meta_gan.games import Terms
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Displacement, JointTraining, Unrolled, inner_loop
-from tests.games.nets import batch_norm_gan, dropout_gan
+from tests.games.nets import batch_norm_gan, dropout_gan, point_features, told_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes
 
 EPISODES = random_episodes(tasks=3)
@@ -25,6 +26,22 @@ def test_batch_statistics_come_back_as_the_mean_over_tasks(name):
     if name != "Pretraining":
         ends = [numbers(adapt(pieces, one(EPISODES, i), 2)[0].state) for i in range(3)]
         flat_close(got.state, tf.nest.map_structure(lambda *v: np.mean(v, axis=0), *ends), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_state_of_a_frozen_net_is_not_averaged(name):
+    """The mean of three equal numbers is off by a rounding, and would drift from step to step."""
+    features = point_features()
+    game = told_gan(code=0, loss=NonSaturating(), features=features, terms=Terms(1.0, features=1.0))
+    start = [v.numpy() for v in features.variables]
+    rounded = [tf.reduce_mean(tf.stack([v] * 3), axis=0).numpy() for v in start]
+    assert any(np.any(a != b) for a, b in zip(start, rounded, strict=True)), "the toy must have what a mean rounds"
+    pieces = parts(game)
+    assert pieces[3].initial.weights["features"] == []
+    got = ESTIMATORS[name].estimate(*pieces, EPISODES, 1)
+    assert len(got.state["features"]) == len(start) and got.weights["features"] == []
+    for value, before in zip(got.state["features"], start, strict=True):
+        np.testing.assert_array_equal(value, before)
 
 
 def test_moving_mean_by_hand():

@@ -1,12 +1,15 @@
 """The ranges of `TrainConfig`."""
 
 import dataclasses
+import math
+import re
 
+import numpy as np
 import pytest
 
 from trainers import TrainConfig
 
-COUNTS = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "picture_steps"]
+COUNTS = [field.name for field in dataclasses.fields(TrainConfig) if field.type == "int"]
 
 
 @pytest.mark.parametrize("field", COUNTS)
@@ -27,5 +30,30 @@ def test_picture_steps_become_a_tuple():
     assert TrainConfig(picture_steps=[0, 3]).picture_steps == (0, 3)
 
 
-def test_there_are_eight_counts():
+def test_there_are_eight_counts_and_every_field_has_a_test():
     assert len(COUNTS) == 8
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert fields == {*COUNTS, "minutes", "symmetries", "picture_steps"}
+
+
+@pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])
+def test_minutes_are_finite_and_not_negative(value):
+    with pytest.raises(ValueError, match=f"'minutes' must be finite and >= 0, 0 for no limit. Received: {value!r}"):
+        TrainConfig(minutes=value)
+
+
+def test_there_is_no_limit_of_minutes_unless_asked_for():
+    assert TrainConfig().minutes == 0
+    assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "true", np.True_])
+def test_symmetries_are_true_or_false(value):
+    """A word such as "no" would count as true."""
+    with pytest.raises(ValueError, match=f"'symmetries' must be True or False. Received: {re.escape(repr(value))}"):
+        TrainConfig(symmetries=value)
+
+
+def test_symmetries_are_off_unless_asked_for():
+    assert TrainConfig().symmetries is False
+    assert TrainConfig(symmetries=True).symmetries is True

@@ -174,6 +174,7 @@ def test_the_checkpoint_of_another_model_is_refused(copy, changes):
     ("options", "message"),
     [
         ({"meta_batch": 3}, r"{'train.meta_batch': 2}. Received: {'train.meta_batch': 3}"),
+        ({"symmetries": True}, r"{'train.symmetries': False}. Received: {'train.symmetries': True}"),
         ({"data": helpers.tasks(seed=1)}, r"{'episodes.seed': 0}. Received: {'episodes.seed': 1}"),
         ({"data": helpers.tasks(shots=4)}, r"{'episodes.shots': 3}. Received: {'episodes.shots': 4}"),
         ({"data": helpers.tasks((0,) * 8 + (1,) * 2)}, r"'data.splits.train': .*Received: .*'data.splits.train': "),

@@ -1,0 +1,117 @@
+"""From a recipe to a compiled `MetaModel`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from meta_gan import losses, meta_learners, networks
+from meta_gan.evaluation.judges import load_judge
+from meta_gan.games import GAN, Terms
+from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
+from meta_gan.model import MetaModel
+from meta_gan.presets.recipe import LOSSES, PENALTIES, Recipe
+
+_LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
+
+
+def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
+    """Makes and compiles the model of a recipe.
+
+    Args:
+        recipe: of `get`.
+        image_shape: (height, width, channels).
+
+    Returns:
+        A compiled `MetaModel`.
+
+    Raises:
+        ValueError: a value that the networks or rules refuse, or a feature network for other images, or none.
+
+    Example:
+        >>> model = build(get("fomaml", width=8), (28, 28, 1))
+    """
+    kind = PENALTIES[recipe.penalty]
+    terms = Terms(
+        adversarial=recipe.adversarial,
+        features=recipe.energy,
+        nearness=recipe.nearness,
+        pixels=recipe.coarse,
+        mode_seeking=recipe.mode_seeking,
+    )
+    game = GAN(
+        *_players(recipe, image_shape),
+        loss=LOSSES[recipe.loss](),
+        penalty=None if kind is None else kind(weight=recipe.penalty_weight),
+        discriminator_turns=recipe.discriminator_turns,
+        encoder=_encoder(recipe, image_shape),
+        features=_features(recipe.features, image_shape) if recipe.energy else None,
+        terms=terms,
+        augmentation=losses.DifferentiableAugmentation(recipe.translation) if recipe.translation else None,
+        holdout=recipe.holdout,
+    )
+    model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
+    rate: Any = recipe.outer_rate
+    if recipe.decay_steps:
+        rate = keras.optimizers.schedules.CosineDecay(recipe.outer_rate, recipe.decay_steps, alpha=_LOWEST_RATE)
+    adam = keras.optimizers.Adam(rate, beta_1=recipe.outer_first_decay, beta_2=recipe.outer_second_decay)
+    model.compile(optimizer=adam, clip=recipe.clip or None)
+    return model
+
+
+def _players(recipe: Recipe, image_shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
+    latent_dim, width, seed = recipe.latent_dim, recipe.width, recipe.seed
+    if recipe.network == "fusion":
+        return networks.fusion(
+            image_shape, latent_dim, width, recipe.code_dim, recipe.normalization, recipe.detail, seed
+        )
+    if recipe.network == "sagan":
+        return networks.sagan(image_shape, latent_dim, width, recipe.code_dim, seed=seed)
+    if recipe.network == "dcgan":
+        return networks.dcgan(image_shape, latent_dim, width, recipe.normalization, seed=seed)
+    return networks.mlp(image_shape, latent_dim, width, seed=seed)
+
+
+def _encoder(recipe: Recipe, image_shape: tuple[int, int, int]) -> keras.Model | None:
+    if not recipe.code_dim:
+        return None
+    return networks.TaskEncoder(image_shape, recipe.code_dim, pooling=recipe.pooling, seed=recipe.seed)
+
+
+def _features(name: str, image_shape: tuple[int, int, int]) -> keras.Model:
+    """The frozen network of an objective, its features in units of two real images' distance."""
+    judge = load_judge(name)
+    if judge.card.get("purpose") != "objective":
+        raise ValueError(
+            f"'features' must name a network of the purpose 'objective': a judge must never be an objective. "
+            f"Received: {name!r}, of the purpose {judge.card.get('purpose')!r}"
+        )
+    if tuple(judge.image_shape) != tuple(image_shape):
+        raise ValueError(
+            f"'features' must name a network for images of {tuple(image_shape)}; make one by "
+            f"`meta-gan judge --purpose objective`. Received: {name!r}, for {tuple(judge.image_shape)}"
+        )
+    rescaling = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
+    return keras.Sequential([keras.Input(image_shape), judge.network, rescaling], name="features")
+
+
+def _algorithm(recipe: Recipe) -> Algorithm:
+    rates = {"generator": recipe.inner_rate, "discriminator": recipe.discriminator_inner_rate}
+    rule = {
+        "descent": meta_learners.GradientDescent,
+        "momentum": meta_learners.Momentum,
+        "adam": meta_learners.Adam,
+    }[recipe.rule](rates)
+    estimators: dict[str, Estimator] = {
+        "conditional": Unrolled(1),
+        "dawson": SplitOpponents(),
+        "fomaml": Unrolled(1),
+        "maml": Unrolled(2),
+        "reptile": Displacement(),
+        "pretraining": JointTraining(),
+    }
+    estimator = estimators[recipe.algorithm]
+    if recipe.consistency:
+        estimator = Consistent(estimator, dict.fromkeys(("generator", "discriminator"), recipe.consistency))
+    return Algorithm(recipe.name, rule, estimator, recipe.inner_steps, recipe.paths)

@@ -1,0 +1,162 @@
+"""`Recipe`: every number and choice that makes a compiled `MetaModel`, but for the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from meta_gan import losses
+from meta_gan.networks.dcgan import NORMALIZATIONS
+from meta_gan.networks.task_encoder import POOLINGS
+
+LOSSES = {
+    "non_saturating": losses.NonSaturating,
+    "hinge": losses.Hinge,
+    "least_squares": losses.LeastSquares,
+    "wasserstein": losses.Wasserstein,
+    "relativistic": losses.RelativisticAverage,
+}
+PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
+NETWORKS = ("dcgan", "mlp", "sagan", "fusion")
+ALGORITHMS = ("conditional", "dawson", "fomaml", "maml", "pretraining", "reptile")
+RULES = ("descent", "momentum", "adam")
+_MOST = 2**31
+
+_CHOICES = {
+    "network": NETWORKS,
+    "normalization": (*NORMALIZATIONS, "meta"),
+    "pooling": POOLINGS,
+    "loss": tuple(LOSSES),
+    "penalty": tuple(PENALTIES),
+    "algorithm": ALGORITHMS,
+    "rule": RULES,
+}
+_COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
+_COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
+_POSITIVE = ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
+_WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "mode_seeking", "consistency", "clip")
+_SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that makes a compiled `MetaModel`, but for the data.
+
+    Attributes:
+        name: the preset's name, for folders and cards.
+        network: `dcgan`, `mlp`, `sagan`, or `fusion`, whose players see the support images.
+        width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
+        latent_dim: size of z, >= 1.
+        code_dim: size of the task encoder's code, which conditions `sagan` and `fusion`; 0 for no encoder.
+        pooling: of the task encoder over the support set: mean or attention.
+        normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
+        detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
+        loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
+        penalty: none, gradient (WGAN-GP) or r1.
+        penalty_weight: > 0.
+        discriminator_turns: discriminator moves before one generator move, >= 1.
+        adversarial: weight of the adversarial term of the generator, >= 0.
+        energy: weight of the energy distance in the features of the net `features`, >= 0.
+        features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
+            empty for none. Used when `energy` > 0.
+        nearness: see `games.Terms`, >= 0.
+        coarse: weight of the energy distance in coarse pixels, >= 0.
+        mode_seeking: weight of the mode-seeking regulariser, >= 0.
+        translation: of the differentiable augmentation, a share of the side in [0, 1); 0 for no augmentation.
+        holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
+        consistency: weight of the penalty on adapted players that differ across tasks, >= 0.
+        algorithm: maml, fomaml, reptile, dawson, pretraining, or conditional: no adaptation in training.
+        paths: regular expression of the weights that adapt; empty for all.
+        rule: the inner rule: descent, momentum or adam.
+        inner_steps: steps of a task in meta-training, and the default of `adapt`, >= 0; 0 if `conditional` only.
+        inner_rate: of the generator, > 0.
+        discriminator_inner_rate: > 0.
+        outer_rate: of the outer Adam, > 0.
+        outer_first_decay: of the outer Adam, in [0, 1).
+        outer_second_decay: of the outer Adam, in [0, 1).
+        decay_steps: outer steps over which the rate falls to a fiftieth along a cosine; 0 for a constant rate.
+        clip: greatest norm of a player's meta-gradient, > 0, or 0 for none.
+        averaging: decay of the averaged meta-weights in (0, 1), or 0 for none.
+        seed: of the initial weights.
+    """
+
+    name: str
+    network: str = "dcgan"
+    width: int = 32
+    latent_dim: int = 64
+    code_dim: int = 0
+    pooling: str = "mean"
+    normalization: str = "layer"
+    detail: int = 2
+    loss: str = "hinge"
+    penalty: str = "r1"
+    penalty_weight: float = 1.0
+    discriminator_turns: int = 1
+    adversarial: float = 1.0
+    energy: float = 0.0
+    features: str = ""
+    nearness: float = 0.0
+    coarse: float = 0.0
+    mode_seeking: float = 0.0
+    translation: float = 0.0
+    holdout: int = 0
+    consistency: float = 0.0
+    algorithm: str = "fomaml"
+    paths: str = ""
+    rule: str = "adam"
+    inner_steps: int = 10
+    inner_rate: float = 2e-3
+    discriminator_inner_rate: float = 2e-3
+    outer_rate: float = 3e-4
+    outer_first_decay: float = 0.5
+    outer_second_decay: float = 0.999
+    decay_steps: int = 0
+    clip: float = 10.0
+    averaging: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(f"{field!r} must be one of {allowed}. Received: {getattr(self, field)!r}")
+        self._require(_COUNTS, int, lambda n: 1 <= n < _MOST, "an int in [1, 2^31)")
+        self._require(_COUNTS_OR_NONE, int, lambda n: 0 <= n < _MOST, "an int in [0, 2^31)")
+        self._require(_POSITIVE, (int, float), lambda x: 0 < x < math.inf, "finite and > 0")
+        self._require(_WEIGHTS, (int, float), lambda x: 0 <= x < math.inf, "finite and >= 0")
+        self._require(_SHARES, (int, float), lambda x: 0 <= x < 1, "in [0, 1)")
+        self._require(("paths",), str, lambda text: True, "a regular expression")
+        self._require(("features",), str, lambda text: True, "the name or folder of a feature network")
+        self._check_together()
+
+    def _require(self, fields: tuple[str, ...], kind: Any, inside: Callable[[Any], bool], wanted: str) -> None:
+        for field in fields:
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, kind) or not inside(value):
+                raise ValueError(f"{field!r} must be {wanted}. Received: {value!r}")
+
+    def _check_together(self) -> None:
+        """Refuses fields that contradict one another, or that would be passed over in silence."""
+        conditioned = self.network in ("sagan", "fusion")
+        demands = (
+            (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
+            (self.inner_steps == 0 or self.algorithm != "conditional", "'inner_steps' 0 of 'conditional'"),
+            (conditioned or not self.code_dim, "'code_dim' 0 of a network without conditioning"),
+            (bool(self.features) == (self.energy > 0), "'energy' > 0 and 'features' together, or neither"),
+            (not self.nearness or self.network == "fusion", "'nearness' 0 but of 'fusion'"),
+            (not self.nearness or self.energy > 0, "'nearness' 0 without 'energy'"),
+            # `sagan` sees nothing of the support set but its code.
+            (
+                not self.holdout or self.network == "fusion" or bool(self.code_dim),
+                "'holdout' 0 of a network without conditioning",
+            ),
+            (not self.consistency or self.algorithm in ("maml", "fomaml"), "'consistency' 0 but of maml and fomaml"),
+            (self.network != "fusion" or self.normalization in ("meta", "none"), "'normalization' meta or none"),
+            (self.network == "fusion" or self.normalization != "meta", "'normalization' meta of 'fusion' alone"),
+        )
+        for holds, wanted in demands:
+            if not holds:
+                raise ValueError(
+                    f"a recipe of {self.network!r} and {self.algorithm!r} needs {wanted}. Received: {self}"
+                )

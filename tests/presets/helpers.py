@@ -1,0 +1,39 @@
+"""Recipes small enough to build, and to make a step with, within a test."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meta_gan import presets
+
+SHAPE = (8, 8, 1)
+TINY = {"network": "mlp", "width": 3, "latent_dim": 2, "inner_steps": 1}
+WITHOUT_FEATURES = {"energy": 0.0, "features": "", "nearness": 0.0}
+"""What frees a preset of the shipped feature network, which takes 28x28 drawings alone."""
+
+
+def build(name="fomaml", shape=SHAPE, **changes):
+    """A model of the preset's game and algorithm on tiny dense nets, whatever its own nets are."""
+    return presets.build(presets.get(name, **{**TINY, **changes}), shape)
+
+
+def small(name):
+    """The preset `name` as it is, but for the size of the nets and the number of inner steps."""
+    recipe = presets.PRESETS[name]
+    size = {"width": 2, "latent_dim": 4}
+    if recipe.code_dim:
+        size["code_dim"] = 3
+    if recipe.inner_steps:
+        size["inner_steps"] = 2
+    return {**size, **(WITHOUT_FEATURES if recipe.energy else {})}
+
+
+def copies(variables):
+    """Numpy copies of variables."""
+    return [v.numpy().copy() for v in variables]
+
+
+def still(before, variables):
+    """The paths of the kernels that have not moved."""
+    pairs = zip(before, variables, strict=True)
+    return [v.path for old, v in pairs if old.ndim > 1 and np.array_equal(old, v.numpy())]

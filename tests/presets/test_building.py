@@ -1,0 +1,212 @@
+"""`build`: every field of a recipe reaches the model."""
+
+import keras
+import numpy as np
+import pytest
+
+from meta_gan import losses, meta_learners, networks, presets
+from meta_gan.games import Terms
+from meta_gan.meta import Consistent, Displacement, JointTraining, SplitOpponents, Unrolled
+from meta_gan.presets.building import _LOWEST_RATE
+from tests.presets.helpers import SHAPE, WITHOUT_FEATURES, build, copies
+from tests.toys import random_episodes
+
+
+@pytest.mark.parametrize("paths", ["(", "no such weight"])
+def test_paths_that_choose_nothing_are_refused(paths):
+    with pytest.raises(ValueError, match=r"'paths' must .*Received: "):
+        build(paths=paths)
+
+
+def test_paths_choose_what_adapts():
+    model = build(paths="^generator/.*bias")
+    assert model.paths["discriminator"] == ()
+    assert len(model.paths["generator"]) == 3, "two hidden layers and the image"
+
+
+def test_rates_reach_the_inner_rule_and_the_outer_optimizers():
+    model = build(inner_rate=0.25, discriminator_inner_rate=0.5, outer_rate=0.125)
+    assert model.meta_learner.rates.value == {"generator": 0.25, "discriminator": 0.5}
+    assert set(model.optimizers) == {"generator", "discriminator"}
+    for optimizer in model.optimizers.values():
+        assert type(optimizer) is keras.optimizers.Adam and float(optimizer.learning_rate) == 0.125
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.9), (0.75, 0.99), (0.5, 0.0)])
+def test_the_decays_of_the_outer_adam(first, second):
+    for optimizer in build(outer_first_decay=first, outer_second_decay=second).optimizers.values():
+        assert (optimizer.beta_1, optimizer.beta_2) == (first, second)
+        # What a recipe does not name must not be there.
+        assert (optimizer.epsilon, optimizer.amsgrad, optimizer.weight_decay) == (1e-7, False, None)
+        assert optimizer.clipnorm is None and optimizer.use_ema is False
+
+
+def test_the_outer_rate_falls_to_a_fiftieth_along_a_cosine():
+    model = build(outer_rate=0.5, decay_steps=8)
+    assert len({id(optimizer) for optimizer in model.optimizers.values()}) == 2
+    for optimizer in model.optimizers.values():
+        for step in (0, 2, 4, 8, 9, 1000):
+            optimizer.iterations.assign(step)
+            share = (1 + np.cos(np.pi * min(step, 8) / 8)) / 2
+            wanted = 0.5 * (_LOWEST_RATE + (1 - _LOWEST_RATE) * share)
+            np.testing.assert_allclose(float(optimizer.learning_rate), wanted, rtol=1e-5)
+    assert _LOWEST_RATE == 1 / 50
+
+
+def test_a_decaying_rate_counts_outer_steps():
+    """By the optimizer's own count, which a checkpoint holds: a resumed run goes on along the cosine."""
+    model = build(outer_rate=0.5, decay_steps=4)
+    model.meta_step(random_episodes(shape=SHAPE))
+    for optimizer in model.optimizers.values():
+        assert int(optimizer.iterations) == 1
+        wanted = 0.5 * (_LOWEST_RATE + (1 - _LOWEST_RATE) * (1 + np.cos(np.pi / 4)) / 2)
+        np.testing.assert_allclose(float(optimizer.learning_rate), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [("descent", meta_learners.GradientDescent), ("momentum", meta_learners.Momentum), ("adam", meta_learners.Adam)],
+)
+def test_the_rule(rule, kind):
+    assert type(build(rule=rule).meta_learner) is kind
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind", "order"),
+    [
+        ("maml", Unrolled, 2),
+        ("fomaml", Unrolled, 1),
+        ("reptile", Displacement, None),
+        ("dawson", SplitOpponents, None),
+        ("pretraining", JointTraining, None),
+        ("conditional", Unrolled, 1),
+    ],
+)
+def test_the_algorithm(algorithm, kind, order):
+    steps = 0 if algorithm == "conditional" else 7
+    model = build(algorithm=algorithm, inner_steps=steps)
+    assert type(model.algorithm.estimator) is kind and model.algorithm.inner_steps == steps
+    assert getattr(model.algorithm.estimator, "order", None) == order
+    assert model.algorithm.name == "fomaml", "the name is the preset's, which says where the rest came from"
+
+
+def test_every_algorithm_is_above_and_is_of_its_own_preset():
+    assert sorted(presets.ALGORITHMS) == ["conditional", "dawson", "fomaml", "maml", "pretraining", "reptile"]
+    assert {recipe.algorithm for recipe in presets.PRESETS.values()} == set(presets.ALGORITHMS)
+
+
+@pytest.mark.parametrize(("algorithm", "order"), [("maml", 2), ("fomaml", 1)])
+def test_consistency_wraps_the_estimator(algorithm, order):
+    estimator = build(algorithm=algorithm, consistency=0.25).algorithm.estimator
+    assert type(estimator) is Consistent and estimator.estimator.get_config() == {"order": order, "partial": True}
+    assert estimator.weights == {"generator": 0.25, "discriminator": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("penalty", "wanted"),
+    [("none", None), ("gradient", losses.GradientPenalty(weight=2.5)), ("r1", losses.R1(weight=2.5))],
+)
+def test_the_penalty_and_its_weight(penalty, wanted):
+    assert build(penalty=penalty, penalty_weight=2.5).game.penalty == wanted
+
+
+@pytest.mark.parametrize("loss", sorted(presets.LOSSES))
+def test_the_loss(loss):
+    assert type(build(loss=loss).game.loss_function) is presets.LOSSES[loss]
+
+
+def test_the_terms():
+    assert build().game.terms == Terms()
+    terms = build(adversarial=0.5, coarse=2.0, mode_seeking=3.0).game.terms
+    assert terms == Terms(adversarial=0.5, pixels=2.0, mode_seeking=3.0)
+
+
+def test_a_generator_without_any_term_is_refused():
+    with pytest.raises(ValueError, match=r"a generator needs a term of weight > 0. Received: "):
+        build(adversarial=0.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(0.0, None), (0.25, losses.DifferentiableAugmentation(0.25))], ids=["none", "a quarter"]
+)
+def test_the_augmentation(share, wanted):
+    assert build(translation=share).game.augmentation == wanted
+
+
+def test_turns():
+    assert build(discriminator_turns=3).game.turns == ((("discriminator",), 3), (("generator",), 1))
+
+
+@pytest.mark.parametrize(("clip", "wanted"), [(0.0, None), (0.5, 0.5)])
+def test_clip_scales_the_step_of_a_player(clip, wanted):
+    model = build(clip=clip)
+    assert model._clips == {"generator": wanted, "discriminator": wanted}
+
+
+@pytest.mark.parametrize(("averaging", "decay"), [(0.0, 0.0), (0.1, 0.1), (0.5, 2 / 11)])
+def test_averaging_is_of_all_weights_or_none(averaging, decay):
+    """After one step, of which the decay is at most 2/11; see `outer.warmed_up`."""
+    model = build(averaging=averaging, outer_rate=0.1)
+    assert model.averaging == (averaging or None)
+    start = model.meta_weights().initial.weights["generator"][0].numpy()
+    model.meta_step(random_episodes(shape=SHAPE))
+    end = model.meta_weights().initial.weights["generator"][0].numpy()
+    averaged = model.meta_weights(averaged=True).initial.weights["generator"][0].numpy()
+    np.testing.assert_allclose(averaged, decay * start + (1 - decay) * end, rtol=1e-5, atol=1e-7)
+    assert not np.array_equal(start, end)
+
+
+@pytest.mark.parametrize(
+    ("network", "kinds"),
+    [
+        ("mlp", (networks.MLPGenerator, networks.MLPDiscriminator)),
+        ("dcgan", (networks.DCGANGenerator, networks.DCGANDiscriminator)),
+        ("sagan", (networks.SAGANGenerator, networks.SAGANDiscriminator)),
+    ],
+)
+def test_the_networks(network, kinds):
+    nets = build(network=network, width=3, latent_dim=5, seed=9).game.nets
+    assert (type(nets["generator"]), type(nets["discriminator"])) == kinds and len(nets) == 2
+    for net in nets.values():
+        assert (net.width, net.seed, tuple(net.image_shape)) == (3, 9, SHAPE)
+    assert nets["generator"].latent_dim == 5
+
+
+def test_the_networks_of_fusion():
+    changes = {"normalization": "none", "detail": 1, "code_dim": 3, "pooling": "attention", "seed": 9, "holdout": 1}
+    recipe = presets.get("fusion", width=2, latent_dim=5, **changes, **WITHOUT_FEATURES)
+    game = presets.build(recipe, SHAPE).game
+    generator, discriminator, encoder = (game.nets[name] for name in ("generator", "discriminator", "encoder"))
+    assert type(generator) is networks.FusionGenerator and type(discriminator) is networks.FusionDiscriminator
+    assert (generator.normalization, generator.detail, generator.latent_dim) == ("none", 1, 5)
+    assert (encoder.pooling, encoder.code_dim, encoder.seed) == ("attention", 3, 9)
+    assert (generator.width, generator.code_dim, generator.seed) == (2, 3, 9)
+    assert game.holdout == 1 and game.sees_support and game.conditioned
+
+
+@pytest.mark.parametrize("shape", [(10, 8, 1), (8, 6, 1)])
+def test_sides_that_fusion_does_not_take_are_refused(shape):
+    with pytest.raises(ValueError, match=r"image_shape.*Received: "):
+        presets.build(presets.get("fusion", width=2, latent_dim=4, **WITHOUT_FEATURES), shape)
+
+
+def test_the_code_conditions_sagan():
+    game = build("sagan", network="sagan", code_dim=3, inner_steps=0, **WITHOUT_FEATURES).game
+    assert sorted(game.nets) == ["discriminator", "encoder", "generator"]
+    assert all(net.code_dim == 3 for net in game.nets.values()) and game.conditioned and not game.sees_support
+    bare = build("sagan", network="sagan", code_dim=0, inner_steps=0, **WITHOUT_FEATURES).game
+    assert sorted(bare.nets) == ["discriminator", "generator"] and not bare.conditioned
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_normalization_is_the_generators(normalization):
+    nets = build(network="dcgan", normalization=normalization).game.nets
+    assert nets["generator"].normalization == normalization
+    assert len(nets["generator"].non_trainable_variables) == (4 if normalization == "batch" else 0)
+    assert nets["discriminator"].non_trainable_variables == []
+
+
+def test_the_seed_is_the_initial_weights():
+    first, same, other = (copies(build(seed=seed).variables) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first[0], other[0])

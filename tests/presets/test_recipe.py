@@ -1,0 +1,110 @@
+"""`Recipe`: the range of every field, and the fields that contradict one another."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+
+from meta_gan import presets
+from tests.presets.helpers import WITHOUT_FEATURES
+
+COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
+COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
+POSITIVE = ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
+WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "mode_seeking", "consistency", "clip")
+SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
+CHOICES = ("network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
+BAD = [
+    *[(field, value) for field in COUNTS for value in (0, -1, 2**31, 1.0, True, "4")],
+    *[(field, value) for field in COUNTS_OR_NONE for value in (-1, 2**31, 0.0, False, None)],
+    *[(field, value) for field in POSITIVE for value in (0.0, -1e-3, math.inf, math.nan, "1", None, True)],
+    *[(field, value) for field in WEIGHTS for value in (-1.0, math.inf, math.nan, "1", None, True)],
+    *[(field, value) for field in SHARES for value in (-0.1, 1.0, math.nan, "0", False)],
+    *[(field, value) for field in CHOICES for value in ("other", "", None, 1)],
+    *[(field, value) for field in ("paths", "features") for value in (None, 1, b"x")],
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD)
+def test_what_is_out_of_range_is_refused(field, value):
+    message = rf"'{field}' must be .+\. Received: {re.escape(repr(value))}$"
+    with pytest.raises(ValueError, match=message):
+        presets.get("fomaml", **{field: value})
+
+
+def test_every_field_has_a_bad_value_above():
+    assert {field for field, _ in BAD} == {field.name for field in dataclasses.fields(presets.Recipe)} - {"name"}
+
+
+@pytest.mark.parametrize("field", [*COUNTS, *COUNTS_OR_NONE, *WEIGHTS, *SHARES])
+def test_the_least_value_is_taken(field):
+    least = 1 if field in COUNTS else 0
+    together = {"algorithm": "conditional"} if field == "inner_steps" else {}
+    network = {"network": "sagan"} if field == "inner_steps" else {}
+    assert getattr(presets.get("fomaml", **{field: least}, **together, **network), field) == least
+
+
+@pytest.mark.parametrize("field", ["decay_steps", "seed", "width", "detail"])
+def test_the_greatest_value_is_taken(field):
+    assert getattr(presets.get("fomaml", **{field: 2**31 - 1}), field) == 2**31 - 1
+
+
+@pytest.mark.parametrize("field", CHOICES)
+def test_the_message_names_the_choices(field):
+    with pytest.raises(ValueError, match=rf"'{field}' must be one of \('.+'\)"):
+        presets.get("fomaml", **{field: "other"})
+
+
+TOGETHER = [
+    ("fomaml", {"inner_steps": 0}, "'inner_steps' >= 1 but of 'conditional'"),
+    ("sagan", {"inner_steps": 3}, "'inner_steps' 0 of 'conditional'"),
+    ("fomaml", {"algorithm": "conditional"}, "'inner_steps' 0 of 'conditional'"),
+    ("fomaml", {"code_dim": 4}, "'code_dim' 0 of a network without conditioning"),
+    ("fomaml", {"code_dim": 4, "network": "mlp"}, "'code_dim' 0 of a network without conditioning"),
+    ("fomaml", {"energy": 1.0}, "'energy' > 0 and 'features' together, or neither"),
+    ("fomaml", {"features": "mine"}, "'energy' > 0 and 'features' together, or neither"),
+    ("fusion", {"features": ""}, "'energy' > 0 and 'features' together, or neither"),
+    ("fusion", {"energy": 0.0}, "'energy' > 0 and 'features' together, or neither"),
+    ("sagan", {"nearness": 0.5}, "'nearness' 0 but of 'fusion'"),
+    ("fusion", {"energy": 0.0, "features": ""}, "'nearness' 0 without 'energy'"),
+    ("fomaml", {"holdout": 1}, "'holdout' 0 of a network without conditioning"),
+    ("sagan", {"holdout": 1, "code_dim": 0}, "'holdout' 0 of a network without conditioning"),
+    ("reptile", {"consistency": 0.1}, "'consistency' 0 but of maml and fomaml"),
+    ("fusion", {"consistency": 0.1}, "'consistency' 0 but of maml and fomaml"),
+    ("fusion", {"normalization": "layer"}, "'normalization' meta or none"),
+    ("fomaml", {"normalization": "meta"}, "'normalization' meta of 'fusion' alone"),
+    ("sagan", {"normalization": "meta"}, "'normalization' meta of 'fusion' alone"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "sentence"), TOGETHER)
+def test_fields_that_contradict_one_another_are_refused(name, changes, sentence):
+    with pytest.raises(ValueError) as caught:
+        presets.get(name, **changes)
+    full = {**dataclasses.asdict(presets.PRESETS[name]), **changes}
+    start = f"a recipe of {full['network']!r} and {full['algorithm']!r} needs {sentence}. Received: Recipe("
+    assert str(caught.value).startswith(start) and "\n" not in str(caught.value)
+
+
+def test_every_sentence_occurs_above():
+    assert len({sentence for *_, sentence in TOGETHER}) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("fusion", WITHOUT_FEATURES),
+        ("fusion", {**WITHOUT_FEATURES, "code_dim": 0, "normalization": "none", "holdout": 0}),
+        ("fusion", {"nearness": 0.0}),
+        ("fusion", {"code_dim": 0}),
+        ("fusion", {"features": "runs/mine", "energy": 2}),
+        ("fusion", {"algorithm": "maml", "inner_steps": 1, "consistency": 0.1}),
+        ("sagan", {**WITHOUT_FEATURES, "holdout": 1, "algorithm": "reptile", "inner_steps": 2}),
+        ("fomaml", {"energy": 1.0, "features": "mine"}),
+        ("fomaml", {"consistency": 0.5, "network": "mlp"}),
+    ],
+)
+def test_what_goes_together_is_taken(name, changes):
+    recipe = presets.get(name, **changes)
+    assert all(getattr(recipe, field) == value for field, value in changes.items())

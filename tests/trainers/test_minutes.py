@@ -1,0 +1,61 @@
+"""A run of so many minutes: it stops after a step, saves, and may be given more minutes later."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import meta_gan
+from tests.trainers import helpers
+from trainers import MetaTrainer, meta_trainer, run_folder
+
+
+class Clock:
+    """A clock that goes on by half a minute whenever it is read, which a run does once a step."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 30.0
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def slow_steps(monkeypatch):
+    monkeypatch.setattr(meta_trainer, "time", SimpleNamespace(monotonic=Clock().monotonic))
+    monkeypatch.setattr(MetaTrainer, "_export", lambda self: None)
+
+
+def timed(folder, minutes, steps=4):
+    """A trainer whose steps do nothing but count."""
+    rest = {"validate_every": 100, "checkpoint_every": 100, "log_every": 100}
+    trained = helpers.trainer(folder, data=helpers.tasks((0,) * 4), steps=steps, minutes=minutes, **rest)
+    trained._meta_step = lambda episodes: {}
+    return trained
+
+
+def steps(folder):
+    return [line["step"] for line in helpers.metrics(folder)]
+
+
+@pytest.mark.parametrize(("minutes", "made"), [(0.25, 1), (0.5, 1), (0.75, 2), (1, 2), (1.75, 4), (60, 4), (0, 4)])
+def test_it_stops_at_the_first_step_that_ends_after_them(tmp_path, minutes, made):
+    """Each step takes half a minute, and four are as many as there are."""
+    folder = run_folder.new_run(tmp_path, "toy")
+    trained = timed(folder, minutes)
+    assert trained.run() == folder / "model"
+    assert int(trained.step.numpy()) == made and float(trained.seconds.numpy()) == 30.0 * made
+    assert run_folder.latest_checkpoint(folder).endswith(f"ckpt-{made}") and steps(folder) == [made]
+    assert meta_gan.storage.read_config(folder / "model")["training"]["steps"] == made
+
+
+def test_minutes_that_are_used_up_are_so_after_a_resume_and_more_may_be_given(tmp_path):
+    folder = run_folder.new_run(tmp_path, "toy")
+    timed(folder, 0.75).run()
+    again = timed(folder, 0.75)
+    again.run()
+    assert int(again.step.numpy()) == 2 and steps(folder) == [2]
+    longer = timed(folder, 10)
+    longer.run()
+    assert int(longer.step.numpy()) == 4 and steps(folder) == [2, 4]
+    assert float(longer.seconds.numpy()) == 120.0
