@@ -14,6 +14,7 @@ from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.checks import check_examples, check_integer
 from meta_gan.games.base import Game
+from meta_gan.layers.holding import ConditionedGenerator
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
 from meta_gan.meta.algorithms import Algorithm
@@ -133,7 +134,7 @@ class AdaptedModel:
     def __init__(self, deployment: Deployment, snapshot: Snapshot, support: Any, data_card: dict[str, Any]):
         self.deployment, self.snapshot = deployment, snapshot
         self.support, self.data_card = support, data_card
-        conditioned = support is not None and deployment.game.conditioners
+        conditioned = support is not None and deployment.game.conditioned
         self.conditioning = deployment.condition(snapshot, support) if conditioned else None
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
@@ -155,8 +156,16 @@ class AdaptedModel:
 
     @property
     def generator(self) -> keras.Model:
-        """A plain Keras model from latents float32[n, latent_dim] to examples, with the adapted weights."""
-        return self.deployment.copy(self.snapshot).nets["generator"]
+        """A plain Keras model from latents float32[n, latent_dim] to examples, with the adapted weights.
+
+        That of a conditioned game carries its support set, and the code made of it, inside: a `ConditionedGenerator`.
+        """
+        game = self.deployment.copy(self.snapshot)
+        generator = game.nets["generator"]
+        if self.conditioning is None:
+            return generator
+        latent_dim = game.endpoints["generate"].inputs["z"].shape[-1]
+        return ConditionedGenerator(generator, self.conditioning, latent_dim, game.example_shape)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Makes a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.

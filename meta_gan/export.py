@@ -85,9 +85,11 @@ def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Lim
 
     archive = keras.export.ExportArchive()
     _track(archive, [*game.nets.values(), learner])
+    # One function, so that the inner loop is traced and stored once for all signatures.
+    adapt = tf.function(served.adapt_values, autograph=False)
     for name, endpoint in game.endpoints.items():
-        _add_adapting(archive, served, name, endpoint, limits)
-        if not game.conditioners:
+        _add_adapting(archive, served, adapt, name, endpoint, limits)
+        if not game.conditioned:
             _add_plain(archive, served, name, endpoint, None, limits)
     _write(archive, path)
 
@@ -125,8 +127,8 @@ def _sizes(endpoint: Any, inputs: dict[str, Any], limits: Limits) -> list[tuple[
     return [(name, count, 1, limits.num) for name, count in counts.items()]
 
 
-def _add_adapting(archive: Any, served: Any, name: str, endpoint: Any, limits: Limits) -> None:
-    """The signature `adapt_and_NAME`: the inner loop on `support`, then the endpoint."""
+def _add_adapting(archive: Any, served: Any, adapt: Any, name: str, endpoint: Any, limits: Limits) -> None:
+    """The signature `adapt_and_NAME`: the inner loop `adapt` on `support`, then the endpoint."""
     keys = list(endpoint.inputs)
 
     def adapt_and_run(support: Any, steps: Any, *rest: Any) -> Any:
@@ -137,7 +139,7 @@ def _add_adapting(archive: Any, served: Any, name: str, endpoint: Any, limits: L
             *_sizes(endpoint, inputs, limits),
         ]
         support, steps, inputs = _checked(checks, (support, steps, inputs), [support])
-        snapshot = served.adapt_values(support, steps, seed)
+        snapshot = adapt(support, steps, seed)
         conditioning = served.game.condition(snapshot, support)
         return served.endpoint_values(name, snapshot, conditioning, inputs, seed)
 
@@ -162,9 +164,13 @@ def _add_plain(archive: Any, served: Any, name: str, endpoint: Any, conditioning
 
 
 def _track(archive: Any, models: Sequence[Any]) -> None:
-    for model in models:
-        if model.variables:
-            archive.track(model)
+    """Makes all variables of the models part of the archive.
+
+    Not by `archive.track(model)`, for which Keras also traces every net by itself: in vain, and without the
+    conditioning that some cannot be called without.
+    """
+    for kind in ("variables", "trainable_variables", "non_trainable_variables"):
+        archive.add_variable_collection(kind, [variable for model in models for variable in getattr(model, kind)])
 
 
 def _write(archive: Any, path: str | os.PathLike[str]) -> None:

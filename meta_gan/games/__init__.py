@@ -2,5 +2,6 @@
 
 from meta_gan.games.base import Endpoint, Game
 from meta_gan.games.gan import GAN
+from meta_gan.games.terms import Terms
 
-__all__ = ["GAN", "Endpoint", "Game"]
+__all__ = ["GAN", "Endpoint", "Game", "Terms"]

@@ -88,6 +88,11 @@ class Game:
         if set(self.signals) != set(self.players):
             raise ValueError(f"signals must name {sorted(self.players)}. Received: {sorted(self.signals)}")
 
+    @property
+    def conditioned(self) -> bool:
+        """Whether losses and endpoints need a support set; by default, whether there are `conditioners`."""
+        return bool(self.conditioners)
+
     def own(self, player: str, snapshot: Snapshot) -> Snapshot:
         """The same values, with `stop_gradient` on every net that `player` does not own, and on all state.
 
@@ -130,6 +135,20 @@ class Game:
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
         """A scalar distance from samples to the query set: the objective of learned rules, a reward of policies."""
+        raise NotImplementedError
+
+    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
+        """What `player` makes of a shared probe: how alike two adapted players are, is how alike these outputs are.
+
+        Args:
+            player: whose outputs.
+            snapshot: values of all nets.
+            episode: `Episode` of one task; its support set conditions, its query set are the probe's examples.
+            seed: int32[2], the key of the probe's draws.
+
+        Returns:
+            A tensor of the same shape for every snapshot.
+        """
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

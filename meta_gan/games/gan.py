@@ -9,13 +9,20 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.losses import NonSaturating
+from meta_gan.games.terms import Terms, coarse, split, spread, with_nearness
+from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
 from meta_gan.types import ByNet, Settings, Snapshot
+
+_NESTED = ("generator", "discriminator", "encoder", "features", "loss", "penalty", "terms", "augmentation")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class GAN(Game):
-    """A generator against a discriminator.
+    """A generator against a discriminator, unconditioned or conditioned on the support set.
+
+    What the nets are given as `conditioning` is a dict: `support`, the support images, where a net says that it
+    `sees_support`, and `code`, what the encoder makes of them, where there is one; None if it would be empty. The
+    encoder is the generator's: it learns from the generator's loss, and the discriminator takes the code as given.
 
     Args:
         generator: built Keras model from float[n, latent_dim] to float[n, *example], with a `latent_dim` attribute
@@ -25,15 +32,23 @@ class GAN(Game):
         penalty: `GradientPenalty`, `R1` or None; part of the discriminator's loss.
         discriminator_turns: how often the discriminator moves before the generator moves once, >= 1.
         example_shape: static shape of one example; by default the generator's `image_shape` or output shape.
+        encoder: a task encoder: built Keras model from a support set float[k, *example] to a code float[code]; or None.
+        features: a built Keras model from float[n, *example] to features float[n, d], for `terms.features`; it is
+            frozen here. Never a judge.
+        terms: the weights of the terms of the generator's loss; default `Terms()`, the adversarial one alone.
+        augmentation: `DifferentiableAugmentation` of all that the discriminator sees, or None.
+        holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
 
     Raises:
-        ValueError: a net that is not built, shapes that do not fit each other, or turns below 1.
+        ValueError: a net that is not built, shapes that do not fit each other, `features` without a weight or a
+            weight without them, or counts out of range.
 
     Example:
         >>> generator, discriminator = meta_gan.networks.dcgan((28, 28, 1))
         >>> game = GAN(generator, discriminator, loss=meta_gan.losses.Hinge(), discriminator_turns=2)
 
-    Reference: Goodfellow et al., "Generative Adversarial Nets", 2014.
+    References: Goodfellow et al., "Generative Adversarial Nets", 2014; Zhao et al., "Differentiable Augmentation for
+        Data-Efficient GAN Training", 2020.
     """
 
     default_endpoint = "generate"
@@ -46,32 +61,86 @@ class GAN(Game):
         penalty: Any = None,
         discriminator_turns: int = 1,
         example_shape: tuple[int, ...] | None = None,
+        encoder: keras.Model | None = None,
+        features: keras.Model | None = None,
+        terms: Terms | None = None,
+        augmentation: DifferentiableAugmentation | None = None,
+        holdout: int = 0,
     ):
-        if discriminator_turns < 1:
-            raise ValueError(f"'discriminator_turns' must be >= 1. Received: {discriminator_turns!r}")
+        if discriminator_turns < 1 or holdout < 0:
+            raise ValueError(
+                f"'discriminator_turns' must be >= 1 and 'holdout' >= 0. Received: {discriminator_turns!r}, {holdout!r}"
+            )
         self.loss_function = NonSaturating() if loss is None else loss
-        self.penalty = penalty
-        self.discriminator_turns = int(discriminator_turns)
-        shape = example_shape or getattr(generator, "image_shape", None) or generator.output_shape[1:]
+        self.penalty, self.augmentation = penalty, augmentation
+        self.discriminator_turns, self.holdout = int(discriminator_turns), int(holdout)
+        self.terms = Terms() if terms is None else terms
+        if (self.terms.features > 0) != (features is not None):
+            raise ValueError(
+                "a weight of the term 'features' needs the net 'features', and the net a weight. "
+                f"Received: weight {self.terms.features} and net {features!r}"
+            )
+        nets, owned = {"generator": generator, "discriminator": discriminator}, ["generator"]
+        for name, net in (("encoder", encoder), ("features", features)):
+            if net is not None:
+                nets[name] = net
+                owned.append(name)
+        if features is not None:
+            features.trainable = False
+        self.sees_support = any(getattr(net, "sees_support", False) for net in (generator, discriminator))
+        if self.terms.nearness and not (self.terms.features and self.sees_support):
+            raise ValueError(
+                "the term 'nearness' needs the term 'features' and a generator that sees the support set. "
+                f"Received: {self.terms}"
+            )
         super().__init__(
-            nets={"generator": generator, "discriminator": discriminator},
-            players={"discriminator": ("discriminator",), "generator": ("generator",)},
+            nets=nets,
+            players={"discriminator": ("discriminator",), "generator": tuple(owned)},
             turns=((("discriminator",), self.discriminator_turns), (("generator",), 1)),
             signals={"discriminator": 3, "generator": 2},
-            example_shape=tuple(shape),
+            example_shape=tuple(example_shape or getattr(generator, "image_shape", None) or generator.output_shape[1:]),
+            conditioners=("encoder",) if encoder is not None else (),
         )
         self.latent_dim = _latent_dim(generator)
-        expected = _input_shape(discriminator)
-        if expected is not None and tuple(expected) != self.example_shape:
-            raise ValueError(
-                f"the discriminator must take what the generator makes, {self.example_shape}. "
-                f"Received: a discriminator of {tuple(expected)}"
-            )
+        for name in ("discriminator", "encoder", "features"):
+            expected = _input_shape(nets[name]) if name in nets else None
+            if expected is not None and tuple(expected) != self.example_shape:
+                raise ValueError(
+                    f"the {name} must take what the generator makes, {self.example_shape}. "
+                    f"Received: a {name} of {tuple(expected)}"
+                )
+
+    @property
+    def conditioned(self) -> bool:
+        """See `Game.conditioned`; a net that sees the support set needs no conditioner."""
+        return self.sees_support or super().conditioned
+
+    def view(self, support: Any, step: Any, seed: Any) -> tuple[Any, Any]:
+        """See `Game.view`: with `holdout`, a random split of the support set, another one every step."""
+        if not self.holdout:
+            return support, support
+        # Folded far from the numbers of turns, so that no draw of a turn has this key.
+        return split(support, self.holdout, functional.fold(seed, 1 << 20))
+
+    def condition(self, snapshot: Snapshot, support: Any) -> Any:
+        """See `Game.condition`: `{"support": support set, "code": code}`, each where it is used."""
+        made = {"support": support} if self.sees_support else {}
+        if "encoder" in self.nets:
+            made["code"], _ = self._call("encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))
+        return made or None
 
     def latents(self, num: Any, seed: Any) -> Any:
-        """Draws float[num, latent_dim] from a standard normal; row i does not depend on `num`."""
-        dtype = self.nets["generator"].compute_dtype
-        return tf.random.stateless_normal(tf.stack([num, self.latent_dim]), seed, dtype=dtype)
+        """Draws float[num, latent_dim] from a standard normal; row i does not depend on `num`.
+
+        What a generator calls `stratified`, its first so many numbers, is spread evenly over rows, see `spread`.
+        """
+        generator = self.nets["generator"]
+        z = tf.random.stateless_normal(tf.stack([num, self.latent_dim]), seed, dtype=generator.compute_dtype)
+        columns = getattr(generator, "stratified", 0)
+        if not columns:
+            return z
+        even = tf.cast(spread(num, columns, functional.fold(seed, 0)), z.dtype)
+        return tf.concat([even, z[:, columns:]], axis=1)
 
     def _call(self, net: str, snapshot: Snapshot, x: Any, conditioning: Any, training: bool, seed: Any) -> Any:
         return functional.call(
@@ -82,23 +151,57 @@ class GAN(Game):
         self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
     ) -> tuple[Any, ByNet, Any]:
         """See `Game.loss`. Signals: loss, mean real logit (discriminator only), mean fake logit."""
-        draws = [functional.fold(seed, i) for i in range(5)]
+        draws = [functional.fold(seed, i) for i in range(7)]
         z = self.latents(tf.shape(batch)[0], draws[0])
         fake, generator_state = self._call("generator", snapshot, z, conditioning, True, draws[1])
-        state = {**snapshot.state, "generator": generator_state}
+        start = Snapshot(snapshot.weights, {**snapshot.state, "generator": generator_state})
         if player == "generator":
-            logits, state["discriminator"] = self._call("discriminator", snapshot, fake, conditioning, True, draws[2])
-            value = self.loss_function.generator(logits)
+            value, state, logits = self._generator_loss(start, batch, fake, z, conditioning, draws)
             return value, state, _signals(value, logits)
-        real_logits, between = self._call("discriminator", snapshot, batch, conditioning, True, draws[2])
-        middle = Snapshot(snapshot.weights, {**snapshot.state, "discriminator": between})
-        fake_logits, state["discriminator"] = self._call("discriminator", middle, fake, conditioning, True, draws[3])
+        real_logits, between = self._judge(start, batch, conditioning, draws[2], draws[5])
+        fake_logits, after = self._judge(between, fake, conditioning, draws[3], draws[5])
         value = self.loss_function.discriminator(real_logits, fake_logits)
         if self.penalty is not None:
             penalty = self._penalty(snapshot, batch, fake, conditioning, draws[4])
             scale = 1.0 if settings.penalty_scale is None else tf.cast(settings.penalty_scale, penalty.dtype)
             value += scale * penalty
-        return value, state, _signals(value, real_logits, fake_logits)
+        return value, after.state, _signals(value, real_logits, fake_logits)
+
+    def _judge(self, snapshot: Snapshot, x: Any, conditioning: Any, seed: Any, augment_seed: Any) -> Any:
+        """The discriminator's logits of augmented examples, and the values after; one seed augments real and fake."""
+        if self.augmentation is not None:
+            x = self.augmentation(x, augment_seed)
+        logits, state = self._call("discriminator", snapshot, x, conditioning, True, seed)
+        return logits, Snapshot(snapshot.weights, {**snapshot.state, "discriminator": state})
+
+    def _generator_loss(
+        self, snapshot: Snapshot, batch: Any, fake: Any, z: Any, conditioning: Any, draws: list[Any]
+    ) -> tuple[Any, ByNet, Any]:
+        """The weighted terms, the new state, and the logits of the fakes."""
+        logits, after = self._judge(snapshot, fake, conditioning, draws[2], draws[5])
+        terms, value = self.terms, tf.zeros([], fake.dtype)
+        if terms.adversarial:
+            against = [logits]
+            if self.loss_function.relativistic:
+                real_logits, after = self._judge(after, batch, conditioning, draws[3], draws[5])
+                against.append(real_logits)
+            value += terms.adversarial * self.loss_function.generator(*against)
+        if terms.features:
+            pair = [self._features(after, x) for x in (fake, batch)]
+            if terms.nearness:
+                support = self._features(after, conditioning["support"])
+                pair = [with_nearness(x, support, terms.nearness) for x in pair]
+            value += terms.features * energy_distance(*pair)
+        if terms.pixels:
+            value += terms.pixels * energy_distance(coarse(fake), coarse(batch))
+        if terms.mode_seeking:
+            other = self.latents(tf.shape(batch)[0], draws[6])
+            second, _ = self._call("generator", after, other, conditioning, True, draws[1])
+            value += ModeSeeking(terms.mode_seeking)(fake, second, z, other)
+        return value, after.state, logits
+
+    def _features(self, snapshot: Snapshot, x: Any) -> Any:
+        return self._call("features", snapshot, x, None, False, tf.zeros([2], tf.int32))[0]
 
     def _penalty(self, snapshot: Snapshot, real: Any, fake: Any, conditioning: Any, seed: Any) -> Any:
         call_seed, draw_seed = functional.fold(seed, 0), functional.fold(seed, 1)
@@ -109,19 +212,26 @@ class GAN(Game):
         return self.penalty(critic, real, fake, draw_seed)
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        """The energy distance in pixel space between as many samples as there are query examples, without self pairs.
+        """The energy distance between as many samples as there are query examples, without self pairs.
 
-        `2 E|x - y| - E|x - x'| - E|y - y'|`, unbiased, so it may fall below 0 when the two agree.
+        `2 E|x - y| - E|x - x'| - E|y - y'|`, unbiased, so it may fall below 0 when the two agree; between features
+        where the game has a net for them, else in pixel space.
 
         Reference: Szekely and Rizzo, "Energy statistics", 2013.
         """
         z = self.latents(tf.shape(query)[0], functional.fold(seed, 0))
         fake, _ = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 1))
-        n = tf.shape(query)[0]
-        x, y = tf.reshape(fake, [n, -1]), tf.reshape(query, [n, -1])
-        pairs = tf.cast(n * tf.maximum(n - 1, 1), x.dtype)
-        within = (tf.reduce_sum(_distances(x, x)) + tf.reduce_sum(_distances(y, y))) / pairs
-        return 2.0 * tf.reduce_mean(_distances(x, y)) - within
+        if "features" in self.nets:
+            return energy_distance(*(self._features(snapshot, x) for x in (fake, query)))
+        return energy_distance(fake, query)
+
+    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
+        """See `Game.probe`: the generator's examples of shared z, the discriminator's logits of shared examples."""
+        conditioning = self.condition(snapshot, episode.support)
+        if player == "discriminator":
+            return self._call("discriminator", snapshot, episode.query, conditioning, True, seed)[0]
+        z = self.latents(tf.shape(episode.query)[0], functional.fold(seed, 0))
+        return self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 1))[0]
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
@@ -144,26 +254,21 @@ class GAN(Game):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this game again, nets included."""
         serialize = keras.saving.serialize_keras_object
+        parts = {**self.nets, "loss": self.loss_function, "penalty": self.penalty}
+        parts.update(terms=self.terms, augmentation=self.augmentation)
         return {
-            "generator": serialize(self.nets["generator"]),
-            "discriminator": serialize(self.nets["discriminator"]),
-            "loss": serialize(self.loss_function),
-            "penalty": None if self.penalty is None else serialize(self.penalty),
+            **{name: None if parts.get(name) is None else serialize(parts[name]) for name in _NESTED},
             "discriminator_turns": self.discriminator_turns,
             "example_shape": list(self.example_shape),
+            "holdout": self.holdout,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> GAN:
         """Makes the game that `get_config` described, with freshly initialised nets."""
         make = keras.saving.deserialize_keras_object
-        nested = ("generator", "discriminator", "loss", "penalty")
-        made = {key: make(config[key]) if config[key] is not None else None for key in nested}
-        return cls(
-            **made,
-            discriminator_turns=config["discriminator_turns"],
-            example_shape=tuple(config["example_shape"]),
-        )
+        made = {key: make(value) if key in _NESTED and value is not None else value for key, value in config.items()}
+        return cls(**{**made, "example_shape": tuple(config["example_shape"])})
 
 
 def _latent_dim(generator: keras.Model) -> int:
@@ -191,10 +296,3 @@ def _input_shape(net: keras.Model) -> tuple[int, ...] | None:
 def _signals(loss: Any, *logits: Any) -> Any:
     values = [loss, *[tf.reduce_mean(batch) for batch in logits]]
     return tf.stack([tf.cast(value, tf.float32) for value in values])
-
-
-def _distances(x: Any, y: Any) -> Any:
-    """Pairwise Euclidean distances [n, m]; the derivative at distance 0 is 0, not NaN."""
-    squares = tf.reduce_sum(tf.square(x[:, None] - y[None]), axis=-1)
-    apart = squares > 0
-    return tf.where(apart, tf.sqrt(tf.where(apart, squares, tf.ones_like(squares))), tf.zeros_like(squares))

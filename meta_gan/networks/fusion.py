@@ -32,8 +32,8 @@ from meta_gan.networks.fusion_parts import (
 NORMALIZATIONS = ("meta", "none")
 CHOICES = 2
 """The leading numbers of z that choose support images and vary nothing else."""
-_STYLE, _SUMMARY, _KEY, _VALUE, _NOISE, _WARPED = 96, 64, 32, 32, 8, 8
-_SMALL = 0.02  # of readouts that must start as nearly nothing: the first samples are the support images
+_STYLE, _SUMMARY, _KEY, _VALUE, _NOISE = 96, 64, 32, 32, 8
+_SMALL = 0.02  # of readouts that start as nearly nothing: the first samples are support images, matched half way
 
 
 def choose(u: Any, count: Any) -> Any:

@@ -4,7 +4,7 @@ import inspect
 
 import meta_gan as mg
 from meta_gan import games, losses, meta, meta_learners
-from tests.conformance.cases import ALGORITHMS, GAMES, make
+from tests.conformance.cases import ALGORITHMS, GAMES
 
 
 def public_classes(*modules):
@@ -17,11 +17,14 @@ def used():
     names = set()
     for game in GAMES:
         made = GAMES[game]()
-        names |= {type(part).__name__ for part in (made, made.loss_function, made.penalty) if part is not None}
+        names |= {type(p).__name__ for p in (made, made.loss_function, made.penalty, made.augmentation, made.terms)}
+        # A term that is a loss by itself, which a game makes when the term has a weight.
+        names |= {"ModeSeeking"} if made.terms.mode_seeking > 0 else set()
     for algorithm in ALGORITHMS:
         made = ALGORITHMS[algorithm]()
         names |= {type(part).__name__ for part in (made, made.meta_learner, made.estimator)}
-    return names
+        names.add(type(getattr(made.estimator, "estimator", None)).__name__)
+    return names - {"NoneType"}
 
 
 # Contracts and records, which no case can be an instance of.
@@ -35,14 +38,23 @@ def test_every_loss_rule_estimator_and_game_is_in_a_case():
 def test_the_guard_sees_a_class_that_is_left_out():
     assert "Hinge" in public_classes(losses)
     assert public_classes(losses) - used() != public_classes(losses)
-    assert {"GAN", "Unrolled", "Displacement", "JointTraining", "Adam"} <= used()
+    assert {"GAN", "Terms", "Unrolled", "Consistent", "Displacement", "JointTraining", "Adam"} <= used()
+
+
+def test_every_term_and_every_way_to_condition_is_in_a_case():
+    """Classes are not all that a game is made of."""
+    made = [GAMES[name]() for name in GAMES]
+    weights = [game.terms.get_config() for game in made]
+    assert all(any(each[term] for each in weights) for term in weights[0])
+    ways = [(game.conditioned, game.sees_support, game.holdout > 0) for game in made]
+    assert {(False, False, False), (True, True, True)} <= set(ways)
+    assert 0 in {ALGORITHMS[name]().inner_steps for name in ALGORITHMS}
 
 
 def test_every_row_of_the_table_has_a_case_of_its_kind():
     rows = [mg.MAML(), mg.FOMAML(), mg.Reptile(), mg.Pretraining()]
     kinds = {(type(a.estimator).__name__, str(a.estimator.get_config())) for a in rows}
     cases = {
-        (type(m.algorithm.estimator).__name__, str(m.algorithm.estimator.get_config()))
-        for m in (make("points, non-saturating", name) for name in ALGORITHMS)
+        (type(a.estimator).__name__, str(a.estimator.get_config())) for a in (ALGORITHMS[name]() for name in ALGORITHMS)
     }
     assert kinds <= cases

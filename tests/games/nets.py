@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from meta_gan import functional, layers
-from meta_gan.games import GAN
+from meta_gan import functional, layers, losses, networks
+from meta_gan.games import GAN, Terms
+from meta_gan.types import Settings
 
 
 def sequential(inputs, stack, seed):
@@ -54,32 +55,106 @@ class Conditioned(keras.Model):
 
 @keras.saving.register_keras_serializable("toys")
 class ConditionedGAN(GAN):
-    """A GAN whose nets take a code of the support set from an encoder that the generator's player owns."""
-
-    def __init__(self, generator, discriminator, encoder, **options):
-        super().__init__(generator, discriminator, **options)
-        self.nets["encoder"] = encoder
-        self.players["generator"] = ("generator", "encoder")
-        self.conditioners = ("encoder",)
-        self._check()
+    """A GAN whose conditioning is no dict: the mean code of the support set alone, float[1, 3]."""
 
     def condition(self, snapshot, support):
         weights, state = snapshot.weights["encoder"], snapshot.state["encoder"]
         codes, _ = functional.call(self.nets["encoder"], weights, state, support, None, False, (0, 0))
         return tf.reduce_mean(codes, axis=0, keepdims=True)
 
-    def get_config(self):
-        encoder = keras.saving.serialize_keras_object(self.nets["encoder"])
-        return {**super().get_config(), "encoder": encoder}
-
-    @classmethod
-    def from_config(cls, config):
-        names = ("generator", "discriminator", "encoder", "loss", "penalty")
-        made = {key: keras.saving.deserialize_keras_object(config[key]) for key in names if config[key]}
-        rest = {key: value for key, value in config.items() if key not in names}
-        return cls(**made, **rest)
-
 
 def conditioned_gan(**options):
     encoder = sequential(2, [dense(4, "tanh"), dense(3)], 5)
-    return ConditionedGAN(Conditioned(2, 2, 6), Conditioned(2, 1, 7), encoder, **options)
+    return ConditionedGAN(Conditioned(2, 2, 6), Conditioned(2, 1, 7), encoder=encoder, **options)
+
+
+@keras.saving.register_keras_serializable("toys")
+class Beside(keras.Model):
+    """A dense net of its input, the mean support example and the code, as far as it says that it uses them."""
+
+    def __init__(self, inputs, outputs, support=0, code=0, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.arguments = {"inputs": inputs, "outputs": outputs, "support": support, "code": code, "seed": seed}
+        self.latent_dim, self.image_shape, self.sees_support = (
+            inputs,
+            (outputs if outputs > 1 else inputs,),
+            support > 0,
+        )
+        self.body = sequential(inputs + support + code, [dense(4, "tanh"), dense(outputs)], seed)
+        self.build((None, inputs))
+
+    def build(self, input_shape):
+        """Let Keras note it."""
+
+    def call(self, x, conditioning=None, training=False):
+        told = [tf.reduce_mean(conditioning["support"], axis=0)] if self.arguments["support"] else []
+        told += [conditioning["code"]] if self.arguments["code"] else []
+        rows = tf.shape(x)[0]
+        return self.body(tf.concat([x, *[tf.repeat(t[None], rows, axis=0) for t in told]], axis=-1))
+
+    def get_config(self):
+        return {**super().get_config(), **self.arguments}
+
+
+@keras.saving.register_keras_serializable("toys")
+class MeanCode(keras.Model):
+    """An encoder float[k, 2] -> float[code]: the mean of what a dense net makes of each example, and a context."""
+
+    def __init__(self, code, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.code, self.seed, self.image_shape = code, seed, (2,)
+        self.body = sequential(2, [dense(code, "tanh")], seed)
+        self.context = self.add_weight(name="context", shape=(code,), initializer="zeros")
+        self.build((None, 2))
+
+    def build(self, input_shape):
+        """Let Keras note it."""
+
+    def call(self, support, training=False):
+        return tf.reduce_mean(self.body(support), axis=0) + self.context
+
+    def get_config(self):
+        return {**super().get_config(), "code": self.code, "seed": self.seed}
+
+
+def told_gan(support=True, code=3, **options):
+    """A GAN of 2-D points whose nets are told of the support set, of the encoder's code, of both, or of nothing."""
+    seen = 2 if support else 0
+    if code:
+        options["encoder"] = MeanCode(code, 5)
+    return GAN(Beside(2, 2, seen, code, 6), Beside(2, 1, seen, code, 7), **options)
+
+
+def point_features(seed=8):
+    """A net float[n, 2] -> float[n, 3]."""
+    return sequential(2, [dense(3, "tanh")], seed)
+
+
+def tiny_fusion(dtype="float32", **options):
+    """Everything at once, on 8 x 8 images: a fusion pair with an encoder and frozen features."""
+    image, made = (8, 8, 1), {"code_dim": 3, "dtype": dtype}
+    generator = networks.FusionGenerator(image, latent_dim=4, width=2, detail=1, **made)
+    discriminator = networks.FusionDiscriminator(image, width=2, **made)
+    encoder = networks.TaskEncoder(image, width=2, **made)
+    stack = [keras.layers.Flatten(dtype=dtype), keras.layers.Dense(4, activation="tanh", dtype=dtype)]
+    features = keras.Sequential([keras.Input(image, dtype=dtype), *stack])
+    return GAN(generator, discriminator, encoder=encoder, features=features, **options)
+
+
+EVERYTHING = {
+    "loss": losses.RelativisticAverage(),
+    "terms": Terms(adversarial=0.5, features=1.0, nearness=0.7, pixels=0.3, mode_seeking=0.2),
+    "holdout": 2,
+}
+"""What a conditioned game may be asked for, but for its nets."""
+
+
+def everything_gan(**options):
+    """A GAN of 2-D points with all terms, told of the support set and the code."""
+    return told_gan(**{**EVERYTHING, "features": point_features(), **options})
+
+
+def player_loss(game, player, batch, conditioning=None, seed=(3, 4)):
+    """`game.loss` of a player at the nets' present values: `(loss, state, signals)`."""
+    snapshot = game.own(player, functional.read(game.nets))
+    return game.loss(player, snapshot, batch, conditioning, Settings(), tf.constant(seed))

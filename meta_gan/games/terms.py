@@ -1,0 +1,118 @@
+"""What a generator minimises beside the adversarial loss, and how a support set is split for an inner step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.losses import pairwise_distances
+from meta_gan.losses.base import Configured, require_nonnegative
+
+COARSE = 4
+"""Pixels along a side of the blocks that the coarse energy distance averages over."""
+_STRIDES = (0.6180339887498949, 0.41421356237309515, 0.7320508075688772)
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+@dataclass(frozen=True)
+class Terms(Configured):
+    """Weights of the terms of a generator's loss, each >= 0, one of them > 0.
+
+    Attributes:
+        adversarial: of the adversarial loss.
+        features: of the energy distance between generated and real examples, in the features of the game's net
+            `features` (which must then be given; it is frozen, and must never be a judge).
+        nearness: what the distance to the nearest support image is multiplied by, when it joins the features as one
+            number more: so that generated examples keep the distance from the support set that real ones do.
+        pixels: of the energy distance in pixels, averaged over blocks of 4x4, as a root mean square.
+        mode_seeking: of the mode-seeking regulariser, by which two z of one task must give two images.
+
+    Raises:
+        ValueError: a weight that is negative or not finite, or all of them 0.
+
+    Example:
+        >>> Terms(adversarial=0.1, features=1.0).pixels
+        0.0
+
+    References: Szekely and Rizzo, "Energy statistics", 2013; Bellemare et al., "The Cramer distance as a solution to
+        biased Wasserstein gradients", 2017, for energy distances as a generator's loss; Mao et al., "Mode seeking
+        generative adversarial networks", 2019.
+    """
+
+    adversarial: float = 1.0
+    features: float = 0.0
+    nearness: float = 0.0
+    pixels: float = 0.0
+    mode_seeking: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = self.get_config()
+        for name, value in weights.items():
+            require_nonnegative(name, value)
+        if not any((self.adversarial, self.features, self.pixels, self.mode_seeking)):
+            raise ValueError(f"a generator needs a term of weight > 0. Received: {weights}")
+
+
+def coarse(images: Any) -> Any:
+    """Means over blocks of 4x4 pixels, float[n, d], in a unit in which a Euclidean distance is a root mean square."""
+    blocks = images
+    if images.shape.rank == 4:
+        blocks = tf.nn.avg_pool2d(images, COARSE, COARSE, "SAME")
+    rows = tf.reshape(blocks, [tf.shape(images)[0], -1])
+    return rows / tf.sqrt(tf.cast(tf.shape(rows)[1], rows.dtype))
+
+
+def split(support: Any, holdout: int, seed: Any) -> tuple[Any, Any]:
+    """Splits a support set at random into what an inner step trains on and what it conditions on.
+
+    Args:
+        support: float[k, *example], any k >= 1.
+        holdout: images held out, >= 1; at most k - 1 are, and a single image is both.
+        seed: int32[2].
+
+    Returns:
+        `(held out, the others)`.
+    """
+    count = tf.shape(support)[0]
+    keys = tf.random.stateless_uniform([count], seed, alg="philox")
+    order = tf.argsort(keys, stable=True)
+    held = tf.minimum(holdout, count - 1)
+    shuffled = tf.gather(support, order)
+    return shuffled[: tf.maximum(held, 1)], shuffled[held:]
+
+
+def with_nearness(features: Any, support: Any, weight: float) -> Any:
+    """Features float[n, d], and `weight` times the distance to the nearest of `support` float[k, d] as one more."""
+    nearest = tf.reduce_min(pairwise_distances(features, support), axis=1, keepdims=True)
+    return tf.concat([features, weight * nearest], axis=1)
+
+
+def spread(num: Any, columns: int, seed: Any) -> Any:
+    """Standard normal numbers that fill each column evenly: of any rows in a row, about equally many in each part.
+
+    Column j is a Kronecker sequence, the start drawn uniformly and the stride irrational, through the normal's
+    quantile. Each number alone is standard normal, and row i does not depend on `num`.
+
+    Args:
+        num: int or int32[], rows.
+        columns: 1 to 3.
+        seed: int32[2].
+
+    Returns:
+        float64[num, columns].
+
+    Raises:
+        ValueError: columns out of range.
+
+    Reference: Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 3.
+    """
+    if not 1 <= columns <= len(_STRIDES):
+        raise ValueError(f"`columns` must lie in [1, {len(_STRIDES)}]. Received: {columns!r}")
+    start = tf.random.stateless_uniform([columns], seed, dtype=tf.float64, alg="philox")
+    rows = tf.cast(tf.range(num), tf.float64)[:, None]
+    share = tf.math.floormod(start + rows * tf.constant(_STRIDES[:columns], tf.float64), 1.0)
+    # The quantiles of 0 and 1 are infinite.
+    return tf.math.ndtri(tf.clip_by_value(share, 1e-6, 1.0 - 1e-6))

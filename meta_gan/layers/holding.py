@@ -1,0 +1,113 @@
+"""A generator together with what it is conditioned on: a plain Keras model from z to examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_WHOLE = "conditioning"
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class ConditionedGenerator(keras.Model):
+    """Holds a generator and its conditioning, and needs z alone.
+
+    The conditioning is held as non-trainable weights, so it is saved and loaded like any weight, and the model can
+    stand as a layer in another one. The generator's own weights stay trainable.
+
+    Args:
+        generator: built Keras model, `generator(z, conditioning=..., training=...)` from float[n, latent_dim] to
+            float[n, *image_shape].
+        conditioning: `{name: tensor}`, such as a support set and its code, or one tensor; no axis of examples of z.
+        latent_dim: int >= 1, the size of z.
+        image_shape: the shape of one example.
+        **kwargs: `name`, `dtype` (by default the generator's) and the other arguments of a Keras model.
+
+    Raises:
+        ValueError: a generator that is not built, or a conditioning without a tensor.
+
+    Example:
+        >>> generator = meta_gan.networks.FusionGenerator((28, 28, 1), latent_dim=16)
+        >>> held = ConditionedGenerator(generator, {"support": five_images}, 16, (28, 28, 1))
+        >>> held(tf.zeros([3, 16])).shape
+        TensorShape([3, 28, 28, 1])
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        conditioning: Mapping[str, Any] | Any,
+        latent_dim: int,
+        image_shape: Sequence[int],
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(generator, keras.Model) or not generator.built:
+            raise ValueError(f"`generator` must be a built keras.Model. Received: {generator!r}")
+        super().__init__(**{"dtype": generator.dtype_policy, **kwargs})
+        self.generator = generator
+        self.latent_dim, self.image_shape = int(latent_dim), tuple(int(side) for side in image_shape)
+        self.named = isinstance(conditioning, Mapping)
+        entries = dict(conditioning) if self.named else {_WHOLE: conditioning}
+        if not entries or any(value is None for value in entries.values()):
+            raise ValueError(f"`conditioning` must hold a tensor, or tensors by name. Received: {conditioning!r}")
+        self.names = tuple(sorted(entries))
+        self.held = [self._hold(name, np.asarray(entries[name])) for name in self.names]
+        self.build((None, self.latent_dim))
+
+    def _hold(self, name: str, value: np.ndarray) -> Any:
+        # As it was given: the generator itself casts what it is called with.
+        weight = self.add_weight(
+            shape=value.shape, dtype=str(value.dtype), initializer="zeros", trainable=False, autocast=False, name=name
+        )
+        weight.assign(value)
+        return weight
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Let Keras note `input_shape`, which `export` needs; the weights exist since construction."""
+
+    @property
+    def conditioning(self) -> Any:
+        """What the generator is given: `{name: tensor}`, or one tensor."""
+        tensors = {name: tf.convert_to_tensor(weight) for name, weight in zip(self.names, self.held, strict=True)}
+        return tensors if self.named else tensors[_WHOLE]
+
+    def call(self, z: Any, training: bool = False) -> Any:
+        """Return examples float[n, *image_shape] of `z` float[n, latent_dim]."""
+        return self.generator(z, conditioning=self.conditioning, training=training)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "savedmodel":
+            # TensorFlow would also trace the generator by itself, which cannot be called without its conditioning.
+            children["generator"] = list(self.generator.variables)
+        return children
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the examples of so many z."""
+        return (input_shape[0], *self.image_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, with (shape, dtype) in place of every tensor."""
+        held = {
+            name: [list(weight.shape), str(weight.dtype)] for name, weight in zip(self.names, self.held, strict=True)
+        }
+        return {
+            **super().get_config(),
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "conditioning": held,
+            "named": self.named,
+            "latent_dim": self.latent_dim,
+            "image_shape": list(self.image_shape),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ConditionedGenerator:
+        """Return the model that `get_config` described, with a conditioning of zeros until weights are loaded."""
+        rest = dict(config)
+        zeros: Any = {name: np.zeros(*spec) for name, spec in rest.pop("conditioning").items()}
+        generator = keras.saving.deserialize_keras_object(rest.pop("generator"), custom_objects)
+        return cls(generator, zeros if rest.pop("named") else zeros[_WHOLE], **rest)
