@@ -168,25 +168,6 @@ def test_file_round_trip_gives_equal_outputs(kind, tmp_path):
     np.testing.assert_array_equal(loaded(z, conditioning=told(3)), network(z, conditioning=told(3)))
 
 
-def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
-    network = shared("meta", 2, moved=True)
-    floats = {"support": tf.TensorSpec([None, *SHAPE]), "code": tf.TensorSpec([2])}
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 5]), floats])
-    def stateless(z, conditioning):
-        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-        return network.stateless_call(weights, [], z, conditioning=conditioning, training=True)[0]
-
-    for n, k in [(1, 1), (4, 5)]:
-        z, conditioning = normals(n, 5), told(k)
-        np.testing.assert_allclose(
-            stateless(z, conditioning), network(z, conditioning=conditioning), rtol=1e-4, atol=1e-5
-        )
-
-
-# Rows and the support set
-
-
 @kinds
 def test_row_depends_on_its_own_z_alone(kind):
     network, conditioning, z = shared(kind, 2, moved=True, dtype="float64"), told(4, dtype="float64"), normals(5, 5)

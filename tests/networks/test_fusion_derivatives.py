@@ -1,4 +1,4 @@
-"""The fusion generator's derivatives, dtypes and refusals."""
+"""The fusion generator's derivatives, dtypes and refusals, and that it is pure."""
 
 import numpy as np
 import pytest
@@ -128,3 +128,22 @@ def test_impossible_shapes_are_refused(shape):
 def test_bad_arguments_are_refused(options, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
         FusionGenerator((8, 8, 1), **options)
+
+
+def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
+    network = shared("meta", 2, moved=True)
+    floats = {"support": tf.TensorSpec([None, *SHAPE]), "code": tf.TensorSpec([2])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 5]), floats])
+    def stateless(z, conditioning):
+        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
+        return network.stateless_call(weights, [], z, conditioning=conditioning, training=True)[0]
+
+    for n, k in [(1, 1), (4, 5)]:
+        z, conditioning = normals(n, 5), told(k)
+        np.testing.assert_allclose(
+            stateless(z, conditioning), network(z, conditioning=conditioning), rtol=1e-4, atol=1e-5
+        )
+
+
+# Rows and the support set
