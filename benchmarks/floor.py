@@ -40,7 +40,7 @@ def predictions(features: np.ndarray, support: np.ndarray, seed: int) -> dict[st
         a new one that makes the variance whole. R = 0 draws around the estimated mean alone, R = 1 copies.
     """
     images, size = features.shape[1:]
-    within = np.mean([np.cov(each.T) for each in features], axis=0)
+    within = np.mean([np.atleast_2d(np.cov(each.T)) for each in features], axis=0)
     means = features.mean(axis=1)
     between = np.cov(means.T) - within / images
     centre = means.mean(axis=0)
