@@ -27,6 +27,7 @@ CLASSES = 100
 AVERAGING = "averaging=0.99"
 ENDLESS = 10_000_000
 _PLAIN = ("energy=0", "features=", "nearness=0", "coarse=0", "adversarial=1")
+_ADAPTED = ("inner_steps=3", "paths=", "inner_rate=0.001")
 
 # row: (preset, changes, inner steps of the measurement). Those of the flagship start from its recipe.
 ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
@@ -41,10 +42,10 @@ ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "mode seeking on": ("fusion", ("mode_seeking=0.1",), 0),
     "augmentation on": ("fusion", ("translation=0.125",), 0),
     "code only": ("sagan", (), 0),
-    "context adaptation (CAML)": ("fusion", ("algorithm=fomaml", "inner_steps=3", "paths=context$"), 3),
-    "full adaptation (FOMAML)": ("fusion", ("algorithm=fomaml", "inner_steps=3"), 3),
-    "consistency on": ("fusion", ("algorithm=fomaml", "inner_steps=3", "consistency=0.1"), 3),
-    "pre-training + fine-tuning": ("fusion", ("algorithm=pretraining", "inner_steps=3"), 3),
+    "context adaptation (CAML)": ("fusion", ("algorithm=fomaml", "inner_steps=3"), 3),
+    "full adaptation (FOMAML)": ("fusion", ("algorithm=fomaml", *_ADAPTED), 3),
+    "consistency on": ("fusion", ("algorithm=fomaml", "consistency=0.1", *_ADAPTED), 3),
+    "pre-training + fine-tuning": ("fusion", ("algorithm=pretraining", *_ADAPTED), 3),
     "figr": ("figr", (), 10),
     "faml": ("faml", (), 10),
     "dawson": ("dawson", (), 10),
