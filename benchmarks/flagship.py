@@ -2,7 +2,8 @@
 
 `python -m benchmarks.flagship --quick --out DIR` evaluates the model `omniglot` on 100 of the 659 characters that it
 never saw, under both shipped judges, and writes `results.json`: the rows of the table with their intervals, the curve
-over inner steps, and what five images to 64 samples take, warm. Without `--quick` all 659. The drawings are read from
+over inner steps, and what five images to 64 samples take, warm; `flagship.png`: for the first eight of these characters
+the five support drawings, then ten samples; and `report.md`. Without `--quick` all 659. The drawings are read from
 `--data`, by default `omniglot28.npz` in the folder that META_GAN_DATA names.
 """
 
@@ -19,9 +20,11 @@ from typing import Any
 import numpy as np
 
 import trainers
+from benchmarks.quickstart import picture
 from meta_gan import serving, storage
 from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
 from meta_gan.tasks import open_source
+from meta_gan.tasks.pictures import save_png
 
 JUDGES = ("omniglot28-conv", "omniglot28-residual")
 REPEATS = 20
@@ -73,7 +76,8 @@ def evaluate(name: str, data: str, quick: bool, steps: int, out: Path) -> dict[s
     evaluation = Evaluation(tasks.source, {"flagship": entry}, judges, settings, out / "evaluation")
     report = evaluation.run(lambda stage, done, total: _tell(stage, done, total))
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    support = evaluation.deals[0].images("support")[0]
+    supports = evaluation.deals[0].images("support")
+    save_png(out / "flagship.png", picture(model, np.float32(supports[:8]) / 127.5 - 1.0))
     return {
         "protocol": report["protocol"],
         "rows": report["rows"],
@@ -81,7 +85,7 @@ def evaluate(name: str, data: str, quick: bool, steps: int, out: Path) -> dict[s
         "curve": report["curve"],
         "none": report["none"],
         "models": report["models"],
-        "adapt_and_sample_64_seconds": seconds_to_samples(model, support),
+        "adapt_and_sample_64_seconds": seconds_to_samples(model, supports[0]),
         "times": report["times"],
     }
 
