@@ -36,7 +36,8 @@ class GAN(Game):
         features: a built Keras model from float[n, *example] to features float[n, d], for `terms.features`; it is
             frozen here. Never a judge.
         terms: the weights of the terms of the generator's loss; default `Terms()`, the adversarial one alone.
-        augmentation: `DifferentiableAugmentation` of all that the discriminator sees, or None.
+        augmentation: `DifferentiableAugmentation` of what the adversarial losses see, or None; a penalty, and the terms
+            of the generator, see the examples themselves.
         holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
 
     Raises:
