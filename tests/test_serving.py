@@ -58,9 +58,16 @@ def test_an_adapted_model_is_not_a_meta_model_nor_the_other_way_round(folders, t
 
 
 def test_every_shipped_name_loads():
+    """Without a download, from five images to samples of their class; and what ships is small."""
+    assert "omniglot" in serving.shipped()
     for name in serving.shipped():
         model = mg.load(name)
-        assert model.sample(1).shape == (1, *model.game.example_shape)
+        support = -np.ones((5, *model.game.example_shape), np.float32)
+        support[:, 8:20, 13:15] = 1.0
+        samples = model.adapt(support, seed=0).sample(3, seed=0)
+        assert samples.shape == (3, *model.game.example_shape)
+        assert np.abs(samples - support[:3]).mean() < np.abs(samples + support[:3]).mean()
+        assert sum(file.stat().st_size for file in serving.resolve(name).iterdir()) < 5e6
 
 
 def test_shipped_names_are_folders_with_a_configuration(tmp_path, monkeypatch, folders):

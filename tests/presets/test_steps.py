@@ -58,7 +58,8 @@ def fusion():
 def test_fusion_moves_every_kernel(fusion):
     assert all(math.isfinite(value) for value in fusion.metrics.values())
     assert fusion.metrics["gradient_norm/generator"] > 0 and fusion.metrics["gradient_norm/discriminator"] > 0
-    assert fusion.metrics["loss/generator"] == fusion.metrics["loss/discriminator"] == 0.0, "there is no inner step"
+    assert fusion.metrics["loss/generator"] == 0.0, "there is no inner step"
+    assert "loss/discriminator" not in fusion.metrics, "the context alone would adapt"
     assert still(fusion.trained, fusion.model.trainable_variables) == []
 
 
