@@ -53,11 +53,14 @@ ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
 SCORES = ("energy_distance", "recognisability", "relative_diversity", "copy_rate", "support_closeness")
 
 
-def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) -> Path:
+STOPPED = "training stopped after step"
+
+
+def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) -> str:
     """Trains a row with a seed in a process of its own, on one core, or goes on with its run.
 
     Returns:
-        The folder of its runs.
+        Empty; or for a run that diverged the line that says so, and then its last good checkpoint is what is measured.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.
@@ -71,9 +74,12 @@ def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) 
     command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
     pin = (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
     done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=pin)
+    lines = [line for line in done.stderr.splitlines() if STOPPED in line]
+    if done.returncode == 1 and lines:
+        return lines[-1]
     if done.returncode:
         raise RuntimeError(f"training {row!r} with seed {seed} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
-    return folder
+    return ""
 
 
 def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dict[str, Any]:
@@ -100,7 +106,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     """The Markdown table: a line for each row, both judges, the mean over seeds and each seed."""
     lines = ["| row | seeds | outer steps | " + " | ".join(SCORES) + " |", "|" + "---|" * (3 + len(SCORES))]
     for row, seeds in results.items():
-        steps = ", ".join(str(seeds[s]["training"].get("steps")) for s in sorted(seeds))
+        steps = ", ".join(
+            f"{seeds[s]['training'].get('steps')}{' (then diverged)' if seeds[s]['stopped'] else ''}"
+            for s in sorted(seeds)
+        )
         cells = []
         for score in SCORES:
             parts = []
@@ -119,10 +128,12 @@ def run(rows: Sequence[str], seeds: int, data: str, out: Path, minutes: float, c
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 1]
     lanes = min(2, len(cores))
 
+    stopped: dict[tuple[str, int], str] = {}
+
     def lane(number: int) -> None:
         for row, seed in jobs[number::lanes]:
-            train(row, seed, data, out, minutes, cores[number])
-            print(f"trained: {row}, seed {seed}", flush=True)
+            stopped[row, seed] = train(row, seed, data, out, minutes, cores[number])
+            print(f"trained: {row}, seed {seed} {stopped[row, seed]}".rstrip(), flush=True)
 
     with ThreadPoolExecutor(lanes) as pool:
         list(pool.map(lane, range(lanes)))
@@ -130,7 +141,8 @@ def run(rows: Sequence[str], seeds: int, data: str, out: Path, minutes: float, c
     results: dict[str, dict[str, Any]] = {row: {} for row in rows}
     for row, seed in jobs:
         folder = out / "runs" / f"{row.replace(' ', '-')}-{seed}"
-        results[row][str(seed)] = measure(row, folder, source, out / "scores" / folder.name, classes)
+        measured = measure(row, folder, source, out / "scores" / folder.name, classes)
+        results[row][str(seed)] = {**measured, "stopped": stopped[row, seed]}
         print(f"measured: {row}, seed {seed}, {run_folder.latest_run(folder)}", flush=True)
     return results
 
