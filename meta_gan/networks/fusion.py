@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.layers import FiLM, MetaBatchNormalization, warping
+from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, warping
 from meta_gan.layers.resizing import bilinear_matrix
 from meta_gan.networks.base import Generator, require_choice, require_int, seeded_normal
 from meta_gan.networks.fusion_parts import (
@@ -133,6 +133,7 @@ class FusionGenerator(Generator):
         self.correction = convolution(tiny, w, 2 * self.sides[2], "correction", policy)
         # Six numbers of an affine map, two shares of the matched shifts, threshold and contrast.
         self.globals = dense(tiny, _STYLE, 10, "globals", policy)
+        self.twice = UpsampleNearest(2, name="twice", dtype=policy)
         self.renderer = Renderer(self.sides[:2], self.detail, name="renderer", dtype=policy)
 
     def _modulation(self, channels: int, index: int) -> keras.layers.Layer:
@@ -183,7 +184,7 @@ class FusionGenerator(Generator):
         x = tf.concat([tf.gather(quarter, anchor), tf.gather(quarter, partner), *maps], axis=-1)
         for layer, modulate in zip(self.quarter, self.modulations[:2], strict=True):
             x = leaky(modulate(layer(x), style))
-        x = tf.concat([_twice(x), tf.gather(half, anchor)], axis=-1)
+        x = tf.concat([self.twice(x), tf.gather(half, anchor)], axis=-1)
         for layer, modulate in zip(self.half, self.modulations[2:4], strict=True):
             x = leaky(modulate(layer(x), style))
         return x
@@ -202,7 +203,7 @@ class FusionGenerator(Generator):
 
     def _finish(self, x: Any, sharp: Any, plain: Any, style: Any) -> Any:
         """Return the rendered image with the decoder's contrast and correction, in logits of the pixel's level."""
-        y = tf.concat([sharp, plain, _twice(self.to_full(x))], axis=-1)
+        y = tf.concat([sharp, plain, self.twice(self.to_full(x))], axis=-1)
         for layer, modulate in zip(self.full, self.modulations[4:], strict=True):
             y = leaky(modulate(layer(y), style))
         gain, offset = tf.split(self.correction(y), 2, axis=-1)
@@ -214,8 +215,3 @@ class FusionGenerator(Generator):
         """Return the arguments of the constructor."""
         own = {"width": self.width, "code_dim": self.code_dim, "normalization": self.normalization}
         return {**super().get_config(), **own, "detail": self.detail}
-
-
-def _twice(x: Any) -> Any:
-    """Return `x` with every pixel repeated in both directions."""
-    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
