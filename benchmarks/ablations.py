@@ -26,7 +26,7 @@ JUDGES = ("omniglot28-conv", "omniglot28-residual")
 CLASSES = 100
 AVERAGING = "averaging=0.99"
 ENDLESS = 10_000_000
-_PLAIN = ("energy=0", "features=", "nearness=0", "coarse=0", "adversarial=1")
+_PLAIN = ("energy=0", "features=", "nearness=0", "variety=0", "coarse=0", "adversarial=1")
 _ADAPTED = ("inner_steps=3", "paths=", "inner_rate=0.001")
 
 # row: (preset, changes, inner steps of the measurement). Those of the flagship start from its recipe.
@@ -38,18 +38,22 @@ ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "energy off": ("fusion", _PLAIN, 0),
     "adversarial off": ("fusion", ("adversarial=0",), 0),
     "nearness off": ("fusion", ("nearness=0",), 0),
+    "variety off": ("fusion", ("variety=0",), 0),
     "coarse pixels off": ("fusion", ("coarse=0",), 0),
     "mode seeking on": ("fusion", ("mode_seeking=0.1",), 0),
     "augmentation on": ("fusion", ("translation=0.125",), 0),
-    "code only": ("sagan", (), 0),
+    # As wide as makes as many steps in the time as the flagship does.
+    "code only": ("sagan", ("width=16",), 0),
     "context adaptation (CAML)": ("fusion", ("algorithm=fomaml", "inner_steps=3"), 3),
     "full adaptation (FOMAML)": ("fusion", ("algorithm=fomaml", *_ADAPTED), 3),
     "consistency on": ("fusion", ("algorithm=fomaml", "consistency=0.1", *_ADAPTED), 3),
     "pre-training + fine-tuning": ("fusion", ("algorithm=pretraining", *_ADAPTED), 3),
     "figr": ("figr", (), 10),
-    "faml": ("faml", (), 10),
+    "faml": ("faml", ("width=8",), 10),
     "dawson": ("dawson", (), 10),
 }
+SCRATCH, SCRATCH_STEPS = "full adaptation (FOMAML)", 200
+"""The row whose nets and inner rule also make the row *from scratch*, and the inner steps of that."""
 SCORES = ("energy_distance", "recognisability", "relative_diversity", "copy_rate", "support_closeness")
 
 
@@ -67,7 +71,8 @@ def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) 
     """
     preset, changes, _ = ROWS[row]
     folder = out / "runs" / f"{row.replace(' ', '-')}-{seed}"
-    fields = [f"minutes={minutes}", "symmetries=true", "validate_every=100000", "checkpoint_every=500", *changes]
+    fields = [f"minutes={minutes}", "processor_time=true", "symmetries=true", *changes]
+    fields += ["validate_every=100000", "checkpoint_every=500"]
     fields += [AVERAGING] if preset in ("fusion", "sagan") else []
     command = [sys.executable, "-m", "meta_gan.cli", "train", "--preset", preset, "--data", data, "--out", str(folder)]
     command += ["--steps", str(ENDLESS), "--queries", "10", "--seed", str(seed), "--set", *fields]
@@ -93,7 +98,8 @@ def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dic
         classes=classes,
         steps=steps,
         curve=tuple(sorted({0, steps})),
-        scratch_steps=0,
+        scratch_steps=SCRATCH_STEPS if row == SCRATCH else 0,
+        scratch_classes=classes,
         classification_draws=0,
         stability_classes=0,
     )
@@ -143,6 +149,9 @@ def run(rows: Sequence[str], seeds: int, data: str, out: Path, minutes: float, c
         folder = out / "runs" / f"{row.replace(' ', '-')}-{seed}"
         measured = measure(row, folder, source, out / "scores" / folder.name, classes)
         results[row][str(seed)] = {**measured, "stopped": stopped[row, seed]}
+        if row == SCRATCH:
+            untrained = {"rows": {"model": measured["rows"]["from scratch"]}, "training": {"steps": 0}, "stopped": ""}
+            results.setdefault("from scratch", {})[str(seed)] = untrained
         print(f"measured: {row}, seed {seed}, {run_folder.latest_run(folder)}", flush=True)
     return results
 

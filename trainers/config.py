@@ -20,6 +20,8 @@ class TrainConfig:
         validation_batches: meta-batches of a validation, >= 1.
         picture_classes: validation classes in the picture, >= 1.
         minutes: stop at the first step that ends after so many minutes of training, >= 0; 0 for no such limit.
+        processor_time: whether those minutes, and the seconds that `metrics.jsonl` tells, are the process's time on
+            processors, all its threads added up, in place of time on the wall: fair beside other work.
         symmetries: whether every training task is turned and mirrored at random, see `Tasks.train`.
         picture_steps: inner steps at which the picture shows samples, each >= 0.
     """
@@ -34,6 +36,7 @@ class TrainConfig:
     picture_classes: int = 8
     symmetries: bool = False
     minutes: float = 0.0
+    processor_time: bool = False
     picture_steps: tuple[int, ...] = (0, 10, 50)
 
     def __post_init__(self) -> None:
@@ -53,8 +56,9 @@ class TrainConfig:
         minutes = self.minutes
         if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 <= minutes < math.inf:
             raise ValueError(f"'minutes' must be finite and >= 0, 0 for no limit. Received: {minutes!r}")
-        if not isinstance(self.symmetries, bool):
-            raise ValueError(f"'symmetries' must be True or False. Received: {self.symmetries!r}")
+        for field in ("symmetries", "processor_time"):
+            if not isinstance(getattr(self, field), bool):
+                raise ValueError(f"{field!r} must be True or False. Received: {getattr(self, field)!r}")
         object.__setattr__(self, "picture_steps", tuple(self.picture_steps))
         if not self.picture_steps or any(not isinstance(s, int) or s < 0 for s in self.picture_steps):
             raise ValueError(f"'picture_steps' must be ints >= 0. Received: {self.picture_steps!r}")

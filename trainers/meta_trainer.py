@@ -173,7 +173,8 @@ class MetaTrainer:
         return start, fresh
 
     def _loop(self, start: int, log: run_folder.MetricsLog, interruption: Interruption) -> None:
-        config, clock = self.config, time.monotonic()
+        config, tell = self.config, time.process_time if self.config.processor_time else time.monotonic
+        clock = tell()
         if self._out_of_time():
             return
         bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
@@ -182,7 +183,7 @@ class MetaTrainer:
         for step in range(start + 1, config.steps + 1):
             metrics = self._step(next(episodes))
             self.step.assign(step)
-            now = time.monotonic()
+            now = tell()
             self.seconds.assign_add(now - clock)
             clock, last = now, step == config.steps or self._out_of_time()
             if step % config.log_every == 0 or last:
@@ -192,7 +193,7 @@ class MetaTrainer:
             if step % config.validate_every == 0 or last:
                 self.validate(log)
                 # Validation is not training time.
-                clock = time.monotonic()
+                clock = tell()
             if step % config.checkpoint_every == 0 or last or interruption.received is not None:
                 self._save()
             if last:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.games.terms import Terms, coarse, split, spread, with_nearness
+from meta_gan.games.terms import Terms, coarse, in_features, split, spread
 from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
 from meta_gan.types import ByNet, Settings, Snapshot
 
@@ -89,11 +89,8 @@ class GAN(Game):
         if features is not None:
             features.trainable = False
         self.sees_support = any(getattr(net, "sees_support", False) for net in (generator, discriminator))
-        if self.terms.nearness and not (self.terms.features and self.sees_support):
-            raise ValueError(
-                "the term 'nearness' needs the term 'features' and a generator that sees the support set. "
-                f"Received: {self.terms}"
-            )
+        if self.terms.nearness and not self.sees_support:
+            raise ValueError(f"the term 'nearness' needs a net that sees the support set. Received: {self.terms}")
         super().__init__(
             nets=nets,
             players={"discriminator": ("discriminator",), "generator": tuple(owned)},
@@ -188,11 +185,8 @@ class GAN(Game):
                 against.append(real_logits)
             value += terms.adversarial * self.loss_function.generator(*against)
         if terms.features:
-            pair = [self._features(after, x) for x in (fake, batch)]
-            if terms.nearness:
-                support = self._features(after, conditioning["support"])
-                pair = [with_nearness(x, support, terms.nearness) for x in pair]
-            value += terms.features * energy_distance(*pair)
+            support = self._features(after, conditioning["support"]) if terms.nearness else None
+            value += in_features(terms, *(self._features(after, x) for x in (fake, batch)), support)
         if terms.pixels:
             value += terms.pixels * energy_distance(coarse(fake), coarse(batch))
         if terms.mode_seeking:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.losses import pairwise_distances
+from meta_gan.losses import energy_distance, pairwise_distances, variety_gap
 from meta_gan.losses.base import Configured, require_nonnegative
 
 COARSE = 4
@@ -27,11 +27,13 @@ class Terms(Configured):
             `features` (which must then be given; it is frozen, and must never be a judge).
         nearness: what the distance to the nearest support image is multiplied by, when it joins the features as one
             number more: so that generated examples keep the distance from the support set that real ones do.
+        variety: of the squared difference between the mean distances of two generated and of two real examples, in the
+            same features: so that generated examples are as unlike one another as real ones, no more and no less.
         pixels: of the energy distance in pixels, averaged over blocks of 4x4, as a root mean square.
         mode_seeking: of the mode-seeking regulariser, by which two z of one task must give two images.
 
     Raises:
-        ValueError: a weight that is negative or not finite, or all of them 0.
+        ValueError: a weight that is negative or not finite, all of them 0, or one that `features` carries without it.
 
     Example:
         >>> Terms(adversarial=0.1, features=1.0).pixels
@@ -45,6 +47,7 @@ class Terms(Configured):
     adversarial: float = 1.0
     features: float = 0.0
     nearness: float = 0.0
+    variety: float = 0.0
     pixels: float = 0.0
     mode_seeking: float = 0.0
 
@@ -54,6 +57,8 @@ class Terms(Configured):
             require_nonnegative(name, value)
         if not any((self.adversarial, self.features, self.pixels, self.mode_seeking)):
             raise ValueError(f"a generator needs a term of weight > 0. Received: {weights}")
+        if (self.nearness or self.variety) and not self.features:
+            raise ValueError(f"the terms 'nearness' and 'variety' need the term 'features'. Received: {weights}")
 
 
 def coarse(images: Any) -> Any:
@@ -88,6 +93,24 @@ def with_nearness(features: Any, support: Any, weight: float) -> Any:
     """Features float[n, d], and `weight` times the distance to the nearest of `support` float[k, d] as one more."""
     nearest = tf.reduce_min(pairwise_distances(features, support), axis=1, keepdims=True)
     return tf.concat([features, weight * nearest], axis=1)
+
+
+def in_features(terms: Terms, fake: Any, real: Any, support: Any) -> Any:
+    """The terms that compare features: the energy distance, with `nearness` if it is weighed, and `variety`.
+
+    Args:
+        terms: the weights.
+        fake: float[n, d], features of generated examples.
+        real: float[m, d], of real ones.
+        support: float[k, d], of the support images; None unless `terms.nearness`.
+
+    Returns:
+        float[], their weighted sum.
+    """
+    value = terms.variety * variety_gap(fake, real) if terms.variety else tf.zeros([], fake.dtype)
+    if terms.nearness:
+        fake, real = (with_nearness(x, support, terms.nearness) for x in (fake, real))
+    return value + terms.features * energy_distance(fake, real)
 
 
 def spread(num: Any, columns: int, seed: Any) -> Any:

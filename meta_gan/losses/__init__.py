@@ -3,7 +3,7 @@
 from meta_gan.losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
 from meta_gan.losses.augmentation import DifferentiableAugmentation
 from meta_gan.losses.diversity import ModeSeeking
-from meta_gan.losses.energy import energy_distance, pairwise_distances
+from meta_gan.losses.energy import energy_distance, mean_within, pairwise_distances, variety_gap
 from meta_gan.losses.penalties import R1, GradientPenalty
 from meta_gan.losses.relativistic import RelativisticAverage
 
@@ -18,5 +18,7 @@ __all__ = [
     "RelativisticAverage",
     "Wasserstein",
     "energy_distance",
+    "mean_within",
     "pairwise_distances",
+    "variety_gap",
 ]

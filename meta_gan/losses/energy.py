@@ -59,8 +59,20 @@ def pairwise_distances(x: Any, y: Any) -> Any:
     return tf.where(apart, tf.sqrt(tf.where(apart, squares, tf.ones_like(squares))), tf.zeros_like(squares))
 
 
-def _mean_within(x: Any) -> Any:
-    """Return the mean distance of two different examples of `x`, float[]; 0 where there is only one."""
+def mean_within(x: Any) -> Any:
+    """Return the mean distance of two different examples of `x`.
+
+    Args:
+        x: float[n, *example], n >= 1.
+
+    Returns:
+        float[], >= 0, of the dtype of `x`; 0 for a single example, which has no pairs.
+
+    Example:
+        >>> float(mean_within(tf.constant([[0.0], [2.0], [4.0]])))  # (2 + 2 + 4) / 3, rounded to float32
+        2.6666667461395264
+    """
+    x = tf.convert_to_tensor(x)
     n = tf.shape(x)[0]
     pairs = tf.cast(n * tf.maximum(n - 1, 1), x.dtype)
     return tf.reduce_sum(pairwise_distances(x, x)) / pairs
@@ -89,4 +101,26 @@ def energy_distance(x: Any, y: Any) -> Any:
     """
     x = tf.convert_to_tensor(x)
     y = tf.convert_to_tensor(y, dtype=x.dtype)
-    return 2.0 * tf.reduce_mean(pairwise_distances(x, y)) - _mean_within(x) - _mean_within(y)
+    return 2.0 * tf.reduce_mean(pairwise_distances(x, y)) - mean_within(x) - mean_within(y)
+
+
+def variety_gap(x: Any, y: Any) -> Any:
+    """Return the square of E|x - x'| - E|y - y'|: how far two samples are from being spread alike.
+
+    The energy distance also falls when samples lie wider than what they imitate, if only they come nearer to its parts;
+    this holds them to its spread. Given `y`, its expectation lies above the square of the expected difference by the
+    variance of `x`'s own mean distance, which shrinks as `x` grows.
+
+    Args:
+        x: float[n, *example], n >= 1; for n = 1 its mean distance counts as 0.
+        y: float[m, *example], m >= 1.
+
+    Returns:
+        float[], >= 0, of the dtype of `x`.
+
+    Example:
+        >>> float(variety_gap(tf.constant([[0.0], [2.0]]), tf.constant([[5.0], [10.0]])))  # (2 - 5)^2
+        9.0
+    """
+    x = tf.convert_to_tensor(x)
+    return tf.square(mean_within(x) - mean_within(tf.convert_to_tensor(y, dtype=x.dtype)))

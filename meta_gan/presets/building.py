@@ -37,6 +37,7 @@ def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
         adversarial=recipe.adversarial,
         features=recipe.energy,
         nearness=recipe.nearness,
+        variety=recipe.variety,
         pixels=recipe.coarse,
         mode_seeking=recipe.mode_seeking,
     )

@@ -36,7 +36,7 @@ _CHOICES = {
 _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 _POSITIVE = ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
-_WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "mode_seeking", "consistency", "clip")
+_WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
 
@@ -62,6 +62,7 @@ class Recipe:
         features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
             empty for none. Used when `energy` > 0.
         nearness: see `games.Terms`, >= 0.
+        variety: see `games.Terms`, >= 0.
         coarse: weight of the energy distance in coarse pixels, >= 0.
         mode_seeking: weight of the mode-seeking regulariser, >= 0.
         translation: of the differentiable augmentation, a share of the side in [0, 1); 0 for no augmentation.
@@ -98,6 +99,7 @@ class Recipe:
     energy: float = 0.0
     features: str = ""
     nearness: float = 0.0
+    variety: float = 0.0
     coarse: float = 0.0
     mode_seeking: float = 0.0
     translation: float = 0.0
@@ -146,6 +148,7 @@ class Recipe:
             (bool(self.features) == (self.energy > 0), "'energy' > 0 and 'features' together, or neither"),
             (not self.nearness or self.network == "fusion", "'nearness' 0 but of 'fusion'"),
             (not self.nearness or self.energy > 0, "'nearness' 0 without 'energy'"),
+            (not self.variety or self.energy > 0, "'variety' 0 without 'energy'"),
             # `sagan` sees nothing of the support set but its code.
             (
                 not self.holdout or self.network == "fusion" or bool(self.code_dim),

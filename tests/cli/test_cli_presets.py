@@ -12,7 +12,7 @@ from tests.cli.conftest import call, train_arguments
 from tests.cli.test_cli_train import resolved
 from tests.trainers import helpers
 
-WITHOUT_FEATURES = ["energy=0", "features=", "nearness=0"]
+WITHOUT_FEATURES = ["energy=0", "features=", "nearness=0", "variety=0"]
 SMALL = ["width=2", "latent_dim=4", "code_dim=3"]
 JUDGE = ["--method", "prototypical", "--network", "conv4", "--width", "4", "--steps", "2"]
 
@@ -35,7 +35,15 @@ def test_the_default_preset_is_fusion(world, tmp_path, capsys):
     assert program._parser().parse_args(["train", "--data", "d", "--out", "o"]).preset == "fusion"
     assert call(*bare(world, tmp_path / "out", *SMALL, *WITHOUT_FEATURES, "--dry_run")) == 0
     config, lines = resolved(capsys.readouterr().out)
-    changes = {"width": 2, "latent_dim": 4, "code_dim": 3, "energy": 0.0, "features": "", "nearness": 0.0}
+    changes = {
+        "width": 2,
+        "latent_dim": 4,
+        "code_dim": 3,
+        "energy": 0.0,
+        "features": "",
+        "nearness": 0.0,
+        "variety": 0.0,
+    }
     assert config["recipe"] == json.loads(json.dumps(vars(presets.get("fusion", **changes))))
     assert lines[-1].startswith("dry run: a model of ") and list(tmp_path.iterdir()) == []
 

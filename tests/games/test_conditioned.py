@@ -205,11 +205,11 @@ def test_refusals(name):
         GAN(Beside(2, 2), Beside(2, 1), **made)
 
 
-def test_nearness_needs_features_and_a_support_set_to_be_near_to():
-    for terms, support in ((Terms(nearness=1.0), True), (Terms(features=1.0, nearness=1.0), False)):
-        features = point_features() if terms.features else None
-        with pytest.raises(ValueError, match="'nearness' needs the term 'features' and a generator that sees"):
-            told_gan(support=support, terms=terms, features=features)
+def test_nearness_needs_a_support_set_to_be_near_to():
+    terms = Terms(features=1.0, nearness=1.0)
+    assert told_gan(support=True, terms=terms, features=point_features()).terms == terms
+    with pytest.raises(ValueError, match=r"'nearness' needs a net that sees the support set\. Received"):
+        told_gan(support=False, terms=terms, features=point_features())
 
 
 def test_a_banned_layer_is_refused_in_every_net():

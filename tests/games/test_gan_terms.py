@@ -48,6 +48,11 @@ BY_HAND = {
     "adversarial": (Terms(adversarial=0.25), 0.25 * np.log1p(np.exp(-1.0))),
     "features": (Terms(adversarial=0.0, features=2.0), 2.0 * DISTANCE),
     "nearness": (Terms(adversarial=0.0, features=2.0, nearness=0.5), 2.0 * NEAR),
+    "variety": (Terms(adversarial=0.0, features=2.0, variety=0.25), 2.0 * DISTANCE + 0.25 * 6.0**2),
+    "variety beside nearness": (
+        Terms(adversarial=0.0, features=2.0, nearness=0.5, variety=0.25),
+        2.0 * NEAR + 0.25 * 6.0**2,
+    ),
     "pixels": (Terms(adversarial=0.0, pixels=0.5), 0.5 * ((1 + 3) - 2)),
     "all": (
         Terms(adversarial=1.0, features=2.0, nearness=0.5, pixels=0.5),

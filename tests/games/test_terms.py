@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.games import Terms
-from meta_gan.games.terms import coarse, split, spread, with_nearness
+from meta_gan.games.terms import coarse, in_features, split, spread, with_nearness
 from meta_gan.losses import pairwise_distances
 from meta_gan.networks.fusion import choose
 
@@ -114,7 +114,13 @@ def test_nearness_is_one_number_more():
     np.testing.assert_allclose(with_nearness(features, support, 0.5), [[0, 0, 0.5], [3, 4, 2.0]], rtol=1e-6)
 
 
-BAD = [{"adversarial": -1.0}, {"features": float("nan")}, {"pixels": float("inf")}, {"nearness": True}]
+BAD = [
+    {"adversarial": -1.0},
+    {"features": float("nan")},
+    {"pixels": float("inf")},
+    {"nearness": True},
+    {"variety": -0.5},
+]
 
 
 @pytest.mark.parametrize("weights", BAD, ids=str)
@@ -125,7 +131,25 @@ def test_weights_out_of_range_are_refused(weights):
 
 
 def test_a_loss_of_nothing_is_refused():
-    """Nearness joins the features, and is no term without them."""
+    """Nearness and variety are of the features, and no terms without them."""
     with pytest.raises(ValueError, match=r"needs a term of weight > 0\. Received"):
-        Terms(adversarial=0.0, nearness=1.0)
+        Terms(adversarial=0.0, nearness=1.0, variety=1.0)
+
+
+@pytest.mark.parametrize("name", ["nearness", "variety"])
+def test_what_is_measured_in_features_needs_them(name):
+    with pytest.raises(ValueError, match=r"'nearness' and 'variety' need the term 'features'\. Received"):
+        Terms(**{name: 1.0})
+    assert getattr(Terms(features=1.0, **{name: 1.0}), name) == 1.0
+
+
+def test_in_features_by_hand():
+    """Fakes 1 and 3, reals 4 and 8, support 1: distances across 3, 7, 1, 5; within 2 and 4; nearness 0, 2, 3, 7."""
+    fake, real, support = (tf.constant(x, tf.float64)[:, None] for x in ([1.0, 3.0], [4.0, 8.0], [1.0]))
+    plain = 2 * 4 - 2 - 4
+    np.testing.assert_allclose(in_features(Terms(features=1.5), fake, real, None), 1.5 * plain)
+    np.testing.assert_allclose(in_features(Terms(features=1.5, variety=0.5), fake, real, None), 1.5 * plain + 0.5 * 4)
+    # With one more number of weight 1: every distance here is between points on a line of slope 1.
+    both = in_features(Terms(features=1.5, nearness=1.0, variety=0.5), fake, real, support)
+    np.testing.assert_allclose(both, 1.5 * 2**0.5 * plain + 0.5 * 4)
     assert Terms.from_config(Terms(0.5, 1.0, 2.0, 3.0, 4.0).get_config()) == Terms(0.5, 1.0, 2.0, 3.0, 4.0)

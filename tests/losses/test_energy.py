@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.losses import energy_distance, pairwise_distances
+from meta_gan.losses import energy_distance, mean_within, pairwise_distances, variety_gap
 from tests.layers.finite_differences import directional_error
+
+BOTH = (energy_distance, variety_gap)
 
 
 def samples(n=4, m=3, shape=(2, 3), seed=0):
@@ -82,16 +84,17 @@ def test_near_points_keep_their_distance_in_float32(spread):
     np.testing.assert_array_equal(np.diag(got), np.zeros(8))
 
 
-@pytest.mark.parametrize("function", [energy_distance, lambda x, y: tf.reduce_sum(pairwise_distances(x, y))])
+@pytest.mark.parametrize("function", [*BOTH, lambda x, y: tf.reduce_sum(pairwise_distances(x, y))])
 def test_first_derivatives_equal_finite_differences(function):
     assert max(directional_error(lambda values: function(*values), samples())) < 1e-8
 
 
-def test_second_derivatives_equal_finite_differences():
+@pytest.mark.parametrize("function", BOTH)
+def test_second_derivatives_equal_finite_differences(function):
     def slope(values):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            distance = energy_distance(*values)
+            distance = function(*values)
         return sum(tf.reduce_sum(tf.square(g)) for g in tape.gradient(distance, values))
 
     assert max(directional_error(slope, samples())) < 1e-7
@@ -132,3 +135,28 @@ def test_examples_of_another_unknown_shape_are_refused_when_run():
     np.testing.assert_allclose(graph(tf.zeros([1, 1]), tf.ones([1, 1])), 2.0)
     with pytest.raises(tf.errors.InvalidArgumentError, match="alike"):
         graph(tf.zeros([4, 3]), tf.zeros([4, 1]))
+
+
+def test_the_mean_within_by_hand():
+    """Distances 3, 4 and 5 of a right triangle; a single example has none."""
+    np.testing.assert_allclose(mean_within(np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])), 4.0)
+    np.testing.assert_allclose(mean_within([[7.0, 1.0]]), 0.0)
+
+
+def test_the_variety_gap_by_hand():
+    """A triangle of mean distance 4 against a pair 1 apart, either way round; and against itself, moved."""
+    triangle, pair = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]]), np.array([[9.0, 9.0], [9.0, 10.0]])
+    for x, y in ((triangle, pair), (pair, triangle)):
+        np.testing.assert_allclose(variety_gap(x, y), 9.0)
+    np.testing.assert_allclose(variety_gap(triangle, triangle + 100.0), 0.0, atol=1e-20)
+    np.testing.assert_allclose(variety_gap(triangle, pair[:1]), 16.0, err_msg="one example has no pairs")
+
+
+def test_the_variety_gap_draws_a_wide_sample_together_and_a_narrow_one_apart():
+    """On a line: x = (0, 2a), y 4 apart, so the slope in a is 2 (2a - 4) * 2."""
+    for a in (1.0, 3.0):
+        half = tf.constant(a, tf.float64)
+        with tf.GradientTape() as tape:
+            tape.watch(half)
+            value = variety_gap(tf.stack([0.0 * half, 2.0 * half])[:, None], [[1.0], [5.0]])
+        np.testing.assert_allclose(tape.gradient(value, half), 4.0 * (2.0 * a - 4.0))

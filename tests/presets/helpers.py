@@ -8,7 +8,7 @@ from meta_gan import presets
 
 SHAPE = (8, 8, 1)
 TINY = {"network": "mlp", "width": 3, "latent_dim": 2, "inner_steps": 1}
-WITHOUT_FEATURES = {"energy": 0.0, "features": "", "nearness": 0.0}
+WITHOUT_FEATURES = {"energy": 0.0, "features": "", "nearness": 0.0, "variety": 0.0}
 """What frees a preset of the shipped feature network, which takes 28x28 drawings alone."""
 
 

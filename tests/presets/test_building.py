@@ -119,6 +119,11 @@ def test_the_terms():
     assert build().game.terms == Terms()
     terms = build(adversarial=0.5, coarse=2.0, mode_seeking=3.0).game.terms
     assert terms == Terms(adversarial=0.5, pixels=2.0, mode_seeking=3.0)
+    features = {"network": "fusion", "energy": 1.5, "features": "omniglot28-objective"}
+    terms = presets.build(
+        presets.get("fusion", width=2, nearness=0.5, variety=0.25, **features), (28, 28, 1)
+    ).game.terms
+    assert terms == Terms(adversarial=0.3, features=1.5, nearness=0.5, variety=0.25, pixels=2.0)
 
 
 def test_a_generator_without_any_term_is_refused():

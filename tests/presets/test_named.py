@@ -17,8 +17,15 @@ FIGR = {
 CHANGES = {
     "fusion": {
         **{"network": "fusion", "width": 16, "code_dim": 64, "normalization": "meta", "loss": "non_saturating"},
-        **{"penalty_weight": 0.1, "adversarial": 0.1, "energy": 1.0, "features": "omniglot28-objective"},
-        **{"nearness": 0.8, "coarse": 2.0, "algorithm": "conditional", "inner_steps": 0, "inner_rate": 1e-2},
+        **{"penalty_weight": 0.1, "adversarial": 0.3, "energy": 1.0, "features": "omniglot28-objective"},
+        **{
+            "nearness": 2.0,
+            "variety": 1.0,
+            "coarse": 2.0,
+            "algorithm": "conditional",
+            "inner_steps": 0,
+            "inner_rate": 1e-2,
+        },
         **{"paths": "context$", "holdout": 2, "outer_rate": 1e-3, "outer_first_decay": 0.9},
         **{"outer_second_decay": 0.99, "clip": 0.0, "averaging": 0.999},
     },

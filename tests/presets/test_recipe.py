@@ -12,7 +12,7 @@ from tests.presets.helpers import WITHOUT_FEATURES
 COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 POSITIVE = ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
-WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "mode_seeking", "consistency", "clip")
+WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
 SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 CHOICES = ("network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
 BAD = [
@@ -68,6 +68,7 @@ TOGETHER = [
     ("fusion", {"energy": 0.0}, "'energy' > 0 and 'features' together, or neither"),
     ("sagan", {"nearness": 0.5}, "'nearness' 0 but of 'fusion'"),
     ("fusion", {"energy": 0.0, "features": ""}, "'nearness' 0 without 'energy'"),
+    ("fomaml", {"variety": 1.0}, "'variety' 0 without 'energy'"),
     ("fomaml", {"holdout": 1}, "'holdout' 0 of a network without conditioning"),
     ("sagan", {"holdout": 1, "code_dim": 0}, "'holdout' 0 of a network without conditioning"),
     ("reptile", {"consistency": 0.1}, "'consistency' 0 but of maml and fomaml"),
@@ -88,7 +89,7 @@ def test_fields_that_contradict_one_another_are_refused(name, changes, sentence)
 
 
 def test_every_sentence_occurs_above():
-    assert len({sentence for *_, sentence in TOGETHER}) == 10
+    assert len({sentence for *_, sentence in TOGETHER}) == 11
 
 
 @pytest.mark.parametrize(

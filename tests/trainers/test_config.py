@@ -33,7 +33,7 @@ def test_picture_steps_become_a_tuple():
 def test_there_are_eight_counts_and_every_field_has_a_test():
     assert len(COUNTS) == 8
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert fields == {*COUNTS, "minutes", "symmetries", "picture_steps"}
+    assert fields == {*COUNTS, "minutes", "processor_time", "symmetries", "picture_steps"}
 
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])
@@ -47,13 +47,14 @@ def test_there_is_no_limit_of_minutes_unless_asked_for():
     assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
 
 
+@pytest.mark.parametrize("field", ["symmetries", "processor_time"])
 @pytest.mark.parametrize("value", [0, 1, None, "true", np.True_])
-def test_symmetries_are_true_or_false(value):
+def test_switches_are_true_or_false(field, value):
     """A word such as "no" would count as true."""
-    with pytest.raises(ValueError, match=f"'symmetries' must be True or False. Received: {re.escape(repr(value))}"):
-        TrainConfig(symmetries=value)
+    with pytest.raises(ValueError, match=f"'{field}' must be True or False. Received: {re.escape(repr(value))}"):
+        TrainConfig(**{field: value})
 
 
-def test_symmetries_are_off_unless_asked_for():
-    assert TrainConfig().symmetries is False
+def test_switches_are_off_unless_asked_for():
+    assert TrainConfig().symmetries is False and TrainConfig().processor_time is False
     assert TrainConfig(symmetries=True).symmetries is True

@@ -1,5 +1,6 @@
 """A run of so many minutes: it stops after a step, saves, and may be given more minutes later."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,25 +11,27 @@ from trainers import MetaTrainer, meta_trainer, run_folder
 
 
 class Clock:
-    """A clock that goes on by half a minute whenever it is read, which a run does once a step."""
+    """A clock that goes on by so many seconds whenever it is read, which a run does once a step."""
 
-    def __init__(self):
-        self.now = 0.0
+    def __init__(self, seconds):
+        self.now, self.seconds = 0.0, seconds
 
-    def monotonic(self):
-        self.now += 30.0
+    def read(self):
+        self.now += self.seconds
         return self.now
 
 
 @pytest.fixture(autouse=True)
 def slow_steps(monkeypatch):
-    monkeypatch.setattr(meta_trainer, "time", SimpleNamespace(monotonic=Clock().monotonic))
+    monkeypatch.setattr(
+        meta_trainer, "time", SimpleNamespace(monotonic=Clock(30.0).read, process_time=Clock(12.0).read)
+    )
     monkeypatch.setattr(MetaTrainer, "_export", lambda self: None)
 
 
-def timed(folder, minutes, steps=4):
+def timed(folder, minutes, steps=4, **changes):
     """A trainer whose steps do nothing but count."""
-    rest = {"validate_every": 100, "checkpoint_every": 100, "log_every": 100}
+    rest = {"validate_every": 100, "checkpoint_every": 100, "log_every": 100, **changes}
     trained = helpers.trainer(folder, data=helpers.tasks((0,) * 4), steps=steps, minutes=minutes, **rest)
     trained._meta_step = lambda episodes: {}
     return trained
@@ -59,3 +62,19 @@ def test_minutes_that_are_used_up_are_so_after_a_resume_and_more_may_be_given(tm
     longer.run()
     assert int(longer.step.numpy()) == 4 and steps(folder) == [2, 4]
     assert float(longer.seconds.numpy()) == 120.0
+
+
+def test_minutes_of_processor_time_are_another_clock(tmp_path):
+    """A step takes 12 seconds of the processors, and 30 on the wall."""
+    folder = run_folder.new_run(tmp_path, "toy")
+    trained = timed(folder, 0.5, steps=5, processor_time=True)
+    trained.run()
+    assert int(trained.step.numpy()) == 3 and float(trained.seconds.numpy()) == 36.0
+
+
+def test_processor_time_leaves_out_what_others_do(monkeypatch):
+    """The clock that is asked: waiting is time on the wall, and none of the process's own."""
+    monkeypatch.undo()
+    wall, own = time.monotonic(), time.process_time()
+    time.sleep(0.2)
+    assert time.monotonic() - wall >= 0.2 and time.process_time() - own < 0.1
