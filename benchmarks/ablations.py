@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks import lanes
 from meta_gan import serving, storage
 from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge
 from meta_gan.tasks import open_source
@@ -74,11 +71,10 @@ def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) 
     fields = [f"minutes={minutes}", "processor_time=true", "symmetries=true", *changes]
     fields += ["validate_every=100000", "checkpoint_every=500"]
     fields += [AVERAGING] if preset in ("fusion", "sagan") else []
-    command = [sys.executable, "-m", "meta_gan.cli", "train", "--preset", preset, "--data", data, "--out", str(folder)]
+    command = ["train", "--preset", preset, "--data", data, "--out", str(folder)]
     command += ["--steps", str(ENDLESS), "--queries", "10", "--seed", str(seed), "--set", *fields]
     command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
-    pin = (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=pin)
+    done = lanes.meta_gan(command, core)
     lines = [line for line in done.stderr.splitlines() if STOPPED in line]
     if done.returncode == 1 and lines:
         return lines[-1]
@@ -131,18 +127,14 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 def run(rows: Sequence[str], seeds: int, data: str, out: Path, minutes: float, classes: int) -> dict[str, Any]:
     """Trains two at once, each on a core of its own, then measures all; what is there already is not done again."""
     jobs = [(row, seed) for seed in range(seeds) for row in rows]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 1]
-    lanes = min(2, len(cores))
-
     stopped: dict[tuple[str, int], str] = {}
 
-    def lane(number: int) -> None:
-        for row, seed in jobs[number::lanes]:
-            stopped[row, seed] = train(row, seed, data, out, minutes, cores[number])
-            print(f"trained: {row}, seed {seed} {stopped[row, seed]}".rstrip(), flush=True)
+    def work(job: tuple[str, int], core: int) -> None:
+        row, seed = job
+        stopped[job] = train(row, seed, data, out, minutes, core)
+        print(f"trained: {row}, seed {seed} {stopped[job]}".rstrip(), flush=True)
 
-    with ThreadPoolExecutor(lanes) as pool:
-        list(pool.map(lane, range(lanes)))
+    lanes.side_by_side(jobs, work)
     source = open_source(data, shots=1, queries=1).source
     results: dict[str, dict[str, Any]] = {row: {} for row in rows}
     for row, seed in jobs:
