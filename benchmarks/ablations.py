@@ -29,7 +29,7 @@ _ADAPTED = ("inner_steps=3", "paths=", "inner_rate=0.001")
 # row: (preset, changes, inner steps of the measurement). Those of the flagship start from its recipe.
 ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "flagship": ("fusion", (), 0),
-    "task code off": ("fusion", ("code_dim=0",), 0),
+    "task code off": ("fusion", ("code_dim=0", "paths="), 0),
     "Meta-BN off": ("fusion", ("normalization=none",), 0),
     "attention pooling": ("fusion", ("pooling=attention",), 0),
     "energy off": ("fusion", _PLAIN, 0),

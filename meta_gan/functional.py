@@ -159,8 +159,10 @@ def clip_by_norm(tensors: Sequence[Any], limit: float) -> list[Any]:
 
 
 def gradient(tape: tf.GradientTape, target: Any, sources: Any) -> Any:
-    """The gradient of a scalar for a tree of sources, with zeros where the target does not depend on a source."""
-    return tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    """The gradient of a scalar for a tree of sources, dense, zeros where the target does not depend on a source."""
+    found = tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # What is looked up, such as an embedding, has a sparse gradient, and that has no arithmetic.
+    return tf.nest.map_structure(tf.convert_to_tensor, found)
 
 
 def cores() -> int:

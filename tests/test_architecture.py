@@ -28,7 +28,7 @@ ALLOWED = {
     **{room: set() for room in ("types", "checks", "storage", "losses", "layers")},
     "functional": {"types"},
     "meta_learners.base": {"types"},
-    "meta_learners": {"types", "meta_learners.base"},
+    "meta_learners": {"types", "checks", "meta_learners.base"},
     "networks": {"layers"},
     "tasks": {"types", "checks"},
     "games.base": {"types", "functional", "layers"},

@@ -108,6 +108,17 @@ def test_global_norm_and_clip_by_hand():
     flat_close(functional.clip_by_norm([tf.constant([0.0])], 1.0), [tf.constant([0.0])])
 
 
+def test_gradient_of_what_is_looked_up_is_dense():
+    """A gather from a variable or a tensor has a sparse gradient, rows 2 and 2 of a table of three here."""
+    table = tf.constant([[1.0], [2.0], [3.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(table)
+        value = tf.reduce_sum(tf.square(tf.gather(table, [2, 2])))
+    (got,) = functional.gradient(tape, value, [table])
+    assert isinstance(got, tf.Tensor)
+    np.testing.assert_array_equal(got, [[0.0], [0.0], [12.0]])
+
+
 def test_gradient_gives_zeros_where_nothing_depends():
     a, b = tf.constant(2.0), tf.constant([1.0, 1.0])
     with tf.GradientTape() as tape:

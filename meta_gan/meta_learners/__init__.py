@@ -2,5 +2,17 @@
 
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum
+from meta_gan.meta_learners.layerwise import ALFA, MetaCurvature
+from meta_gan.meta_learners.rates import LearnedAdam, MetaSGD, PerStepRates
 
-__all__ = ["Adam", "GradientDescent", "MetaLearner", "Momentum"]
+__all__ = [
+    "ALFA",
+    "Adam",
+    "GradientDescent",
+    "LearnedAdam",
+    "MetaCurvature",
+    "MetaLearner",
+    "MetaSGD",
+    "Momentum",
+    "PerStepRates",
+]

@@ -13,7 +13,16 @@ from meta_gan.losses import (
     Wasserstein,
 )
 from meta_gan.meta import Consistent, Displacement, JointTraining, SplitOpponents, Unrolled
-from meta_gan.meta_learners import Adam, GradientDescent, Momentum
+from meta_gan.meta_learners import (
+    ALFA,
+    Adam,
+    GradientDescent,
+    LearnedAdam,
+    MetaCurvature,
+    MetaSGD,
+    Momentum,
+    PerStepRates,
+)
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
 from tests.toys import tiny_dcgan, tiny_gan
 
@@ -28,7 +37,7 @@ GAMES = {
     ),
     "batch statistics": batch_norm_gan,
     "images, hinge with R1": lambda: tiny_dcgan(loss=Hinge(), penalty=R1(1.0)),
-    TOLD: lambda: told_gan(features=point_features(), terms=Terms(features=1.0, nearness=1.0), holdout=1),
+    TOLD: lambda: told_gan(features=point_features(), terms=Terms(features=1.0, nearness=1.0, variety=0.5), holdout=1),
     # Sharp edges make much of a rounding: in float32 eager and graph differ by more than the tolerance.
     FUSION: lambda: tiny_fusion(
         "float64",
@@ -56,10 +65,22 @@ ALGORITHMS = {
     "only the context": lambda: mg.Algorithm("context", GradientDescent(0.05), Unrolled(2), 2, "context$"),
 }
 
+LEARNED = {
+    "Meta-SGD": lambda: mg.Algorithm("Meta-SGD", MetaSGD(0.05), Unrolled(2), 2),
+    "rates by step": lambda: mg.Algorithm("LSLR", PerStepRates(0.05, 2), Unrolled(2), 2),
+    "learned Adam": lambda: mg.Algorithm("learned Adam", LearnedAdam(0.01, epsilon=1e-3), Unrolled(2), 2),
+    "ALFA": lambda: mg.Algorithm("ALFA", ALFA(0.05, hidden=4), Unrolled(2), 2),
+    "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
+}
+ALGORITHMS |= LEARNED
+
 # There is a context only where there is an encoder. What Consistent compares is a graph even where all else is eager,
 # so it meets one game of each kind. And the fusion networks cost ten times as much as any others: all algorithms meet
 # the small game that is conditioned as they are, and they meet the algorithms below.
 ONLY = {"only the context": {TOLD, FUSION}, "consistent FOMAML": {"points, non-saturating", TOLD}}
+# A learned rule knows leaves and signals only: it meets a game with state, and one whose players differ in moves.
+MET = {"points, non-saturating", "points, two discriminator turns", "batch statistics"}
+ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and (g != FUSION or a in FUSED)]
 """All that make sense; a new game or algorithm is one line above."""

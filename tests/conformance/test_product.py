@@ -9,21 +9,21 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.meta import Consistent
-from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, PAIRS, TOLD, make
+from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, TOLD, make
 from tests.toys import flat_close, one, random_episodes
 
 POINTS = "points, two discriminator turns"
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
 # with one game, say all of it.
 DEPLOYED = [(game, "FOMAML") for game in GAMES]
-DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator")]
+DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator", *LEARNED)]
 DEPLOYED += [(TOLD, "only the context")]
 
 # Tracing costs seconds a pair. So the two games that say most of an estimator, the plainest and the one whose state
 # must be carried along, have a graph of all algorithms (of the costly ones only the plainest); every other game has
 # one of each order and one without an inner loop; and the largest one of first order.
 PLAIN = "points, non-saturating"
-COSTLY = ("MAML, total derivatives", "MAML with momentum", "consistent FOMAML", "DAWSON")
+COSTLY = ("MAML, total derivatives", "MAML with momentum", "consistent FOMAML", "DAWSON", *LEARNED)
 GRAPHED = [
     (g, a)
     for g, a in PAIRS

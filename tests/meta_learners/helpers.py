@@ -1,0 +1,55 @@
+"""Trajectories of inner rules on a small problem of two players."""
+
+import numpy as np
+import tensorflow as tf
+
+from meta_gan.types import LeafInfo
+
+SEED = (0, 0)
+START = {
+    "a": [np.array([1.0, -2.0]), np.array([[3.0]])],
+    "b": [np.array([0.5]), np.linspace(-0.9, 1.0, 24).reshape(1, 2, 3, 4)],
+}
+
+
+def infos(start=None):
+    """What a rule is told of the leaves."""
+    start = START if start is None else start
+    return {
+        player: [LeafInfo(f"{player}/{i}", w.shape, int(np.prod(w.shape[:-1]))) for i, w in enumerate(ws)]
+        for player, ws in start.items()
+    }
+
+
+def ready(rule, start=None):
+    """The rule, its variables made."""
+    if not rule.built:
+        rule.setup(infos(start), dict.fromkeys(START if start is None else start, 2))
+    return rule
+
+
+def shake(rule, scale=0.1, seed=0):
+    """Moves every learned number away from where it starts, for what starts at 0 hides mistakes."""
+    draw = np.random.default_rng(seed)
+    for variable in rule.trainable_variables:
+        variable.assign_add(scale * draw.normal(size=variable.shape))
+    return rule
+
+
+def slopes(leaves):
+    """Gradients of the sum of w^4 / 4 + w: far apart in size, and changing sign."""
+    return [w**3 + 1.0 for w in leaves]
+
+
+def trajectory(rule, steps, players=("a", "b"), start=None):
+    """The leaves after each step, `{player: [array]}`, all players in turn, each from the other's new values."""
+    start = START if start is None else start
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in start.items()}
+    state, path = ready(rule, start).begin(leaves), []
+    signals = {player: tf.zeros([2]) for player in start}
+    for _ in range(steps):
+        for player in players:
+            state, deltas = rule.update(state, player, leaves, slopes(leaves[player]), signals, SEED)
+            leaves = {**leaves, player: [w + d for w, d in zip(leaves[player], deltas, strict=True)]}
+        path.append({p: [w.numpy() for w in ws] for p, ws in leaves.items()})
+    return path
