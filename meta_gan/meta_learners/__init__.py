@@ -1,13 +1,16 @@
 """Rules that emit the parameter updates inside a task."""
 
+from meta_gan.meta_learners.attention import AttentionMetaLearner
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum
 from meta_gan.meta_learners.layerwise import ALFA, MetaCurvature
 from meta_gan.meta_learners.rates import LearnedAdam, MetaSGD, PerStepRates
+from meta_gan.meta_learners.recurrent import RecurrentMetaLearner
 
 __all__ = [
     "ALFA",
     "Adam",
+    "AttentionMetaLearner",
     "GradientDescent",
     "LearnedAdam",
     "MetaCurvature",
@@ -15,4 +18,5 @@ __all__ = [
     "MetaSGD",
     "Momentum",
     "PerStepRates",
+    "RecurrentMetaLearner",
 ]

@@ -16,12 +16,14 @@ from meta_gan.meta import Consistent, Displacement, JointTraining, SplitOpponent
 from meta_gan.meta_learners import (
     ALFA,
     Adam,
+    AttentionMetaLearner,
     GradientDescent,
     LearnedAdam,
     MetaCurvature,
     MetaSGD,
     Momentum,
     PerStepRates,
+    RecurrentMetaLearner,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
 from tests.toys import tiny_dcgan, tiny_gan
@@ -71,6 +73,10 @@ LEARNED = {
     "learned Adam": lambda: mg.Algorithm("learned Adam", LearnedAdam(0.01, epsilon=1e-3), Unrolled(2), 2),
     "ALFA": lambda: mg.Algorithm("ALFA", ALFA(0.05, hidden=4), Unrolled(2), 2),
     "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
+    "recurrent": lambda: mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3), Unrolled(2), 2),
+    "attention": lambda: mg.Algorithm(
+        "attention", AttentionMetaLearner(0.05, hidden=4, heads=2, epsilon=1e-3), Unrolled(2), 2
+    ),
 }
 ALGORITHMS |= LEARNED
 

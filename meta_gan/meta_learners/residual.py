@@ -1,0 +1,150 @@
+"""What the recurrent and the attention rule share: a small network beside Adam, which starts as Adam.
+
+`w' = w - rate exp(1.5 tanh l) [(1 + .5 tanh m) direction + d exp(.1 s)]`: l and m are numbers of a tensor, read from
+what the rule has come to think of it; d and s are numbers of a parameter. Their readouts start at 0, so before any
+meta-training the rule is Adam at the given rate, to rounding, and can only be compared upward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan.checks import check_integer
+from meta_gan.meta_learners import features
+from meta_gan.meta_learners.base import MetaLearner, Rates
+from meta_gan.types import ByPlayer, LeafInfo, Tensors
+
+_HIDDEN_OF_PARAMETER = 16
+
+
+class ResidualRule(MetaLearner):
+    """Adam and a learned correction of it; a subclass says how the rule thinks of tensors (`_begin`, `_think`).
+
+    The rule's own weights do not depend on the networks or on the game: a trained rule may be handed to another model.
+    """
+
+    learned = True
+
+    def __init__(
+        self,
+        rate: float | Mapping[str, float],
+        first_decay: float,
+        second_decay: float,
+        epsilon: float,
+        hidden: int,
+        coupled: bool,
+        residual: bool,
+        game_features: bool,
+        seed: int,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        for name, decay in (("first_decay", first_decay), ("second_decay", second_decay)):
+            if not 0.0 <= decay < 1.0:
+                raise ValueError(f"{name!r} must lie in [0, 1). Received: {decay!r}")
+        if not epsilon > 0:
+            raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
+        for name, switch in (("coupled", coupled), ("residual", residual), ("game_features", game_features)):
+            if not isinstance(switch, bool):
+                raise ValueError(f"{name!r} must be True or False. Received: {switch!r}")
+        self.rates, self.coupled = Rates(rate), coupled
+        self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
+        self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
+        self.residual, self.game_features = residual, game_features
+
+    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        self.rates.check([player for player, infos in leaves.items() if infos])
+        self.log_rate = self.add_weight(shape=(), initializer="zeros", name="log_rate")
+        self._make_core()
+        # Without Adam there would be no step to start from, and nothing to learn from it.
+        last = "zeros" if self.residual else self._draw(90)
+        self.of_tensor = self._dense(2, "of_tensor", self.hidden, "zeros")
+        self.told = self._dense(_HIDDEN_OF_PARAMETER, "told", self.hidden, self._draw(91))
+        self.seen = self._dense(_HIDDEN_OF_PARAMETER, "seen", features.OF_PARAMETER, self._draw(92))
+        self.of_parameter = self._dense(2, "of_parameter", _HIDDEN_OF_PARAMETER, last)
+        super().setup(leaves, signals)
+
+    def _draw(self, number: int) -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(seed=1000 * self.seed + number)
+
+    def _dense(self, units: int, name: str, inputs: int, kernel: Any) -> keras.layers.Dense:
+        layer = keras.layers.Dense(units, kernel_initializer=kernel, name=name, dtype=self.dtype_policy)
+        layer.build((None, inputs))
+        return layer
+
+    def _make_core(self) -> None:
+        """Makes the layers of `_think`."""
+        raise NotImplementedError
+
+    def _begin(self, tensors: int) -> Any:
+        """What is thought of a player's tensors before its first move."""
+        raise NotImplementedError
+
+    def _think(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any]:
+        """Thinks of a player's tensors anew.
+
+        Args:
+            player: who is to move.
+            thoughts: `{player: what is thought of its tensors}`, of all that move.
+            tensors: float[tensors, features.OF_TENSOR].
+            game: float[features.OF_GAME].
+
+        Returns:
+            `(float[tensors, hidden], what is now thought of this player's tensors)`.
+        """
+        raise NotImplementedError
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        moving = {player: tensors for player, tensors in leaves.items() if tensors}
+        flats = {player: features.Flat(tensors) for player, tensors in moving.items()}
+        zeros = {player: tf.zeros([sum(flat.sizes)], self.compute_dtype) for player, flat in flats.items()}
+        return {
+            "turns": {player: tf.zeros([]) for player in moving},
+            "first": zeros,
+            "second": dict(zeros),
+            "thoughts": {player: self._begin(flat.count) for player, flat in flats.items()},
+        }
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        flat, dtype = features.Flat(gradients), self.compute_dtype
+        turn = state["turns"][player] + 1.0
+        gradient, weights = flat.join(gradients, dtype), flat.join(leaves[player], dtype)
+        b1, b2 = self.first_decay, self.second_decay
+        first = b1 * state["first"][player] + (1 - b1) * gradient
+        second = b2 * state["second"][player] + (1 - b2) * tf.square(gradient)
+        corrected = [x / tf.cast(1.0 - tf.pow(b, turn), dtype) for x, b in ((first, b1), (second, b2))]
+        direction = corrected[0] / tf.sqrt(corrected[1] + self.epsilon**2)
+        seen = (flat, gradient, first, direction, weights)
+        game = features.of_game(player, list(leaves), signals, turn, self.coupled, dtype)
+        game = game if self.game_features else tf.zeros_like(game)
+        hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
+        step = self._step(player, flat, hidden, direction, features.of_parameters(*seen))
+        moved = {"turns": turn, "first": first, "second": second, "thoughts": thought}
+        return {key: {**state[key], player: moved[key]} for key in state}, flat.split(-step, gradients)
+
+    def _step(self, player: str, flat: features.Flat, hidden: Any, direction: Any, parameters: Any) -> Any:
+        """The way to go, float[parameters], of which the update is the negative."""
+        of_tensor = tf.tanh(self.of_tensor(hidden))
+        inside = tf.nn.relu(self.seen(parameters) + flat.each(self.told(hidden)))
+        correction, scale = tf.unstack(self.of_parameter(inside), axis=1)
+        correction *= tf.exp(0.1 * scale)
+        rate = self.rates.of(player) * tf.exp(tf.convert_to_tensor(self.log_rate) + 1.5 * of_tensor[:, 0])
+        if self.residual:
+            correction += flat.each(1.0 + 0.5 * of_tensor[:, 1]) * direction
+        return flat.each(rate) * correction
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("first_decay", "second_decay", "epsilon", "hidden", "coupled", "residual", "game_features", "seed")
+        return {**super().get_config(), "rate": self.rates.value, **{name: getattr(self, name) for name in own}}

@@ -1,0 +1,97 @@
+"""What a learned rule sees, by hand, and that none of it depends on how tensors are listed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_gan.meta_learners import features
+
+TENSORS = [np.array([3.0, -4.0]), np.array([[1.0], [2.0], [2.0]])]
+SIZES = np.array([np.sqrt(12.5), np.sqrt(3.0)])
+
+
+@pytest.fixture
+def flat():
+    return features.Flat([tf.constant(t) for t in TENSORS])
+
+
+def test_join_and_split_are_inverse(flat):
+    joined = flat.join([tf.constant(t) for t in TENSORS], tf.float64)
+    np.testing.assert_array_equal(joined, [3, -4, 1, 2, 2])
+    like = [tf.zeros([2], tf.float32), tf.zeros([3, 1], tf.float64)]
+    back = flat.split(joined, like)
+    assert [t.dtype for t in back] == [tf.float32, tf.float64]
+    for t, original in zip(back, TENSORS, strict=True):
+        np.testing.assert_array_equal(t, original)
+
+
+def test_means_and_each(flat):
+    np.testing.assert_allclose(flat.mean(tf.constant([3.0, -4.0, 1.0, 2.0, 2.0])), [-0.5, 5 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(flat.each(tf.constant([7.0, 9.0])), [7, 7, 9, 9, 9])
+    np.testing.assert_array_equal(flat.each(tf.constant([[1.0, 2.0], [3.0, 4.0]]))[2], [3, 4])
+
+
+def test_a_scalar_is_a_tensor_of_one():
+    flat = features.Flat([tf.constant(2.0), tf.zeros([2, 2])])
+    assert flat.sizes == [1, 4] and flat.split(tf.range(5.0), [tf.constant(0.0), tf.zeros([2, 2])])[0].shape == ()
+
+
+def vectors(flat):
+    weights = flat.join([tf.constant(t) for t in TENSORS], tf.float64)
+    return 2.0 * weights, -weights, tf.sign(weights), weights
+
+
+def test_of_tensors_by_hand(flat):
+    """The gradient is twice the weights, so their cosine is 1; momentum is opposite, so that one is -1."""
+    got = features.of_tensors(flat, *vectors(flat)).numpy()
+    sizes = np.log(np.stack([2 * SIZES, SIZES, np.ones(2), SIZES], axis=1)) / 5
+    np.testing.assert_allclose(got[:, :4], sizes, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(got[:, 4:6], [[1, -1], [1, -1]], rtol=1e-9)
+    np.testing.assert_allclose(got[:, 6:], [[0.5, 0, np.log(2) / 5], [1, np.log(3) / 5, np.log(3) / 5]], rtol=1e-9)
+    assert got.shape == (2, features.OF_TENSOR)
+
+
+def test_of_parameters_by_hand(flat):
+    got = features.of_parameters(flat, *vectors(flat)).numpy()
+    relative = np.array([3, -4, 1, 2, 2]) / np.repeat(SIZES, [2, 3])
+    expected = [relative, -relative, relative, np.sign(relative)]
+    expected += [np.log(np.abs(relative) + 1e-3) / 5] * 2 + [np.sign(relative), -np.sign(relative), np.sign(relative)]
+    np.testing.assert_allclose(got, np.stack(expected, axis=1), rtol=1e-6)
+    assert got.shape == (5, features.OF_PARAMETER)
+
+
+def test_outliers_are_clipped():
+    flat = features.Flat([tf.zeros([100])])
+    spike = tf.one_hot(3, 100) * 100.0
+    got = features.of_parameters(flat, spike, -spike, spike, spike).numpy()
+    np.testing.assert_array_equal(got[3, :4], [5, -5, 5, 5])
+
+
+def test_nothing_at_all_is_finite(flat):
+    """All zeros, and the slope at zero too."""
+    zeros = tf.zeros([5], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(zeros)
+        seen = [f(flat, zeros, zeros, zeros, zeros) for f in (features.of_tensors, features.of_parameters)]
+        total = tf.add_n([tf.reduce_sum(s) for s in seen])
+    assert all(np.isfinite(s).all() for s in seen) and np.isfinite(tape.gradient(total, zeros)).all()
+
+
+SIGNALS = {"discriminator": tf.constant([1.0, -2.0, 3.0]), "generator": tf.constant([4.0, 5.0])}
+
+
+def test_of_game_by_hand():
+    players = ["discriminator", "generator"]
+    first = features.of_game("discriminator", players, SIGNALS, tf.constant(1.0), True, tf.float64)
+    np.testing.assert_allclose(first, [0, *np.arcsinh([1, -2, 3, 4]), 1, 0, 1], rtol=1e-6, atol=1e-12)
+    second = features.of_game("generator", players, SIGNALS, tf.constant(8.0), True, tf.float64)
+    np.testing.assert_allclose(second, [1, *np.arcsinh([4, 5, 0, 1]), 1, np.log(2), 1 / 8], rtol=1e-6)
+    assert len(first) == features.OF_GAME
+
+
+def test_of_a_game_alone_or_uncoupled():
+    """A single player has no others; one that is not coupled is not told of them, but keeps its place."""
+    alone = features.of_game("generator", ["generator"], SIGNALS, tf.constant(1.0), True, tf.float64)
+    np.testing.assert_allclose(alone, [0, *np.arcsinh([4, 5, 0, 0]), 0, 0, 1], rtol=1e-6, atol=1e-12)
+    twin = features.of_game("generator", list(SIGNALS), SIGNALS, tf.constant(1.0), False, tf.float64)
+    np.testing.assert_allclose(twin, [1, *np.arcsinh([4, 5, 0, 0]), 0, 0, 1], rtol=1e-6, atol=1e-12)

@@ -1,0 +1,296 @@
+"""The recurrent and the attention rule: Adam before any training, blind to order, right in their derivatives."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.losses import NonSaturating
+from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta_learners import Adam, AttentionMetaLearner, RecurrentMetaLearner
+from meta_gan.types import MetaWeights
+from tests.meta_learners.helpers import SEED, START, ready, shake, slopes, trajectory
+from tests.toys import adapt, central_difference, flat_close, one, parts, random_episodes, tiny_gan
+
+RATES = {"a": 0.02, "b": 0.05}
+KINDS = {"recurrent": RecurrentMetaLearner, "attention": AttentionMetaLearner}
+SMALL = {"recurrent": {"hidden": 6}, "attention": {"hidden": 8, "heads": 2, "blocks": 2}}
+KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+def made(kind, rate=None, shaken=0.0, start=None, **options):
+    rule = KINDS[kind](RATES if rate is None else rate, **{"dtype": "float64", **SMALL[kind], **options})
+    return shake(ready(rule, start), shaken) if shaken else ready(rule, start)
+
+
+def apart(path, other):
+    """The largest difference of two trajectories, by player."""
+    return {
+        p: max(np.abs(a - b).max() for x, y in zip(path, other, strict=True) for a, b in zip(x[p], y[p], strict=True))
+        for p in path[0]
+    }
+
+
+@KIND
+def test_before_any_training_it_is_adam(kind):
+    adam = trajectory(Adam(RATES, 0.5, 0.99, 1e-6), 5)
+    assert max(apart(trajectory(made(kind), 5), adam).values()) < 1e-6
+    assert max(apart(trajectory(made(kind, shaken=0.1), 5), adam).values()) > 1e-3
+
+
+@KIND
+def test_the_order_of_tensors_does_not_matter(kind):
+    """Listed backwards, every tensor moves as it did."""
+    rule = made(kind, shaken=0.3)
+    backwards = {p: ws[::-1] for p, ws in START.items()}
+    other = [{p: ws[::-1] for p, ws in step.items()} for step in trajectory(rule, 4, start=backwards)]
+    assert max(apart(trajectory(rule, 4), other).values()) < 1e-10
+
+
+@KIND
+def test_the_order_of_parameters_does_not_matter(kind):
+    """Nor does the order within a tensor."""
+    rule, turned = made(kind, shaken=0.3), {**START, "a": [START["a"][0][::-1].copy(), START["a"][1]]}
+    path, other = (trajectory(rule, 3, start=start) for start in (START, turned))
+    np.testing.assert_allclose(path[-1]["a"][0], other[-1]["a"][0][::-1], rtol=1e-10)
+
+
+@KIND
+def test_one_rule_moves_any_tensors(kind):
+    """It has no variable of its first network's shape: other players, tensors and ranks, with the same weights."""
+    rule = made(kind, rate=0.05, shaken=0.3)
+    before = [v.numpy() for v in rule.variables]
+    other = {"only": [np.full((2, 2, 1, 3), 0.5), np.ones(4), np.array(2.0)]}
+    path = trajectory(rule, 3, players=("only",), start=other)
+    assert all(np.isfinite(w).all() for w in path[-1]["only"])
+    assert np.abs(path[-1]["only"][1] - other["only"][1]).min() > 1e-3
+    flat_close([v.numpy() for v in rule.variables], before)
+
+
+def update(rule, signals, others=None):
+    """The first move of `a`, given the others' leaves and what all players report."""
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    state = rule.begin(leaves)
+    if others is not None:
+        state, _ = rule.update(state, "b", leaves, [tf.constant(others * g) for g in slopes(START["b"])], signals, SEED)
+    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), signals, SEED)
+    return np.concatenate([d.numpy().ravel() for d in deltas])
+
+
+def signals(own, other):
+    return {"a": tf.constant([own, 0.5]), "b": tf.constant([other, -0.5])}
+
+
+@KIND
+def test_who_is_told_what(kind):
+    """A coupled rule hears of the other's loss and gradients, one that is not hears of neither; both of their own."""
+    base = {"own": 1.0, "other": 2.0}
+    for options, hears_own, hears_other in (
+        ({}, True, True),
+        ({"coupled": False}, True, False),
+        ({"game_features": False}, False, False),
+    ):
+        rule = made(kind, shaken=0.3, **options)
+        got = [update(rule, signals(**base)), update(rule, signals(**{**base, "own": 9.0}))]
+        got.append(update(rule, signals(**{**base, "other": 9.0})))
+        assert (np.abs(got[1] - got[0]).max() > 1e-6) == hears_own
+        assert (np.abs(got[2] - got[0]).max() > 1e-6) == hears_other
+        moved = [update(rule, signals(**base), scale) for scale in (1.0, 30.0)]
+        assert (np.abs(moved[1] - moved[0]).max() > 1e-6) == rule.coupled
+
+
+@KIND
+def test_it_remembers(kind):
+    """Two histories that end in equal momenta and weights: with all of Adam's memory gone, what is left is thought."""
+    rule = made(kind, shaken=0.3, first_decay=0.0, second_decay=0.0)
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    after = []
+    for scale in (1.0, 50.0):
+        state = rule.begin(leaves)
+        for gradients in ([scale * g for g in slopes(START["a"])], slopes(START["a"])):
+            state, deltas = rule.update(state, "a", leaves, [tf.constant(g) for g in gradients], signals(1, 1), SEED)
+        after.append(np.concatenate([d.numpy().ravel() for d in deltas]))
+    assert np.abs(after[1] - after[0]).max() > 1e-6
+
+
+@KIND
+def test_without_adam_the_word_is_the_networks_own(kind):
+    """It moves before any training, and doubling its learned rate doubles the move."""
+    rule = made(kind, residual=False)
+    first = update(rule, signals(1.0, 1.0))
+    assert np.abs(first).max() > 1e-4
+    rule.log_rate.assign(np.log(2.0))
+    np.testing.assert_allclose(update(rule, signals(1.0, 1.0)), 2 * first, rtol=1e-10)
+
+
+@KIND
+def test_the_update_by_hand_from_its_two_heads(kind):
+    """With readouts of biases alone: l = 1, m = -2, d = .25 and s = 3 for every tensor and parameter."""
+    rule = made(kind)
+    rule.of_tensor.bias.assign([1.0, -2.0])
+    rule.of_parameter.bias.assign([0.25, 3.0])
+    rule.log_rate.assign(0.5)
+    direction = -update(made(kind), signals(1.0, 1.0)) / RATES["a"]
+    rate = RATES["a"] * np.exp(0.5 + 1.5 * np.tanh(1.0))
+    expected = rate * ((1 + 0.5 * np.tanh(-2.0)) * direction + 0.25 * np.exp(0.3))
+    np.testing.assert_allclose(-update(rule, signals(1.0, 1.0)), expected, rtol=1e-9)
+
+
+def gan_pieces(kind, **options):
+    rates = {"generator": 0.05, "discriminator": 0.03}
+    rule = KINDS[kind](rates, epsilon=1e-2, **{"dtype": "float64", **SMALL[kind], **options})
+    game, rule, paths, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
+    shake(rule, 0.05)
+    return (
+        game,
+        rule,
+        paths,
+        MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables]),
+    )
+
+
+@KIND
+@pytest.mark.parametrize(("told", "step", "rtol"), [(False, 1e-5, 1e-6), (True, 1e-5, 1e-3)])
+def test_the_meta_gradient_equals_finite_differences(kind, told, step, rtol):
+    """For all of the rule's weights, and for both nets' initial weights, through three steps. Signals are float32, and
+    what rounds them needs a wide tolerance; the step is narrow, for there are kinks on either side."""
+    pieces = game, rule, paths, meta = gan_pieces(kind, game_features=told)
+    episode = one(random_episodes(dtype="float64"))
+
+    @tf.function(autograph=False)
+    def distance(weights, learned):
+        start = MetaWeights(meta.initial._replace(weights=weights), learned)
+        carry, _ = adapt((game, rule, paths, start), episode, 3)
+        return inner_loop.distance(game, inner_loop.final(paths, start, carry), episode)
+
+    got = tf.function(lambda: Unrolled(2).task(*pieces, episode, 3), autograph=False)()
+    sources = {"rule": (meta.meta_learner, got.meta_learner)}
+    sources |= {net: (meta.initial.weights[net], got.weights[net]) for net in ("generator", "discriminator")}
+    for name, (tensors, gradients) in sources.items():
+        values = [t.numpy() for t in tensors]
+
+        def moved(arrays, name=name):
+            tensors = [tf.constant(a) for a in arrays]
+            weights = meta.initial.weights if name == "rule" else {**meta.initial.weights, name: tensors}
+            return distance(weights, tensors if name == "rule" else meta.meta_learner)
+
+        for draw in range(3):
+            direction = [np.random.default_rng([draw, i]).normal(size=v.shape) for i, v in enumerate(values)]
+            measured = central_difference(moved, values, direction, step=step)
+            claimed = sum(np.sum(g * d) for g, d in zip(gradients, direction, strict=True))
+            assert abs(measured) > 1e-5
+            np.testing.assert_allclose(claimed, measured, rtol=rtol, err_msg=name)
+
+
+@KIND
+def test_in_pieces_and_in_a_graph_it_is_the_same(kind):
+    """5 steps are 2 and then 3, and the loop is what its steps are."""
+    pieces = gan_pieces(kind)
+    episode = one(random_episodes(dtype="float64"))
+    whole, _ = tf.function(lambda: adapt(pieces, episode, 5), autograph=False)()
+    carry, _ = adapt(pieces, episode, 2)
+    carry, _ = adapt(pieces, episode, 3, carry=carry)
+    flat_close(whole, carry, rtol=1e-9, atol=1e-12)
+
+
+@KIND
+def test_ten_times_as_many_steps_as_trained_for_are_finite(kind):
+    pieces = gan_pieces(kind)
+    episode = one(random_episodes(dtype="float64"))
+    carry, _ = tf.function(lambda: adapt(pieces, episode, 100), autograph=False)()
+    assert all(np.isfinite(t).all() for t in tf.nest.flatten(carry))
+
+
+@KIND
+def test_round_trip(kind):
+    rule = KINDS[kind](
+        {"a": 0.1, "b": 0.2}, 0.3, 0.7, 1e-4, coupled=False, residual=False, game_features=False, seed=5, **SMALL[kind]
+    )
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
+    assert type(again) is type(rule) and again.get_config() == rule.get_config()
+    assert max(apart(trajectory(ready(rule), 2), trajectory(ready(again), 2)).values()) == 0
+    assert rule.learned and len(rule.trainable_variables) > 8
+
+
+@KIND
+def test_seeds_differ_and_repeat(kind):
+    first, same, other = ([v.numpy() for v in made(kind, seed=seed).trainable_variables] for seed in (1, 1, 2))
+    flat_close(first, same)
+    assert max(np.abs(a - b).max() for a, b in zip(first, other, strict=True)) > 0.1
+
+
+@KIND
+def test_no_two_layers_start_alike(kind):
+    """Layers of one shape and seed would otherwise be copies of one another."""
+    kernels = [v.numpy() for v in made(kind).trainable_variables if v.shape.rank == 2 and np.any(v.numpy())]
+    for i, kernel in enumerate(kernels):
+        assert not any(k.shape == kernel.shape and np.allclose(k, kernel) for k in kernels[:i])
+
+
+def test_attention_is_what_attention_switches():
+    """Its queries and keys are the difference, and without them all tokens count alike."""
+    names = [{v.path.split("/")[-2] for v in made("attention", attention=a).trainable_variables} for a in (True, False)]
+    blocks = [{name for name in found if name.startswith("block_")} for found in names]
+    assert blocks[0] - blocks[1] == {f"block_{i}_{part}" for i in (0, 1) for part in ("query", "key")}
+    rule = made("attention", shaken=0.3, attention=False)
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 8)))
+    gathered, weights = rule._mix(rule.layers_of_blocks[0], x)
+    np.testing.assert_allclose(weights, np.full((2, 3, 3), 1 / 3))
+    value = rule.layers_of_blocks[0]["value"](x).numpy()
+    np.testing.assert_allclose(gathered, np.tile(value.mean(0), (3, 1)), rtol=1e-9)
+
+
+def test_attention_by_hand():
+    """One head at a time, from the queries, keys and values of a block."""
+    rule = made("attention", shaken=0.3)
+    block, x = rule.layers_of_blocks[1], tf.constant(np.random.default_rng(0).normal(size=(3, 8)))
+    gathered, weights = rule._mix(block, x)
+    q, k, v = (block[part](x).numpy() for part in ("query", "key", "value"))
+    for head in range(2):
+        cut = slice(4 * head, 4 * head + 4)
+        scores = np.exp(q[:, cut] @ k[:, cut].T / 2)
+        share = scores / scores.sum(1, keepdims=True)
+        np.testing.assert_allclose(weights[head], share, rtol=1e-9)
+        np.testing.assert_allclose(gathered[:, cut], share @ v[:, cut], rtol=1e-9)
+
+
+BAD = {
+    "rate": (0.0, "'rate' must be a finite number > 0"),
+    "first_decay": (1.0, r"'first_decay' must lie in \[0, 1\)"),
+    "second_decay": (-0.1, r"'second_decay' must lie in \[0, 1\)"),
+    "epsilon": (0.0, "'epsilon' must be > 0"),
+    "hidden": (0, "hidden"),
+    "coupled": (1, "'coupled' must be True or False"),
+    "residual": (None, "'residual' must be True or False"),
+    "game_features": ("no", "'game_features' must be True or False"),
+    "seed": (-1, "seed"),
+}
+
+
+@KIND
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments_are_refused(kind, name):
+    value, message = BAD[name]
+    with pytest.raises(ValueError, match=message):
+        KINDS[kind](**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"heads": 0}, "heads"),
+        ({"blocks": 0}, "blocks"),
+        ({"hidden": 10, "heads": 4}, "'hidden' must be a multiple of 'heads'"),
+        ({"attention": 1}, "'attention' must be True or False"),
+    ],
+)
+def test_bad_attention_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionMetaLearner(**options)
+
+
+@KIND
+def test_a_player_that_moves_needs_a_rate(kind):
+    with pytest.raises(ValueError, match="a rate is required for every player"):
+        ready(KINDS[kind]({"a": 0.1}))
