@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop
+from meta_gan.meta import checkpointing, inner_loop
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import ByNet, Episode, MetaWeights, Paths, Settings, Snapshot
 
@@ -85,22 +85,29 @@ class Unrolled(Estimator):
     Args:
         order: 1 (FOMAML) or 2 (MAML).
         partial: partial (True) or total derivatives between the players.
+        checkpoint: inner steps between checkpoints, >= 1: the backward pass computes those steps again in place of
+            keeping all that they made. 0 keeps everything. Needs order 2 and a number of inner steps known when
+            traced.
 
     Raises:
-        ValueError: an order that is neither 1 nor 2.
+        ValueError: an order that is neither 1 nor 2, or a checkpoint below 0 or without order 2.
 
     Reference: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", 2017.
     """
 
     trains_meta_learner = True
 
-    def __init__(self, order: int = 2, partial: bool = True):
+    def __init__(self, order: int = 2, partial: bool = True, checkpoint: int = 0):
         if order not in (1, 2):
             raise ValueError(f"'order' must be 1 or 2. Received: {order!r}")
-        self.order, self.partial = int(order), bool(partial)
+        if isinstance(checkpoint, bool) or not isinstance(checkpoint, int) or checkpoint < 0:
+            raise ValueError(f"'checkpoint' must be an int >= 0. Received: {checkpoint!r}")
+        if checkpoint and order == 1:
+            raise ValueError(f"'checkpoint' must be 0 at order 1, which keeps no steps. Received: {checkpoint!r}")
+        self.order, self.partial, self.checkpoint = int(order), bool(partial), int(checkpoint)
 
     def get_config(self) -> dict[str, Any]:
-        return {"order": self.order, "partial": self.partial}
+        return {"order": self.order, "partial": self.partial, "checkpoint": self.checkpoint}
 
     def task(
         self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
@@ -128,8 +135,10 @@ class Unrolled(Estimator):
         with tf.GradientTape(persistent=target == "each", watch_accessed_variables=False) as tape:
             tape.watch(functional.flat((meta.initial.weights, meta.meta_learner)))
             carry = inner_loop.begin(game, learner, paths, meta)
-            carry, records = inner_loop.advance(
-                game, learner, paths, meta, carry, episode.support, steps, self.order, episode.seed, partial
+            loop = checkpointing.advance if self.checkpoint else inner_loop.advance
+            extra = (self.checkpoint,) if self.checkpoint else ()
+            carry, records = loop(
+                game, learner, paths, meta, carry, episode.support, steps, self.order, episode.seed, partial, *extra
             )
             snapshot = inner_loop.final(paths, meta, carry)
             values = inner_loop.objectives(game, snapshot, episode, own=target != "each")

@@ -244,7 +244,11 @@ def test_survives_serialisation():
     estimator = Consistent(Unrolled(1, partial=False), {"generator": 2})
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(estimator))
     assert type(again) is Consistent and again.weights == {"generator": 2.0}
-    assert type(again.estimator) is Unrolled and again.estimator.get_config() == {"order": 1, "partial": False}
+    assert type(again.estimator) is Unrolled and again.estimator.get_config() == {
+        "order": 1,
+        "partial": False,
+        "checkpoint": 0,
+    }
     assert again.get_config() == estimator.get_config()
     assert keras.saving.get_registered_name(Consistent) == "meta_gan>Consistent"
 

@@ -98,7 +98,11 @@ def test_every_algorithm_is_above_and_is_of_its_own_preset():
 @pytest.mark.parametrize(("algorithm", "order"), [("maml", 2), ("fomaml", 1)])
 def test_consistency_wraps_the_estimator(algorithm, order):
     estimator = build(algorithm=algorithm, consistency=0.25).algorithm.estimator
-    assert type(estimator) is Consistent and estimator.estimator.get_config() == {"order": order, "partial": True}
+    assert type(estimator) is Consistent and estimator.estimator.get_config() == {
+        "order": order,
+        "partial": True,
+        "checkpoint": 0,
+    }
     assert estimator.weights == {"generator": 0.25, "discriminator": 0.25}
 
 
