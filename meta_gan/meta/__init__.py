@@ -2,6 +2,7 @@
 
 from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Reptile
 from meta_gan.meta.consistency import Consistent
+from meta_gan.meta.evolution import EvolutionStrategies
 from meta_gan.meta.gradients import Displacement, Estimator, JointTraining, Unrolled
 from meta_gan.meta.opponents import SplitOpponents
 
@@ -12,6 +13,7 @@ __all__ = [
     "Consistent",
     "Displacement",
     "Estimator",
+    "EvolutionStrategies",
     "JointTraining",
     "Pretraining",
     "Reptile",

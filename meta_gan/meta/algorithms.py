@@ -34,11 +34,7 @@ class Algorithm:
     def __init__(self, name: str, meta_learner: MetaLearner, estimator: Estimator, inner_steps: int, paths: str = ""):
         if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
             raise ValueError(f"'inner_steps' must be an int >= 0. Received: {inner_steps!r}")
-        if meta_learner.learned and not estimator.trains_meta_learner:
-            raise ValueError(
-                f"a learned rule needs an estimator that trains it, such as Unrolled. "
-                f"Received: {type(meta_learner).__name__} with {type(estimator).__name__}"
-            )
+        estimator.check(meta_learner, inner_steps)
         self.name, self.meta_learner, self.estimator = str(name), meta_learner, estimator
         self.inner_steps, self.paths = inner_steps, str(paths)
 

@@ -104,6 +104,9 @@ class Consistent(Estimator):
         self.weights = {player: float(weight) for player, weight in weights.items()}
         self.trains_meta_learner, self.adapts = estimator.trains_meta_learner, estimator.adapts
 
+    def check(self, learner: MetaLearner, inner_steps: Any) -> None:
+        self.estimator.check(learner, inner_steps)
+
     def get_config(self) -> dict[str, Any]:
         return {"estimator": keras.saving.serialize_keras_object(self.estimator), "weights": dict(self.weights)}
 

@@ -34,6 +34,14 @@ class Estimator:
     trains_meta_learner = False
     adapts = True
 
+    def check(self, learner: MetaLearner, inner_steps: Any) -> None:
+        """Raises ValueError for a rule, or a number of inner steps, with which something would stay untrained."""
+        if learner.learned and not self.trains_meta_learner:
+            raise ValueError(
+                f"a learned rule needs an estimator that trains it, such as Unrolled. "
+                f"Received: {type(learner).__name__} with {type(self).__name__}"
+            )
+
     def task(
         self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
@@ -117,7 +125,7 @@ class Unrolled(Estimator):
         if self.order == 1:
             carry, records = _adapt(game, learner, paths, meta, episode, steps)
             gradients, values = _end_gradients(game, paths, meta, carry, episode)
-            return Estimate(gradients, [], carry.state, _metrics(game, paths, records, values))
+            return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
         together = self.partial and not learner.coupled
         return self._through(game, learner, paths, meta, episode, steps, "sum" if together else "each")
 
@@ -155,7 +163,7 @@ class Unrolled(Estimator):
             learned: list[Any] = []
         else:
             gradients, learned = functional.gradient(tape, goal, (meta.initial.weights, meta.meta_learner))
-        metrics = _metrics(game, paths, records, values)
+        metrics = metrics_of(game, paths, records, values)
         return Estimate(gradients, learned, carry.state, metrics)
 
 
@@ -183,7 +191,7 @@ class Displacement(Estimator):
         leaves = [leaf for player in paths for leaf in carry.leaves[player]]
         for (net, i), adapted in zip(places, leaves, strict=True):
             gradients[net][i] = meta.initial.weights[net][i] - adapted
-        return Estimate(gradients, [], carry.state, _metrics(game, paths, records, values))
+        return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -239,7 +247,7 @@ def _end_gradients(
     return functional.gradient(tape, goal, end.weights), values
 
 
-def _metrics(game: Game, paths: Paths, records: Any, values: dict[str, Any]) -> dict[str, Any]:
+def metrics_of(game: Game, paths: Paths, records: Any, values: dict[str, Any]) -> dict[str, Any]:
     """`loss/PLAYER`: mean over the inner steps; `query/PLAYER`: the objective after them."""
     metrics = {f"query/{player}": tf.cast(value, tf.float32) for player, value in values.items()}
     moves = inner_loop.columns(game, paths)

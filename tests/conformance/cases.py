@@ -12,7 +12,7 @@ from meta_gan.losses import (
     RelativisticAverage,
     Wasserstein,
 )
-from meta_gan.meta import Consistent, Displacement, JointTraining, SplitOpponents, Unrolled
+from meta_gan.meta import Consistent, Displacement, EvolutionStrategies, JointTraining, SplitOpponents, Unrolled
 from meta_gan.meta_learners import (
     ALFA,
     Adam,
@@ -73,6 +73,7 @@ LEARNED = {
     "learned Adam": lambda: mg.Algorithm("learned Adam", LearnedAdam(0.01, epsilon=1e-3), Unrolled(2), 2),
     "ALFA": lambda: mg.Algorithm("ALFA", ALFA(0.05, hidden=4), Unrolled(2), 2),
     "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
+    "Meta-SGD by evolution": lambda: mg.Algorithm("ES", MetaSGD(0.05), EvolutionStrategies(0.1, 1), 2),
     "recurrent": lambda: mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3), Unrolled(2), 2),
     "attention": lambda: mg.Algorithm(
         "attention", AttentionMetaLearner(0.05, hidden=4, heads=2, epsilon=1e-3), Unrolled(2), 2

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan as mg
-from meta_gan.meta import Consistent
+from meta_gan.meta import Consistent, EvolutionStrategies
 from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, TOLD, make
 from tests.toys import flat_close, one, random_episodes
 
@@ -54,14 +54,18 @@ def meta_gradients(model, graph):
 
 @pytest.mark.parametrize(("game", "algorithm"), PAIRS)
 def test_the_meta_gradient_is_finite_and_reaches_every_net(game, algorithm):
-    """Every net that learns: one that is frozen has no weights to give a gradient."""
-    estimate = meta_gradients(make(game, algorithm), graph=False)
+    """Every net that learns, and a rule that does: a frozen net has no weights to give a gradient, and evolution
+    strategies train the rule alone."""
+    model = make(game, algorithm)
+    estimate = meta_gradients(model, graph=False)
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(estimate))
     assert [net for net, gradients in estimate.weights.items() if not gradients] == ["features"] * (
         game in (TOLD, FUSION)
     )
+    still = isinstance(model.algorithm.estimator, EvolutionStrategies)
     for net, gradients in estimate.weights.items():
-        assert not gradients or max(np.abs(g).max() for g in gradients) > 1e-4, net
+        assert not gradients or still != (max(np.abs(g).max() for g in gradients) > 1e-4), net
+    assert model.meta_learner.learned == (max((np.abs(g).max() for g in estimate.meta_learner), default=0) > 1e-6)
 
 
 @pytest.mark.parametrize(("game", "algorithm"), GRAPHED)

@@ -257,7 +257,7 @@ def test_what_it_passes_on():
     for wrapped in (Unrolled(2), SplitOpponents()):
         estimator = Consistent(wrapped, {})
         assert estimator.trains_meta_learner is wrapped.trains_meta_learner and estimator.adapts
-    with pytest.raises(ValueError, match="LearnedRates with Consistent"):
+    with pytest.raises(ValueError, match="LearnedRates with SplitOpponents"):
         Algorithm("no", LearnedRates(), Consistent(SplitOpponents(), {}), 2)
 
 

@@ -1,0 +1,144 @@
+"""Evolution strategies: a meta-gradient of a learned rule from outcomes alone, of which none is differentiated."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.games.base import Game
+from meta_gan.meta import inner_loop
+from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
+from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.types import Episode, MetaWeights, Paths
+
+# The role of a perturbation's draws; see `inner_loop`.
+PERTURBATION = 6
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class EvolutionStrategies(Estimator):
+    """Asks how the sample-to-query distance changes when the rule's own weights are moved at random, both ways.
+
+    For long or wild inner loops, whose derivative explodes though its outcome is tame, and for what has none. Each pair
+    adapts once with the rule's weights moved by `sigma e` and once by `-sigma e`, on the same draws, and takes
+    `(d+ - d-) e / (2 sigma)`: an estimate of the gradient of the distance smoothed by a normal of deviation sigma.
+
+    With `window`, the inner steps are cut into windows of that many; the distance is the mean of those at the windows'
+    ends, each window draws a perturbation of its own, and its difference is credited to the sum of all so far. That
+    has no bias, and less variance where early steps matter little for late ones.
+
+    Only the rule is trained. The nets' initial weights, too many to perturb, have no gradient and stay as they are.
+
+    Args:
+        sigma: deviation of the perturbations, > 0.
+        pairs: perturbations of a task, >= 1.
+        window: inner steps of a window, >= 1; None for all of them. They must divide the inner steps.
+
+    Raises:
+        ValueError: an argument out of range; when used, a rule without weights, or windows that do not fit.
+
+    References: Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcement Learning", 2017;
+        Vicol, Metz and Sohl-Dickstein, "Unbiased Gradient Estimation in Unrolled Computation Graphs with Persistent
+        Evolution Strategies", 2021. We depart in that a task's windows all belong to one outer step.
+    """
+
+    trains_meta_learner = True
+
+    def __init__(self, sigma: float = 0.01, pairs: int = 4, window: int | None = None):
+        if not 0.0 < sigma < math.inf:
+            raise ValueError(f"'sigma' must be finite and > 0. Received: {sigma!r}")
+        for name, value in (("pairs", pairs), ("window", window)):
+            wrong = isinstance(value, bool) or not isinstance(value, int) or value < 1
+            if wrong and not (name == "window" and value is None):
+                raise ValueError(f"{name!r} must be an int >= 1. Received: {value!r}")
+        self.sigma, self.pairs, self.window = float(sigma), int(pairs), window
+
+    def get_config(self) -> dict[str, Any]:
+        return {"sigma": self.sigma, "pairs": self.pairs, "window": self.window}
+
+    def check(self, learner: MetaLearner, inner_steps: Any) -> None:
+        super().check(learner, inner_steps)
+        if not learner.learned:
+            raise ValueError(
+                f"EvolutionStrategies trains the weights of a learned rule. Received: {type(learner).__name__}"
+            )
+        window = inner_steps if self.window is None else self.window
+        if not isinstance(inner_steps, int) or inner_steps < 1 or inner_steps % window:
+            raise ValueError(
+                f"'window' must divide the inner steps, which are >= 1. Received: {window} of {inner_steps}"
+            )
+
+    def task(
+        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    ) -> Estimate:
+        self.check(learner, steps)
+        window = steps if self.window is None else self.window
+        pieces = (game, learner, paths, meta)
+        each = functional.map_tasks(
+            lambda pair: self._pair(*pieces, episode, window, steps // window, pair), tf.range(self.pairs), 1
+        )
+        learned = [tf.reduce_mean(g, axis=0) for g in each]
+        carry = inner_loop.begin(*pieces)
+        carry, records = inner_loop.advance(*pieces, carry, episode.support, steps, 1, episode.seed)
+        values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)
+        still = tf.nest.map_structure(tf.zeros_like, meta.initial.weights)
+        return Estimate(still, learned, carry.state, metrics_of(game, paths, records, values))
+
+    def _pair(
+        self,
+        game: Game,
+        learner: MetaLearner,
+        paths: Paths,
+        meta: MetaWeights,
+        episode: Episode,
+        window: int,
+        windows: int,
+        pair: Any,
+    ) -> list[Any]:
+        """The estimate of one pair of trajectories."""
+        seed = functional.fold(functional.fold(episode.seed, PERTURBATION), pair)
+        scale = 1.0 / (2.0 * self.sigma**2 * windows)
+
+        def body(number: Any, carries: Any, total: list[Any], gradient: list[Any]) -> Any:
+            moves = self._draw(meta.meta_learner, functional.fold(seed, number))
+            ended = [
+                self._outcome(game, learner, paths, meta, moves, sign, carry, episode, window)
+                for sign, carry in zip((1.0, -1.0), carries, strict=True)
+            ]
+            total = [t + m for t, m in zip(total, moves, strict=True)]
+            worse = scale * (ended[0][1] - ended[1][1])
+            gradient = [g + tf.cast(worse, g.dtype) * t for g, t in zip(gradient, total, strict=True)]
+            return number + 1, [carry for carry, _ in ended], total, gradient
+
+        start = inner_loop.begin(game, learner, paths, meta)
+        zeros = [tf.zeros_like(v) for v in meta.meta_learner]
+        first = (tf.constant(0), [start, start], zeros, list(zeros))
+        *_, gradient = tf.while_loop(lambda number, *_: number < windows, body, first, maximum_iterations=windows)
+        return gradient
+
+    def _draw(self, values: list[Any], seed: Any) -> list[Any]:
+        return [
+            self.sigma * tf.random.stateless_normal(tf.shape(v), functional.fold(seed, i), dtype=v.dtype, alg="philox")
+            for i, v in enumerate(values)
+        ]
+
+    def _outcome(
+        self,
+        game: Game,
+        learner: MetaLearner,
+        paths: Paths,
+        meta: MetaWeights,
+        moves: list[Any],
+        sign: float,
+        carry: Any,
+        episode: Episode,
+        window: int,
+    ) -> tuple[Any, Any]:
+        """One window with the rule moved: `(carry, distance)`."""
+        moved = MetaWeights(meta.initial, [v + sign * m for v, m in zip(meta.meta_learner, moves, strict=True)])
+        carry, _ = inner_loop.advance(game, learner, paths, moved, carry, episode.support, window, 1, episode.seed)
+        return carry, inner_loop.distance(game, inner_loop.final(paths, moved, carry), episode)
