@@ -2,7 +2,7 @@
 
 from meta_gan.meta_learners.attention import AttentionMetaLearner
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum
+from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum, OptimisticGradient
 from meta_gan.meta_learners.layerwise import ALFA, MetaCurvature
 from meta_gan.meta_learners.rates import LearnedAdam, MetaSGD, PerStepRates
 from meta_gan.meta_learners.recurrent import RecurrentMetaLearner
@@ -17,6 +17,7 @@ __all__ = [
     "MetaLearner",
     "MetaSGD",
     "Momentum",
+    "OptimisticGradient",
     "PerStepRates",
     "RecurrentMetaLearner",
 ]

@@ -1,4 +1,4 @@
-"""Hand-designed inner rules: gradient descent, momentum and Adam, written as pure functions.
+"""Hand-designed inner rules: gradient descent, momentum, optimistic gradient and Adam, written as pure functions.
 
 Keras's own optimizers cannot stand here: no gradient passes `apply_gradients`, and `stateless_apply` raises on the
 TensorFlow backend.
@@ -100,6 +100,45 @@ class Momentum(_FixedRule):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "decay": self.decay}
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class OptimisticGradient(_FixedRule):
+    """Optimistic gradient: `delta = -rate * (2 * gradient - the gradient before)`; gradient descent at the first move.
+
+    It foresees that the next gradient will differ from this one as this one does from the last, and so comes to rest
+    where players of a game circle one another under gradient descent.
+
+    Args:
+        rate: step size > 0, one for all players or `{player: rate}`.
+
+    Raises:
+        ValueError: a rate that is not > 0.
+
+    Example:
+        >>> rule = OptimisticGradient(rate=0.1)
+
+    Reference: Daskalakis et al., "Training GANs with Optimism", 2018, equation 2.
+    """
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        return {"turns": {player: tf.zeros([]) for player in leaves}, "last": zeros_like(leaves)}
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        moved_before = tf.minimum(state["turns"][player], 1.0)
+        rate, deltas = self.rates.of(player), []
+        for g, last in zip(gradients, state["last"][player], strict=True):
+            deltas.append(-rate * (g + tf.cast(moved_before, g.dtype) * (g - last)))
+        moved = {"turns": state["turns"][player] + 1.0, "last": list(gradients)}
+        return {key: {**state[key], player: moved[key]} for key in state}, deltas
 
 
 @keras.saving.register_keras_serializable("meta_gan")

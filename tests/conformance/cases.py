@@ -22,6 +22,7 @@ from meta_gan.meta_learners import (
     MetaCurvature,
     MetaSGD,
     Momentum,
+    OptimisticGradient,
     PerStepRates,
     RecurrentMetaLearner,
 )
@@ -53,6 +54,7 @@ ALGORITHMS = {
     "MAML": lambda: mg.MAML(2, 0.05),
     "MAML, total derivatives": lambda: mg.MAML(2, 0.05, partial=False),
     "MAML with momentum": lambda: mg.Algorithm("momentum", Momentum(0.05), Unrolled(2), 2),
+    "FOMAML, optimistic": lambda: mg.Algorithm("optimistic", OptimisticGradient(0.05), Unrolled(1), 2),
     "FOMAML": lambda: mg.FOMAML(2, 0.05),
     "Reptile": lambda: mg.Reptile(2, 0.05),
     # A bias before batch statistics has no gradient but rounding noise, and an epsilon below that makes steps of it.
@@ -84,7 +86,11 @@ ALGORITHMS |= LEARNED
 # There is a context only where there is an encoder. What Consistent compares is a graph even where all else is eager,
 # so it meets one game of each kind. And the fusion networks cost ten times as much as any others: all algorithms meet
 # the small game that is conditioned as they are, and they meet the algorithms below.
-ONLY = {"only the context": {TOLD, FUSION}, "consistent FOMAML": {"points, non-saturating", TOLD}}
+ONLY = {
+    "FOMAML, optimistic": {"points, non-saturating"},
+    "only the context": {TOLD, FUSION},
+    "consistent FOMAML": {"points, non-saturating", TOLD},
+}
 # A learned rule knows leaves and signals only: it meets a game with state, and one whose players differ in moves.
 MET = {"points, non-saturating", "points, two discriminator turns", "batch statistics"}
 ONLY |= dict.fromkeys(LEARNED, MET)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.meta_learners import Adam, GradientDescent, MetaLearner, Momentum
+from meta_gan.meta_learners import Adam, GradientDescent, MetaLearner, Momentum, OptimisticGradient
 from meta_gan.types import Settings
 
 SEED = (0, 0)
@@ -66,6 +66,29 @@ def test_momentum_by_hand():
     assert second["a"][0] == pytest.approx([0.8 - 0.1 * (0.5 * 2 + 0.8**3 + 1)])
 
 
+def test_the_optimistic_gradient_by_hand():
+    """The first move is plain; the next goes by 2 g2 - g1, with w^3 + 1 from w = 1."""
+    start = {"a": [np.array([1.0])]}
+    first, second = trajectory(OptimisticGradient(0.1), 2, start=start)
+    assert first["a"][0] == pytest.approx([0.8])
+    assert second["a"][0] == pytest.approx([0.8 - 0.1 * (2 * (0.8**3 + 1) - 2)])
+
+
+@pytest.mark.parametrize(("kind", "converges"), [(OptimisticGradient, True), (GradientDescent, False)])
+def test_it_comes_to_rest_where_gradient_descent_circles(kind, converges):
+    """On f = x y, x down and y up, both at once, from (1, 1)."""
+    leaves = {"a": [tf.constant([1.0], tf.float64)], "b": [tf.constant([1.0], tf.float64)]}
+    rule = kind(0.2)
+    state = rule.begin(leaves)
+    for _ in range(200):
+        (x,), (y,) = leaves["a"], leaves["b"]
+        state, down = rule.update(state, "a", leaves, [y], {}, SEED)
+        state, up = rule.update(state, "b", leaves, [-x], {}, SEED)
+        leaves = {"a": [x + down[0]], "b": [y + up[0]]}
+    distance = float(tf.norm([leaves["a"][0], leaves["b"][0]]))
+    assert distance < 0.05 if converges else distance > 10
+
+
 def test_adam_by_hand():
     """The first step is the rate times the sign; the second follows from the bias-corrected means."""
     start = {"a": [np.array([1.0])]}
@@ -82,7 +105,7 @@ def test_adams_epsilon_is_under_the_root():
     assert step["a"][0] == pytest.approx([1 - 0.1 * 2 / np.sqrt(4 + 1.5**2)])
 
 
-@pytest.mark.parametrize("make", [lambda: Momentum(0.1), lambda: Adam(0.1)], ids=["Momentum", "Adam"])
+@pytest.mark.parametrize("make", [lambda: Momentum(0.1), lambda: OptimisticGradient(0.1), lambda: Adam(0.1)])
 def test_players_do_not_share_state(make):
     """b's steps are the same with and without a's in between: moments and turn counts are each one's own."""
     alone = trajectory(make(), 4, players=("b",))
@@ -91,7 +114,7 @@ def test_players_do_not_share_state(make):
         np.testing.assert_array_equal(x["b"][0], y["b"][0])
 
 
-@pytest.mark.parametrize("kind", [GradientDescent, Momentum, Adam])
+@pytest.mark.parametrize("kind", [GradientDescent, Momentum, OptimisticGradient, Adam])
 def test_rates_by_player(kind):
     both = trajectory(kind({"a": 0.1, "b": 0.01}), 3, players=("a", "b"))
     for player, rate in (("a", 0.1), ("b", 0.01)):
@@ -111,7 +134,7 @@ def test_adam_has_a_finite_second_order_derivative_at_a_zero_gradient(epsilon):
     np.testing.assert_allclose(tape.gradient(delta, leaf), [-0.1 * 2 / epsilon], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [GradientDescent, Momentum, Adam])
+@pytest.mark.parametrize("kind", [GradientDescent, Momentum, OptimisticGradient, Adam])
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), {}, {"a": 0.0}])
 def test_bad_rates_are_refused(kind, rate):
     with pytest.raises(ValueError, match=r"'rate' must be a finite number > 0.*Received"):
@@ -133,7 +156,16 @@ def test_bad_coefficients_are_refused(make, message):
         make()
 
 
-@pytest.mark.parametrize("rule", [GradientDescent({"a": 0.1, "b": 0.2}), Momentum(0.1, 0.3), Adam(0.1, 0.2, 0.3, 0.4)])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        GradientDescent({"a": 0.1, "b": 0.2}),
+        Momentum(0.1, 0.3),
+        OptimisticGradient(0.3),
+        Adam(0.1, 0.2, 0.3, 0.4),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
 def test_round_trip(rule):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
     assert type(again) is type(rule) and again.get_config() == rule.get_config()
