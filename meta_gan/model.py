@@ -94,6 +94,7 @@ class MetaModel(keras.Model):
         self,
         optimizer: keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer] | None = None,
         clip: float | Mapping[str, float] | None = None,
+        skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
         """Sets the outer optimizers.
@@ -103,6 +104,8 @@ class MetaModel(keras.Model):
                 Adam(1e-4).
             clip: greatest global norm > 0 of a group's meta-gradient, one for all or `{group: norm}`; None for no
                 clipping.
+            skip_nonfinite: whether an outer step whose meta-gradient is not finite is left out, and counted by the
+                metric `skipped`, in place of an error: a learned rule's may explode now and then.
             **kwargs: `run_eagerly` and `steps_per_execution`, as in `keras.Model.compile`.
 
         Raises:
@@ -110,16 +113,13 @@ class MetaModel(keras.Model):
         """
         groups = self.groups
         chosen = outer.optimizers_of(groups, optimizer)
-        self._clips = outer.clips_of(groups, clip)
+        self._clips, self._skip_nonfinite = outer.clips_of(groups, clip), bool(skip_nonfinite)
         for group, variables in groups.items():
             chosen[group].build(variables)
         super().compile(optimizer=chosen[next(iter(groups))], jit_compile=False, **kwargs)
         self.optimizers = chosen
         # Made here because a metric's variables cannot be made while a step is being traced.
-        prefixes = ["query", "loss", "gradient_norm", "consistency"]
-        names = [f"{prefix}/{player}" for prefix in prefixes for player in self.game.players]
-        names += [f"query/{p}/{when}" for p in self.game.players for when in ("before", "after")]
-        names += ["distance/before", "distance/after", f"gradient_norm/{META_LEARNER}"]
+        names = outer.metric_names(self.game.players, META_LEARNER)
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
 
     @property
@@ -137,21 +137,18 @@ class MetaModel(keras.Model):
             Metrics, float32[] each: inner losses, query objectives after adaptation, gradient norms by group.
 
         Raises:
-            tf.errors.InvalidArgumentError: a meta-gradient is not finite; nothing has been changed then.
+            tf.errors.InvalidArgumentError: a meta-gradient is not finite, and none is to be left out; nothing has been
+                changed then.
         """
-        algorithm = self.algorithm
-        estimate = algorithm.estimator.estimate(
-            self.game, self.meta_learner, self.paths, self.meta_weights(), episodes, algorithm.inner_steps
-        )
+        pieces = (self.game, self.meta_learner, self.paths, self.meta_weights())
+        estimate = self.algorithm.estimator.estimate(*pieces, episodes, self.algorithm.inner_steps)
         gradients = {
             player: [g for net in nets for g in estimate.weights[net]] for player, nets in self.game.players.items()
         }
         if self.meta_learner.trainable_variables:
             gradients[META_LEARNER] = list(estimate.meta_learner)
-        norms = outer.checked_norms(gradients)
-        with tf.control_dependencies(list(norms.values())):
-            self._apply(gradients, estimate.state)
-        return {**estimate.metrics, **{f"gradient_norm/{group}": norm for group, norm in norms.items()}}
+        norms = outer.applied(lambda: self._apply(gradients, estimate.state), gradients, self._skip_nonfinite)
+        return {**estimate.metrics, **norms}
 
     def _apply(self, gradients: dict[str, list[Any]], state: dict[str, list[Any]]) -> None:
         for group, variables in self.groups.items():
@@ -181,8 +178,10 @@ class MetaModel(keras.Model):
         return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
 
     def _track(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        taken = 1.0 - metrics.get("skipped", 0.0)  # a step that was left out has nothing else to report
         for name, value in metrics.items():
-            self._means[name].update_state(value)
+            shown = (value,) if name == "skipped" else (tf.math.multiply_no_nan(value, taken), taken)
+            self._means[name].update_state(*shown)
         return {name: self._means[name].result() for name in metrics}
 
     @property

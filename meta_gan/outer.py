@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -65,6 +65,45 @@ def checked_norms(gradients: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         )
         for group, values in gradients.items()
     }
+
+
+def applied(apply: Callable[[], None], gradients: Mapping[str, Sequence[Any]], skip_nonfinite: bool) -> dict[str, Any]:
+    """Takes an outer step if its gradients are finite.
+
+    Args:
+        apply: takes it.
+        gradients: `{group: [tensor]}`.
+        skip_nonfinite: whether a step whose gradients are not finite is left out, in place of an error.
+
+    Returns:
+        `{"gradient_norm/GROUP": float32[]}`, and with `skip_nonfinite` also `"skipped"`, 1 if the step was left out.
+
+    Raises:
+        tf.errors.InvalidArgumentError: see `checked_norms`; not with `skip_nonfinite`.
+    """
+    if not skip_nonfinite:
+        norms = checked_norms(gradients)
+        with tf.control_dependencies(list(norms.values())):
+            apply()
+        return {f"gradient_norm/{group}": norm for group, norm in norms.items()}
+    norms = {group: functional.global_norm(values) for group, values in gradients.items()}
+    finite = tf.reduce_all(tf.math.is_finite(list(norms.values())))
+
+    def taken() -> Any:
+        apply()
+        return tf.constant(0.0)
+
+    skipped = tf.cond(finite, taken, lambda: tf.constant(1.0))
+    return {**{f"gradient_norm/{group}": norm for group, norm in norms.items()}, "skipped": skipped}
+
+
+def metric_names(players: Iterable[str], meta_learner: str) -> list[str]:
+    """All that an outer step or a validation may report, of a game with these players."""
+    names = ["distance/before", "distance/after", f"gradient_norm/{meta_learner}", "skipped"]
+    for player in players:
+        names += [f"{prefix}/{player}" for prefix in ("query", "loss", "gradient_norm", "consistency")]
+        names += [f"query/{player}/{when}" for when in ("before", "after")]
+    return names
 
 
 def clipped(gradients: list[Any], limit: float | None) -> list[Any]:
