@@ -154,9 +154,19 @@ class Recipe:
                 not self.holdout or self.network == "fusion" or bool(self.code_dim),
                 "'holdout' 0 of a network without conditioning",
             ),
+            (
+                self.algorithm != "conditional" or self.network == "fusion" or bool(self.code_dim),
+                "another 'algorithm' than 'conditional' of a network without conditioning",
+            ),
+            (self.network == "fusion" or self.detail == 2, "'detail' 2 but of 'fusion'"),
+            (bool(self.code_dim) or self.pooling == "mean", "'pooling' mean without 'code_dim'"),
+            (self.network == "fusion" or self.normalization != "meta", "'normalization' meta of 'fusion' alone"),
+            (
+                self.network in ("dcgan", "fusion") or self.normalization == "layer",
+                "'normalization' left alone: it has no say",
+            ),
             (not self.consistency or self.algorithm in ("maml", "fomaml"), "'consistency' 0 but of maml and fomaml"),
             (self.network != "fusion" or self.normalization in ("meta", "none"), "'normalization' meta or none"),
-            (self.network == "fusion" or self.normalization != "meta", "'normalization' meta of 'fusion' alone"),
         )
         for holds, wanted in demands:
             if not holds:

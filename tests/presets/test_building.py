@@ -84,7 +84,8 @@ def test_the_rule(rule, kind):
 )
 def test_the_algorithm(algorithm, kind, order):
     steps = 0 if algorithm == "conditional" else 7
-    model = build(algorithm=algorithm, inner_steps=steps)
+    conditioned = {"network": "sagan", "code_dim": 2} if algorithm == "conditional" else {}
+    model = build(algorithm=algorithm, inner_steps=steps, **conditioned)
     assert type(model.algorithm.estimator) is kind and model.algorithm.inner_steps == steps
     assert getattr(model.algorithm.estimator, "order", None) == order
     assert model.algorithm.name == "fomaml", "the name is the preset's, which says where the rest came from"
@@ -203,7 +204,8 @@ def test_the_code_conditions_sagan():
     game = build("sagan", network="sagan", code_dim=3, inner_steps=0, **WITHOUT_FEATURES).game
     assert sorted(game.nets) == ["discriminator", "encoder", "generator"]
     assert all(net.code_dim == 3 for net in game.nets.values()) and game.conditioned and not game.sees_support
-    bare = build("sagan", network="sagan", code_dim=0, inner_steps=0, **WITHOUT_FEATURES).game
+    adapted = {"algorithm": "fomaml", "inner_steps": 1}
+    bare = build("sagan", network="sagan", code_dim=0, **adapted, **WITHOUT_FEATURES).game
     assert sorted(bare.nets) == ["discriminator", "generator"] and not bare.conditioned
 
 

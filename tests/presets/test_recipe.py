@@ -40,14 +40,13 @@ def test_every_field_has_a_bad_value_above():
 @pytest.mark.parametrize("field", [*COUNTS, *COUNTS_OR_NONE, *WEIGHTS, *SHARES])
 def test_the_least_value_is_taken(field):
     least = 1 if field in COUNTS else 0
-    together = {"algorithm": "conditional"} if field == "inner_steps" else {}
-    network = {"network": "sagan"} if field == "inner_steps" else {}
-    assert getattr(presets.get("fomaml", **{field: least}, **together, **network), field) == least
+    base = "fusion" if field in ("inner_steps", "detail") else "fomaml"
+    assert getattr(presets.get(base, **{field: least}), field) == least
 
 
 @pytest.mark.parametrize("field", ["decay_steps", "seed", "width", "detail"])
 def test_the_greatest_value_is_taken(field):
-    assert getattr(presets.get("fomaml", **{field: 2**31 - 1}), field) == 2**31 - 1
+    assert getattr(presets.get("fusion", **{field: 2**31 - 1}), field) == 2**31 - 1
 
 
 @pytest.mark.parametrize("field", CHOICES)
@@ -68,6 +67,17 @@ TOGETHER = [
     ("fusion", {"energy": 0.0}, "'energy' > 0 and 'features' together, or neither"),
     ("sagan", {"nearness": 0.5}, "'nearness' 0 but of 'fusion'"),
     ("fusion", {"energy": 0.0, "features": ""}, "'nearness' 0 without 'energy'"),
+    (
+        "dcgan",
+        {"algorithm": "conditional", "inner_steps": 0},
+        "another 'algorithm' than 'conditional' of a network without conditioning",
+    ),
+    ("sagan", {"code_dim": 0}, "another 'algorithm' than 'conditional' of a network without conditioning"),
+    ("fomaml", {"detail": 3}, "'detail' 2 but of 'fusion'"),
+    ("fomaml", {"pooling": "attention"}, "'pooling' mean without 'code_dim'"),
+    ("fusion", {"code_dim": 0, "pooling": "attention"}, "'pooling' mean without 'code_dim'"),
+    ("sagan", {"normalization": "batch"}, "'normalization' left alone: it has no say"),
+    ("fomaml", {"network": "mlp", "normalization": "none"}, "'normalization' left alone: it has no say"),
     ("fomaml", {"variety": 1.0}, "'variety' 0 without 'energy'"),
     ("fomaml", {"holdout": 1}, "'holdout' 0 of a network without conditioning"),
     ("sagan", {"holdout": 1, "code_dim": 0}, "'holdout' 0 of a network without conditioning"),
@@ -89,7 +99,7 @@ def test_fields_that_contradict_one_another_are_refused(name, changes, sentence)
 
 
 def test_every_sentence_occurs_above():
-    assert len({sentence for *_, sentence in TOGETHER}) == 11
+    assert len({sentence for *_, sentence in TOGETHER}) == 15
 
 
 @pytest.mark.parametrize(
