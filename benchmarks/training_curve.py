@@ -39,7 +39,7 @@ def main() -> None:
     figure = matplotlib.figure.Figure(figsize=(5, 3), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(*zip(*found, strict=True), marker="o")
-    axes.set(xlabel="minutes of training, 2 cores", ylabel="distance to unseen drawings", ylim=(0, None))
+    axes.set(xlabel="minutes of training", ylabel="distance to unseen drawings", ylim=(0, None))
     figure.savefig(arguments.out, dpi=110)
     for minutes, distance in found:
         print(f"{minutes:.1f} min: {distance:.4f}")

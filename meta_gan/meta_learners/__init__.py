@@ -2,6 +2,7 @@
 
 from meta_gan.meta_learners.attention import AttentionMetaLearner
 from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.meta_learners.coordinatewise import CoordinatewiseLSTM, MetaLSTM
 from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum, OptimisticGradient
 from meta_gan.meta_learners.layerwise import ALFA, MetaCurvature
 from meta_gan.meta_learners.rates import LearnedAdam, MetaSGD, PerStepRates
@@ -11,9 +12,11 @@ __all__ = [
     "ALFA",
     "Adam",
     "AttentionMetaLearner",
+    "CoordinatewiseLSTM",
     "GradientDescent",
     "LearnedAdam",
     "MetaCurvature",
+    "MetaLSTM",
     "MetaLearner",
     "MetaSGD",
     "Momentum",

@@ -17,9 +17,11 @@ from meta_gan.meta_learners import (
     ALFA,
     Adam,
     AttentionMetaLearner,
+    CoordinatewiseLSTM,
     GradientDescent,
     LearnedAdam,
     MetaCurvature,
+    MetaLSTM,
     MetaSGD,
     Momentum,
     OptimisticGradient,
@@ -77,6 +79,8 @@ LEARNED = {
     "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
     "Meta-SGD by evolution": lambda: mg.Algorithm("ES", MetaSGD(0.05), EvolutionStrategies(0.1, 1), 2),
     "recurrent": lambda: mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3), Unrolled(2), 2),
+    "coordinatewise LSTM": lambda: mg.Algorithm("L2L", CoordinatewiseLSTM(5.0, hidden=3), Unrolled(2), 2),
+    "meta-LSTM": lambda: mg.Algorithm("meta-LSTM", MetaLSTM(0.05, hidden=3), Unrolled(2), 2),
     "attention": lambda: mg.Algorithm(
         "attention", AttentionMetaLearner(0.05, hidden=4, heads=2, epsilon=1e-3), Unrolled(2), 2
     ),
