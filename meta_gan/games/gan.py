@@ -186,7 +186,7 @@ class GAN(Game):
             value += terms.adversarial * self.loss_function.generator(*against)
         if terms.features:
             support = self._features(after, conditioning["support"]) if terms.nearness else None
-            value += in_features(terms, *(self._features(after, x) for x in (fake, batch)), support)
+            value += in_features(terms, self._features(after, fake), self._features(after, batch), support)
         if terms.pixels:
             value += terms.pixels * energy_distance(coarse(fake), coarse(batch))
         if terms.mode_seeking:

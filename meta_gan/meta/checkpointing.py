@@ -11,6 +11,7 @@ Reference: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,7 @@ def advance(
     records = tf.TensorArray(tf.float32, size=whole, element_shape=[every, width])
 
     def body(i: Any, carry: Carry, records: Any) -> Any:
-        carry, losses = recomputed(lambda *given: piece(*given, every), meta, carry, support, seed)
+        carry, losses = recomputed(functools.partial(piece, length=every), meta, carry, support, seed)
         return i + 1, carry, records.write(i, tf.stop_gradient(losses))
 
     _, carry, records = tf.while_loop(
@@ -93,6 +94,6 @@ def advance(
     )
     losses = tf.reshape(records.stack(), [whole * every, width])
     if rest:
-        carry, last = recomputed(lambda *given: piece(*given, rest), meta, carry, support, seed)
+        carry, last = recomputed(functools.partial(piece, length=rest), meta, carry, support, seed)
         losses = tf.concat([losses, last], axis=0)
     return carry, losses
