@@ -45,7 +45,14 @@ def test_the_run_folder_records_what_was_asked(world):
     assert config["source"] == str(world.data)
     assert config["train"] == {
         **{"steps": 2, "meta_batch": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 2, "keep": 3},
-        **{"validation_batches": 1, "picture_classes": 8, "picture_steps": [0, 1], "symmetries": False, "minutes": 0.0},
+        **{
+            "validation_batches": 1,
+            "picture_classes": 8,
+            "picture_steps": [0, 1],
+            "symmetries": False,
+            "minutes": 0.0,
+            "processor_time": False,
+        },
     }
     assert [line["step"] for line in helpers.metrics(world.run)] == [0, 1, 2, 2]
     assert meta_gan.load(world.runs).data_card["name"] == "noise.npz"
