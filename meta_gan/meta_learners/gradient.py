@@ -191,16 +191,12 @@ class Adam(_FixedRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        turn = state["turns"][player] + 1.0
-        b1, b2 = self.first_decay, self.second_decay
-        first = [b1 * m + (1 - b1) * g for m, g in zip(state["first"][player], gradients, strict=True)]
-        second = [b2 * v + (1 - b2) * g * g for v, g in zip(state["second"][player], gradients, strict=True)]
-        correct1, correct2 = 1.0 - tf.pow(b1, turn), 1.0 - tf.pow(b2, turn)
-        deltas = []
-        for m, v in zip(first, second, strict=True):
-            root = tf.sqrt(v / tf.cast(correct2, v.dtype) + self.epsilon**2)
-            deltas.append(-self.rates.of(player) * (m / tf.cast(correct1, m.dtype)) / root)
+        turn, decays = state["turns"][player] + 1.0, (self.first_decay, self.second_decay)
+        kept = zip(state["first"][player], state["second"][player], gradients, strict=True)
+        each = [adam(m, v, g, turn, decays, self.epsilon) for m, v, g in kept]
+        first, second, directions = ([parts[i] for parts in each] for i in range(3))
         moved = {"turns": turn, "first": first, "second": second}
+        deltas = [-self.rates.of(player) * direction for direction in directions]
         return {key: {**state[key], player: moved[key]} for key in state}, deltas
 
     def get_config(self) -> dict[str, Any]:
@@ -210,6 +206,28 @@ class Adam(_FixedRule):
             "second_decay": self.second_decay,
             "epsilon": self.epsilon,
         }
+
+
+def adam(first: Any, second: Any, gradient: Any, turn: Any, decays: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Adam's two means after a gradient, and the step that they make at a rate of 1; see `Adam`.
+
+    Args:
+        first: float[...], the mean of gradients so far, 0 at first.
+        second: float[...], the mean of their squares.
+        gradient: float[...].
+        turn: float[], the number of this gradient, >= 1.
+        decays: of the two means, each a number or float[].
+        epsilon: > 0, under the root.
+
+    Returns:
+        `(first, second, direction)`, each float[...].
+    """
+    b1, b2 = (tf.cast(decay, gradient.dtype) for decay in decays)
+    first = b1 * first + (1.0 - b1) * gradient
+    second = b2 * second + (1.0 - b2) * tf.square(gradient)
+    turn = tf.cast(turn, gradient.dtype)
+    mean, square = first / (1.0 - tf.pow(b1, turn)), second / (1.0 - tf.pow(b2, turn))
+    return first, second, mean / tf.sqrt(square + epsilon**2)
 
 
 def _in_unit_interval(value: float, name: str) -> float:

@@ -49,17 +49,16 @@ class ALFA(LearnedRule):
         self.hidden = None if hidden is None else check_integer(hidden, "hidden", 1)
         self.seed = check_integer(seed, "seed", 0)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> None:
+    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
         tensors, hidden = len(infos), self.hidden or 2 * len(infos)
         draw = np.random.default_rng([self.seed, *player.encode()])
         start = draw.normal(0.0, math.sqrt(2.0 / (2 * tensors)), (2 * tensors, hidden))
-        made = {
+        return {
             "log_rates": self._number(math.log(self.rates.of(player)), (tensors,), f"log_rates_{player}"),
             "kernel": self._number(start, start.shape, f"kernel_{player}"),
             "bias": self._number(0.0, (hidden,), f"bias_{player}"),
             "readout": self._number(0.0, (hidden, 2 * tensors), f"readout_{player}"),
         }
-        self.numbers = {**getattr(self, "numbers", {}), player: made}
 
     def begin(self, leaves: ByPlayer) -> Any:
         return ()
@@ -73,7 +72,7 @@ class ALFA(LearnedRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        made = {name: tf.convert_to_tensor(value) for name, value in self.numbers[player].items()}
+        made = {name: tf.convert_to_tensor(value) for name, value in self.made[player].items()}
         means = [tf.reduce_mean(t) for t in (*gradients, *leaves[player])]
         told = symmetric_log(tf.stack([tf.cast(mean, made["kernel"].dtype) for mean in means]))
         hidden = tf.nn.relu(tf.linalg.matvec(made["kernel"], told, transpose_a=True) + made["bias"])
@@ -117,7 +116,7 @@ class MetaCurvature(LearnedRule):
         super().__init__(rate, **kwargs)
         self.largest = check_integer(largest, "largest", 1)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> None:
+    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
         made = []
         for i, info in enumerate(infos):
             of_tensor = []
@@ -125,7 +124,7 @@ class MetaCurvature(LearnedRule):
                 start = np.eye(size) if size <= self.largest else np.ones(size)
                 of_tensor.append(self._number(start, start.shape, f"factor_{player}_{i}_{axis}"))
             made.append(of_tensor)
-        self.factors = {**getattr(self, "factors", {}), player: made}
+        return made
 
     def begin(self, leaves: ByPlayer) -> Any:
         return ()
@@ -141,7 +140,7 @@ class MetaCurvature(LearnedRule):
     ) -> tuple[Any, Tensors]:
         rate = self.rates.of(player)
         return state, [
-            -rate * self._turned(g, factors) for g, factors in zip(gradients, self.factors[player], strict=True)
+            -rate * self._turned(g, factors) for g, factors in zip(gradients, self.made[player], strict=True)
         ]
 
     def _turned(self, gradient: Any, factors: Sequence[Any]) -> Any:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners.base import MetaLearner, Rates, zeros_like
+from meta_gan.meta_learners.gradient import adam
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
 
 
@@ -30,13 +31,11 @@ class LearnedRule(MetaLearner):
 
     def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
-        for player, infos in leaves.items():
-            if infos:
-                self._make(player, infos)
+        self.made = {player: self._make(player, infos) for player, infos in leaves.items() if infos}
         super().setup(leaves, signals)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> None:
-        """Makes the variables of one player that moves."""
+    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+        """Makes the variables of one player that moves, `self.made[player]`."""
         raise NotImplementedError
 
     def _number(self, value: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -69,10 +68,9 @@ class MetaSGD(LearnedRule):
         learning logarithms: the paper's rates may turn negative.
     """
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> None:
+    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
         start = math.log(self.rates.of(player))
-        made = [self._number(start, info.shape, f"log_rate_{player}_{i}") for i, info in enumerate(infos)]
-        self.log_rates = {**getattr(self, "log_rates", {}), player: made}
+        return [self._number(start, info.shape, f"log_rate_{player}_{i}") for i, info in enumerate(infos)]
 
     def begin(self, leaves: ByPlayer) -> Any:
         return ()
@@ -86,7 +84,7 @@ class MetaSGD(LearnedRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        pairs = zip(self.log_rates[player], gradients, strict=True)
+        pairs = zip(self.made[player], gradients, strict=True)
         return state, [-exponential(log_rate, g.dtype) * g for log_rate, g in pairs]
 
 
@@ -112,9 +110,8 @@ class PerStepRates(LearnedRule):
         super().__init__(rate, **kwargs)
         self.moves = check_integer(moves, "moves", 1)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> None:
-        made = self._number(math.log(self.rates.of(player)), (self.moves, len(infos)), f"log_rates_{player}")
-        self.log_rates = {**getattr(self, "log_rates", {}), player: made}
+    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+        return self._number(math.log(self.rates.of(player)), (self.moves, len(infos)), f"log_rates_{player}")
 
     def begin(self, leaves: ByPlayer) -> Any:
         return {player: tf.zeros([], tf.int32) for player in leaves}
@@ -128,7 +125,7 @@ class PerStepRates(LearnedRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        now = tf.gather(tf.convert_to_tensor(self.log_rates[player]), tf.minimum(state[player], self.moves - 1))
+        now = tf.gather(tf.convert_to_tensor(self.made[player]), tf.minimum(state[player], self.moves - 1))
         deltas = [-exponential(now[i], g.dtype) * g for i, g in enumerate(gradients)]
         return {**state, player: state[player] + 1}, deltas
 
@@ -172,10 +169,9 @@ class LearnedAdam(LearnedRule):
             raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
         self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> None:
+    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
         starts = (math.log(self.rates.of(player)), *(math.log(d / (1 - d)) for d in self._decays))
-        made = self._number(starts, (len(infos), 3), f"rate_and_decays_{player}")
-        self.numbers = {**getattr(self, "numbers", {}), player: made}
+        return self._number(starts, (len(infos), 3), f"rate_and_decays_{player}")
 
     @property
     def _decays(self) -> tuple[float, float]:
@@ -194,17 +190,17 @@ class LearnedAdam(LearnedRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        numbers, turn = tf.convert_to_tensor(self.numbers[player]), state["turns"][player] + 1.0
+        numbers, turn = tf.convert_to_tensor(self.made[player]), state["turns"][player] + 1.0
         first, second, deltas = [], [], []
         for i, g in enumerate(gradients):
-            rate, (b1, b2) = (
-                exponential(numbers[i, 0], g.dtype),
-                tf.unstack(tf.cast(tf.sigmoid(numbers[i, 1:]), g.dtype)),
+            kept, decays = (
+                (state["first"][player][i], state["second"][player][i]),
+                tf.unstack(tf.sigmoid(numbers[i, 1:])),
             )
-            first.append(b1 * state["first"][player][i] + (1 - b1) * g)
-            second.append(b2 * state["second"][player][i] + (1 - b2) * g * g)
-            mean, square = (x[-1] / (1 - tf.pow(b, tf.cast(turn, g.dtype))) for x, b in ((first, b1), (second, b2)))
-            deltas.append(-rate * mean / tf.sqrt(square + self.epsilon**2))
+            m, v, direction = adam(*kept, g, turn, decays, self.epsilon)
+            first.append(m)
+            second.append(v)
+            deltas.append(-exponential(numbers[i, 0], g.dtype) * direction)
         moved = {"turns": turn, "first": first, "second": second}
         return {key: {**state[key], player: moved[key]} for key in state}, deltas
 

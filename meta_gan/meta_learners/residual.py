@@ -16,6 +16,7 @@ import tensorflow as tf
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners import features
 from meta_gan.meta_learners.base import MetaLearner, Rates
+from meta_gan.meta_learners.gradient import adam
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
 
 _HIDDEN_OF_PARAMETER = 16
@@ -121,11 +122,8 @@ class ResidualRule(MetaLearner):
         flat, dtype = features.Flat(gradients), self.compute_dtype
         turn = state["turns"][player] + 1.0
         gradient, weights = flat.join(gradients, dtype), flat.join(leaves[player], dtype)
-        b1, b2 = self.first_decay, self.second_decay
-        first = b1 * state["first"][player] + (1 - b1) * gradient
-        second = b2 * state["second"][player] + (1 - b2) * tf.square(gradient)
-        corrected = [x / tf.cast(1.0 - tf.pow(b, turn), dtype) for x, b in ((first, b1), (second, b2))]
-        direction = corrected[0] / tf.sqrt(corrected[1] + self.epsilon**2)
+        decays, kept = (self.first_decay, self.second_decay), (state["first"][player], state["second"][player])
+        first, second, direction = adam(*kept, gradient, turn, decays, self.epsilon)
         seen = (flat, gradient, first, direction, weights)
         game = features.of_game(player, list(leaves), signals, turn, self.coupled, dtype)
         game = game if self.game_features else tf.zeros_like(game)

@@ -41,9 +41,10 @@ def slopes(leaves):
     return [w**3 + 1.0 for w in leaves]
 
 
-def trajectory(rule, steps, players=("a", "b"), start=None):
+def trajectory(rule, steps, players=None, start=None):
     """The leaves after each step, `{player: [array]}`, all players in turn, each from the other's new values."""
     start = START if start is None else start
+    players = tuple(start) if players is None else players
     leaves = {p: [tf.constant(w) for w in ws] for p, ws in start.items()}
     state, path = ready(rule, start).begin(leaves), []
     signals = {player: tf.zeros([2]) for player in start}

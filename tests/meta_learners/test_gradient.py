@@ -7,27 +7,7 @@ import tensorflow as tf
 
 from meta_gan.meta_learners import Adam, GradientDescent, MetaLearner, Momentum, OptimisticGradient
 from meta_gan.types import Settings
-
-SEED = (0, 0)
-START = {"a": [np.array([1.0, -2.0]), np.array([[3.0]])], "b": [np.array([0.5])]}
-
-
-def slopes(leaves):
-    """Gradients of sum of w^4 / 4 + w: far apart in size, and changing sign."""
-    return [w**3 + 1.0 for w in leaves]
-
-
-def trajectory(rule, steps, players=("a",), start=START):
-    """The leaves after each step, all players in turn."""
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in start.items()}
-    state, path = rule.begin(leaves), []
-    for _ in range(steps):
-        for player in players:
-            state, deltas = rule.update(state, player, leaves, slopes(leaves[player]), {}, SEED)
-            leaves = {**leaves, player: [w + d for w, d in zip(leaves[player], deltas, strict=True)]}
-        path.append({p: [w.numpy() for w in ws] for p, ws in leaves.items()})
-    return path
-
+from tests.meta_learners.helpers import SEED, START, slopes, trajectory
 
 KERAS = {
     "GradientDescent": (lambda: GradientDescent(0.05), lambda: keras.optimizers.SGD(0.05)),
@@ -44,7 +24,7 @@ def test_five_steps_equal_keras(name):
     """Keras holds its coefficients in float32, hence the tolerance of 1e-6."""
     rule, optimizer = KERAS[name][0](), KERAS[name][1]()
     variables = [keras.Variable(w, dtype="float64") for w in START["a"]]
-    for step in trajectory(rule, 5):
+    for step in trajectory(rule, 5, players=("a",)):
         optimizer.apply([tf.constant(g) for g in slopes([v.numpy() for v in variables])], variables)
         for ours, theirs in zip(step["a"], variables, strict=True):
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)

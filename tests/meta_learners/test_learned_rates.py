@@ -48,7 +48,7 @@ def test_every_learned_number_changes_the_trajectory(name):
     """Moved one at a time, over enough steps for the second rate of two to be used, and for Adam's decays to tell."""
     rule = shake(ready(made(name)), 0.02)
     if name == "ALFA":
-        for numbers in rule.numbers.values():
+        for numbers in rule.made.values():
             numbers["bias"].assign(np.full(5, 30.0))  # every hidden unit is on
     before = np.concatenate([w.ravel() for ws in trajectory(rule, 3)[-1].values() for w in ws])
     for variable in rule.trainable_variables:
@@ -65,7 +65,7 @@ def test_every_learned_number_changes_the_trajectory(name):
 def test_meta_sgd_by_hand():
     """Each parameter by a rate of its own."""
     rule = ready(MetaSGD(0.1, dtype="float64"))
-    rule.log_rates["a"][0].assign(np.log([0.5, 0.25]))
+    rule.made["a"][0].assign(np.log([0.5, 0.25]))
     (step,) = trajectory(rule, 1)
     np.testing.assert_allclose(step["a"][0], [1 - 0.5 * 2, -2 + 0.25 * 7], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(step["a"][1], [[3 - 0.1 * 28]], rtol=1e-12)
@@ -74,7 +74,7 @@ def test_meta_sgd_by_hand():
 def test_rates_by_step_by_hand_and_the_last_goes_on():
     start = {"a": [np.array([1.0])]}
     rule = ready(PerStepRates(0.1, 2, dtype="float64"), start)
-    rule.log_rates["a"].assign(np.log([[0.5], [0.25]]))
+    rule.made["a"].assign(np.log([[0.5], [0.25]]))
     values = [step["a"][0][0] for step in trajectory(rule, 3, players=("a",), start=start)]
     expected, w = [], 1.0
     for rate in (0.5, 0.25, 0.25):
@@ -94,7 +94,7 @@ def test_learned_adam_by_hand():
     """Two steps of one number, with rate and decays that are not those it started from."""
     start = {"a": [np.array([1.0])]}
     rule = ready(LearnedAdam(0.7, 0.9, 0.9, 1e-9, dtype="float64"), start)
-    rule.numbers["a"].assign([[np.log(0.1), 0.0, np.log(3.0)]])  # decays 1/2 and 3/4
+    rule.made["a"].assign([[np.log(0.1), 0.0, np.log(3.0)]])  # decays 1/2 and 3/4
     first, second = trajectory(rule, 2, players=("a",), start=start)
     assert first["a"][0] == pytest.approx([0.9])
     g1, g2 = 2.0, 0.9**3 + 1
@@ -106,7 +106,7 @@ def test_learned_adam_by_hand():
 def test_alfa_equals_numpy():
     rule = shake(ready(made("ALFA")), 0.3)
     (step,) = trajectory(rule, 1, players=("b",))
-    n = {key: value.numpy() for key, value in rule.numbers["b"].items()}
+    n = {key: value.numpy() for key, value in rule.made["b"].items()}
     grads = [w**3 + 1 for w in START["b"]]
     told = np.arcsinh(np.array([t.mean() for t in (*grads, *START["b"])]) / 0.002)
     by_rate, decay = np.split(np.maximum(told @ n["kernel"] + n["bias"], 0) @ n["readout"], 2)
@@ -125,7 +125,7 @@ def test_curvature_equals_one_sum_over_all_indices():
     """A kernel of 1x2 places, 3 inputs and 4 outputs, the last axis too large for a full factor."""
     rule = shake(ready(made("MetaCurvature")), 0.5)
     (step,) = trajectory(rule, 1, players=("b",))
-    places, inputs, outputs = (f.numpy() for f in rule.factors["b"][1])
+    places, inputs, outputs = (f.numpy() for f in rule.made["b"][1])
     assert (places.shape, inputs.shape, outputs.shape) == ((2, 2), (3, 3), (4,))
     w = START["b"][1]
     turned = np.einsum("pq,ij,o,qjo->pio", places, inputs, outputs, (w**3 + 1).reshape(2, 3, 4))
