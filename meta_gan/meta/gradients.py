@@ -88,7 +88,8 @@ class Unrolled(Estimator):
     With `partial`, every player's inner gradient and outer objective hold the other players fixed; the cross terms
     "how would the opponent have adapted, had I started elsewhere" are left out, as in a GAN's own gradient. Without
     it the derivative is total, and costs one backward pass a player. A learned rule is trained on the game's
-    `distance` by total derivatives, because under partial ones its discriminator half would get zero.
+    `distance` by total derivatives, because under partial ones its discriminator half would get zero; and so it does
+    at order 1, where a player that reaches the distance only through another's later moves is not trained.
 
     Args:
         order: 1 (FOMAML) or 2 (MAML).
