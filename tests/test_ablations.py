@@ -26,6 +26,14 @@ def test_every_row_is_a_recipe_that_differs_from_the_flagship(row):
 
 
 @pytest.mark.parametrize("row", ablations.ROWS)
+def test_every_row_can_be_built(row):
+    """A recipe alone does not say whether its paths choose a weight of its networks."""
+    recipe, _ = settings(row)
+    model = presets.build(dataclasses.replace(recipe, width=1), (28, 28, 1))
+    assert any(model.paths.values())
+
+
+@pytest.mark.parametrize("row", ablations.ROWS)
 def test_adaptation_is_measured_where_it_is_trained(row):
     recipe, _ = settings(row)
     assert ablations.ROWS[row][2] == recipe.inner_steps
