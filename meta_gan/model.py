@@ -140,8 +140,8 @@ class MetaModel(keras.Model):
             tf.errors.InvalidArgumentError: a meta-gradient is not finite, and none is to be left out; nothing has been
                 changed then.
         """
-        pieces = (self.game, self.meta_learner, self.paths, self.meta_weights())
-        estimate = self.algorithm.estimator.estimate(*pieces, episodes, self.algorithm.inner_steps)
+        pieces = (self.game, self.meta_learner, self.paths, self.meta_weights(), episodes)
+        estimate = self.algorithm.estimator.estimate(*pieces, self.algorithm.steps_at(self.optimizer.iterations))
         gradients = {
             player: [g for net in nets for g in estimate.weights[net]] for player, nets in self.game.players.items()
         }

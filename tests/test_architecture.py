@@ -33,7 +33,7 @@ ALLOWED = {
     "tasks": {"types", "checks"},
     "games.base": {"types", "functional", "layers"},
     "games": {"types", "functional", "losses", "games.base"},
-    "meta": {"types", "functional", "meta_learners.base", "games.base"},
+    "meta": {"types", "checks", "functional", "meta_learners.base", "games.base"},
     "meta.algorithms": {"meta", "meta_learners", "meta_learners.base"},
     "export": {"types", "functional", "storage"},
     "outer": {"functional"},

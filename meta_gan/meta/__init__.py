@@ -3,8 +3,9 @@
 from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Reptile
 from meta_gan.meta.consistency import Consistent
 from meta_gan.meta.evolution import EvolutionStrategies
-from meta_gan.meta.gradients import Displacement, Estimator, JointTraining, Unrolled
+from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
 from meta_gan.meta.opponents import SplitOpponents
+from meta_gan.meta.unrolled import Unrolled
 
 __all__ = [
     "FOMAML",

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from meta_gan.meta.gradients import Displacement, Estimator, JointTraining, Unrolled
+from meta_gan.checks import check_integer
+from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
+from meta_gan.meta.unrolled import Unrolled
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.meta_learners.base import MetaLearner
 
@@ -23,20 +26,52 @@ class Algorithm:
         inner_steps: inner steps of a task, >= 0; also the default of `adapt`. With 0 nothing adapts in training, and
             all that is learned of a task is what its support set conditions.
         paths: regular expression for the weights that the inner loop moves (`meta.paths.select`); "" for all.
+        ramp: outer steps >= 0 over which training's inner steps grow in proportion to `inner_steps`; 0 for all from
+            the start. A learned rule first learns what is near.
 
     Raises:
-        ValueError: `inner_steps` below 0, or a learned rule with an estimator that would leave it untrained.
+        ValueError: `inner_steps` or `ramp` below 0, a learned rule with an estimator that would leave it untrained, or
+            a ramp with an estimator that takes one number of inner steps only.
 
     Example:
         >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, paths="dense")
     """
 
-    def __init__(self, name: str, meta_learner: MetaLearner, estimator: Estimator, inner_steps: int, paths: str = ""):
+    def __init__(
+        self,
+        name: str,
+        meta_learner: MetaLearner,
+        estimator: Estimator,
+        inner_steps: int,
+        paths: str = "",
+        ramp: int = 0,
+    ):
         if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
             raise ValueError(f"'inner_steps' must be an int >= 0. Received: {inner_steps!r}")
         estimator.check(meta_learner, inner_steps)
         self.name, self.meta_learner, self.estimator = str(name), meta_learner, estimator
-        self.inner_steps, self.paths = inner_steps, str(paths)
+        self.inner_steps, self.paths, self.ramp = inner_steps, str(paths), check_integer(ramp, "ramp", 0)
+        if self.ramp and estimator.fixed_steps:
+            raise ValueError(
+                f"'ramp' must be 0 with an estimator that takes a fixed number of inner steps. Received: {ramp} with "
+                f"{type(estimator).__name__}"
+            )
+
+    def steps_at(self, made: Any) -> Any:
+        """Inner steps of the training tasks of one outer step.
+
+        Args:
+            made: int[], outer steps made before it.
+
+        Returns:
+            `inner_steps`, or where there is a ramp int32[], at least 1 (or the estimator's `last`) and at most that.
+        """
+        if not self.ramp:
+            return self.inner_steps
+        share = tf.cast(made + 1, tf.float32) / self.ramp
+        grown = tf.cast(tf.math.ceil(share * self.inner_steps), tf.int32)
+        least = min(getattr(self.estimator, "last", 1), self.inner_steps)
+        return tf.clip_by_value(grown, least, self.inner_steps)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -47,6 +82,7 @@ class Algorithm:
             "estimator": serialize(self.estimator),
             "inner_steps": self.inner_steps,
             "paths": self.paths,
+            "ramp": self.ramp,
         }
 
     @classmethod

@@ -47,6 +47,7 @@ class EvolutionStrategies(Estimator):
     """
 
     trains_meta_learner = True
+    fixed_steps = True
 
     def __init__(self, sigma: float = 0.01, pairs: int = 4, window: int | None = None):
         if not 0.0 < sigma < math.inf:

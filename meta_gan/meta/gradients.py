@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Game
-from meta_gan.meta import checkpointing, inner_loop
+from meta_gan.meta import inner_loop
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import ByNet, Episode, MetaWeights, Paths, Settings, Snapshot
 
@@ -29,10 +29,12 @@ class Estimator:
     Attributes:
         trains_meta_learner: whether it gives a gradient to the variables of a learned rule.
         adapts: whether it uses the inner loop at all.
+        fixed_steps: whether the number of inner steps must be known when traced.
     """
 
     trains_meta_learner = False
     adapts = True
+    fixed_steps = False
 
     def check(self, learner: MetaLearner, inner_steps: Any) -> None:
         """Raises ValueError for a rule, or a number of inner steps, with which something would stay untrained."""
@@ -82,93 +84,6 @@ class Estimator:
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class Unrolled(Estimator):
-    """Differentiates the query objectives through the inner loop (order 2), or only at its end point (order 1).
-
-    With `partial`, every player's inner gradient and outer objective hold the other players fixed; the cross terms
-    "how would the opponent have adapted, had I started elsewhere" are left out, as in a GAN's own gradient. Without
-    it the derivative is total, and costs one backward pass a player. A learned rule is trained on the game's
-    `distance` by total derivatives, because under partial ones its discriminator half would get zero; and so it does
-    at order 1, where a player that reaches the distance only through another's later moves is not trained.
-
-    Args:
-        order: 1 (FOMAML) or 2 (MAML).
-        partial: partial (True) or total derivatives between the players.
-        checkpoint: inner steps between checkpoints, >= 1: the backward pass computes those steps again in place of
-            keeping all that they made. 0 keeps everything. Needs order 2 and a number of inner steps known when
-            traced.
-
-    Raises:
-        ValueError: an order that is neither 1 nor 2, or a checkpoint below 0 or without order 2.
-
-    Reference: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", 2017.
-    """
-
-    trains_meta_learner = True
-
-    def __init__(self, order: int = 2, partial: bool = True, checkpoint: int = 0):
-        if order not in (1, 2):
-            raise ValueError(f"'order' must be 1 or 2. Received: {order!r}")
-        if isinstance(checkpoint, bool) or not isinstance(checkpoint, int) or checkpoint < 0:
-            raise ValueError(f"'checkpoint' must be an int >= 0. Received: {checkpoint!r}")
-        if checkpoint and order == 1:
-            raise ValueError(f"'checkpoint' must be 0 at order 1, which keeps no steps. Received: {checkpoint!r}")
-        self.order, self.partial, self.checkpoint = int(order), bool(partial), int(checkpoint)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"order": self.order, "partial": self.partial, "checkpoint": self.checkpoint}
-
-    def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
-    ) -> Estimate:
-        if learner.learned:
-            return self._through(game, learner, paths, meta, episode, steps, "distance")
-        if self.order == 1:
-            carry, records = _adapt(game, learner, paths, meta, episode, steps)
-            gradients, values = _end_gradients(game, paths, meta, carry, episode)
-            return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
-        together = self.partial and not learner.coupled
-        return self._through(game, learner, paths, meta, episode, steps, "sum" if together else "each")
-
-    def _through(
-        self,
-        game: Game,
-        learner: MetaLearner,
-        paths: Paths,
-        meta: MetaWeights,
-        episode: Episode,
-        steps: Any,
-        target: str,
-    ) -> Estimate:
-        partial = self.partial and target != "distance"
-        with tf.GradientTape(persistent=target == "each", watch_accessed_variables=False) as tape:
-            tape.watch(functional.flat((meta.initial.weights, meta.meta_learner)))
-            carry = inner_loop.begin(game, learner, paths, meta)
-            loop = checkpointing.advance if self.checkpoint else inner_loop.advance
-            extra = (self.checkpoint,) if self.checkpoint else ()
-            carry, records = loop(
-                game, learner, paths, meta, carry, episode.support, steps, self.order, episode.seed, partial, *extra
-            )
-            snapshot = inner_loop.final(paths, meta, carry)
-            values = inner_loop.objectives(game, snapshot, episode, own=target != "each")
-            if target == "distance":
-                goal = inner_loop.distance(game, snapshot, episode)
-            else:
-                goal = tf.add_n(list(values.values()))
-        if target == "each":
-            gradients = {
-                net: functional.gradient(tape, values[player], meta.initial.weights[net])
-                for player, nets in game.players.items()
-                for net in nets
-            }
-            learned: list[Any] = []
-        else:
-            gradients, learned = functional.gradient(tape, goal, (meta.initial.weights, meta.meta_learner))
-        metrics = metrics_of(game, paths, records, values)
-        return Estimate(gradients, learned, carry.state, metrics)
-
-
-@keras.saving.register_keras_serializable("meta_gan")
 class Displacement(Estimator):
     """Reptile: the outer gradient is the way back from the adapted weights to the initial ones.
 
@@ -182,10 +97,10 @@ class Displacement(Estimator):
     def task(
         self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
-        carry, records = _adapt(game, learner, paths, meta, episode, steps)
+        carry, records = adapt(game, learner, paths, meta, episode, steps)
         places = [place for chosen in paths.values() for place in chosen]
         if len(places) < len(functional.flat(meta.initial.weights)):
-            gradients, values = _end_gradients(game, paths, meta, carry, episode)
+            gradients, values = end_gradients(game, paths, meta, carry, episode)
         else:
             values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)
             gradients = {net: list(tensors) for net, tensors in meta.initial.weights.items()}
@@ -225,14 +140,15 @@ class JointTraining(Estimator):
         return Estimate(gradients, [], state, metrics)
 
 
-def _adapt(
+def adapt(
     game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
 ) -> tuple[Any, Any]:
+    """Makes inner steps that are not differentiated: `(carry, records)`."""
     carry = inner_loop.begin(game, learner, paths, meta)
     return inner_loop.advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
 
 
-def _end_gradients(
+def end_gradients(
     game: Game, paths: Paths, meta: MetaWeights, carry: Any, episode: Episode
 ) -> tuple[ByNet, dict[str, Any]]:
     """The query gradient at the end point, for every net that of its owner.

@@ -18,7 +18,8 @@ import keras
 from meta_gan import functional
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
-from meta_gan.meta.gradients import Estimate, Estimator, Unrolled
+from meta_gan.meta.gradients import Estimate, Estimator
+from meta_gan.meta.unrolled import Unrolled
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import Episode, MetaWeights, Paths, Snapshot
 

@@ -17,7 +17,7 @@ from meta_gan.types import Tensors
 
 OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 9
 """How many numbers `of_tensors`, `of_game` and `of_parameters` give for one of what they describe."""
-_TINY = 1e-6  # below it a size counts as nothing; it also bounds the slopes of logarithms and roots
+TINY = 1e-6  # below it a size counts as nothing; it also bounds the slopes of logarithms and roots
 _OWN_SIGNALS = 3
 
 
@@ -56,7 +56,7 @@ class Flat:
 
 def root_mean_square(flat: Flat, values: Any) -> Any:
     """Float[tensors] >= 1e-6: the size of each tensor of a vector."""
-    return tf.sqrt(flat.mean(tf.square(values)) + _TINY**2)
+    return tf.sqrt(flat.mean(tf.square(values)) + TINY**2)
 
 
 def _cosine(flat: Flat, x: Any, y: Any) -> Any:

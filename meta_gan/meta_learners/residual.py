@@ -1,8 +1,10 @@
 """What the recurrent and the attention rule share: a small network beside Adam, which starts as Adam.
 
-`w' = w - rate exp(1.5 tanh l) [(1 + .5 tanh m) direction + d exp(.1 s)]`: l and m are numbers of a tensor, read from
-what the rule has come to think of it; d and s are numbers of a parameter. Their readouts start at 0, so before any
-meta-training the rule is Adam at the given rate, to rounding, and can only be compared upward.
+`w' = w - rate exp(1.5 tanh l) [(1 + .5 tanh m) direction + r d exp(.1 s)]`: l and m are numbers of a tensor, read from
+what the rule has come to think of it; d and s are numbers of a parameter; r is the root mean square of the tensor's
+Adam direction. The readouts start at 0, so before any meta-training the rule is Adam at the given rate, to rounding,
+and can only be compared upward. With r, what rests goes on resting, whatever was learned: where gradients are small
+beside `epsilon`, the correction is as small as Adam's own step.
 """
 
 from __future__ import annotations
@@ -137,7 +139,9 @@ class ResidualRule(MetaLearner):
         of_tensor = tf.tanh(self.of_tensor(hidden))
         inside = tf.nn.relu(self.seen(parameters) + flat.each(self.told(hidden)))
         correction, scale = tf.unstack(self.of_parameter(inside), axis=1)
-        correction *= tf.exp(0.1 * scale)
+        # Exactly 0 for a direction of 0, and still of a bounded slope there.
+        size = features.root_mean_square(flat, direction) - features.TINY
+        correction *= tf.exp(0.1 * scale) * flat.each(size)
         rate = self.rates.of(player) * tf.exp(tf.convert_to_tensor(self.log_rate) + 1.5 * of_tensor[:, 0])
         if self.residual:
             correction += flat.each(1.0 + 0.5 * of_tensor[:, 1]) * direction

@@ -89,7 +89,7 @@ def test_a_third_of_the_memory():
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
 def test_bad_checkpoints_are_refused(value):
-    with pytest.raises(ValueError, match="'checkpoint' must be an int >= 0"):
+    with pytest.raises(ValueError, match="`checkpoint` must be a whole number"):
         Unrolled(2, checkpoint=value)
 
 

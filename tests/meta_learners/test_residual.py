@@ -126,7 +126,8 @@ def test_without_adam_the_word_is_the_networks_own(kind):
 
 @KIND
 def test_the_update_by_hand_from_its_two_heads(kind):
-    """With readouts of biases alone: l = 1, m = -2, d = .25 and s = 3 for every tensor and parameter."""
+    """With readouts of biases alone: l = 1, m = -2, d = .25 and s = 3 for every tensor and parameter. Adam's first
+    direction has a root mean square of 1, but for epsilon."""
     rule = made(kind)
     rule.of_tensor.bias.assign([1.0, -2.0])
     rule.of_parameter.bias.assign([0.25, 3.0])
@@ -134,7 +135,21 @@ def test_the_update_by_hand_from_its_two_heads(kind):
     direction = -update(made(kind), signals(1.0, 1.0)) / RATES["a"]
     rate = RATES["a"] * np.exp(0.5 + 1.5 * np.tanh(1.0))
     expected = rate * ((1 + 0.5 * np.tanh(-2.0)) * direction + 0.25 * np.exp(0.3))
-    np.testing.assert_allclose(-update(rule, signals(1.0, 1.0)), expected, rtol=1e-9)
+    np.testing.assert_allclose(-update(rule, signals(1.0, 1.0)), expected, rtol=1e-5)
+
+
+@KIND
+@pytest.mark.parametrize("residual", [True, False])
+def test_what_rests_goes_on_resting(kind, residual):
+    """No gradient, no move, whatever was learned; and a millionth of the gradient, far under epsilon, a millionth."""
+    rule = made(kind, shaken=0.5, residual=residual, epsilon=1.0, first_decay=0.0, second_decay=0.0)
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    sizes = []
+    for scale in (0.0, 1e-9, 1e-6):
+        gradients = [scale * tf.ones_like(w) for w in leaves["a"]]
+        _, deltas = rule.update(rule.begin(leaves), "a", leaves, gradients, signals(1.0, 1.0), SEED)
+        sizes.append(max(np.abs(d).max() for d in deltas))
+    assert sizes[0] == 0.0 and 0 < sizes[1] < 1e-8 and 1e-9 < sizes[2] < 1e-5
 
 
 def gan_pieces(kind, **options):

@@ -1,0 +1,80 @@
+"""A rule in other units: what it is shown of the weights is divided by factors, and its moves multiplied by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.meta import paths as path_tools
+from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.types import ByPlayer, Paths, Settings, Snapshot, Tensors
+
+# The role of the factors' draws; see `inner_loop`.
+SCALES = 7
+
+
+def draw_scales(initial: Snapshot, paths: Paths, size: float, seed: Any) -> ByPlayer:
+    """Draws a factor for every adapted tensor, its logarithm uniform in [-size, size].
+
+    Args:
+        initial: the nets' values.
+        paths: what is adapted.
+        size: >= 0.
+        seed: int32[2], the task's key.
+
+    Returns:
+        `{player: [float[]]}`, in the dtypes of the tensors.
+    """
+    leaves, key = path_tools.take(paths, initial), functional.fold(seed, SCALES)
+    numbers = iter(range(len(functional.flat(leaves))))
+
+    def draw(leaf: Any) -> Any:
+        own = functional.fold(key, next(numbers))
+        return tf.exp(tf.random.stateless_uniform([], own, -size, size, dtype=leaf.dtype, alg="philox"))
+
+    return tf.nest.map_structure(draw, leaves)
+
+
+class Rescaled:
+    """A rule that moves w / c in place of w, for one factor c a tensor: the same game in other units.
+
+    The loss of w is a loss of v = w / c too, with c times the gradient; a move of v moves w by c times as much. A rule
+    that does not care for units (plain gradient descent does) would move w as before.
+
+    Args:
+        learner: the rule.
+        scales: `{player: [float[]]}`, > 0, as `draw_scales` gives them.
+    """
+
+    def __init__(self, learner: MetaLearner, scales: ByPlayer):
+        self.learner, self.scales = learner, scales
+        self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
+
+    def _shown(self, leaves: ByPlayer) -> ByPlayer:
+        return {p: [w / c for w, c in zip(ws, self.scales[p], strict=True)] for p, ws in leaves.items()}
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        """See `MetaLearner.begin`."""
+        return self.learner.begin(self._shown(leaves))
+
+    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
+        """See `MetaLearner.plan`."""
+        return self.learner.plan(state, signals, seed)
+
+    def update(
+        self,
+        state: Any,
+        player: str,
+        leaves: ByPlayer,
+        gradients: Tensors,
+        signals: Mapping[str, Any],
+        seed: Any,
+    ) -> tuple[Any, Tensors]:
+        """See `MetaLearner.update`."""
+        scales = self.scales[player]
+        seen = [c * g for g, c in zip(gradients, scales, strict=True)]
+        state, deltas = self.learner.update(state, player, self._shown(leaves), seen, signals, seed)
+        return state, [c * d for d, c in zip(deltas, scales, strict=True)]

@@ -1,0 +1,74 @@
+"""A game in other units: by hand, and what a rule that cares for units, or does not, makes of it."""
+
+import numpy as np
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.losses import NonSaturating
+from meta_gan.meta import Unrolled
+from meta_gan.meta.paths import select
+from meta_gan.meta.rescaled import Rescaled, draw_scales
+from meta_gan.meta_learners import Adam, GradientDescent, MetaSGD
+from tests.meta_learners.helpers import SEED, START, ready, slopes
+from tests.toys import flat_close, one, parts, random_episodes, tiny_gan
+
+SCALES = {"a": [tf.constant(2.0, tf.float64), tf.constant(0.25, tf.float64)], "b": [tf.constant(1.0, tf.float64)] * 2}
+
+
+def first_move(rule, scales=None):
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    ready(rule)
+    rule = rule if scales is None else Rescaled(rule, scales)
+    state = rule.begin(leaves)
+    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), {}, SEED)
+    return [d.numpy() for d in deltas]
+
+
+def test_gradient_descent_by_hand():
+    """v = w / c has c times the gradient, and c times its move is w's: the square of c in all."""
+    plain, scaled = first_move(GradientDescent(0.1)), first_move(GradientDescent(0.1), SCALES)
+    for p, s, factor in zip(plain, scaled, (4.0, 0.0625), strict=True):
+        np.testing.assert_allclose(s, factor * p, rtol=1e-12)
+
+
+def test_adam_by_hand():
+    """Adam's step does not know the gradient's size: w moves by c times as much."""
+    plain, scaled = first_move(Adam(0.1, epsilon=1e-12)), first_move(Adam(0.1, epsilon=1e-12), SCALES)
+    for p, s, factor in zip(plain, scaled, (2.0, 0.25), strict=True):
+        np.testing.assert_allclose(s, factor * p, rtol=1e-6)
+
+
+def test_factors_of_a_task():
+    """One for every tensor, within bounds, spread over them, the same for the same task and for no other."""
+    game = tiny_gan()
+    snapshot, paths = functional.read(game.nets), select(game, "")
+
+    def logs(seed, size=0.5):
+        drawn = draw_scales(snapshot, paths, size, tf.constant(seed))
+        return np.log([float(c) for c in functional.flat(drawn)])
+
+    drawn = np.array([logs((1, i)) for i in range(60)])
+    assert drawn.shape == (60, len(functional.flat(snapshot.weights)))
+    assert np.abs(drawn).max() <= 0.5 and drawn.max() > 0.45 and drawn.min() < -0.45
+    assert np.abs(drawn.mean(0)).max() < 0.15
+    np.testing.assert_array_equal(logs((1, 0)), drawn[0])
+    assert len({tuple(row) for row in drawn}) == 60 and len(set(drawn[0])) == drawn.shape[1]
+    np.testing.assert_allclose(logs((1, 0), 0.25), drawn[0] / 2, atol=1e-6)
+
+
+def test_the_estimate_is_that_of_the_rescaled_rule():
+    """With Meta-SGD, whose gradient for a log rate is the same for a scaled game as for rates times the square of c."""
+    episode = one(random_episodes(dtype="float64"))
+    scaled_rule, rule = MetaSGD(0.1, dtype="float64"), MetaSGD(0.1, dtype="float64")
+    game = tiny_gan("float64", loss=NonSaturating())
+    pieces, other = parts(game, scaled_rule), parts(game, rule)
+    scales = draw_scales(other[3].initial, other[2], 0.7, episode.seed)
+    leaves = [c for player in rule.made for c in scales[player]]
+    for variable, c in zip(rule.trainable_variables, leaves, strict=True):
+        variable.assign(variable + 2 * tf.math.log(c))
+    values = [tf.convert_to_tensor(v) for v in rule.trainable_variables]
+    expected = Unrolled(2).task(*other[:3], other[3]._replace(meta_learner=values), episode, 3)
+    found = Unrolled(2, rescale=0.7).task(*pieces, episode, 3)
+    flat_close(found.meta_learner, expected.meta_learner, rtol=1e-8, atol=1e-12)
+    flat_close(found.weights, expected.weights, rtol=1e-8, atol=1e-12)
+    assert max(abs(float(tf.math.log(c))) for c in leaves) > 0.3
