@@ -34,7 +34,7 @@ ALLOWED = {
     "games.base": {"types", "functional", "layers"},
     "games": {"types", "functional", "losses", "games.base"},
     "meta": {"types", "checks", "functional", "meta_learners.base", "games.base"},
-    "meta.algorithms": {"meta", "meta_learners", "meta_learners.base"},
+    "meta.algorithms": {"checks", "meta", "meta_learners", "meta_learners.base"},
     "export": {"types", "functional", "storage"},
     "outer": {"functional"},
     "adapted": {*CORE, "layers", "export"},

@@ -64,13 +64,13 @@ class Algorithm:
             made: int[], outer steps made before it.
 
         Returns:
-            `inner_steps`, or where there is a ramp int32[], at least 1 (or the estimator's `last`) and at most that.
+            `inner_steps`, or where there is a ramp int32[], at least the estimator's `least_steps` and at most that.
         """
         if not self.ramp:
             return self.inner_steps
         share = tf.cast(made + 1, tf.float32) / self.ramp
         grown = tf.cast(tf.math.ceil(share * self.inner_steps), tf.int32)
-        least = min(getattr(self.estimator, "last", 1), self.inner_steps)
+        least = min(self.estimator.least_steps, self.inner_steps)
         return tf.clip_by_value(grown, least, self.inner_steps)
 
     def get_config(self) -> dict[str, Any]:

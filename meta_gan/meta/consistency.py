@@ -103,7 +103,7 @@ class Consistent(Estimator):
         self.estimator = estimator
         self.weights = {player: float(weight) for player, weight in weights.items()}
         self.trains_meta_learner, self.adapts = estimator.trains_meta_learner, estimator.adapts
-        self.fixed_steps = estimator.fixed_steps
+        self.fixed_steps, self.least_steps = estimator.fixed_steps, estimator.least_steps
 
     def check(self, learner: MetaLearner, inner_steps: Any) -> None:
         self.estimator.check(learner, inner_steps)

@@ -30,11 +30,13 @@ class Estimator:
         trains_meta_learner: whether it gives a gradient to the variables of a learned rule.
         adapts: whether it uses the inner loop at all.
         fixed_steps: whether the number of inner steps must be known when traced.
+        least_steps: the fewest inner steps that training may ramp up from.
     """
 
     trains_meta_learner = False
     adapts = True
     fixed_steps = False
+    least_steps = 1
 
     def check(self, learner: MetaLearner, inner_steps: Any) -> None:
         """Raises ValueError for a rule, or a number of inner steps, with which something would stay untrained."""

@@ -15,7 +15,7 @@ from meta_gan.meta import checkpointing, horizon, inner_loop
 from meta_gan.meta.gradients import Estimate, Estimator, adapt, end_gradients, metrics_of
 from meta_gan.meta.rescaled import Rescaled, draw_scales
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByNet, Carry, Episode, MetaWeights, Paths
+from meta_gan.types import Carry, Episode, MetaWeights, Paths
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -74,10 +74,7 @@ class Unrolled(Estimator):
         if isinstance(rescale, bool) or not isinstance(rescale, (int, float)) or not 0.0 <= rescale < math.inf:
             raise ValueError(f"'rescale' must be a finite number >= 0. Received: {rescale!r}")
         self.rescale = float(rescale)
-
-    @property
-    def fixed_steps(self) -> bool:  # type: ignore[override]
-        return bool(self.checkpoint or self.window)
+        self.fixed_steps, self.least_steps = bool(self.checkpoint or self.window), self.last
 
     def get_config(self) -> dict[str, Any]:
         names = ("order", "partial", "checkpoint", "last", "window", "rescale")
@@ -142,10 +139,14 @@ class Unrolled(Estimator):
             snapshot = inner_loop.final(paths, meta, carry)
             values = inner_loop.objectives(game, snapshot, episode, own=together)
             goal = tf.add_n(list(values.values()))
-        gradients: ByNet = {}
-        for player, nets in game.players.items():
-            target = goal if together else values[player]
-            gradients |= functional.gradient(tape, target, {net: meta.initial.weights[net] for net in nets})
+        if together:
+            gradients = functional.gradient(tape, goal, meta.initial.weights)
+        else:
+            gradients = {
+                net: functional.gradient(tape, values[player], meta.initial.weights[net])
+                for player, nets in game.players.items()
+                for net in nets
+            }
         return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
 
     def _of_rule(

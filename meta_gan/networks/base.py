@@ -31,6 +31,13 @@ def require_int(name: str, value: Any, minimum: int) -> int:
     return int(value)
 
 
+def require_positive(name: str, value: Any) -> float:
+    """Return `value`, refused with a ValueError unless it is a finite number > 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < float(value) < math.inf:
+        raise ValueError(f"`{name}` must be a finite number > 0. Received: {name}={value!r}")
+    return float(value)
+
+
 def require_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return `value`, refused with a ValueError unless it is one of `choices`."""
     if value not in choices:

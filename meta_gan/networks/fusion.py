@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, warping
 from meta_gan.layers.resizing import bilinear_matrix
-from meta_gan.networks.base import Generator, require_choice, require_int, seeded_normal
+from meta_gan.networks.base import Generator, require_choice, require_int, require_positive, seeded_normal
 from meta_gan.networks.fusion_parts import (
     Matching,
     Pyramid,
@@ -53,6 +53,8 @@ class FusionGenerator(Generator):
         code_dim: int >= 0, the size of the task code; 0 for none.
         normalization: "meta", `MetaBatchNormalization` on the style, or "none", `FiLM` alone.
         detail: int >= 1, fine pixels along a pixel in the renderer.
+        temperature: float > 0, what z, beyond the choices, is multiplied by when not training: above 1 samples lie
+            farther from their anchors and from one another than in training.
         seed: int >= 0, of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -85,6 +87,7 @@ class FusionGenerator(Generator):
         normalization: str = "meta",
         detail: int = 2,
         seed: int = 0,
+        temperature: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(image_shape, latent_dim, seed, **kwargs)
@@ -92,7 +95,7 @@ class FusionGenerator(Generator):
         require_int("latent_dim", latent_dim, CHOICES + 1)
         self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
         self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
-        self.detail = require_int("detail", detail, 1)
+        self.detail, self.temperature = require_int("detail", detail, 1), require_positive("temperature", temperature)
         self._make_encoder()
         self._make_decoder()
         self.build((None, self.latent_dim))
@@ -153,12 +156,13 @@ class FusionGenerator(Generator):
         count = tf.shape(support)[0]
         anchor, partner = choose(z[:, 0], count), choose(z[:, 1], count)
         _, half, quarter = self.pyramid(support)
-        style = self._style(z[:, CHOICES:], quarter, code, anchor, partner)
+        noise = z[:, CHOICES:] if training else self.temperature * z[:, CHOICES:]
+        style = self._style(noise, quarter, code, anchor, partner)
         shifts, gathered = self.matching(quarter)
         towards = tf.gather_nd(shifts, tf.stack([partner, anchor], axis=-1))
         mean = tf.gather(tf.reduce_mean(shifts, axis=0), anchor)
         told = tf.concat([tf.gather(gathered, anchor), towards, mean], axis=-1)
-        x = self._decode(z[:, CHOICES:], half, quarter, told, style, anchor, partner)
+        x = self._decode(noise, half, quarter, told, style, anchor, partner)
         settings = self.globals(style)
         local = self._shift(x, towards, mean, settings)
         threshold, contrast = (settings[:, i, None, None, None] for i in (8, 9))
@@ -214,4 +218,4 @@ class FusionGenerator(Generator):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         own = {"width": self.width, "code_dim": self.code_dim, "normalization": self.normalization}
-        return {**super().get_config(), **own, "detail": self.detail}
+        return {**super().get_config(), **own, "detail": self.detail, "temperature": self.temperature}

@@ -108,6 +108,7 @@ def fusion(
     normalization: str = "meta",
     detail: int = 2,
     seed: int = 0,
+    temperature: float = 1.0,
 ) -> tuple[FusionGenerator, FusionDiscriminator]:
     """Return a fusion generator and a discriminator of its width, for a game that gives them the support set.
 
@@ -119,6 +120,7 @@ def fusion(
         normalization: "meta" or "none"; without a code the discriminator has none.
         detail: int >= 1, see `FusionGenerator`.
         seed: int >= 0.
+        temperature: float > 0, see `FusionGenerator`.
 
     Returns:
         `(generator, discriminator)`.
@@ -127,6 +129,6 @@ def fusion(
         >>> generator, discriminator = fusion((28, 28, 1), code_dim=32)
         >>> game = meta_gan.games.GAN(generator, discriminator, encoder=TaskEncoder((28, 28, 1), 32))
     """
-    generator = FusionGenerator(image_shape, latent_dim, width, code_dim, normalization, detail, seed)
+    generator = FusionGenerator(image_shape, latent_dim, width, code_dim, normalization, detail, seed, temperature)
     kind = normalization if code_dim else "none"
     return generator, FusionDiscriminator(image_shape, width, code_dim, kind, seed)

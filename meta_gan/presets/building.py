@@ -64,9 +64,8 @@ def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
 def _players(recipe: Recipe, image_shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
     latent_dim, width, seed = recipe.latent_dim, recipe.width, recipe.seed
     if recipe.network == "fusion":
-        return networks.fusion(
-            image_shape, latent_dim, width, recipe.code_dim, recipe.normalization, recipe.detail, seed
-        )
+        fixed = (recipe.code_dim, recipe.normalization, recipe.detail, seed, recipe.temperature)
+        return networks.fusion(image_shape, latent_dim, width, *fixed)
     if recipe.network == "sagan":
         return networks.sagan(image_shape, latent_dim, width, recipe.code_dim, seed=seed)
     if recipe.network == "dcgan":

@@ -35,7 +35,7 @@ _CHOICES = {
 }
 _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
-_POSITIVE = ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
+_POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
 _WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
@@ -53,6 +53,7 @@ class Recipe:
         pooling: of the task encoder over the support set: mean or attention.
         normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
         detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
+        temperature: what z is multiplied by in sampling, not in training, by `fusion`, > 0.
         loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
         penalty: none, gradient (WGAN-GP) or r1.
         penalty_weight: > 0.
@@ -91,6 +92,7 @@ class Recipe:
     pooling: str = "mean"
     normalization: str = "layer"
     detail: int = 2
+    temperature: float = 1.0
     loss: str = "hinge"
     penalty: str = "r1"
     penalty_weight: float = 1.0
@@ -159,6 +161,7 @@ class Recipe:
                 "another 'algorithm' than 'conditional' of a network without conditioning",
             ),
             (self.network == "fusion" or self.detail == 2, "'detail' 2 but of 'fusion'"),
+            (self.network == "fusion" or self.temperature == 1, "'temperature' 1 but of 'fusion'"),
             (bool(self.code_dim) or self.pooling == "mean", "'pooling' mean without 'code_dim'"),
             (self.network == "fusion" or self.normalization != "meta", "'normalization' meta of 'fusion' alone"),
             (

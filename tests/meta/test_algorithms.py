@@ -31,13 +31,14 @@ MADE = [
     Pretraining(6, 0.3),
     Algorithm("mine", LearnedRates(-1.0), Unrolled(1), 2),
     FOMAML(0),
+    Algorithm("ramp", LearnedRates(-1.0), Unrolled(2, last=2), 4, ramp=7),
 ]
 
 
 @pytest.mark.parametrize("algorithm", MADE, ids=lambda a: f"{a.name}, {a.inner_steps}")
 def test_round_trip(algorithm):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(algorithm))
-    for name in ("name", "inner_steps", "paths"):
+    for name in ("name", "inner_steps", "paths", "ramp"):
         assert getattr(again, name) == getattr(algorithm, name)
     assert type(again.estimator) is type(algorithm.estimator)
     assert again.estimator.get_config() == algorithm.estimator.get_config()
@@ -45,11 +46,14 @@ def test_round_trip(algorithm):
     assert again.meta_learner.get_config() == algorithm.meta_learner.get_config()
 
 
+PLAIN = {"partial": True, "checkpoint": 0, "last": 1, "window": None, "rescale": 0.0}
+
+
 def test_the_table():
     """What each name stands for, as in design.md."""
     rows = {
-        "MAML": (MAML(), GradientDescent, Unrolled, {"order": 2, "partial": True, "checkpoint": 0}),
-        "FOMAML": (FOMAML(), GradientDescent, Unrolled, {"order": 1, "partial": True, "checkpoint": 0}),
+        "MAML": (MAML(), GradientDescent, Unrolled, {**PLAIN, "order": 2}),
+        "FOMAML": (FOMAML(), GradientDescent, Unrolled, {**PLAIN, "order": 1}),
         "Reptile": (Reptile(), GradientDescent, Displacement, {}),
         "Pretraining": (Pretraining(), GradientDescent, JointTraining, {}),
     }

@@ -120,6 +120,17 @@ def test_other_details(detail):
     assert images.shape == (2, *SHAPE) and np.all(np.isfinite(images))
 
 
+def test_temperature_widens_z_outside_training():
+    """The choices stay as they are, the rest of z is multiplied; in training nothing is."""
+    warm, plain = (generator(moved=True, temperature=t) for t in (1.5, 1.0))
+    z = normals(6, 5)
+    wide = tf.concat([z[:, :2], 1.5 * z[:, 2:]], axis=1)
+    np.testing.assert_array_equal(warm(z, conditioning=told(3)), plain(wide, conditioning=told(3)))
+    trained = [net(z, conditioning=told(3), training=True) for net in (warm, plain)]
+    np.testing.assert_array_equal(*trained)
+    assert np.abs(trained[0] - warm(z, conditioning=told(3))).max() > 1e-3
+
+
 @kinds
 def test_weights_exist_before_the_first_call_and_layers_are_sound(kind):
     network = generator(kind)
@@ -151,9 +162,9 @@ def test_weights_depend_on_the_seed_alone(kind):
 
 @kinds
 def test_config_round_trip_gives_the_same_initial_weights(kind):
-    network = generator(kind, seed=3, detail=3, name="mine", dtype="float64")
+    network = generator(kind, seed=3, detail=3, temperature=1.2, name="mine", dtype="float64")
     again = FusionGenerator.from_config(network.get_config())
-    assert again.get_config() == network.get_config() and again.detail == 3
+    assert again.get_config() == network.get_config() and (again.detail, again.temperature) == (3, 1.2)
     assert again.dtype_policy.name == "float64"
     for one, two in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

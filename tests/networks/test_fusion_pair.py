@@ -1,5 +1,7 @@
 """`fusion`: the generator and the discriminator as a pair, with a task encoder."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,17 +14,23 @@ from tests.networks.test_fusion_discriminator import told, uniform
 @pytest.mark.parametrize("normalization", ["meta", "none"])
 @pytest.mark.parametrize("code_dim", [0, 3])
 def test_fusion_makes_a_matching_pair(normalization, code_dim):
-    pair = fusion((8, 8, 1), 4, 1, code_dim, normalization, detail=3, seed=5)
+    pair = fusion((8, 8, 1), 4, 1, code_dim, normalization, detail=3, seed=5, temperature=1.2)
     assert [type(network) for network in pair] == [FusionGenerator, FusionDiscriminator]
     one, two = pair
     assert (one.width, one.latent_dim, one.detail, two.width) == (1, 4, 3, 1)
     assert one.image_shape == two.image_shape == (8, 8, 1) and one.code_dim == two.code_dim == code_dim
     assert one.normalization == normalization and two.normalization == (normalization if code_dim else "none")
-    assert one.seed == two.seed == 5
+    assert one.seed == two.seed == 5 and one.temperature == 1.2
     conditioning = told(3, code_dim, (8, 8, 1))
     assert two(one(uniform(6, 4), conditioning=conditioning), conditioning=conditioning).shape == (6, 1)
     for network in pair:
         assert check_differentiable(network) is None
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, True, "hot"])
+def test_bad_temperatures_are_refused(value):
+    with pytest.raises(ValueError, match="`temperature` must be a finite number > 0"):
+        fusion((8, 8, 1), 4, 1, temperature=value)
 
 
 def test_one_seed_does_not_make_related_kernels():

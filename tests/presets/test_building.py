@@ -99,11 +99,8 @@ def test_every_algorithm_is_above_and_is_of_its_own_preset():
 @pytest.mark.parametrize(("algorithm", "order"), [("maml", 2), ("fomaml", 1)])
 def test_consistency_wraps_the_estimator(algorithm, order):
     estimator = build(algorithm=algorithm, consistency=0.25).algorithm.estimator
-    assert type(estimator) is Consistent and estimator.estimator.get_config() == {
-        "order": order,
-        "partial": True,
-        "checkpoint": 0,
-    }
+    assert type(estimator) is Consistent
+    assert estimator.estimator.get_config() == Unrolled(order).get_config()
     assert estimator.weights == {"generator": 0.25, "discriminator": 0.25}
 
 
@@ -184,10 +181,11 @@ def test_the_networks(network, kinds):
 
 def test_the_networks_of_fusion():
     changes = {"normalization": "none", "detail": 1, "code_dim": 3, "pooling": "attention", "seed": 9, "holdout": 1}
-    recipe = presets.get("fusion", width=2, latent_dim=5, **changes, **WITHOUT_FEATURES)
+    recipe = presets.get("fusion", width=2, latent_dim=5, temperature=1.3, **changes, **WITHOUT_FEATURES)
     game = presets.build(recipe, SHAPE).game
     generator, discriminator, encoder = (game.nets[name] for name in ("generator", "discriminator", "encoder"))
     assert type(generator) is networks.FusionGenerator and type(discriminator) is networks.FusionDiscriminator
+    assert generator.temperature == 1.3
     assert (generator.normalization, generator.detail, generator.latent_dim) == ("none", 1, 5)
     assert (encoder.pooling, encoder.code_dim, encoder.seed) == ("attention", 3, 9)
     assert (generator.width, generator.code_dim, generator.seed) == (2, 3, 9)

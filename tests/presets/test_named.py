@@ -16,7 +16,8 @@ FIGR = {
 }
 CHANGES = {
     "fusion": {
-        **{"network": "fusion", "width": 16, "code_dim": 64, "normalization": "meta", "loss": "non_saturating"},
+        **{"network": "fusion", "width": 16, "code_dim": 64, "normalization": "meta", "temperature": 1.15},
+        "loss": "non_saturating",
         **{"penalty_weight": 0.1, "adversarial": 0.3, "energy": 1.0, "features": "omniglot28-objective"},
         **{
             "nearness": 2.0,

@@ -11,7 +11,7 @@ from tests.presets.helpers import WITHOUT_FEATURES
 
 COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
-POSITIVE = ("inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
+POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
 WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
 SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 CHOICES = ("network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
@@ -74,6 +74,7 @@ TOGETHER = [
     ),
     ("sagan", {"code_dim": 0}, "another 'algorithm' than 'conditional' of a network without conditioning"),
     ("fomaml", {"detail": 3}, "'detail' 2 but of 'fusion'"),
+    ("sagan", {"temperature": 1.2}, "'temperature' 1 but of 'fusion'"),
     ("fomaml", {"pooling": "attention"}, "'pooling' mean without 'code_dim'"),
     ("fusion", {"code_dim": 0, "pooling": "attention"}, "'pooling' mean without 'code_dim'"),
     ("sagan", {"normalization": "batch"}, "'normalization' left alone: it has no say"),
