@@ -100,13 +100,13 @@ class MetaModel(keras.Model):
         """Sets the outer optimizers.
 
         Args:
-            optimizer: one Keras optimizer, copied for every group, or `{group: optimizer}`; see `groups`. Default
-                Adam(1e-4).
+            optimizer: one Keras optimizer, copied for every group, or `{group: optimizer}` of `groups`; Adam(1e-4).
             clip: greatest global norm > 0 of a group's meta-gradient, one for all or `{group: norm}`; None for no
                 clipping.
             skip_nonfinite: whether an outer step whose meta-gradient is not finite is left out, and counted by the
                 metric `skipped`, in place of an error: a learned rule's may explode now and then.
-            **kwargs: `run_eagerly` and `steps_per_execution`, as in `keras.Model.compile`.
+            **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`, as in `keras.Model.compile`. XLA (off by
+                default) pays where nets are small and inner steps many; its normal and uniform draws are others.
 
         Raises:
             ValueError: a group without an optimizer, an unknown group, or a clip that is not > 0.
@@ -116,7 +116,7 @@ class MetaModel(keras.Model):
         self._clips, self._skip_nonfinite = outer.clips_of(groups, clip), bool(skip_nonfinite)
         for group, variables in groups.items():
             chosen[group].build(variables)
-        super().compile(optimizer=chosen[next(iter(groups))], jit_compile=False, **kwargs)
+        super().compile(optimizer=chosen[next(iter(groups))], **{"jit_compile": False, **kwargs})
         self.optimizers = chosen
         # Made here because a metric's variables cannot be made while a step is being traced.
         names = outer.metric_names(self.game.players, META_LEARNER)

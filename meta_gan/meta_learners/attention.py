@@ -101,7 +101,7 @@ class AttentionMetaLearner(ResidualRule):
         return {"seen": seen, "memory": tf.zeros([tensors, self.hidden], self.compute_dtype)}
 
     def _think(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any]:
-        place = tf.fill([tf.shape(tensors)[0], 1], game[0])
+        place = tf.fill([tensors.shape[0], 1], game[0])
         now = {**thoughts, player: {**thoughts[player], "seen": tf.concat([tensors, place], axis=1)}}
         names = [player, *(name for name in thoughts if name != player and self.coupled)]
         tokens = [self.of_seen(now[name]["seen"]) + self.of_memory(now[name]["memory"]) for name in names]

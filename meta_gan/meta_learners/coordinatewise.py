@@ -182,7 +182,7 @@ class MetaLSTM(_CoordinatewiseRule):
         flat, dtype = features.Flat(gradients), self.compute_dtype
         gradient, weights = flat.join(gradients, dtype), flat.join(leaves[player], dtype)
         loss = logarithm_and_sign(tf.cast(signals[player], dtype)[:1])
-        told = tf.concat([logarithm_and_sign(gradient), tf.tile(loss, [tf.shape(gradient)[0], 1])], axis=1)
+        told = tf.concat([logarithm_and_sign(gradient), tf.tile(loss, [gradient.shape[0], 1])], axis=1)
         hidden, cell = self.cell(told, [part[player] for part in state["cell"]])
         gates = []
         for i, (gate, bias) in enumerate(zip(self.gates, self._biases(player), strict=True)):

@@ -47,7 +47,9 @@ class Flat:
 
     def mean(self, values: Any) -> Any:
         """Means of float[parameters] over each tensor, float[tensors]."""
-        return tf.math.segment_sum(values, self.segments) / tf.constant(self.sizes, values.dtype)
+        # The sorted kind cannot be compiled by XLA.
+        sums = tf.math.unsorted_segment_sum(values, self.segments, self.count)
+        return sums / tf.constant(self.sizes, values.dtype)
 
     def each(self, values: Any) -> Any:
         """What belongs to a tensor, float[tensors, ...], given to each of its parameters, float[parameters, ...]."""

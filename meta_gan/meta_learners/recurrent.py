@@ -78,6 +78,6 @@ class RecurrentMetaLearner(ResidualRule):
         others = [tf.reduce_mean(thought, axis=0) for name, thought in thoughts.items() if name != player]
         theirs = tf.add_n(others) / len(others) if others and self.coupled else tf.zeros_like(own)
         shared = tf.concat([game, own, theirs], axis=0)
-        told = tf.concat([tensors, tf.tile(shared[None], [tf.shape(tensors)[0], 1])], axis=1)
+        told = tf.concat([tensors, tf.tile(shared[None], [tensors.shape[0], 1])], axis=1)
         hidden, _ = self.cell(told, [thoughts[player]])
         return hidden, hidden
