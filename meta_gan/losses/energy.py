@@ -54,8 +54,9 @@ def pairwise_distances(x: Any, y: Any) -> Any:
     y = tf.convert_to_tensor(y, dtype=x.dtype)
     _require_alike(x, y)
     squares = tf.reduce_sum(tf.square(_rows(x)[:, None] - _rows(y)[None]), axis=-1)
-    # The root's slope is infinite at 0, and 0 times infinity is NaN: so the root never sees the zeros.
-    apart = squares > 0
+    # The root's slope is infinite at 0, and 0 times infinity is NaN: so the root never sees the zeros. It does see a
+    # NaN, which must not pass for a distance of 0: samples of a GAN that diverged would seem to be perfect.
+    apart = tf.not_equal(squares, 0)
     return tf.where(apart, tf.sqrt(tf.where(apart, squares, tf.ones_like(squares))), tf.zeros_like(squares))
 
 

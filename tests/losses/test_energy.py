@@ -112,6 +112,19 @@ def test_derivatives_at_distance_zero_are_zero_not_nan():
     np.testing.assert_array_equal(outer.gradient(first, x), np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_does_not_pass_for_near(bad):
+    """Samples that diverged are at no distance at all, least of all 0."""
+    x = tf.constant([[0.0, bad], [1.0, 2.0]])
+    found = pairwise_distances(x, tf.constant([[0.0, 0.0], [1.0, 2.0]])).numpy()
+    assert not np.isfinite(found[0]).any() and found[1, 1] == 0
+    assert not np.isfinite(energy_distance(x, tf.constant([[0.0, 0.0]])))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = energy_distance(x, tf.constant([[0.0, 0.0]]))
+    assert not np.isfinite(tape.gradient(value, x)).all()
+
+
 def test_sizes_need_not_be_known_when_traced():
     unknown = tf.TensorSpec([None, 2, 3], tf.float64)
     graph = tf.function(energy_distance, input_signature=[unknown] * 2, autograph=False)

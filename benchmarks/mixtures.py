@@ -1,0 +1,227 @@
+"""Two-dimensional mixtures: how near a GAN comes to a task's points in so many inner steps, by the rule that steps.
+
+A task is a mixture of three normal blobs, centres uniform in [-.7, .7]^2, deviation .08; 16 points support it. The GAN
+is an MLP of 2.5 thousand weights with the non-saturating loss. Every learned rule is trained through ten inner steps
+on the energy distance between samples and 64 further points, and measured after 1 to 50 steps on tasks it never saw,
+between 256 samples and 256 points:
+
+- start "random": nets freshly drawn for every outer step and for every 20 test tasks; the rule alone is learned;
+- start "MAML": the nets' initial weights are learned with the rule.
+
+Beside them Adam, its rate tuned over seven for each number of steps, on training tasks, from random nets; from the MAML
+start Adam is `LearnedAdam`, whose rates the outer loop tunes.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import meta_gan as mg
+from meta_gan import functional, losses, meta_learners, networks
+from meta_gan.games import GAN
+from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.types import Episode, MetaWeights, Snapshot
+
+BLOBS, RADIUS, DEVIATION = 3, 0.7, 0.08
+SUPPORT, QUERY, TEST_QUERY = 16, 64, 256
+WIDTH, LATENT = 32, 4
+INNER, LONGEST, BATCH = 10, 50, 8
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+STARTS = ("random", "MAML")
+TASKS_OF_A_START = 20
+NETS_RATE = 1e-3
+
+
+def episodes(count: int, seed: int, query: int = QUERY) -> Episode:
+    """So many tasks, drawn from a seed."""
+    draw = np.random.default_rng(seed)
+    centres = draw.uniform(-RADIUS, RADIUS, (count, BLOBS, 2))
+    points = SUPPORT + query
+    which = draw.integers(BLOBS, size=(count, points))
+    drawn = np.take_along_axis(centres, which[..., None], axis=1) + DEVIATION * draw.normal(size=(count, points, 2))
+    examples = tf.constant(drawn, tf.float32)
+    seeds = tf.constant(draw.integers(0, 2**31 - 1, (count, 2)), tf.int32)
+    return Episode(examples[:, :SUPPORT], examples[:, SUPPORT:], tf.range(count), seeds)
+
+
+def make_game(loss: Any = None, width: int = WIDTH) -> GAN:
+    """The GAN, with the non-saturating loss or another."""
+    nets = networks.mlp((2,), LATENT, width, output="linear")
+    return GAN(*nets, loss=losses.NonSaturating() if loss is None else loss)
+
+
+@functools.cache
+def initial(seed: int, width: int = WIDTH) -> Snapshot:
+    """Freshly drawn nets."""
+    generator, discriminator = networks.mlp((2,), LATENT, width, output="linear", seed=seed)
+    return functional.read({"generator": generator, "discriminator": discriminator})
+
+
+class Method(NamedTuple):
+    """How a rule is made from its first rate, the hand-set rule that this was tuned for, its outer rate, its order."""
+
+    make: Callable[[float], Any]
+    base: str = "Adam"
+    outer_rate: float = 3e-3
+    order: int = 2
+
+
+def _recurrent(**options: Any) -> Callable[[float], Any]:
+    return lambda rate: meta_learners.RecurrentMetaLearner(rate, **options)
+
+
+def _attention(**options: Any) -> Callable[[float], Any]:
+    return lambda rate: meta_learners.AttentionMetaLearner(rate, **options)
+
+
+METHODS = {
+    "learned Adam": Method(lambda rate: meta_learners.LearnedAdam(rate), outer_rate=1e-2),
+    "Meta-SGD": Method(lambda rate: meta_learners.MetaSGD(rate), "descent", 1e-2),
+    "recurrent": Method(_recurrent()),
+    "attention": Method(_attention()),
+}
+# What each part of the two rules is worth: each beside the rule that it was taken from.
+VARIANTS = {
+    "recurrent, without Adam": Method(_recurrent(residual=False)),
+    "recurrent, not told of the game": Method(_recurrent(game_features=False)),
+    "recurrent, players apart": Method(_recurrent(coupled=False)),
+    "recurrent, first order": Method(_recurrent(), order=1),
+    "attention, without Adam": Method(_attention(residual=False)),
+    "attention, not told of the game": Method(_attention(game_features=False)),
+    "attention, players apart": Method(_attention(coupled=False)),
+    "attention, mean in its place": Method(_attention(attention=False)),
+    "attention, first order": Method(_attention(), order=1),
+}
+HAND_SET = {
+    "Adam": lambda rate: meta_learners.Adam(rate, 0.5, 0.99, 1e-6),
+    "descent": lambda rate: meta_learners.GradientDescent(rate),
+}
+
+
+class Curves:
+    """The distance after every inner step, compiled once for a rule and a game.
+
+    Args:
+        game: the game.
+        rule: hand-set or learned; its variables are read when called.
+    """
+
+    def __init__(self, game: GAN, rule: Any):
+        self.game, self.rule = game, rule
+        self.paths = mg.meta.paths.select(game, "")
+        if not rule.built:
+            rule.setup(mg.meta.paths.infos(game, self.paths), game.signals)
+        self._run = tf.function(self._curves, autograph=False, jit_compile=True)
+
+    def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:
+        """Float64[tasks, 51], the distance before the first step and after each."""
+        learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
+        return self._run(MetaWeights(start, learned), tasks, tf.constant(scale)).numpy().astype(np.float64)
+
+    def _curves(self, meta: MetaWeights, tasks: Episode, scale: Any) -> Any:
+        pieces = (self.game, self.rule, self.paths, meta)
+
+        def one(episode: Episode) -> Any:
+            def measure(carry: Any) -> Any:
+                return inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
+
+            def body(i: Any, carry: Any, found: Any) -> Any:
+                found = found.write(i, measure(carry))
+                carry, _ = inner_loop.advance(*pieces, carry, episode.support, 1, 1, episode.seed, rate_scale=scale)
+                return i + 1, carry, found
+
+            found = tf.TensorArray(tf.float32, size=LONGEST + 1, element_shape=[])
+            first = (tf.constant(0), inner_loop.begin(*pieces), found)
+            _, carry, found = tf.while_loop(lambda i, *_: i < LONGEST, body, first, maximum_iterations=LONGEST)
+            return found.write(LONGEST, measure(carry)).stack()
+
+        return functional.map_tasks(one, tasks)
+
+
+def measured(curves: Curves, starts: list[Snapshot], tasks: Episode, scale: float = 1.0) -> np.ndarray:
+    """Float64[tasks, 51] over starts in turn, each for `TASKS_OF_A_START` tasks; diverged is infinitely far."""
+    count = int(tasks.seed.shape[0])
+    parts = []
+    for number, first in enumerate(range(0, count, TASKS_OF_A_START)):
+        some = tf.nest.map_structure(lambda t, a=first: t[a : a + TASKS_OF_A_START], tasks)
+        parts.append(curves(starts[number % len(starts)], some, scale))
+    found = np.concatenate(parts)
+    return np.where(np.isfinite(found), found, np.inf)
+
+
+def best_rates(curves: Curves, starts: list[Snapshot], tasks: Episode, horizons: tuple[int, ...]) -> dict[int, float]:
+    """For each number of steps the rate of the grid whose mean distance is least; `curves` is of a rule of rate 1."""
+    means = {rate: measured(curves, starts, tasks, rate).mean(axis=0) for rate in RATES}
+    return {steps: min(RATES, key=lambda rate: means[rate][steps]) for steps in horizons}
+
+
+class Trainer:
+    """A learned rule that can be trained again and again from other starts, compiled once."""
+
+    def __init__(self, name: str, rate: float):
+        method = {**METHODS, **VARIANTS}[name]
+        self.game, self.rule = make_game(), method.make(rate)
+        algorithm = mg.Algorithm(name, self.rule, Unrolled(method.order), INNER)
+        self.model = mg.MetaModel(self.game, algorithm)
+        adam = keras.optimizers.Adam
+        optimizers = {player: adam(NETS_RATE) for player in self.game.players}
+        optimizers["meta_learner"] = adam(method.outer_rate)
+        self.model.compile(optimizer=optimizers, clip=1.0, skip_nonfinite=True)
+        self._variables = [*self.rule.trainable_variables, *(v for o in optimizers.values() for v in o.variables)]
+        self._first = [v.numpy() for v in self._variables]
+        self._step = tf.function(self.model.meta_step, autograph=False, jit_compile=True)
+        self.curves = Curves(self.game, self.rule)
+
+    def restart(self, seed: int) -> None:
+        """Puts the rule and the optimizers back to where they started, and the nets to those of a seed."""
+        for variable, value in zip(self._variables, self._first, strict=True):
+            variable.assign(value)
+        functional.write(self.game.nets, initial(seed))
+
+    def keep(self) -> tuple[list[np.ndarray], Snapshot]:
+        """The values of rule, optimizers and nets, for `put`."""
+        return [v.numpy() for v in self._variables], functional.read(self.game.nets)
+
+    def put(self, kept: tuple[list[np.ndarray], Snapshot]) -> None:
+        """Puts back what `keep` gave."""
+        for variable, value in zip(self._variables, kept[0], strict=True):
+            variable.assign(value)
+        functional.write(self.game.nets, kept[1])
+
+    def train(self, start: str, seed: int, first: int, steps: int) -> float:
+        """Makes outer steps, numbered from `first`; returns the seconds they took, compiling left out."""
+        taken = 0.0
+        for number in range(first, first + steps):
+            batch = episodes(BATCH, _task_seed(seed, number))
+            if start == "random":
+                functional.write(self.game.nets, initial(_net_seed(seed, number)))
+            before = time.perf_counter()
+            tf.nest.map_structure(lambda t: t.numpy(), self._step(batch))
+            taken += time.perf_counter() - before if number else 0.0
+        return taken
+
+    def starts(self, start: str, seed: int) -> list[Snapshot]:
+        """What the test tasks start from."""
+        if start == "MAML":
+            return [functional.read(self.game.nets)]
+        return fresh(seed)
+
+
+def fresh(seed: int, width: int = WIDTH) -> list[Snapshot]:
+    """Five freshly drawn pairs of nets that no training has seen."""
+    return [initial(900_000 + 10 * seed + i, width) for i in range(5)]
+
+
+def _task_seed(seed: int, number: int) -> int:
+    return 1_000_000 * (seed + 1) + number
+
+
+def _net_seed(seed: int, number: int) -> int:
+    return 100_000 * (seed + 1) + number % 500
