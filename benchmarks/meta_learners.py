@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,25 +81,20 @@ def games(report: Report, quick: bool) -> None:
 
 
 class Tuned:
-    """The hand-set rules and their rates, tuned on training tasks from fresh nets."""
+    """A hand-set rule in a game, its rate tuned on training tasks from fresh nets: for each K one, and one for all."""
 
-    def __init__(self, seeds: Iterable[int]):
-        self.curves, self.seeds = {}, list(seeds)
-        for name, make in mixtures.HAND_SET.items():
-            self.curves[name] = mixtures.Curves(mixtures.make_game(), make(1.0))
-        tasks = mixtures.episodes(40, 77, mixtures.TEST_QUERY)
-        self.rates = {
-            name: mixtures.best_rates(curves, mixtures.fresh(99), tasks, HORIZONS)
-            for name, curves in self.curves.items()
-        }
-        print(f"tuned rates: {self.rates}", flush=True)
+    def __init__(self, name: str, game: Any = None, width: int = mixtures.WIDTH):
+        self.width = width
+        self.curves = mixtures.Curves(game or mixtures.make_game(), mixtures.HAND_SET[name](1.0))
+        self.rates, self.rate = mixtures.best_rates(self.curves, HORIZONS, width)
+        print(f"tuned: {name}: {self.rates}, for all {self.rate}", flush=True)
 
-    def measured(self, name: str, tasks: Any) -> np.ndarray:
+    def measured(self, seeds: Sequence[int], tasks: Any) -> np.ndarray:
         """Float64[tasks, 51], filled where K is one of `HORIZONS`, each with the rate that is best for it."""
         found = np.full((int(tasks.seed.shape[0]), mixtures.LONGEST + 1), np.nan)
-        for k, rate in self.rates[name].items():
-            each = [mixtures.measured(self.curves[name], mixtures.fresh(s), tasks, rate)[:, k] for s in self.seeds]
-            found[:, k] = np.mean(each, axis=0)
+        for k, rate in self.rates.items():
+            starts = [mixtures.fresh(seed, self.width) for seed in seeds]
+            found[:, k] = np.mean([mixtures.measured(self.curves, s, tasks, rate)[:, k] for s in starts], axis=0)
         return found
 
 
@@ -107,86 +102,81 @@ def run_mixtures(report: Report, quick: bool) -> None:
     """All methods, from both starts, at equal outer steps and at equal seconds."""
     seeds, steps = ([0], 60) if quick else ([0, 1, 2], 300)
     tasks = mixtures.episodes(100, 5, mixtures.TEST_QUERY)
-    tuned = Tuned(seeds)
-    report.about["rates"] = {name: {str(k): r for k, r in rates.items()} for name, rates in tuned.rates.items()}
-    trainers_of = {
-        name: mixtures.Trainer(name, tuned.rates[method.base][mixtures.INNER])
-        for name, method in mixtures.METHODS.items()
-    }
+    tuned = {name: Tuned(name) for name in mixtures.HAND_SET}
+    report.about["rates"] = {name: [{str(k): r for k, r in one.rates.items()}, one.rate] for name, one in tuned.items()}
+    made = {name: mixtures.Trainer(name, tuned[method.base].rate) for name, method in mixtures.METHODS.items()}
     for start in mixtures.STARTS:
-        by_steps: dict[str, list[np.ndarray]] = {name: [] for name in trainers_of}
-        by_seconds: dict[str, list[np.ndarray]] = {name: [] for name in trainers_of}
+        found: dict[str, dict[str, list[np.ndarray]]] = {"equal steps": {}, "equal seconds": {}}
         for seed in seeds:
-            kept, seconds = {}, {}
-            for name, trainer in trainers_of.items():
-                trainer.restart(seed)
-                seconds[name] = trainer.train(start, seed, 0, steps) / (steps - 1)
-                by_steps[name].append(mixtures.measured(trainer.curves, trainer.starts(start, seed), tasks))
-                kept[name] = trainer.keep()
-            budget = max(seconds.values()) * steps
-            for name, trainer in trainers_of.items():
-                trainer.put(kept[name])
-                trainer.train(start, seed, steps, max(int(budget / seconds[name]) - steps, 0))
-                by_seconds[name].append(mixtures.measured(trainer.curves, trainer.starts(start, seed), tasks))
-            report.about[f"{start}, seed {seed}"] = {
-                "outer_steps": steps,
-                "seconds_a_step": {name: round(s, 4) for name, s in seconds.items()},
-                "steps_in_equal_seconds": {name: int(budget / s) for name, s in seconds.items()},
-            }
-            print(f"{start}, seed {seed}: {report.about[f'{start}, seed {seed}']}", flush=True)
-        fixed = {name: tuned.measured(name, tasks) for name in tuned.curves} if start == "random" else {}
-        for title, found in (("equal steps", by_steps), ("equal seconds", by_seconds)):
-            report.add(f"mixtures, {start} start, {title}", {**fixed, **_means(found)})
+            both = one_seed(made, start, seed, steps, tasks, report)
+            for budget, curves in both.items():
+                for name, values in curves.items():
+                    found[budget].setdefault(name, []).append(values)
+        fixed = {name: one.measured(seeds, tasks) for name, one in tuned.items()} if start == "random" else {}
+        for budget, lists in found.items():
+            report.add(f"mixtures, {start} start, {budget}", {**fixed, **_means(lists)})
     if not quick:
-        _hinge(report, trainers_of, tasks, seeds, steps)
+        hinge(report, made, tasks, seeds, steps)
+
+
+def one_seed(
+    made: dict[str, mixtures.Trainer], start: str, seed: int, steps: int, tasks: Any, report: Report
+) -> dict[str, Curves]:
+    """Every method trained for `steps`, and again for as many as fit into the seconds of the slowest."""
+    by_steps, by_seconds, seconds = {}, {}, {}
+    for name, trainer in made.items():
+        seconds[name] = trainer.train(start, seed, steps)
+        by_steps[name] = mixtures.measured(trainer.curves, trainer.starts(start, seed), tasks)
+    fitting = {name: int(max(seconds.values()) * steps / taken) for name, taken in seconds.items()}
+    for name, trainer in made.items():
+        if fitting[name] > steps:
+            trainer.train(start, seed, fitting[name])
+            by_seconds[name] = mixtures.measured(trainer.curves, trainer.starts(start, seed), tasks)
+        else:
+            by_seconds[name] = by_steps[name]
+    about = {"seconds_a_step": {name: round(s, 4) for name, s in seconds.items()}, "steps_in_equal_seconds": fitting}
+    report.about[f"{start}, seed {seed}, {steps} steps"] = about
+    print(f"{start}, seed {seed}: {about}", flush=True)
+    return {"equal steps": by_steps, "equal seconds": by_seconds}
 
 
 def _means(found: dict[str, list[np.ndarray]]) -> Curves:
     return {name: np.mean(each, axis=0) for name, each in found.items()}
 
 
-def _hinge(report: Report, trainers_of: dict[str, Any], tasks: Any, seeds: list[int], steps: int) -> None:
-    """Rules trained on the non-saturating loss from random nets, on the hinge loss; Adam is tuned for it."""
+def hinge(report: Report, made: dict[str, mixtures.Trainer], tasks: Any, seeds: Sequence[int], steps: int) -> None:
+    """Rules trained on the non-saturating loss from fresh nets, on the hinge loss; Adam is tuned for it."""
     game = mixtures.make_game(losses.Hinge())
-    adam = mixtures.Curves(game, mixtures.HAND_SET["Adam"](1.0))
-    training = mixtures.episodes(40, 77, mixtures.TEST_QUERY)
-    rates = mixtures.best_rates(adam, mixtures.fresh(99), training, HORIZONS)
-    values = np.full((int(tasks.seed.shape[0]), mixtures.LONGEST + 1), np.nan)
-    for k, rate in rates.items():
-        values[:, k] = np.mean([mixtures.measured(adam, mixtures.fresh(s), tasks, rate)[:, k] for s in seeds], axis=0)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in trainers_of}
-    for name, trainer in trainers_of.items():
+    found: dict[str, list[np.ndarray]] = {}
+    for name, trainer in made.items():
         curves = mixtures.Curves(game, trainer.rule)
         for seed in seeds:
-            trainer.restart(seed)
-            trainer.train("random", seed, 0, steps)
-            found[name].append(mixtures.measured(curves, mixtures.fresh(seed), tasks))
-    report.add("mixtures, hinge loss, random start", {"Adam": values, **_means(found)})
+            trainer.train("random", seed, steps)
+            found.setdefault(name, []).append(mixtures.measured(curves, mixtures.fresh(seed), tasks))
+    report.add("mixtures, hinge loss", {"Adam": Tuned("Adam", game).measured(seeds, tasks), **_means(found)})
 
 
 def variants(report: Report, quick: bool) -> None:
-    """The rules without their parts, from random nets; and the whole rules on nets of other widths."""
+    """The rules without their parts, from fresh nets; and the whole rules on nets of other widths."""
     seeds, steps = ([0], 30) if quick else ([0, 1], 300)
     tasks = mixtures.episodes(100, 5, mixtures.TEST_QUERY)
-    rate = Tuned(seeds).rates["Adam"][mixtures.INNER]
-    names = ["recurrent", "attention", *([] if quick else mixtures.VARIANTS)]
+    rate = Tuned("Adam").rate
     found: dict[str, list[np.ndarray]] = {}
     wider: dict[int, dict[str, list[np.ndarray]]] = {16: {}, 64: {}}
-    for name in names:
+    for name in ["recurrent", "attention", *([] if quick else mixtures.VARIANTS)]:
         trainer = mixtures.Trainer(name, rate)
-        others = {width: mixtures.Curves(mixtures.make_game(width=width), trainer.rule) for width in wider}
+        games_of = {width: mixtures.make_game(width=width) for width in wider if name in mixtures.METHODS}
+        others = {width: mixtures.Curves(game, trainer.rule) for width, game in games_of.items()}
         for seed in seeds:
-            trainer.restart(seed)
-            trainer.train("random", seed, 0, steps)
+            trainer.train("random", seed, steps)
             found.setdefault(name, []).append(mixtures.measured(trainer.curves, mixtures.fresh(seed), tasks))
-            for width, curves in others.items() if name in mixtures.METHODS else ():
+            for width, curves in others.items():
                 starts = mixtures.fresh(seed, width)
                 wider[width].setdefault(name, []).append(mixtures.measured(curves, starts, tasks))
-        report.add("mixtures, variants", _means(found))
+    report.add("mixtures, variants", _means(found))
     for width, values in wider.items():
-        adam = mixtures.Curves(mixtures.make_game(width=width), mixtures.HAND_SET["Adam"](1.0))
-        each = [mixtures.measured(adam, mixtures.fresh(seed, width), tasks, rate) for seed in seeds]
-        report.add(f"mixtures, width {width}", {"Adam": np.mean(each, axis=0), **_means(values)})
+        adam = Tuned("Adam", mixtures.make_game(width=width), width).measured(seeds, tasks)
+        report.add(f"mixtures, width {width}", {"Adam": adam, **_means(values)})
 
 
 def main() -> None:

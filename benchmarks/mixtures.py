@@ -15,6 +15,7 @@ start Adam is `LearnedAdam`, whose rates the outer loop tunes.
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -65,12 +66,13 @@ def initial(seed: int, width: int = WIDTH) -> Snapshot:
 
 
 class Method(NamedTuple):
-    """How a rule is made from its first rate, the hand-set rule that this was tuned for, its outer rate, its order."""
+    """How a rule is made from its first rate, the hand-set rule that this was tuned for, and how it is trained."""
 
     make: Callable[[float], Any]
     base: str = "Adam"
     outer_rate: float = 3e-3
     order: int = 2
+    last: int = 1
 
 
 def _recurrent(**options: Any) -> Callable[[float], Any]:
@@ -156,10 +158,16 @@ def measured(curves: Curves, starts: list[Snapshot], tasks: Episode, scale: floa
     return np.where(np.isfinite(found), found, np.inf)
 
 
-def best_rates(curves: Curves, starts: list[Snapshot], tasks: Episode, horizons: tuple[int, ...]) -> dict[int, float]:
-    """For each number of steps the rate of the grid whose mean distance is least; `curves` is of a rule of rate 1."""
-    means = {rate: measured(curves, starts, tasks, rate).mean(axis=0) for rate in RATES}
-    return {steps: min(RATES, key=lambda rate: means[rate][steps]) for steps in horizons}
+def best_rates(curves: Curves, horizons: tuple[int, ...], width: int = WIDTH) -> tuple[dict[int, float], float]:
+    """The rates of the grid whose mean distance on training tasks is least; `curves` is of a rule of rate 1.
+
+    Returns:
+        For each number of steps its own best rate, and the one that is best for all of them on average.
+    """
+    tasks, starts = episodes(40, 77, TEST_QUERY), fresh(99, width)
+    means = {rate: measured(curves, starts, tasks, rate).mean(axis=0)[list(horizons)] for rate in RATES}
+    own = {steps: min(RATES, key=lambda rate: means[rate][i]) for i, steps in enumerate(horizons)}
+    return own, min(RATES, key=lambda rate: means[rate].mean())
 
 
 class Trainer:
@@ -168,44 +176,43 @@ class Trainer:
     def __init__(self, name: str, rate: float):
         method = {**METHODS, **VARIANTS}[name]
         self.game, self.rule = make_game(), method.make(rate)
-        algorithm = mg.Algorithm(name, self.rule, Unrolled(method.order), INNER)
+        algorithm = mg.Algorithm(name, self.rule, Unrolled(method.order, last=method.last), INNER)
         self.model = mg.MetaModel(self.game, algorithm)
         adam = keras.optimizers.Adam
         optimizers = {player: adam(NETS_RATE) for player in self.game.players}
         optimizers["meta_learner"] = adam(method.outer_rate)
         self.model.compile(optimizer=optimizers, clip=1.0, skip_nonfinite=True)
         self._variables = [*self.rule.trainable_variables, *(v for o in optimizers.values() for v in o.variables)]
+        self._rates = [(o.learning_rate, float(o.learning_rate.numpy())) for o in optimizers.values()]
         self._first = [v.numpy() for v in self._variables]
         self._step = tf.function(self.model.meta_step, autograph=False, jit_compile=True)
         self.curves = Curves(self.game, self.rule)
 
-    def restart(self, seed: int) -> None:
+    def _restart(self, seed: int) -> None:
         """Puts the rule and the optimizers back to where they started, and the nets to those of a seed."""
         for variable, value in zip(self._variables, self._first, strict=True):
             variable.assign(value)
         functional.write(self.game.nets, initial(seed))
 
-    def keep(self) -> tuple[list[np.ndarray], Snapshot]:
-        """The values of rule, optimizers and nets, for `put`."""
-        return [v.numpy() for v in self._variables], functional.read(self.game.nets)
+    def train(self, start: str, seed: int, steps: int) -> float:
+        """Trains from the beginning, all rates falling along a cosine to a twentieth.
 
-    def put(self, kept: tuple[list[np.ndarray], Snapshot]) -> None:
-        """Puts back what `keep` gave."""
-        for variable, value in zip(self._variables, kept[0], strict=True):
-            variable.assign(value)
-        functional.write(self.game.nets, kept[1])
-
-    def train(self, start: str, seed: int, first: int, steps: int) -> float:
-        """Makes outer steps, numbered from `first`; returns the seconds they took, compiling left out."""
+        Returns:
+            Seconds a step, the first and its compiling left out.
+        """
+        self._restart(seed)
         taken = 0.0
-        for number in range(first, first + steps):
-            batch = episodes(BATCH, _task_seed(seed, number))
+        for number in range(steps):
+            share = 0.05 + 0.475 * (1 + math.cos(math.pi * number / steps))
+            for rate, first in self._rates:
+                rate.assign(first * share)
+            batch = episodes(BATCH, 1_000_000 * (seed + 1) + number)
             if start == "random":
-                functional.write(self.game.nets, initial(_net_seed(seed, number)))
+                functional.write(self.game.nets, initial(100_000 * (seed + 1) + number % 500))
             before = time.perf_counter()
             tf.nest.map_structure(lambda t: t.numpy(), self._step(batch))
             taken += time.perf_counter() - before if number else 0.0
-        return taken
+        return taken / max(steps - 1, 1)
 
     def starts(self, start: str, seed: int) -> list[Snapshot]:
         """What the test tasks start from."""
@@ -217,11 +224,3 @@ class Trainer:
 def fresh(seed: int, width: int = WIDTH) -> list[Snapshot]:
     """Five freshly drawn pairs of nets that no training has seen."""
     return [initial(900_000 + 10 * seed + i, width) for i in range(5)]
-
-
-def _task_seed(seed: int, number: int) -> int:
-    return 1_000_000 * (seed + 1) + number
-
-
-def _net_seed(seed: int, number: int) -> int:
-    return 100_000 * (seed + 1) + number % 500

@@ -1,5 +1,6 @@
 """How good a few-shot generator is: judges, scores a class, the protocol few-shot-28, and its reports."""
 
+from meta_gan.evaluation.attention_figure import save_attention
 from meta_gan.evaluation.entrants import Entry
 from meta_gan.evaluation.evaluator import Evaluation
 from meta_gan.evaluation.html import html
@@ -21,6 +22,7 @@ __all__ = [
     "html",
     "load_judge",
     "markdown",
+    "save_attention",
     "shipped_judges",
     "train_judge",
 ]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners import features
 from meta_gan.meta_learners.residual import ResidualRule
+from meta_gan.types import ByPlayer, Tensors
 
 _REMEMBERED = 0.8  # of a tensor's memory, at each move of its player
 
@@ -22,7 +23,8 @@ class AttentionMetaLearner(ResidualRule):
 
     A token is a tensor: what it is and how it moves, and a moving average of what was thought of it before. The player
     that moves has new tokens; those of the others are as they were last. One token more is the game. Tokens are told
-    apart by rank, size and place among the players, never by their number in a list.
+    apart by rank, size and place among the players, never by their number in a list. `meta.attention_maps` shows who
+    looks at whom.
 
     Args:
         rate: Adam's step size > 0 that it starts from, one for all players or `{player: rate}`; best tuned first.
@@ -101,17 +103,35 @@ class AttentionMetaLearner(ResidualRule):
         return {"seen": seen, "memory": tf.zeros([tensors, self.hidden], self.compute_dtype)}
 
     def _think(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any]:
+        own, seen, _ = self._attend(player, thoughts, tensors, game)
+        memory = _REMEMBERED * thoughts[player]["memory"] + (1 - _REMEMBERED) * own
+        return own, {"seen": seen, "memory": memory}
+
+    def attended(
+        self, state: Any, player: str, leaves: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
+    ) -> Any:
+        """Where every token looks when a player is about to move, given what `update` would be given.
+
+        Returns:
+            float[blocks, heads, tokens, tokens], rows of sum 1. Tokens are the tensors of `player`, then, of a coupled
+            rule, those of the others in the order of `leaves`, then the game.
+        """
+        seen, game, _ = self._look(state, player, leaves, gradients, signals)
+        return tf.stack(self._attend(player, state["thoughts"], features.of_tensors(*seen), game)[2])
+
+    def _attend(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any, list[Any]]:
+        """What comes of a player's own tokens, what was seen of them, and each block's weights."""
         place = tf.fill([tensors.shape[0], 1], game[0])
         now = {**thoughts, player: {**thoughts[player], "seen": tf.concat([tensors, place], axis=1)}}
         names = [player, *(name for name in thoughts if name != player and self.coupled)]
         tokens = [self.of_seen(now[name]["seen"]) + self.of_memory(now[name]["memory"]) for name in names]
-        x = tf.concat([*tokens, self.of_game(game[None])], axis=0)
+        x, maps = tf.concat([*tokens, self.of_game(game[None])], axis=0), []
         for block in self.layers_of_blocks:
-            x += block["mixed"](self._mix(block, _normalized(x))[0])
+            gathered, weights = self._mix(block, _normalized(x))
+            x += block["mixed"](gathered)
             x += block["narrow"](tf.nn.relu(block["wide"](_normalized(x))))
-        own = x[: tensors.shape[0]]
-        memory = _REMEMBERED * thoughts[player]["memory"] + (1 - _REMEMBERED) * own
-        return own, {"seen": now[player]["seen"], "memory": memory}
+            maps.append(weights)
+        return x[: tensors.shape[0]], now[player]["seen"], maps
 
     def _mix(self, block: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """What each token gathers, float[tokens, hidden], and from where, float[heads, tokens, tokens]."""

@@ -121,18 +121,26 @@ class ResidualRule(MetaLearner):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
+        seen, game, moved = self._look(state, player, leaves, gradients, signals)
+        flat, _, _, direction, _ = seen
+        hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
+        step = self._step(player, flat, hidden, direction, features.of_parameters(*seen))
+        moved["thoughts"] = thought
+        return {key: {**state[key], player: moved[key]} for key in state}, flat.split(-step, gradients)
+
+    def _look(
+        self, state: Any, player: str, leaves: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """What a player sees before it moves: its tensors, as `features` take them; the game; and Adam's new state."""
         flat, dtype = features.Flat(gradients), self.compute_dtype
         turn = state["turns"][player] + 1.0
         gradient, weights = flat.join(gradients, dtype), flat.join(leaves[player], dtype)
         decays, kept = (self.first_decay, self.second_decay), (state["first"][player], state["second"][player])
         first, second, direction = adam(*kept, gradient, turn, decays, self.epsilon)
-        seen = (flat, gradient, first, direction, weights)
         game = features.of_game(player, list(leaves), signals, turn, self.coupled, dtype)
         game = game if self.game_features else tf.zeros_like(game)
-        hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
-        step = self._step(player, flat, hidden, direction, features.of_parameters(*seen))
-        moved = {"turns": turn, "first": first, "second": second, "thoughts": thought}
-        return {key: {**state[key], player: moved[key]} for key in state}, flat.split(-step, gradients)
+        moved = {"turns": turn, "first": first, "second": second}
+        return (flat, gradient, first, direction, weights), game, moved
 
     def _step(self, player: str, flat: features.Flat, hidden: Any, direction: Any, parameters: Any) -> Any:
         """The way to go, float[parameters], of which the update is the negative."""
