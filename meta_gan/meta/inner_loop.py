@@ -25,7 +25,7 @@ def begin(game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights) -> 
     leaves = path_tools.take(paths, meta.initial)
     state = {net: list(tensors) for net, tensors in meta.initial.state.items()}
     learner_state = functional.pure(learner, "begin", meta.meta_learner, leaves)
-    signals = {player: tf.zeros([n]) for player, n in game.signals.items()}
+    signals = {player: tf.zeros([n + learner.code_dim]) for player, n in game.signals.items()}
     return Carry(tf.zeros([], tf.int32), leaves, state, learner_state, signals)
 
 
@@ -116,11 +116,24 @@ class _Step:
                 snapshot = self.game.own(player, snapshot)
             conditioning = self.game.condition(snapshot, condition_on)
             loss, state, report = self.game.loss(player, snapshot, batch, conditioning, settings, seed)
+            report = self.with_code(report, conditioning)
         gradients = functional.gradient(tape, loss, carry.leaves[player])
         state = functional.stop(state)
         if self.order == 1:
             gradients, report = functional.stop(gradients), functional.stop(report)
         return gradients, loss, state, report
+
+    def with_code(self, report: Any, conditioning: Any) -> Any:
+        """A player's report, and after it the task's code if the rule asks for that."""
+        if not self.learner.code_dim:
+            return report
+        code = conditioning.get("code") if isinstance(conditioning, dict) else None
+        if code is None or tuple(code.shape) != (self.learner.code_dim,):
+            raise ValueError(
+                f"a rule with 'code_dim' {self.learner.code_dim} needs a game with an encoder of codes of that size. "
+                f"Received: {None if code is None else tuple(code.shape)}"
+            )
+        return tf.concat([report, tf.cast(code, report.dtype)], axis=0)
 
 
 def advance(

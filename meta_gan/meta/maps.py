@@ -21,7 +21,7 @@ class AttentionMap(NamedTuple):
     Attributes:
         step: the inner step, from 0.
         player: who moved.
-        tokens: what each token is: net and path of a weight, or `game`.
+        tokens: what each token is: net and path of a weight, `game`, or `code`.
         weights: float[blocks, heads, tokens, tokens], rows of sum 1: how much each token takes from each.
     """
 
@@ -37,6 +37,7 @@ class _Watched:
     def __init__(self, learner: Any):
         self.learner = learner
         self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
+        self.code_dim = learner.code_dim
         self.noted: list[tuple[str, np.ndarray]] = []
 
     def begin(self, leaves: ByPlayer) -> Any:
@@ -98,4 +99,5 @@ def _tokens(model: Any, player: str) -> tuple[str, ...]:
     """What the rule's tokens are when a player moves."""
     told = path_tools.infos(model.game, model.paths)
     others = [name for name, leaves in told.items() if leaves and name != player and model.meta_learner.coupled]
-    return (*(leaf.path for name in (player, *others) for leaf in told[name]), "game")
+    last = ("game", "code") if model.meta_learner.code_dim else ("game",)
+    return (*(leaf.path for name in (player, *others) for leaf in told[name]), *last)

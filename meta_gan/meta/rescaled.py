@@ -52,6 +52,7 @@ class Rescaled:
     def __init__(self, learner: MetaLearner, scales: ByPlayer):
         self.learner, self.scales = learner, scales
         self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
+        self.code_dim = learner.code_dim
 
     def _shown(self, leaves: ByPlayer) -> ByPlayer:
         return {p: [w / c for w, c in zip(ws, self.scales[p], strict=True)] for p, ws in leaves.items()}

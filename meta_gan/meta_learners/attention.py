@@ -23,8 +23,8 @@ class AttentionMetaLearner(ResidualRule):
 
     A token is a tensor: what it is and how it moves, and a moving average of what was thought of it before. The player
     that moves has new tokens; those of the others are as they were last. One token more is the game. Tokens are told
-    apart by rank, size and place among the players, never by their number in a list. `meta.attention_maps` shows who
-    looks at whom.
+    apart by rank, size and place among the players, never by their number in a list. With `code_dim` the task's code is
+    a token too. `meta.attention_maps` shows who looks at whom.
 
     Args:
         rate: Adam's step size > 0 that it starts from, one for all players or `{player: rate}`; best tuned first.
@@ -39,6 +39,8 @@ class AttentionMetaLearner(ResidualRule):
         residual: whether Adam's direction is part of the update; False leaves the network's own word alone.
         game_features: whether it is told of the game (losses, logits, the step) at all.
         seed: of its initial weights, >= 0.
+        code_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
+            that size only.
 
     Raises:
         ValueError: an argument outside its range.
@@ -64,6 +66,7 @@ class AttentionMetaLearner(ResidualRule):
         residual: bool = True,
         game_features: bool = True,
         seed: int = 0,
+        code_dim: int = 0,
         **kwargs: Any,
     ):
         super().__init__(
@@ -74,13 +77,15 @@ class AttentionMetaLearner(ResidualRule):
             raise ValueError(f"'hidden' must be a multiple of 'heads'. Received: {hidden!r} and {heads!r}")
         if not isinstance(attention, bool):
             raise ValueError(f"'attention' must be True or False. Received: {attention!r}")
-        self.attention = attention
+        self.attention, self.code_dim = attention, check_integer(code_dim, "code_dim", 0)
 
     def _make_core(self) -> None:
         width = self.hidden
         self.of_seen = self._dense(width, "of_seen", features.OF_TENSOR + 1, self._draw(0))
         self.of_memory = self._dense(width, "of_memory", width, self._draw(1))
         self.of_game = self._dense(width, "of_game", features.OF_GAME, self._draw(2))
+        if self.code_dim:
+            self.of_code = self._dense(width, "of_code", self.code_dim, self._draw(5))
         self.layers_of_blocks = [self._make_block(10 * (i + 1)) for i in range(self.blocks)]
 
     def _make_block(self, number: int) -> dict[str, Any]:
@@ -114,7 +119,7 @@ class AttentionMetaLearner(ResidualRule):
 
         Returns:
             float[blocks, heads, tokens, tokens], rows of sum 1. Tokens are the tensors of `player`, then, of a coupled
-            rule, those of the others in the order of `leaves`, then the game.
+            rule, those of the others in the order of `leaves`, then the game, and then the code if there is one.
         """
         seen, game, _ = self._look(state, player, leaves, gradients, signals)
         return tf.stack(self._attend(player, state["thoughts"], features.of_tensors(*seen), game)[2])
@@ -125,7 +130,9 @@ class AttentionMetaLearner(ResidualRule):
         now = {**thoughts, player: {**thoughts[player], "seen": tf.concat([tensors, place], axis=1)}}
         names = [player, *(name for name in thoughts if name != player and self.coupled)]
         tokens = [self.of_seen(now[name]["seen"]) + self.of_memory(now[name]["memory"]) for name in names]
-        x, maps = tf.concat([*tokens, self.of_game(game[None])], axis=0), []
+        known, code = game[None, : features.OF_GAME], game[None, features.OF_GAME :]
+        tokens += [self.of_game(known), *([self.of_code(code)] if self.code_dim else [])]
+        x, maps = tf.concat(tokens, axis=0), []
         for block in self.layers_of_blocks:
             gathered, weights = self._mix(block, _normalized(x))
             x += block["mixed"](gathered)
@@ -147,7 +154,7 @@ class AttentionMetaLearner(ResidualRule):
         return tf.reshape(gathered, [count, self.hidden]), weights
 
     def get_config(self) -> dict[str, Any]:
-        own = {"heads": self.heads, "blocks": self.blocks, "attention": self.attention}
+        own = {"heads": self.heads, "blocks": self.blocks, "attention": self.attention, "code_dim": self.code_dim}
         return {**super().get_config(), **own}
 
 

@@ -23,6 +23,7 @@ class MetaLearner(keras.Model):
         learned: whether the rule has trainable variables for the outer loop to train.
         stochastic: whether `log_prob` is defined, for policy gradients.
         coupled: whether an update of one player uses the gradient or leaves of another.
+        code_dim: how many numbers of the task's code follow a player's own signals, once it has moved; 0 for none.
 
     Reference: the `initialize / next` form follows the pure optimizers of TensorFlow Federated.
     """
@@ -30,6 +31,7 @@ class MetaLearner(keras.Model):
     learned = False
     stochastic = False
     coupled = False
+    code_dim = 0
 
     def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
         """Makes the rule's variables, once, when the model is built.

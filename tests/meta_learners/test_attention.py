@@ -1,11 +1,17 @@
 """What is the attention rule's own: its attention, by hand and switched off."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import meta_gan as mg
+from meta_gan.losses import NonSaturating
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import AttentionMetaLearner
-from tests.meta_learners.helpers import ready, shake
+from tests.games.nets import told_gan
+from tests.meta_learners.helpers import SEED, START, ready, shake, slopes
+from tests.toys import one, random_episodes
 
 
 def made(shaken=0.0, **options):
@@ -47,8 +53,67 @@ def test_attention_by_hand():
         ({"blocks": 0}, "blocks"),
         ({"hidden": 10, "heads": 4}, "'hidden' must be a multiple of 'heads'"),
         ({"attention": 1}, "'attention' must be True or False"),
+        ({"code_dim": -1}, "code_dim"),
     ],
 )
 def test_bad_attention_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         AttentionMetaLearner(**options)
+
+
+def coded(code_dim, code):
+    """A rule that is told a code of that size, the first move of `a`, and what it was given."""
+    rule = made(shaken=0.3, code_dim=code_dim)
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    signals = {p: tf.constant([0.7, -0.2, *code]) for p in leaves}
+    state = rule.begin(leaves)
+    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), signals, SEED)
+    return rule, np.concatenate([d.numpy().ravel() for d in deltas]), (state, "a", leaves, slopes(leaves["a"]), signals)
+
+
+def test_the_code_is_a_token():
+    """It moves what is emitted; there is one token more; and no other player's signals take its place."""
+    rule, first, told = coded(2, (0.5, -1.0))
+    _, other, _ = coded(2, (0.5, 3.0))
+    assert np.abs(first - other).max() > 1e-6
+    count = sum(len(ws) for ws in START.values()) + 2
+    assert rule.attended(*told).shape == (2, 2, count, count)
+    assert made().attended(*coded(0, ())[2]).shape == (2, 2, count - 1, count - 1)
+
+
+def test_the_code_is_kept_from_the_games_signals():
+    """What is known of the game is what a rule without the code knows: its numbers are not taken for logits."""
+    rule, _, told = coded(2, (0.5, -3.0))
+    game = rule._look(*told)[1]
+    plain = made(shaken=0.3)
+    expected = plain._look(*told[:4], {p: s[:2] for p, s in told[4].items()})[1]
+    np.testing.assert_allclose(game[: len(expected)], expected)
+    np.testing.assert_array_equal(game[len(expected) :], [0.5, -3.0])
+
+
+def test_a_code_by_way_of_the_inner_loop():
+    """Two tasks of one model whose codes differ; the meta-gradient reaches what reads the code, and the encoder."""
+    game = told_gan(code=3, loss=NonSaturating())
+    rule = AttentionMetaLearner(0.05, hidden=4, heads=1, code_dim=3)
+    model = mg.MetaModel(game, mg.Algorithm("coded", rule, Unrolled(2), 2))
+    shake(model.meta_learner, 0.2)
+    pieces = (game, model.meta_learner, model.paths, model.meta_weights())
+    estimate = Unrolled(2).task(*pieces, one(random_episodes()), 2)
+    names = [v.path for v in model.meta_learner.trainable_variables]
+    reading = [g for name, g in zip(names, estimate.meta_learner, strict=True) if "of_code" in name]
+    assert reading and max(np.abs(g).max() for g in reading) > 0
+    assert model.adapt(random_episodes().support[0].numpy()).sample(3).shape == (3, 2)
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_game_without_such_a_code_is_refused(code):
+    game = told_gan(code=code, loss=NonSaturating())
+    model = mg.MetaModel(game, mg.Algorithm("coded", AttentionMetaLearner(0.05, code_dim=3), Unrolled(2), 1))
+    with pytest.raises(ValueError, match="a rule with 'code_dim' 3 needs a game with an encoder of codes of that size"):
+        model.adapt(random_episodes().support[0].numpy())
+
+
+def test_the_code_survives_serialisation():
+    rule = AttentionMetaLearner(0.1, code_dim=5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
+    assert again.code_dim == 5 and again.get_config() == rule.get_config()
