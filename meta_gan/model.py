@@ -54,8 +54,7 @@ class MetaModel(keras.Model):
         self.paths = path_tools.select(game, algorithm.paths)
         self.nets = dict(game.nets)
         self.meta_learner = algorithm.meta_learner
-        if not self.meta_learner.built:
-            self.meta_learner.setup(path_tools.infos(game, self.paths), game.signals)
+        self.meta_learner.prepare(path_tools.infos(game, self.paths), game.signals)
         self.data_card: dict[str, Any] = {}
         self.built = True
         self._averages = [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []

@@ -33,6 +33,16 @@ class MetaLearner(keras.Model):
     coupled = False
     code_dim = 0
 
+    def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        """Makes the rule ready for a model: `setup`, or for a rule that has been set up, `check_leaves`."""
+        if self.built:
+            self.check_leaves(leaves)
+        else:
+            self.setup(leaves, signals)
+
+    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
+        """Raises ValueError for leaves that the variables of a rule from another model do not fit."""
+
     def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
         """Makes the rule's variables, once, when the model is built.
 

@@ -43,8 +43,11 @@ class _CoordinatewiseRule(MetaLearner):
         self.rates = Rates(rate)
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
+
+    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        self.check_leaves(leaves)
         self._make()
         super().setup(leaves, signals)
 

@@ -23,8 +23,11 @@ class _FixedRule(MetaLearner):
         super().__init__(**kwargs)
         self.rates = Rates(rate)
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
+
+    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        self.check_leaves(leaves)
         super().setup(leaves, signals)
 
     def get_config(self) -> dict[str, Any]:

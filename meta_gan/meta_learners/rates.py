@@ -20,6 +20,11 @@ from meta_gan.meta_learners.gradient import adam
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
 
 
+def _shapes(leaves: Mapping[str, list[LeafInfo]]) -> str:
+    """The shapes of all that moves, in words: Keras would make other containers of an attribute."""
+    return str({player: [tuple(leaf.shape) for leaf in infos] for player, infos in leaves.items() if infos})
+
+
 class LearnedRule(MetaLearner):
     """What the rules with learned rates share: a starting rate for every player, and variables made from the leaves."""
 
@@ -32,7 +37,15 @@ class LearnedRule(MetaLearner):
     def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
         self.made = {player: self._make(player, infos) for player, infos in leaves.items() if infos}
+        self.made_for = _shapes(leaves)
         super().setup(leaves, signals)
+
+    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
+        if _shapes(leaves) != self.made_for:
+            raise ValueError(
+                f"a {type(self).__name__} fits the tensors that it was made for, of shapes {self.made_for}. "
+                f"Received: {_shapes(leaves)}"
+            )
 
     def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
         """Makes the variables of one player that moves, `self.made[player]`."""

@@ -59,8 +59,11 @@ class ResidualRule(MetaLearner):
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
         self.residual, self.game_features = residual, game_features
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
+
+    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        self.check_leaves(leaves)
         self.log_rate = self.add_weight(shape=(), initializer="zeros", name="log_rate")
         self._make_core()
         # Without Adam there would be no step to start from, and nothing to learn from it.

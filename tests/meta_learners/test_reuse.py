@@ -1,0 +1,81 @@
+"""One rule, several models: on a network it was not trained on it works, or is refused by name."""
+
+import numpy as np
+import pytest
+
+import meta_gan as mg
+from meta_gan.losses import NonSaturating
+from meta_gan.meta import Unrolled
+from meta_gan.meta_learners import (
+    ALFA,
+    Adam,
+    AttentionMetaLearner,
+    CoordinatewiseLSTM,
+    LearnedAdam,
+    MetaCurvature,
+    MetaSGD,
+    PerStepRates,
+    RecurrentMetaLearner,
+)
+from tests.meta_learners.helpers import shake
+from tests.toys import flat_close, random_episodes, tiny_dcgan, tiny_gan
+
+TRANSFERABLE = {
+    "recurrent": lambda: RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3),
+    "attention": lambda: AttentionMetaLearner(0.05, hidden=4, heads=2, epsilon=1e-3),
+    "coordinatewise LSTM": lambda: CoordinatewiseLSTM(1.0, hidden=3),
+}
+BOUND = {
+    "Meta-SGD": lambda: MetaSGD(0.05),
+    "rates by step": lambda: PerStepRates(0.05, 2),
+    "learned Adam": lambda: LearnedAdam(0.05),
+    "ALFA": lambda: ALFA(0.05, hidden=3),
+    "Meta-Curvature": lambda: MetaCurvature(0.05, largest=8),
+}
+
+
+def model(game, rule):
+    return mg.MetaModel(game, mg.Algorithm("learned", rule, Unrolled(2), 3))
+
+
+def trained(rule):
+    """A rule that an outer step on points has moved away from where it starts."""
+    made = model(tiny_gan(loss=NonSaturating()), rule)
+    shake(made.meta_learner, 0.1)
+    made.compile(optimizer="adam", clip=1.0)
+    made.meta_step(random_episodes())
+    return made
+
+
+@pytest.mark.parametrize("name", TRANSFERABLE)
+def test_a_rule_moves_to_another_network(name, tmp_path):
+    """Trained on points, it adapts a convolutional GAN of images, with its own weights as they were; and is saved with
+    it, and served."""
+    rule = trained(TRANSFERABLE[name]()).meta_learner
+    before = [v.numpy() for v in rule.variables]
+    other = model(tiny_dcgan(loss=NonSaturating()), rule)
+    support = np.random.default_rng(0).uniform(-1, 1, (3, *other.game.example_shape)).astype(np.float32)
+    images = other.adapt(support, steps=3).sample(4)
+    flat_close([v.numpy() for v in rule.variables], before)
+    plain = model(tiny_dcgan(loss=NonSaturating()), TRANSFERABLE[name]()).adapt(support, steps=3).sample(4)
+    assert np.isfinite(images).all() and np.abs(images - plain).max() > 1e-4
+    other.save(tmp_path / "model")
+    np.testing.assert_allclose(mg.load(tmp_path / "model").adapt(support, steps=3).sample(4), images, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_a_rule_of_numbers_for_each_tensor_does_not(name):
+    rule = trained(BOUND[name]()).meta_learner
+    again = model(tiny_gan(loss=NonSaturating()), rule)
+    assert again.meta_learner is rule
+    with pytest.raises(ValueError, match=r"fits the tensors that it was made for, of shapes .+ Received: .+"):
+        model(tiny_gan(loss=NonSaturating(), width=4), rule)
+
+
+@pytest.mark.parametrize("make", [Adam, RecurrentMetaLearner, CoordinatewiseLSTM])
+def test_rates_by_player_fit_games_of_those_players(make):
+    rule = make({"generator": 0.1, "discriminator": 0.1})
+    model(tiny_gan(loss=NonSaturating()), rule)
+    infos = mg.meta.paths.infos(tiny_gan(), mg.meta.paths.select(tiny_gan(), ""))
+    with pytest.raises(ValueError, match="a rate is required for every player"):
+        rule.prepare({"other": infos["generator"]}, {"other": 2})
