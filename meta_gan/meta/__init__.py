@@ -4,7 +4,6 @@ from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Repti
 from meta_gan.meta.consistency import Consistent
 from meta_gan.meta.evolution import EvolutionStrategies
 from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
-from meta_gan.meta.maps import AttentionMap, attention_maps
 from meta_gan.meta.opponents import SplitOpponents
 from meta_gan.meta.unrolled import Unrolled
 
@@ -12,7 +11,6 @@ __all__ = [
     "FOMAML",
     "MAML",
     "Algorithm",
-    "AttentionMap",
     "Consistent",
     "Displacement",
     "Estimator",
@@ -22,5 +20,4 @@ __all__ = [
     "Reptile",
     "SplitOpponents",
     "Unrolled",
-    "attention_maps",
 ]

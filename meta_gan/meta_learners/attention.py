@@ -24,7 +24,7 @@ class AttentionMetaLearner(ResidualRule):
     A token is a tensor: what it is and how it moves, and a moving average of what was thought of it before. The player
     that moves has new tokens; those of the others are as they were last. One token more is the game. Tokens are told
     apart by rank, size and place among the players, never by their number in a list. With `code_dim` the task's code is
-    a token too. `meta.attention_maps` shows who looks at whom.
+    a token too. `meta.maps.attention_maps` shows who looks at whom.
 
     Args:
         rate: Adam's step size > 0 that it starts from, one for all players or `{player: rate}`; best tuned first.

@@ -5,7 +5,8 @@ import pytest
 
 import meta_gan as mg
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Algorithm, Unrolled, attention_maps
+from meta_gan.meta import Algorithm, Unrolled
+from meta_gan.meta.maps import attention_maps
 from meta_gan.meta_learners import AttentionMetaLearner, RecurrentMetaLearner
 from tests.meta_learners.helpers import shake
 from tests.toys import random_episodes, tiny_gan
