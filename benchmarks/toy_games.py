@@ -246,7 +246,7 @@ def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 
     # Instances say where to start: the points themselves are not learned.
     still = {player: keras.optimizers.SGD(0.0) for player in game.players}
     model.compile(optimizer={**still, "meta_learner": keras.optimizers.Adam(rates)}, clip=1.0, skip_nonfinite=True)
-    # Two numbers a player: dispatching operations one by one is a hundred times the work.
+    # A number or five a player: dispatching operations one by one would be most of the work.
     step = tf.function(model.meta_step, autograph=False, jit_compile=True)
     draw, start = np.random.default_rng(seed), time.perf_counter()
     for _ in range(outer_steps):

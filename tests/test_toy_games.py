@@ -95,7 +95,7 @@ def test_what_diverges_counts_as_far():
 
 
 def test_a_learned_rule_starts_as_what_it_corrects():
-    """It is made by the benchmark, is told of nothing but the game, and moves towards rest before any training."""
+    """Adam far from rest and descent near it: it comes nearer before any training."""
     episodes = toy_games.instances("saddle", 4, 1)
     rule = toy_games.LEARNED["recurrent"]()
     assert isinstance(rule, RecurrentMetaLearner)

@@ -12,7 +12,8 @@ from meta_gan import functional
 from meta_gan.checks import check_examples, check_integer
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
-from meta_gan.types import ByPlayer, Settings, Tensors
+from meta_gan.meta.rescaled import Wrapped
+from meta_gan.types import ByPlayer, Tensors
 
 
 class AttentionMap(NamedTuple):
@@ -31,20 +32,13 @@ class AttentionMap(NamedTuple):
     weights: np.ndarray
 
 
-class _Watched:
+class _Watched(Wrapped):
     """A rule that notes its attention before every move. For loops that are not traced."""
 
     def __init__(self, learner: Any):
-        self.learner = learner
-        self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
-        self.code_dim = learner.code_dim
+        super().__init__(learner)
+        self.attended = learner.attended
         self.noted: list[tuple[str, np.ndarray]] = []
-
-    def begin(self, leaves: ByPlayer) -> Any:
-        return self.learner.begin(leaves)
-
-    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
-        return self.learner.plan(state, signals, seed)
 
     def update(
         self,
@@ -55,7 +49,7 @@ class _Watched:
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        self.noted.append((player, self.learner.attended(state, player, leaves, gradients, signals).numpy()))
+        self.noted.append((player, self.attended(state, player, leaves, gradients, signals).numpy()))
         return self.learner.update(state, player, leaves, gradients, signals, seed)
 
 

@@ -38,7 +38,23 @@ def draw_scales(initial: Snapshot, paths: Paths, size: float, seed: Any) -> ByPl
     return tf.nest.map_structure(draw, leaves)
 
 
-class Rescaled:
+class Wrapped:
+    """A rule behind another face: what stands before it changes `update`, and passes the rest on."""
+
+    def __init__(self, learner: MetaLearner):
+        self.learner, self.code_dim = learner, learner.code_dim
+        self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
+
+    def begin(self, leaves: ByPlayer) -> Any:
+        """See `MetaLearner.begin`."""
+        return self.learner.begin(leaves)
+
+    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
+        """See `MetaLearner.plan`."""
+        return self.learner.plan(state, signals, seed)
+
+
+class Rescaled(Wrapped):
     """A rule that moves w / c in place of w, for one factor c a tensor: the same game in other units.
 
     The loss of w is a loss of v = w / c too, with c times the gradient; a move of v moves w by c times as much. A rule
@@ -50,20 +66,14 @@ class Rescaled:
     """
 
     def __init__(self, learner: MetaLearner, scales: ByPlayer):
-        self.learner, self.scales = learner, scales
-        self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
-        self.code_dim = learner.code_dim
+        super().__init__(learner)
+        self.scales = scales
 
     def _shown(self, leaves: ByPlayer) -> ByPlayer:
         return {p: [w / c for w, c in zip(ws, self.scales[p], strict=True)] for p, ws in leaves.items()}
 
     def begin(self, leaves: ByPlayer) -> Any:
-        """See `MetaLearner.begin`."""
         return self.learner.begin(self._shown(leaves))
-
-    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
-        """See `MetaLearner.plan`."""
-        return self.learner.plan(state, signals, seed)
 
     def update(
         self,
