@@ -103,7 +103,7 @@ def test_every_variant_differs_from_its_rule_in_one_thing():
 
 @pytest.mark.slow(reason="compiles for a minute")
 def test_training_starts_anew_and_lowers_the_distance():
-    trainer = mixtures.Trainer("learned Adam", 0.03)
+    trainer = mixtures.Trainer("recurrent", 0.03)
     tasks, found = mixtures.episodes(40, 5), []
     before = mixtures.measured(trainer.curves, mixtures.fresh(0), tasks)[:, mixtures.INNER].mean()
     for _ in range(2):
