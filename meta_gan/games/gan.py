@@ -33,16 +33,16 @@ class GAN(Game):
         discriminator_turns: how often the discriminator moves before the generator moves once, >= 1.
         example_shape: static shape of one example; by default the generator's `image_shape` or output shape.
         encoder: a task encoder: built Keras model from a support set float[k, *example] to a code float[code]; or None.
-        features: a built Keras model from float[n, *example] to features float[n, d], for `terms.features`; it is
-            frozen here. Never a judge.
+        features: a built Keras model from float[n, *example] to features float[n, d], for `terms.features` and for
+            `distance`; it is frozen here. Never a judge.
         terms: the weights of the terms of the generator's loss; default `Terms()`, the adversarial one alone.
         augmentation: `DifferentiableAugmentation` of what the adversarial losses see, or None; a penalty, and the terms
             of the generator, see the examples themselves.
         holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
 
     Raises:
-        ValueError: a net that is not built, shapes that do not fit each other, `features` without a weight or a
-            weight without them, or counts out of range.
+        ValueError: a net that is not built, shapes that do not fit each other, a weight of the term `features` without
+            the net, or counts out of range.
 
     Example:
         >>> generator, discriminator = meta_gan.networks.dcgan((28, 28, 1))
@@ -76,11 +76,8 @@ class GAN(Game):
         self.penalty, self.augmentation = penalty, augmentation
         self.discriminator_turns, self.holdout = int(discriminator_turns), int(holdout)
         self.terms = Terms() if terms is None else terms
-        if (self.terms.features > 0) != (features is not None):
-            raise ValueError(
-                "a weight of the term 'features' needs the net 'features', and the net a weight. "
-                f"Received: weight {self.terms.features} and net {features!r}"
-            )
+        if self.terms.features and features is None:
+            raise ValueError(f"the term 'features' needs the net 'features'. Received: weight {self.terms.features}")
         nets, owned = {"generator": generator, "discriminator": discriminator}, ["generator"]
         for name, net in (("encoder", encoder), ("features", features)):
             if net is not None:

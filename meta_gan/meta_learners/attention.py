@@ -138,7 +138,7 @@ class AttentionMetaLearner(ResidualRule):
             x += block["mixed"](gathered)
             x += block["narrow"](tf.nn.relu(block["wide"](_normalized(x))))
             maps.append(weights)
-        return x[: tensors.shape[0]], now[player]["seen"], maps
+        return _normalized(x[: tensors.shape[0]]), now[player]["seen"], maps
 
     def _mix(self, block: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """What each token gathers, float[tokens, hidden], and from where, float[heads, tokens, tokens]."""

@@ -19,6 +19,7 @@ OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 9
 """How many numbers `of_tensors`, `of_game` and `of_parameters` give for one of what they describe."""
 TINY = 1e-6  # below it a size counts as nothing; it also bounds the slopes of logarithms and roots
 _OWN_SIGNALS = 3
+_MIDDLE = 10.0
 
 
 class Flat:
@@ -112,7 +113,7 @@ def of_game(
     place = list(players).index(player) / max(len(players) - 1, 1)
     known = tf.stack([tf.constant(place, dtype), theirs, tf.constant(float(bool(others)), dtype)])
     turn = tf.cast(turn, dtype)
-    time = tf.stack([tf.math.log(turn) / 3.0, 1.0 / turn])
+    time = tf.stack([turn / (turn + _MIDDLE), 1.0 / turn])
     return tf.concat([known[:1], tf.asinh(own), tf.asinh(known[1:2]), known[2:], time], axis=0)
 
 

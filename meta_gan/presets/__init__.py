@@ -2,6 +2,17 @@
 
 from meta_gan.presets.building import build
 from meta_gan.presets.named import PRESETS, get
-from meta_gan.presets.recipe import ALGORITHMS, LOSSES, NETWORKS, PENALTIES, RULES, Recipe
+from meta_gan.presets.recipe import ALGORITHMS, LEARNED_RULES, LOSSES, NETWORKS, PENALTIES, RULES, Recipe
 
-__all__ = ["ALGORITHMS", "LOSSES", "NETWORKS", "PENALTIES", "PRESETS", "RULES", "Recipe", "build", "get"]
+__all__ = [
+    "ALGORITHMS",
+    "LEARNED_RULES",
+    "LOSSES",
+    "NETWORKS",
+    "PENALTIES",
+    "PRESETS",
+    "RULES",
+    "Recipe",
+    "build",
+    "get",
+]

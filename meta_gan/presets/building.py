@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,8 +11,8 @@ from meta_gan import losses, meta_learners, networks
 from meta_gan.evaluation.judges import load_judge
 from meta_gan.games import GAN, Terms
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
-from meta_gan.model import MetaModel
-from meta_gan.presets.recipe import LOSSES, PENALTIES, Recipe
+from meta_gan.model import META_LEARNER, MetaModel
+from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
 
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
 
@@ -47,18 +48,24 @@ def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
         penalty=None if kind is None else kind(weight=recipe.penalty_weight),
         discriminator_turns=recipe.discriminator_turns,
         encoder=_encoder(recipe, image_shape),
-        features=_features(recipe.features, image_shape) if recipe.energy else None,
+        features=_features(recipe.features, image_shape) if recipe.features else None,
         terms=terms,
         augmentation=losses.DifferentiableAugmentation(recipe.translation) if recipe.translation else None,
         holdout=recipe.holdout,
     )
     model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
-    rate: Any = recipe.outer_rate
-    if recipe.decay_steps:
-        rate = keras.optimizers.schedules.CosineDecay(recipe.outer_rate, recipe.decay_steps, alpha=_LOWEST_RATE)
-    adam = keras.optimizers.Adam(rate, beta_1=recipe.outer_first_decay, beta_2=recipe.outer_second_decay)
-    model.compile(optimizer=adam, clip=recipe.clip or None)
+    learned = recipe.rule in LEARNED_RULES
+    optimizers = {group: _optimizer(recipe, group) for group in model.groups}
+    model.compile(optimizer=optimizers, clip=recipe.clip or None, skip_nonfinite=learned)
     return model
+
+
+def _optimizer(recipe: Recipe, group: str) -> keras.optimizers.Optimizer:
+    """The outer Adam of a player's nets, or of the rule."""
+    rate: Any = recipe.rule_rate if group == META_LEARNER else recipe.outer_rate
+    if recipe.decay_steps:
+        rate = keras.optimizers.schedules.CosineDecay(rate, recipe.decay_steps, alpha=_LOWEST_RATE)
+    return keras.optimizers.Adam(rate, beta_1=recipe.outer_first_decay, beta_2=recipe.outer_second_decay)
 
 
 def _players(recipe: Recipe, image_shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
@@ -98,11 +105,15 @@ def _features(name: str, image_shape: tuple[int, int, int]) -> keras.Model:
 
 def _algorithm(recipe: Recipe) -> Algorithm:
     rates = {"generator": recipe.inner_rate, "discriminator": recipe.discriminator_inner_rate}
-    rule = {
-        "descent": meta_learners.GradientDescent,
-        "momentum": meta_learners.Momentum,
-        "adam": meta_learners.Adam,
-    }[recipe.rule](rates)
+    made: dict[str, Callable[[], meta_learners.MetaLearner]] = {
+        "descent": lambda: meta_learners.GradientDescent(rates),
+        "momentum": lambda: meta_learners.Momentum(rates),
+        "adam": lambda: meta_learners.Adam(rates),
+        "meta_sgd": lambda: meta_learners.MetaSGD(rates),
+        "learned_adam": lambda: meta_learners.LearnedAdam(rates),
+        "recurrent": lambda: meta_learners.RecurrentMetaLearner(rates, seed=recipe.seed),
+        "attention": lambda: meta_learners.AttentionMetaLearner(rates, seed=recipe.seed, code_dim=recipe.code_dim),
+    }
     estimators: dict[str, Estimator] = {
         "conditional": Unrolled(1),
         "dawson": SplitOpponents(),
@@ -114,4 +125,4 @@ def _algorithm(recipe: Recipe) -> Algorithm:
     estimator = estimators[recipe.algorithm]
     if recipe.consistency:
         estimator = Consistent(estimator, dict.fromkeys(("generator", "discriminator"), recipe.consistency))
-    return Algorithm(recipe.name, rule, estimator, recipe.inner_steps, recipe.paths)
+    return Algorithm(recipe.name, made[recipe.rule](), estimator, recipe.inner_steps, recipe.paths)

@@ -21,7 +21,9 @@ LOSSES = {
 PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
 NETWORKS = ("dcgan", "mlp", "sagan", "fusion")
 ALGORITHMS = ("conditional", "dawson", "fomaml", "maml", "pretraining", "reptile")
-RULES = ("descent", "momentum", "adam")
+LEARNED_RULES = ("meta_sgd", "learned_adam", "recurrent", "attention")
+RULES = ("descent", "momentum", "adam", *LEARNED_RULES)
+_RULE_RATE = 3e-3
 _MOST = 2**31
 
 _CHOICES = {
@@ -35,7 +37,7 @@ _CHOICES = {
 }
 _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
-_POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
+_POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate", "penalty_weight")
 _WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
@@ -61,7 +63,7 @@ class Recipe:
         adversarial: weight of the adversarial term of the generator, >= 0.
         energy: weight of the energy distance in the features of the net `features`, >= 0.
         features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
-            empty for none. Used when `energy` > 0.
+            empty for none. Used when `energy` > 0, and by the distance that a learned rule is trained on.
         nearness: see `games.Terms`, >= 0.
         variety: see `games.Terms`, >= 0.
         coarse: weight of the energy distance in coarse pixels, >= 0.
@@ -71,11 +73,13 @@ class Recipe:
         consistency: weight of the penalty on adapted players that differ across tasks, >= 0.
         algorithm: maml, fomaml, reptile, dawson, pretraining, or conditional: no adaptation in training.
         paths: regular expression of the weights that adapt; empty for all.
-        rule: the inner rule: descent, momentum or adam.
+        rule: the inner rule: descent, momentum or adam; or a learned one, which starts as descent (meta_sgd) or as Adam
+            (learned_adam, recurrent, attention) at the inner rates and is trained with the nets, by maml.
         inner_steps: steps of a task in meta-training, and the default of `adapt`, >= 0; 0 if `conditional` only.
         inner_rate: of the generator, > 0.
         discriminator_inner_rate: > 0.
         outer_rate: of the outer Adam, > 0.
+        rule_rate: of the outer Adam of a learned rule's own weights, > 0.
         outer_first_decay: of the outer Adam, in [0, 1).
         outer_second_decay: of the outer Adam, in [0, 1).
         decay_steps: outer steps over which the rate falls to a fiftieth along a cosine; 0 for a constant rate.
@@ -114,6 +118,7 @@ class Recipe:
     inner_rate: float = 2e-3
     discriminator_inner_rate: float = 2e-3
     outer_rate: float = 3e-4
+    rule_rate: float = _RULE_RATE
     outer_first_decay: float = 0.5
     outer_second_decay: float = 0.999
     decay_steps: int = 0
@@ -142,12 +147,16 @@ class Recipe:
 
     def _check_together(self) -> None:
         """Refuses fields that contradict one another, or that would be passed over in silence."""
-        conditioned = self.network in ("sagan", "fusion")
+        conditioned, learned = self.network in ("sagan", "fusion"), self.rule in LEARNED_RULES
         demands = (
             (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
             (self.inner_steps == 0 or self.algorithm != "conditional", "'inner_steps' 0 of 'conditional'"),
             (conditioned or not self.code_dim, "'code_dim' 0 of a network without conditioning"),
-            (bool(self.features) == (self.energy > 0), "'energy' > 0 and 'features' together, or neither"),
+            (bool(self.features) or not self.energy, "'energy' 0 without 'features'"),
+            (not self.features or self.energy > 0 or learned, "'features' empty without 'energy' or a learned 'rule'"),
+            # At order 1 the discriminator's half of a rule would learn nothing.
+            (not learned or self.algorithm == "maml", "'algorithm' maml of a learned 'rule'"),
+            (learned or self.rule_rate == _RULE_RATE, "'rule_rate' left alone without a learned 'rule'"),
             (not self.nearness or self.network == "fusion", "'nearness' 0 but of 'fusion'"),
             (not self.nearness or self.energy > 0, "'nearness' 0 without 'energy'"),
             (not self.variety or self.energy > 0, "'variety' 0 without 'energy'"),

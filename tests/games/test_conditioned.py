@@ -182,8 +182,7 @@ def dense_of(inputs):
 
 
 REFUSED = {
-    "a weight without a net": ({"terms": Terms(features=1.0)}, "needs the net 'features'.*weight 1.0 and net None"),
-    "a net without a weight": ({"features": point_features}, "needs the net 'features', and the net a weight"),
+    "a weight without a net": ({"terms": Terms(features=1.0)}, "needs the net 'features'.*weight 1.0"),
     "a negative holdout": ({"holdout": -1}, "'holdout' must be >= 0|'holdout' >= 0. Received: 1, -1"),
     "an encoder of another shape": ({"encoder": lambda: dense_of(3)}, r"the encoder must take .*\(2,\).*\(3,\)"),
     "features of another shape": (

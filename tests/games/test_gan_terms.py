@@ -167,3 +167,15 @@ def test_images_are_augmented_in_training_and_not_when_sampled():
         g.endpoints["sample"].fn(functional.read(g.nets), None, {"num": 2}, SEED)["samples"] for g in (game, plain)
     ]
     np.testing.assert_array_equal(*samples)
+
+
+def test_a_net_of_features_without_a_weight_is_for_the_distance_alone():
+    """Twice the pixel is its feature: the distance is twice that of pixels, and the losses are the same."""
+    twice = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0, dtype="float64")])
+    made = {"generator": Scalar(2.0), "discriminator": Scalar(0.5), "example_shape": (1,)}
+    plain, told = GAN(**made), GAN(**made, features=twice)
+    for player in plain.players:
+        assert float(player_loss(plain, player, REAL)[0]) == float(player_loss(told, player, REAL)[0])
+    distances = [float(game.distance(functional.read(game.nets), REAL, None, SEED)) for game in (plain, told)]
+    np.testing.assert_allclose(distances[1], 2.0 * distances[0], rtol=1e-6)
+    assert distances[0] != 0

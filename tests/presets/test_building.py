@@ -68,7 +68,47 @@ def test_a_decaying_rate_counts_outer_steps():
     [("descent", meta_learners.GradientDescent), ("momentum", meta_learners.Momentum), ("adam", meta_learners.Adam)],
 )
 def test_the_rule(rule, kind):
-    assert type(build(rule=rule).meta_learner) is kind
+    model = build(rule=rule)
+    assert type(model.meta_learner) is kind and set(model.optimizers) == {"generator", "discriminator"}
+    assert not model._skip_nonfinite, "a hand-set rule's gradient that is not finite is an error"
+
+
+LEARNED = {
+    "meta_sgd": meta_learners.MetaSGD,
+    "learned_adam": meta_learners.LearnedAdam,
+    "recurrent": meta_learners.RecurrentMetaLearner,
+    "attention": meta_learners.AttentionMetaLearner,
+}
+
+
+@pytest.mark.parametrize("rule", presets.LEARNED_RULES)
+def test_a_learned_rule_and_its_own_optimizer(rule):
+    rates = {"inner_rate": 0.25, "discriminator_inner_rate": 0.5}
+    model = build("maml", rule=rule, outer_rate=0.125, rule_rate=0.0625, **rates)
+    assert type(model.meta_learner) is LEARNED[rule] and model._skip_nonfinite
+    assert model.meta_learner.rates.value == {"generator": 0.25, "discriminator": 0.5}
+    shares = {group: float(optimizer.learning_rate) for group, optimizer in model.optimizers.items()}
+    assert shares == {"generator": 0.125, "discriminator": 0.125, "meta_learner": 0.0625}
+    estimator = model.algorithm.estimator
+    assert type(estimator) is Unrolled and estimator.order == 2
+
+
+def test_every_learned_rule_is_above_and_has_the_recipe_s_seed():
+    assert tuple(LEARNED) == presets.LEARNED_RULES == presets.RULES[3:]
+    for rule in ("recurrent", "attention"):
+        assert build("maml", rule=rule, seed=9).meta_learner.seed == 9
+
+
+@pytest.mark.parametrize("code_dim", [0, 3])
+def test_the_attention_rule_is_told_the_task_s_code(code_dim):
+    model = build("maml", rule="attention", network="sagan", code_dim=code_dim)
+    assert model.meta_learner.code_dim == code_dim
+
+
+def test_features_may_be_for_the_distance_alone():
+    drawings = {"network": "mlp", "width": 2, "latent_dim": 2, "rule": "meta_sgd"}
+    game = presets.build(presets.get("maml", features="omniglot28-objective", **drawings), (28, 28, 1)).game
+    assert "features" in game.nets and game.terms == Terms()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.presets.helpers import WITHOUT_FEATURES
 
 COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
-POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "penalty_weight")
+POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate", "penalty_weight")
 WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
 SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 CHOICES = ("network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
@@ -61,10 +61,15 @@ TOGETHER = [
     ("fomaml", {"algorithm": "conditional"}, "'inner_steps' 0 of 'conditional'"),
     ("fomaml", {"code_dim": 4}, "'code_dim' 0 of a network without conditioning"),
     ("fomaml", {"code_dim": 4, "network": "mlp"}, "'code_dim' 0 of a network without conditioning"),
-    ("fomaml", {"energy": 1.0}, "'energy' > 0 and 'features' together, or neither"),
-    ("fomaml", {"features": "mine"}, "'energy' > 0 and 'features' together, or neither"),
-    ("fusion", {"features": ""}, "'energy' > 0 and 'features' together, or neither"),
-    ("fusion", {"energy": 0.0}, "'energy' > 0 and 'features' together, or neither"),
+    ("fomaml", {"energy": 1.0}, "'energy' 0 without 'features'"),
+    ("maml", {"energy": 1.0, "rule": "recurrent"}, "'energy' 0 without 'features'"),
+    ("fusion", {"features": ""}, "'energy' 0 without 'features'"),
+    ("fomaml", {"features": "mine"}, "'features' empty without 'energy' or a learned 'rule'"),
+    ("fusion", {"energy": 0.0}, "'features' empty without 'energy' or a learned 'rule'"),
+    ("fomaml", {"rule": "recurrent"}, "'algorithm' maml of a learned 'rule'"),
+    ("reptile", {"rule": "meta_sgd"}, "'algorithm' maml of a learned 'rule'"),
+    ("fusion", {"rule": "attention"}, "'algorithm' maml of a learned 'rule'"),
+    ("maml", {"rule_rate": 1e-2}, "'rule_rate' left alone without a learned 'rule'"),
     ("sagan", {"nearness": 0.5}, "'nearness' 0 but of 'fusion'"),
     ("fusion", {"energy": 0.0, "features": ""}, "'nearness' 0 without 'energy'"),
     (
@@ -100,7 +105,7 @@ def test_fields_that_contradict_one_another_are_refused(name, changes, sentence)
 
 
 def test_every_sentence_occurs_above():
-    assert len({sentence for *_, sentence in TOGETHER}) == 16
+    assert len({sentence for *_, sentence in TOGETHER}) == 19
 
 
 @pytest.mark.parametrize(
@@ -115,6 +120,10 @@ def test_every_sentence_occurs_above():
         ("sagan", {**WITHOUT_FEATURES, "holdout": 1, "algorithm": "reptile", "inner_steps": 2}),
         ("fomaml", {"energy": 1.0, "features": "mine"}),
         ("fomaml", {"consistency": 0.5, "network": "mlp"}),
+        ("maml", {"rule": "recurrent", "rule_rate": 1e-2}),
+        ("maml", {"rule": "learned_adam", "features": "mine"}),
+        ("maml", {"rule": "meta_sgd", "features": "mine", "energy": 1.0}),
+        ("fusion", {"rule": "attention", "algorithm": "maml", "inner_steps": 3}),
     ],
 )
 def test_what_goes_together_is_taken(name, changes):
