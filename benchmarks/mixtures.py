@@ -113,14 +113,15 @@ class Curves:
     Args:
         game: the game.
         rule: hand-set or learned; its variables are read when called.
+        compiled: whether XLA compiles it, which pays for small dense nets.
     """
 
-    def __init__(self, game: GAN, rule: Any):
+    def __init__(self, game: GAN, rule: Any, compiled: bool = True):
         self.game, self.rule = game, rule
         self.paths = mg.meta.paths.select(game, "")
         if not rule.built:
             rule.setup(mg.meta.paths.infos(game, self.paths), game.signals)
-        self._run = tf.function(self._curves, autograph=False, jit_compile=True)
+        self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)
 
     def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:
         """Float64[tasks, 51], the distance before the first step and after each."""

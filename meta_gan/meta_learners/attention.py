@@ -48,8 +48,8 @@ class AttentionMetaLearner(ResidualRule):
     Example:
         >>> rule = AttentionMetaLearner(rate=2e-3, hidden=32, heads=4)
 
-    Reference: Vaswani et al., "Attention Is All You Need", 2017. We depart in normalizing ahead of each part, and in
-        that tokens have no positions.
+    Reference: Vaswani et al., "Attention Is All You Need", 2017. We depart in normalizing ahead of each part and of
+        the readouts, and in that tokens have no positions.
     """
 
     def __init__(
@@ -138,6 +138,7 @@ class AttentionMetaLearner(ResidualRule):
             x += block["mixed"](gathered)
             x += block["narrow"](tf.nn.relu(block["wide"](_normalized(x))))
             maps.append(weights)
+        # Of one size whatever was added, so that neither the readouts nor the memory grow over the steps.
         return _normalized(x[: tensors.shape[0]]), now[player]["seen"], maps
 
     def _mix(self, block: Mapping[str, Any], x: Any) -> tuple[Any, Any]:

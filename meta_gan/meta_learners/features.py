@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from meta_gan.types import Tensors
 
-OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 9
+OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 10
 """How many numbers `of_tensors`, `of_game` and `of_parameters` give for one of what they describe."""
 TINY = 1e-6  # below it a size counts as nothing; it also bounds the slopes of logarithms and roots
 _OWN_SIGNALS = 3
-_MIDDLE = 10.0
+_MIDDLE = 10.0  # the turn half way to the end of time
 
 
 class Flat:
@@ -104,7 +104,8 @@ def of_game(
 
     Returns:
         float[8]: the player's place among the players; its first three signals and the mean loss of the others, on a
-        logarithmic scale; whether there are others to be told of; log and inverse of the turn.
+        logarithmic scale; whether there are others to be told of; turn / (turn + 10)
+        and 1 / turn. Time stands still in the end, so that a rule may go on for longer than it was trained.
     """
     own = tf.cast(signals[player], dtype)[:_OWN_SIGNALS]
     own = tf.pad(own, [[0, _OWN_SIGNALS - own.shape[0]]])
@@ -124,11 +125,15 @@ def of_parameters(flat: Flat, gradient: Any, momentum: Any, direction: Any, weig
         flat, gradient, momentum, direction, weights: as in `of_tensors`.
 
     Returns:
-        float[parameters, 9]: gradient, momentum and weight in units of their tensor's, clipped; Adam's direction; the
-        gradient's and the weight's logarithmic size beside their tensor's; signs of gradient, momentum and weight.
+        float[parameters, 10]: gradient, momentum and weight in units of their tensor's, clipped; Adam's direction; the
+        gradient's and the weight's logarithmic size beside their tensor's; signs of gradient, momentum and weight; and
+        the gradient in units of its tensor's momentum, clipped: how far it has turned since, which a step that looks
+        ahead (an optimistic gradient) is made of.
     """
-    relative = [x / flat.each(root_mean_square(flat, x)) for x in (gradient, momentum, weights)]
+    sizes = [flat.each(root_mean_square(flat, x)) for x in (gradient, momentum, weights)]
+    relative = [x / size for x, size in zip((gradient, momentum, weights), sizes, strict=True)]
     clipped = [tf.clip_by_value(x, -5.0, 5.0) for x in relative]
     logs = [tf.math.log(tf.abs(relative[i]) + 1e-3) / 5.0 for i in (0, 2)]
     signs = [tf.sign(x) for x in (gradient, momentum, weights)]
-    return tf.stack([*clipped, tf.clip_by_value(direction, -5.0, 5.0), *logs, *signs], axis=1)
+    direction, turned = (tf.clip_by_value(x, -5.0, 5.0) for x in (direction, gradient / sizes[1]))
+    return tf.stack([*clipped, direction, *logs, *signs, turned], axis=1)

@@ -57,7 +57,9 @@ def test_the_default_preset_on_other_images_says_what_to_do(world, tmp_path, ref
 def test_contradicting_settings_are_one_line(world, tmp_path, refused):
     out = tmp_path / "out"
     message = refused(*bare(world, out, "energy=0"), out=out)
-    assert "a recipe of 'fusion' and 'conditional' needs 'features' empty without 'energy' or a learned 'rule'" in message
+    assert (
+        "a recipe of 'fusion' and 'conditional' needs 'features' empty without 'energy' or a learned 'rule'" in message
+    )
     message = refused(*train_arguments(world, out, "--set", "holdout=1"), out=out)
     assert "a recipe of 'dcgan' and 'fomaml' needs 'holdout' 0 of a network without conditioning." in message
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled
-from meta_gan.meta_learners import AttentionMetaLearner
+from meta_gan.meta_learners import AttentionMetaLearner, features
 from tests.games.nets import told_gan
 from tests.meta_learners.helpers import SEED, START, ready, shake, slopes
 from tests.toys import one, random_episodes
@@ -44,6 +44,20 @@ def test_attention_by_hand():
         share = scores / scores.sum(1, keepdims=True)
         np.testing.assert_allclose(weights[head], share, rtol=1e-9)
         np.testing.assert_allclose(gathered[:, cut], share @ v[:, cut], rtol=1e-9)
+
+
+def test_thoughts_and_memory_do_not_grow():
+    """After 40 moves of a rule whose blocks add much, tokens are still of mean 0 and size 1, and memory within it."""
+    rule = made(shaken=3.0)
+    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    state, signals = rule.begin(leaves), {p: tf.constant([9.0, -7.0]) for p in leaves}
+    seen, game, _ = rule._look(state, "a", leaves, slopes(leaves["a"]), signals)
+    for _ in range(40):
+        own, thought = rule._think("a", state["thoughts"], features.of_tensors(*seen), game)
+        state["thoughts"]["a"] = thought
+    np.testing.assert_allclose(tf.reduce_mean(own, axis=1), [0, 0], atol=1e-9)
+    np.testing.assert_allclose(tf.math.reduce_std(own, axis=1), [1, 1], rtol=1e-5)
+    assert np.abs(thought["memory"]).max() <= np.sqrt(rule.hidden)
 
 
 @pytest.mark.parametrize(

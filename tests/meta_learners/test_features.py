@@ -56,6 +56,7 @@ def test_of_parameters_by_hand(flat):
     relative = np.array([3, -4, 1, 2, 2]) / np.repeat(SIZES, [2, 3])
     expected = [relative, -relative, relative, np.sign(relative)]
     expected += [np.log(np.abs(relative) + 1e-3) / 5] * 2 + [np.sign(relative), -np.sign(relative), np.sign(relative)]
+    expected += [2 * relative]
     np.testing.assert_allclose(got, np.stack(expected, axis=1), rtol=1e-6)
     assert got.shape == (5, features.OF_PARAMETER)
 
@@ -64,7 +65,7 @@ def test_outliers_are_clipped():
     flat = features.Flat([tf.zeros([100])])
     spike = tf.one_hot(3, 100) * 100.0
     got = features.of_parameters(flat, spike, -spike, spike, spike).numpy()
-    np.testing.assert_array_equal(got[3, :4], [5, -5, 5, 5])
+    np.testing.assert_array_equal(got[3, [0, 1, 2, 3, 9]], [5, -5, 5, 5, 5])
 
 
 def test_nothing_at_all_is_finite(flat):
@@ -83,15 +84,24 @@ SIGNALS = {"discriminator": tf.constant([1.0, -2.0, 3.0]), "generator": tf.const
 def test_of_game_by_hand():
     players = ["discriminator", "generator"]
     first = features.of_game("discriminator", players, SIGNALS, tf.constant(1.0), True, tf.float64)
-    np.testing.assert_allclose(first, [0, *np.arcsinh([1, -2, 3, 4]), 1, 0, 1], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(first, [0, *np.arcsinh([1, -2, 3, 4]), 1, 1 / 11, 1], rtol=1e-6)
     second = features.of_game("generator", players, SIGNALS, tf.constant(8.0), True, tf.float64)
-    np.testing.assert_allclose(second, [1, *np.arcsinh([4, 5, 0, 1]), 1, np.log(2), 1 / 8], rtol=1e-6)
+    np.testing.assert_allclose(second, [1, *np.arcsinh([4, 5, 0, 1]), 1, 8 / 18, 1 / 8], rtol=1e-6)
     assert len(first) == features.OF_GAME
 
 
 def test_of_a_game_alone_or_uncoupled():
     """A single player has no others; one that is not coupled is not told of them, but keeps its place."""
     alone = features.of_game("generator", ["generator"], SIGNALS, tf.constant(1.0), True, tf.float64)
-    np.testing.assert_allclose(alone, [0, *np.arcsinh([4, 5, 0, 0]), 0, 0, 1], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(alone, [0, *np.arcsinh([4, 5, 0, 0]), 0, 1 / 11, 1], rtol=1e-6)
     twin = features.of_game("generator", list(SIGNALS), SIGNALS, tf.constant(1.0), False, tf.float64)
-    np.testing.assert_allclose(twin, [1, *np.arcsinh([4, 5, 0, 0]), 0, 0, 1], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(twin, [1, *np.arcsinh([4, 5, 0, 0]), 0, 1 / 11, 1], rtol=1e-6)
+
+
+def test_time_stands_still_in_the_end():
+    """What a rule sees after a thousand moves is nearly what it saw after a hundred."""
+    times = [
+        features.of_game("generator", list(SIGNALS), SIGNALS, tf.constant(t), True, tf.float64) for t in (1e2, 1e3)
+    ]
+    np.testing.assert_allclose(times[0][-2:], [100 / 110, 0.01], rtol=1e-6)
+    assert np.abs(times[0] - times[1]).max() < 0.1

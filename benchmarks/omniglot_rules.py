@@ -1,0 +1,147 @@
+"""Learned rules on drawings: how few inner steps bring a DCGAN as near to a character as tuned Adam comes in fifty.
+
+`python -m benchmarks.omniglot_rules --data omniglot28.npz --out DIR` meta-trains a plain DCGAN with every rule of
+`RULES`, nets and rule together, second order through ten inner steps, on the energy distance in the features of the
+shipped objective net; each for so many minutes of one core, two at once. Beside them stands Adam, from the weights
+that the named rules have learned to start from, its rate the best of seven at fifty steps on validation characters.
+All are evaluated as few-shot-28 says, under both judges, along the curve of inner steps. It writes `results.json`,
+`omniglot_rules.md` and `report.md`; a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import meta_gan as mg
+import trainers
+from benchmarks import lanes, mixtures
+from meta_gan import functional, meta_learners, serving, storage
+from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
+from meta_gan.tasks import open_source
+from meta_gan.types import Episode
+
+JUDGES = ("omniglot28-conv", "omniglot28-residual")
+RULES = ("recurrent", "attention", "meta_sgd", "learned_adam")
+INNER, LONGEST = 10, 50
+CURVE = (0, 1, 2, 5, 10, 20, 50)
+ENDLESS, DECAY = 10_000_000, 600  # outer steps; of the second a core makes some in half an hour
+RECIPE = ("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "features=omniglot28-objective")
+RATES_OF = ("inner_rate=0.002", "discriminator_inner_rate=0.002", "outer_rate=0.001", "clip=1.0")
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+TUNING_TASKS = 24
+SCORES = ("energy_distance", "recognisability", "relative_diversity")
+
+
+def train(rule: str, data: str, out: Path, minutes: float, core: int) -> None:
+    """Trains nets and rule in a process of its own, or goes on with its run.
+
+    Raises:
+        RuntimeError: the training failed; the message holds the end of its output.
+    """
+    folder = out / "runs" / rule
+    fields = [*RECIPE, *RATES_OF, f"rule={rule}", f"inner_steps={INNER}", f"decay_steps={DECAY}"]
+    fields += [f"minutes={minutes}", "processor_time=true", "validate_every=100000", "checkpoint_every=20"]
+    command = ["train", "--preset", "maml", "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
+    command += ["--queries", "15", "--set", "meta_batch=4", *fields]
+    command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
+    done = lanes.meta_gan(command, core)
+    if done.returncode:
+        raise RuntimeError(f"training {rule!r} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+
+
+def with_adam(model: mg.MetaModel, rate: float) -> mg.MetaModel:
+    """The same nets in the same game, adapted by Adam."""
+    rule = meta_learners.Adam(rate, 0.5, 0.99)
+    return mg.MetaModel(model.game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER))
+
+
+def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str, list[float]]]:
+    """The rate at which Adam comes nearest in fifty steps, in the objective's features, and every rate's distances.
+
+    Args:
+        model: whose nets Adam starts from.
+        episodes: validation tasks.
+    """
+    curves = mixtures.Curves(model.game, meta_learners.Adam(1.0, 0.5, 0.99), compiled=False)
+    found = {}
+    for rate in RATES:
+        values = curves(functional.read(model.game.nets), episodes, rate)
+        found[rate] = np.where(np.isfinite(values), values, np.inf).mean(axis=0)
+    best = min(RATES, key=lambda rate: found[rate][LONGEST])
+    return best, {str(rate): [round(float(values[k]), 4) for k in CURVE] for rate, values in found.items()}
+
+
+def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
+    """What is evaluated: every rule from its own start, and Adam from each of these; and how Adam was tuned."""
+    tasks = open_source(data, shots=5, queries=15)
+    episodes = tasks.episode_batch("validation", 0, TUNING_TASKS)
+    found, tuning = {}, {}
+    for rule in rules:
+        path = serving.resolve(out / "runs" / rule)
+        config = storage.read_config(path)
+        card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
+        model = serving.load(path)
+        rate, distances = tuned_rate(model, episodes)
+        found[rule] = Entry(model, card)
+        found[f"adam from {rule}"] = Entry(with_adam(model, rate), card)
+        tuning[rule] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
+        print(f"tuned: Adam from the start of {rule}: {tuning[rule]}", flush=True)
+    return found, tuning
+
+
+def table(report: dict[str, Any], tuning: dict[str, Any]) -> str:
+    """The Markdown table: a line for each row, the energy distance along the curve, both judges."""
+    lines = ["| row | " + " | ".join(f"K = {k}" for k in CURVE) + " |", "|" + "---|" * (1 + len(CURVE))]
+    for name, judges in report["curve"].items():
+        cells = [
+            " / ".join(f"{judges[judge]['energy_distance'][str(k)]['mean']:.3f}" for judge in JUDGES) for k in CURVE
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    rates = ", ".join(f"{rule} {entry['rate']} ({entry['steps']} outer steps)" for rule, entry in tuning.items())
+    return "\n".join(lines) + f"\n\nAdam's rates: {rates}\n"
+
+
+def main() -> None:
+    """Trains, tunes and evaluates."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="omniglot28.npz")
+    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="(default: all)")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of one core for each training (default: 15)")
+    parser.add_argument("--classes", type=int, help="evaluation classes (default: all)")
+    arguments = parser.parse_args()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def work(rule: str, core: int) -> None:
+        train(rule, arguments.data, out, arguments.minutes, core)
+        print(f"trained: {rule}", flush=True)
+
+    lanes.side_by_side(arguments.rules, work)
+    trainers.configure_threads()
+    models, tuning = entries(arguments.rules, arguments.data, out)
+    settings = Settings(
+        steps=INNER,
+        curve=CURVE,
+        classes=arguments.classes,
+        scratch_steps=0,
+        classification_draws=0,
+        stability_classes=0,
+    )
+    source = open_source(arguments.data, shots=1, queries=1).source
+    report = Evaluation(source, models, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
+    storage.write_json(out / "results.json", {"tuning": tuning, "curve": report["curve"], "rows": report["rows"]})
+    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    (out / "omniglot_rules.md").write_text(table(report, tuning), encoding="utf-8")
+    print(json.dumps(tuning))
+    print(table(report, tuning))
+
+
+if __name__ == "__main__":
+    main()

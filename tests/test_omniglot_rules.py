@@ -1,0 +1,89 @@
+"""Learned rules on drawings: commands that the command line takes, how Adam is tuned, and the table by hand."""
+
+import subprocess
+
+import numpy as np
+import pytest
+
+import meta_gan as mg
+from benchmarks import lanes, omniglot_rules
+from meta_gan import presets
+from meta_gan.cli import commands, program
+from tests.toys import random_episodes, tiny_dcgan
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What would be run: every command makes its folder."""
+    seen = []
+
+    def fake(arguments, core):
+        seen.append((list(arguments), core))
+        folder = omniglot_rules.Path(arguments[arguments.index("--out") + 1])
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(lanes, "meta_gan", fake)
+    return seen
+
+
+@pytest.mark.parametrize("rule", omniglot_rules.RULES)
+def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, tmp_path, calls):
+    omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1)
+    ((arguments, core),) = calls
+    recipe, config = commands._settings(program._parser().parse_args(arguments))
+    assert recipe.rule == rule and recipe.network == "dcgan" and recipe.inner_steps == 10 and core == 1
+    assert config.minutes == 15 and config.processor_time and config.meta_batch == 4
+    assert "--resume" not in arguments
+    omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 0)
+    assert calls[1][0][-1] == "--resume", "a run that was cut off goes on"
+
+
+def test_what_is_compared_are_learned_rules():
+    assert set(omniglot_rules.RULES) == set(presets.LEARNED_RULES)
+
+
+def test_a_training_that_fails_is_told_with_its_end(tmp_path):
+    with pytest.raises(RuntimeError, match=r"(?s)training 'recurrent' failed:\n.*nowhere.npz"):
+        omniglot_rules.train("recurrent", str(tmp_path / "nowhere.npz"), tmp_path, 1.0, lanes.cores()[0])
+
+
+def small_model():
+    rule = mg.meta_learners.MetaSGD(0.01)
+    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", rule, mg.Unrolled(2), 1))
+
+
+def test_adam_starts_from_what_the_rule_starts_from():
+    model = small_model()
+    beside = omniglot_rules.with_adam(model, 0.25)
+    assert beside.game is model.game and type(beside.meta_learner) is mg.meta_learners.Adam
+    assert beside.meta_learner.rates.value == 0.25
+
+
+def test_the_rate_is_the_one_that_ends_nearest(monkeypatch):
+    """Distances by hand: .003 is nearest at fifty steps though not at ten, and what diverges is infinitely far."""
+
+    class Known:
+        def __init__(self, game, rule, compiled):
+            assert rule.rates.value == 1.0 and not compiled
+
+        def __call__(self, start, tasks, rate):
+            found = np.full((2, 51), 5.0)
+            found[:, 10] = 0.1 if rate == 1e-3 else 3.0
+            found[:, 50] = {3e-3: 1.0, 1e-2: 1.5, 1e-1: np.nan}.get(rate, 4.0)
+            return found
+
+    monkeypatch.setattr(omniglot_rules.mixtures, "Curves", Known)
+    rate, distances = omniglot_rules.tuned_rate(small_model(), random_episodes())
+    assert rate == 3e-3
+    assert distances["0.003"] == [5.0, 5.0, 5.0, 5.0, 3.0, 5.0, 1.0] and distances["0.1"][-1] == float("inf")
+
+
+def test_the_table_by_hand():
+    curve = {str(k): {"mean": 0.5 + k} for k in omniglot_rules.CURVE}
+    judges = {judge: {"energy_distance": curve} for judge in omniglot_rules.JUDGES}
+    tuning = {"recurrent": {"rate": 0.01, "steps": 90}}
+    lines = omniglot_rules.table({"curve": {"recurrent": judges}}, tuning).splitlines()
+    assert lines[0] == "| row | K = 0 | K = 1 | K = 2 | K = 5 | K = 10 | K = 20 | K = 50 |"
+    assert lines[2].startswith("| recurrent | 0.500 / 0.500 | 1.500 / 1.500 |")
+    assert lines[-1] == "Adam's rates: recurrent 0.01 (90 outer steps)"
