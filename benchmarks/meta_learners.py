@@ -68,10 +68,10 @@ def compared(task: str, k: int, method: str, other: str, curves: Curves) -> str:
     return f"| {task} | {k} | {method} | {other} | {gap.mean:+.4f} ({gap.low:+.4f}, {gap.high:+.4f}) | {verdict} |"
 
 
-def games(report: Report, quick: bool) -> None:
+def games(report: Report, quick: bool, rules: Sequence[str]) -> None:
     """The games; K is 1,000 moves, the score the common logarithm of the distance to rest."""
     for name in ("rotated saddle",) if quick else toy_games.GAMES:
-        rows = toy_games.measure(name, 60 if quick else 400, toy_games.MOVES, (16, 32) if quick else (64, 100))
+        rows = toy_games.measure(name, 60 if quick else 800, toy_games.MOVES, (16, 32) if quick else (64, 100), rules)
         for part, title in (("end", name), ("path", f"{name}, mean over the moves")):
             report.results[title] = {method: {str(toy_games.MOVES): row[part]} for method, row in rows.items()}
         order = sorted(rows, key=lambda method: rows[method]["order"])
@@ -185,6 +185,10 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="folder for results.json and verdicts.md")
     parser.add_argument("--quick", action="store_true", help="one seed, few outer steps, one game")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="(default: all; with --quick games and mixtures)")
+    learned = tuple(toy_games.LEARNED)
+    parser.add_argument(
+        "--rules", nargs="+", choices=learned, default=list(learned), help="of the games (default: all)"
+    )
     arguments = parser.parse_args()
     out = Path(arguments.out)
     if out.is_file():
@@ -192,7 +196,8 @@ def main() -> None:
         raise SystemExit(2)
     os.makedirs(out, exist_ok=True)
     trainers.configure_threads()
-    report, work = Report(out), {"games": games, "mixtures": run_mixtures, "variants": variants}
+    report, work = Report(out), {"mixtures": run_mixtures, "variants": variants}
+    work["games"] = lambda report, quick: games(report, quick, arguments.rules)
     for part in arguments.only or (PARTS[:2] if arguments.quick else PARTS):
         work[part](report, arguments.quick)
     print("\n".join(report.verdicts))

@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -40,6 +40,7 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 MOVES, TRAIN, TEST = 1000, 64, 100
 REST, FARTHEST = 1e-6, 1e6  # what is nearer counts as at rest; what has diverged, as this far
 INNER, WINDOW, BATCH = 100, 20, 8  # moves of a training task, of a window of its gradient, and tasks of an outer step
+OUTER_RATE = 5e-3
 
 
 @keras.saving.register_keras_serializable("meta_gan_benchmarks")
@@ -216,7 +217,7 @@ HAND_SET: dict[str, Callable[[Toy, float, Episode, int], dict[str, np.ndarray]]]
 }
 # Near rest, where gradients are small beside epsilon, the direction that the learned rules start from is theirs times
 # the rate: what rests goes on resting.
-_STARTED: dict[str, Any] = {"rate": 0.3, "first_decay": 0.5, "second_decay": 0.9, "epsilon": 1.0}
+_STARTED: dict[str, Any] = {"rate": 0.1, "first_decay": 0.5, "second_decay": 0.9, "epsilon": 1.0}
 LEARNED: dict[str, Callable[[], Any]] = {
     "recurrent": lambda: meta_learners.RecurrentMetaLearner(**_STARTED),
     "attention": lambda: meta_learners.AttentionMetaLearner(**_STARTED),
@@ -242,7 +243,7 @@ def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 
     """
     estimator = Unrolled(2, window=WINDOW, last=WINDOW)
     model = mg.MetaModel(game, mg.Algorithm("toy", rule, estimator, INNER))
-    rates = keras.optimizers.schedules.CosineDecay(3e-3, outer_steps, alpha=0.05)
+    rates = keras.optimizers.schedules.CosineDecay(OUTER_RATE, outer_steps, alpha=0.05)
     # Instances say where to start: the points themselves are not learned.
     still = {player: keras.optimizers.SGD(0.0) for player in game.players}
     model.compile(optimizer={**still, "meta_learner": keras.optimizers.Adam(rates)}, clip=1.0, skip_nonfinite=True)
@@ -255,8 +256,14 @@ def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 
     return time.perf_counter() - start
 
 
-def measure(name: str, outer_steps: int, moves: int, counts: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """All methods on one game, `{method: {"end", "path": intervals of log10, "rate" or "seconds", "order"}}`."""
+def measure(
+    name: str, outer_steps: int, moves: int, counts: tuple[int, int], rules: Sequence[str] = tuple(LEARNED)
+) -> dict[str, dict[str, Any]]:
+    """All hand-set methods and some learned `rules` on one game.
+
+    Returns:
+        `{method: {"end", "path": intervals of log10, "rate" or "seconds", "order"}}`.
+    """
     train, test = instances(name, counts[0], 1), instances(name, counts[1], 2)
     rows: dict[str, dict[str, Any]] = {}
 
@@ -269,8 +276,8 @@ def measure(name: str, outer_steps: int, moves: int, counts: tuple[int, int]) ->
     for method, play in HAND_SET.items():
         rate = tuned(game, method, train, moves)
         note(method, play(game, rate, test, moves), rate=rate)
-    for method, make in LEARNED.items():
-        game, rule = GAMES[name][0](), make()
+    for method in rules:
+        game, rule = GAMES[name][0](), LEARNED[method]()
         seconds = trained(game, rule, train, outer_steps)
         note(method, played(game, rule, test, moves), seconds=round(seconds, 1))
     return rows
