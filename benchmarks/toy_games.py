@@ -217,7 +217,7 @@ HAND_SET: dict[str, Callable[[Toy, float, Episode, int], dict[str, np.ndarray]]]
 }
 # Near rest, where gradients are small beside epsilon, the direction that the learned rules start from is theirs times
 # the rate: what rests goes on resting.
-_STARTED: dict[str, Any] = {"rate": 0.1, "first_decay": 0.5, "second_decay": 0.9, "epsilon": 1.0}
+_STARTED: dict[str, Any] = {"rate": 0.1, "first_decay": 0.5, "second_decay": 0.9, "epsilon": 1.0, "turned": True}
 LEARNED: dict[str, Callable[[], Any]] = {
     "recurrent": lambda: meta_learners.RecurrentMetaLearner(**_STARTED),
     "attention": lambda: meta_learners.AttentionMetaLearner(**_STARTED),

@@ -39,6 +39,8 @@ class AttentionMetaLearner(ResidualRule):
         residual: whether Adam's direction is part of the update; False leaves the network's own word alone.
         game_features: whether it is told of the game (losses, logits, the step) at all.
         seed: of its initial weights, >= 0.
+        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games that
+            rotate. On GANs of points training with it was less steady.
         code_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
             that size only.
 
@@ -67,10 +69,11 @@ class AttentionMetaLearner(ResidualRule):
         game_features: bool = True,
         seed: int = 0,
         code_dim: int = 0,
+        turned: bool = False,
         **kwargs: Any,
     ):
         super().__init__(
-            rate, first_decay, second_decay, epsilon, hidden, coupled, residual, game_features, seed, **kwargs
+            rate, first_decay, second_decay, epsilon, hidden, coupled, residual, game_features, seed, turned, **kwargs
         )
         self.heads, self.blocks = check_integer(heads, "heads", 1), check_integer(blocks, "blocks", 1)
         if self.hidden % self.heads:

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from meta_gan.types import Tensors
 
-OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 10
-"""How many numbers `of_tensors`, `of_game` and `of_parameters` give for one of what they describe."""
+OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 9
+"""How many numbers `of_tensors`, `of_game` and `of_parameters` (but for `turned`) give for one of what they describe."""
 TINY = 1e-6  # below it a size counts as nothing; it also bounds the slopes of logarithms and roots
 _OWN_SIGNALS = 3
 _MIDDLE = 10.0  # the turn half way to the end of time
@@ -118,22 +118,23 @@ def of_game(
     return tf.concat([known[:1], tf.asinh(own), tf.asinh(known[1:2]), known[2:], time], axis=0)
 
 
-def of_parameters(flat: Flat, gradient: Any, momentum: Any, direction: Any, weights: Any) -> Any:
+def of_parameters(flat: Flat, gradient: Any, momentum: Any, direction: Any, weights: Any, turned: bool = False) -> Any:
     """What each parameter is beside the others of its tensor.
 
     Args:
         flat, gradient, momentum, direction, weights: as in `of_tensors`.
+        turned: whether how far the gradient has turned is told too.
 
     Returns:
-        float[parameters, 10]: gradient, momentum and weight in units of their tensor's, clipped; Adam's direction; the
+        float[parameters, 9 or 10]: gradient, momentum and weight in units of their tensor's, clipped; Adam's direction; the
         gradient's and the weight's logarithmic size beside their tensor's; signs of gradient, momentum and weight; and
-        the gradient in units of its tensor's momentum, clipped: how far it has turned since, which a step that looks
-        ahead (an optimistic gradient) is made of.
+        with `turned` the gradient in units of its tensor's momentum, clipped, which a step that looks ahead (an
+        optimistic gradient) is made of.
     """
     sizes = [flat.each(root_mean_square(flat, x)) for x in (gradient, momentum, weights)]
     relative = [x / size for x, size in zip((gradient, momentum, weights), sizes, strict=True)]
     clipped = [tf.clip_by_value(x, -5.0, 5.0) for x in relative]
     logs = [tf.math.log(tf.abs(relative[i]) + 1e-3) / 5.0 for i in (0, 2)]
     signs = [tf.sign(x) for x in (gradient, momentum, weights)]
-    direction, turned = (tf.clip_by_value(x, -5.0, 5.0) for x in (direction, gradient / sizes[1]))
-    return tf.stack([*clipped, direction, *logs, *signs, turned], axis=1)
+    ahead = [tf.clip_by_value(gradient / sizes[1], -5.0, 5.0)] if turned else []
+    return tf.stack([*clipped, tf.clip_by_value(direction, -5.0, 5.0), *logs, *signs, *ahead], axis=1)

@@ -30,6 +30,8 @@ class RecurrentMetaLearner(ResidualRule):
         residual: whether Adam's direction is part of the update; False leaves the network's own word alone.
         game_features: whether it is told of the game (losses, logits, the step) at all.
         seed: of its initial weights, >= 0.
+        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games that
+            rotate. On GANs of points training with it was less steady.
 
     Raises:
         ValueError: an argument outside its range.
@@ -54,10 +56,11 @@ class RecurrentMetaLearner(ResidualRule):
         residual: bool = True,
         game_features: bool = True,
         seed: int = 0,
+        turned: bool = False,
         **kwargs: Any,
     ):
         super().__init__(
-            rate, first_decay, second_decay, epsilon, hidden, coupled, residual, game_features, seed, **kwargs
+            rate, first_decay, second_decay, epsilon, hidden, coupled, residual, game_features, seed, turned, **kwargs
         )
 
     def _make_core(self) -> None:

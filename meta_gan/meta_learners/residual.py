@@ -43,6 +43,7 @@ class ResidualRule(MetaLearner):
         residual: bool,
         game_features: bool,
         seed: int,
+        turned: bool,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -51,13 +52,14 @@ class ResidualRule(MetaLearner):
                 raise ValueError(f"{name!r} must lie in [0, 1). Received: {decay!r}")
         if not epsilon > 0:
             raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
-        for name, switch in (("coupled", coupled), ("residual", residual), ("game_features", game_features)):
+        switches = {"coupled": coupled, "residual": residual, "game_features": game_features, "turned": turned}
+        for name, switch in switches.items():
             if not isinstance(switch, bool):
                 raise ValueError(f"{name!r} must be True or False. Received: {switch!r}")
         self.rates, self.coupled = Rates(rate), coupled
         self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
-        self.residual, self.game_features = residual, game_features
+        self.residual, self.game_features, self.turned = residual, game_features, turned
 
     def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
@@ -70,7 +72,7 @@ class ResidualRule(MetaLearner):
         last = "zeros" if self.residual else self._draw(90)
         self.of_tensor = self._dense(2, "of_tensor", self.hidden, "zeros")
         self.told = self._dense(_HIDDEN_OF_PARAMETER, "told", self.hidden, self._draw(91))
-        self.seen = self._dense(_HIDDEN_OF_PARAMETER, "seen", features.OF_PARAMETER, self._draw(92))
+        self.seen = self._dense(_HIDDEN_OF_PARAMETER, "seen", features.OF_PARAMETER + self.turned, self._draw(92))
         self.of_parameter = self._dense(2, "of_parameter", _HIDDEN_OF_PARAMETER, last)
         super().setup(leaves, signals)
 
@@ -127,7 +129,7 @@ class ResidualRule(MetaLearner):
         seen, game, moved = self._look(state, player, leaves, gradients, signals)
         flat, _, _, direction, _ = seen
         hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
-        step = self._step(player, flat, hidden, direction, features.of_parameters(*seen))
+        step = self._step(player, flat, hidden, direction, features.of_parameters(*seen, self.turned))
         moved["thoughts"] = thought
         return {key: {**state[key], player: moved[key]} for key in state}, flat.split(-step, gradients)
 
@@ -162,5 +164,6 @@ class ResidualRule(MetaLearner):
         return flat.each(rate) * correction
 
     def get_config(self) -> dict[str, Any]:
-        own = ("first_decay", "second_decay", "epsilon", "hidden", "coupled", "residual", "game_features", "seed")
+        own: tuple[str, ...] = ("first_decay", "second_decay", "epsilon", "hidden", "coupled", "residual")
+        own += ("game_features", "seed", "turned")
         return {**super().get_config(), "rate": self.rates.value, **{name: getattr(self, name) for name in own}}

@@ -56,15 +56,17 @@ def test_of_parameters_by_hand(flat):
     relative = np.array([3, -4, 1, 2, 2]) / np.repeat(SIZES, [2, 3])
     expected = [relative, -relative, relative, np.sign(relative)]
     expected += [np.log(np.abs(relative) + 1e-3) / 5] * 2 + [np.sign(relative), -np.sign(relative), np.sign(relative)]
-    expected += [2 * relative]
     np.testing.assert_allclose(got, np.stack(expected, axis=1), rtol=1e-6)
     assert got.shape == (5, features.OF_PARAMETER)
+    turned = features.of_parameters(flat, *vectors(flat), turned=True).numpy()
+    np.testing.assert_array_equal(turned[:, :-1], got)
+    np.testing.assert_allclose(turned[:, -1], 2 * relative, rtol=1e-6, err_msg="gradients are twice the momentum")
 
 
 def test_outliers_are_clipped():
     flat = features.Flat([tf.zeros([100])])
     spike = tf.one_hot(3, 100) * 100.0
-    got = features.of_parameters(flat, spike, -spike, spike, spike).numpy()
+    got = features.of_parameters(flat, spike, -spike, spike, spike, turned=True).numpy()
     np.testing.assert_array_equal(got[3, [0, 1, 2, 3, 9]], [5, -5, 5, 5, 5])
 
 
