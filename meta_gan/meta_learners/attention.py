@@ -39,8 +39,8 @@ class AttentionMetaLearner(ResidualRule):
         residual: whether Adam's direction is part of the update; False leaves the network's own word alone.
         game_features: whether it is told of the game (losses, logits, the step) at all.
         seed: of its initial weights, >= 0.
-        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games that
-            rotate. On GANs of points training with it was less steady.
+        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games
+            that rotate. On GANs of points training with it was less steady.
         code_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
             that size only.
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from meta_gan.types import Tensors
 
 OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 9
-"""How many numbers `of_tensors`, `of_game` and `of_parameters` (but for `turned`) give for one of what they describe."""
+"""How many numbers `of_tensors`, `of_game` and `of_parameters` (without `turned`) give for one of what they are of."""
 TINY = 1e-6  # below it a size counts as nothing; it also bounds the slopes of logarithms and roots
 _OWN_SIGNALS = 3
 _MIDDLE = 10.0  # the turn half way to the end of time
@@ -126,10 +126,10 @@ def of_parameters(flat: Flat, gradient: Any, momentum: Any, direction: Any, weig
         turned: whether how far the gradient has turned is told too.
 
     Returns:
-        float[parameters, 9 or 10]: gradient, momentum and weight in units of their tensor's, clipped; Adam's direction; the
-        gradient's and the weight's logarithmic size beside their tensor's; signs of gradient, momentum and weight; and
-        with `turned` the gradient in units of its tensor's momentum, clipped, which a step that looks ahead (an
-        optimistic gradient) is made of.
+        float[parameters, 9 or 10]: gradient, momentum and weight in units of their tensor's, clipped; Adam's
+        direction; the gradient's and the weight's logarithmic size beside their tensor's; signs of gradient, momentum
+        and weight; and with `turned` the gradient in units of its tensor's momentum, clipped, which a step that
+        looks ahead (an optimistic gradient) is made of.
     """
     sizes = [flat.each(root_mean_square(flat, x)) for x in (gradient, momentum, weights)]
     relative = [x / size for x, size in zip((gradient, momentum, weights), sizes, strict=True)]

@@ -30,8 +30,8 @@ class RecurrentMetaLearner(ResidualRule):
         residual: whether Adam's direction is part of the update; False leaves the network's own word alone.
         game_features: whether it is told of the game (losses, logits, the step) at all.
         seed: of its initial weights, >= 0.
-        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games that
-            rotate. On GANs of points training with it was less steady.
+        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games
+            that rotate. On GANs of points training with it was less steady.
 
     Raises:
         ValueError: an argument outside its range.

@@ -127,9 +127,10 @@ class ResidualRule(MetaLearner):
         seed: Any,
     ) -> tuple[Any, Tensors]:
         seen, game, moved = self._look(state, player, leaves, gradients, signals)
-        flat, _, _, direction, _ = seen
+        flat, gradient, momentum, direction, weights = seen
         hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
-        step = self._step(player, flat, hidden, direction, features.of_parameters(*seen, self.turned))
+        parameters = features.of_parameters(flat, gradient, momentum, direction, weights, self.turned)
+        step = self._step(player, flat, hidden, direction, parameters)
         moved["thoughts"] = thought
         return {key: {**state[key], player: moved[key]} for key in state}, flat.split(-step, gradients)
 

@@ -40,6 +40,20 @@ def test_before_any_training_it_is_adam(kind):
 
 
 @KIND
+def test_looking_ahead_is_one_number_more_of_a_parameter(kind):
+    """Adam before any training all the same; then the one row of weights that reads it is all that differs."""
+    ahead, plain = made(kind, turned=True), made(kind)
+    assert max(apart(trajectory(ahead, 5), trajectory(Adam(RATES, 0.5, 0.99, 1e-6), 5)).values()) < 1e-6
+    for rule in (ahead, plain):
+        shake(rule, 0.2)
+    for own, other in zip(ahead.trainable_variables, plain.trainable_variables, strict=True):
+        own.assign(tf.concat([other, tf.zeros_like(own[-1:])], axis=0) if own.shape != other.shape else other)
+    assert max(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) < 1e-12
+    ahead.seen.kernel[-1].assign(tf.ones_like(ahead.seen.kernel[-1]))
+    assert min(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) > 1e-6
+
+
+@KIND
 def test_the_order_of_tensors_does_not_matter(kind):
     """Listed backwards, every tensor moves as it did."""
     rule = made(kind, shaken=0.3)
@@ -220,7 +234,16 @@ def test_ten_times_as_many_steps_as_trained_for_are_finite(kind):
 @KIND
 def test_round_trip(kind):
     rule = KINDS[kind](
-        {"a": 0.1, "b": 0.2}, 0.3, 0.7, 1e-4, coupled=False, residual=False, game_features=False, seed=5, **SMALL[kind]
+        {"a": 0.1, "b": 0.2},
+        0.3,
+        0.7,
+        1e-4,
+        coupled=False,
+        residual=False,
+        game_features=False,
+        seed=5,
+        turned=True,
+        **SMALL[kind],
     )
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
     assert type(again) is type(rule) and again.get_config() == rule.get_config()
@@ -253,6 +276,7 @@ BAD = {
     "residual": (None, "'residual' must be True or False"),
     "game_features": ("no", "'game_features' must be True or False"),
     "seed": (-1, "seed"),
+    "turned": (0, "'turned' must be True or False"),
 }
 
 
