@@ -53,10 +53,12 @@ def measure(sizes: speed.Sizes) -> dict[str, Any]:
     seconds = {name: timed[name]["seconds"] / sizes.steps for name in RULES}
     ratios = {name: seconds[name] / seconds["Adam"] for name in RULES}
     rules = {name: {"seconds_a_step": seconds[name], "beside_adam": ratios[name]} for name in RULES}
+    # Where the system does not tell, it is unknown, and not none.
+    others = [entry["others"] for entry in timed.values()]
     return {
         "weights": made["Adam"][1],
         "rules": rules,
-        "others": max(entry["others"] or 0.0 for entry in timed.values()),
+        "others": None if None in others else max(others),
     }
 
 
@@ -71,7 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
     storage.write_json(out / "results.json", found)
-    print(f"{found['weights']} weights; other programs kept {found['others']:.2f} cores busy")
+    others = "an unknown number of" if found["others"] is None else f"{found['others']:.2f}"
+    print(f"{found['weights']} weights; other programs kept {others} cores busy")
     for name, entry in found["rules"].items():
         verdict = "" if name == "Adam" else (", within the aim" if entry["beside_adam"] <= AIM else ", above the aim")
         print(f"{name}: {1e3 * entry['seconds_a_step']:.2f} ms, {entry['beside_adam']:.2f} of Adam's{verdict}")

@@ -27,7 +27,7 @@ def calls(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("rule", omniglot_rules.RULES)
+@pytest.mark.parametrize("rule", presets.LEARNED_RULES)
 def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, tmp_path, calls):
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1)
     ((arguments, core),) = calls
@@ -37,10 +37,6 @@ def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, tmp_pa
     assert "--resume" not in arguments
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 0)
     assert calls[1][0][-1] == "--resume", "a run that was cut off goes on"
-
-
-def test_what_is_compared_are_learned_rules():
-    assert set(omniglot_rules.RULES) == set(presets.LEARNED_RULES)
 
 
 def test_a_training_that_fails_is_told_with_its_end(tmp_path):

@@ -8,14 +8,15 @@ import pytest
 from benchmarks import rule_cost, speed
 
 
-def test_a_ratio_is_of_medians_a_step(monkeypatch):
+@pytest.mark.parametrize(("busy", "told"), [((0.25, 1.5), 1.5), ((0.25, None), None)])
+def test_a_ratio_is_of_medians_a_step(monkeypatch, busy, told):
     """Ten times the place in the table in seconds, ten steps: Adam, the first, takes 1 second a step."""
     places = {name: 10.0 * (1 + i) for i, name in enumerate(rule_cost.RULES)}
-    found = {name: {"seconds": place, "others": None} for name, place in places.items()}
+    found = {name: {"seconds": place, "others": busy[name == "Adam"]} for name, place in places.items()}
     monkeypatch.setattr(speed, "timed", lambda alternatives, repeats: {name: found[name] for name in alternatives})
     monkeypatch.setattr(rule_cost, "adaptation", lambda rule, sizes: (None, 77))
     measured = rule_cost.measure(speed.Sizes())
-    assert measured["weights"] == 77 and measured["others"] == 0
+    assert measured["weights"] == 77 and measured["others"] == told
     for i, name in enumerate(rule_cost.RULES):
         assert measured["rules"][name] == {"seconds_a_step": 1.0 + i, "beside_adam": 1.0 + i}
 
