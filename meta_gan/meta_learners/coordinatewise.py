@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_integer
-from meta_gan.meta_learners import features
 from meta_gan.meta_learners.base import MetaLearner, Rates
+from meta_gan.meta_learners.blocks import Blocks
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
 
 _RANGE = 10.0  # orders of magnitude, in powers of e, over which a number is told by its logarithm
@@ -66,7 +66,7 @@ class _CoordinatewiseRule(MetaLearner):
         return cell
 
     def _zeros(self, leaves: ByPlayer, width: int) -> dict[str, Any]:
-        sizes = {player: sum(features.Flat(tensors).sizes) for player, tensors in leaves.items() if tensors}
+        sizes = {player: Blocks(tensors, 1).rows for player, tensors in leaves.items() if tensors}
         return {player: tf.zeros([size, width], self.compute_dtype) for player, size in sizes.items()}
 
     def get_config(self) -> dict[str, Any]:
@@ -115,13 +115,13 @@ class CoordinatewiseLSTM(_CoordinatewiseRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        flat, moved = features.Flat(gradients), []
-        x = logarithm_and_sign(flat.join(gradients, self.compute_dtype))
+        rows, moved = Blocks(gradients, 1), []
+        x = logarithm_and_sign(rows.join(gradients, self.compute_dtype)[:, 0])
         for cell, kept in zip(self.cells, state, strict=True):
             x, now = cell(x, [part[player] for part in kept])
             moved.append([{**part, player: value} for part, value in zip(kept, now, strict=True)])
         step = self.rates.of(player) * self.readout(x)[:, 0]
-        return moved, flat.split(step, gradients)
+        return moved, rows.split(step, gradients)
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -182,8 +182,8 @@ class MetaLSTM(_CoordinatewiseRule):
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        flat, dtype = features.Flat(gradients), self.compute_dtype
-        gradient, weights = flat.join(gradients, dtype), flat.join(leaves[player], dtype)
+        rows, dtype = Blocks(gradients, 1), self.compute_dtype
+        gradient, weights = (rows.join(tensors, dtype)[:, 0] for tensors in (gradients, leaves[player]))
         loss = logarithm_and_sign(tf.cast(signals[player], dtype)[:1])
         told = tf.concat([logarithm_and_sign(gradient), tf.tile(loss, [gradient.shape[0], 1])], axis=1)
         hidden, cell = self.cell(told, [part[player] for part in state["cell"]])
@@ -196,4 +196,4 @@ class MetaLSTM(_CoordinatewiseRule):
         return {
             "gates": {**state["gates"], player: tf.concat(gates, axis=1)},
             "cell": moved,
-        }, flat.split(step, gradients)
+        }, rows.split(step, gradients)

@@ -1,4 +1,4 @@
-"""What a learned rule sees of a player: its tensors as one flat vector, and numbers that mean the same on any network.
+"""What a learned rule sees of a player: numbers that mean the same on any network.
 
 A rule knows tensors by what they are (rank, fan-in, sizes of gradient and weight), never by their place in a list. So
 its own weights fit any network, and the order of the tensors does not matter.
@@ -10,10 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from meta_gan.types import Tensors
+from meta_gan.meta_learners.blocks import Blocks
 
 OF_TENSOR, OF_GAME, OF_PARAMETER = 9, 8, 9
 """How many numbers `of_tensors`, `of_game` and `of_parameters` (without `turned`) give for one of what they are of."""
@@ -22,69 +21,34 @@ _OWN_SIGNALS = 3
 _MIDDLE = 10.0  # the turn half way to the end of time
 
 
-class Flat:
-    """A player's tensors as one vector, and back.
-
-    One vector with sums over its segments traces in half the time of operations tensor by tensor.
-
-    Args:
-        tensors: the player's leaves, of static shapes.
-    """
-
-    def __init__(self, tensors: Tensors):
-        self.shapes = [tuple(int(n) for n in t.shape) for t in tensors]
-        self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.count = len(self.shapes)
-        self.segments = np.repeat(np.arange(self.count, dtype=np.int32), self.sizes)
-
-    def join(self, tensors: Tensors, dtype: Any) -> Any:
-        """The tensors as float[parameters]."""
-        return tf.concat([tf.cast(tf.reshape(t, [-1]), dtype) for t in tensors], axis=0)
-
-    def split(self, vector: Any, like: Tensors) -> Tensors:
-        """A vector as tensors of the shapes and dtypes of `like`."""
-        parts = tf.split(vector, self.sizes)
-        return [tf.cast(tf.reshape(v, s), t.dtype) for v, s, t in zip(parts, self.shapes, like, strict=True)]
-
-    def mean(self, values: Any) -> Any:
-        """Means of float[parameters] over each tensor, float[tensors]."""
-        # The sorted kind cannot be compiled by XLA.
-        sums = tf.math.unsorted_segment_sum(values, self.segments, self.count)
-        return sums / tf.constant(self.sizes, values.dtype)
-
-    def each(self, values: Any) -> Any:
-        """What belongs to a tensor, float[tensors, ...], given to each of its parameters, float[parameters, ...]."""
-        return tf.gather(values, self.segments)
+def root_mean_square(blocks: Blocks, values: Any) -> Any:
+    """Float[tensors] >= 1e-6: the size of each tensor of float[rows, length]."""
+    return tf.sqrt(blocks.mean(tf.square(values)) + TINY**2)
 
 
-def root_mean_square(flat: Flat, values: Any) -> Any:
-    """Float[tensors] >= 1e-6: the size of each tensor of a vector."""
-    return tf.sqrt(flat.mean(tf.square(values)) + TINY**2)
+def _cosine(blocks: Blocks, x: Any, y: Any) -> Any:
+    return blocks.mean(x * y) / (root_mean_square(blocks, x) * root_mean_square(blocks, y))
 
 
-def _cosine(flat: Flat, x: Any, y: Any) -> Any:
-    return flat.mean(x * y) / (root_mean_square(flat, x) * root_mean_square(flat, y))
-
-
-def of_tensors(flat: Flat, gradient: Any, momentum: Any, direction: Any, weights: Any) -> Any:
+def of_tensors(blocks: Blocks, gradient: Any, momentum: Any, direction: Any, weights: Any) -> Any:
     """What each tensor is and how it moves.
 
     Args:
-        flat: the player's tensors.
-        gradient: float[parameters].
-        momentum: float[parameters], the mean of gradients.
-        direction: float[parameters], Adam's step for a rate of 1.
-        weights: float[parameters].
+        blocks: the player's tensors.
+        gradient: float[rows, length].
+        momentum: float[rows, length], the mean of gradients.
+        direction: float[rows, length], Adam's step for a rate of 1.
+        weights: float[rows, length].
 
     Returns:
         float[tensors, 9]: logarithms of the sizes of gradient, momentum, direction and weights; cosines of gradient
         with weights and with momentum; rank; logarithms of fan-in and of size. All of order 1.
     """
-    sizes = [tf.math.log(root_mean_square(flat, x)) / 5.0 for x in (gradient, momentum, direction, weights)]
-    cosines = [_cosine(flat, gradient, weights), _cosine(flat, gradient, momentum)]
-    fans = [math.log(max(math.prod(shape[:-1]), 1)) / 5.0 for shape in flat.shapes]
-    extents = [math.log(max(size, 1)) / 5.0 for size in flat.sizes]
-    ranks = [len(shape) / 2.0 for shape in flat.shapes]
+    sizes = [tf.math.log(root_mean_square(blocks, x)) / 5.0 for x in (gradient, momentum, direction, weights)]
+    cosines = [_cosine(blocks, gradient, weights), _cosine(blocks, gradient, momentum)]
+    fans = [math.log(max(math.prod(shape[:-1]), 1)) / 5.0 for shape in blocks.shapes]
+    extents = [math.log(max(size, 1)) / 5.0 for size in blocks.sizes]
+    ranks = [len(shape) / 2.0 for shape in blocks.shapes]
     still = [tf.constant(values, gradient.dtype) for values in (ranks, fans, extents)]
     return tf.stack([*sizes, *cosines, *still], axis=1)
 
@@ -118,20 +82,22 @@ def of_game(
     return tf.concat([known[:1], tf.asinh(own), tf.asinh(known[1:2]), known[2:], time], axis=0)
 
 
-def of_parameters(flat: Flat, gradient: Any, momentum: Any, direction: Any, weights: Any, turned: bool = False) -> Any:
+def of_parameters(
+    blocks: Blocks, gradient: Any, momentum: Any, direction: Any, weights: Any, turned: bool = False
+) -> Any:
     """What each parameter is beside the others of its tensor.
 
     Args:
-        flat, gradient, momentum, direction, weights: as in `of_tensors`.
+        blocks, gradient, momentum, direction, weights: as in `of_tensors`.
         turned: whether how far the gradient has turned is told too.
 
     Returns:
-        float[parameters, 9 or 10]: gradient, momentum and weight in units of their tensor's, clipped; Adam's
+        float[rows, 9 or 10, length]: gradient, momentum and weight in units of their tensor's, clipped; Adam's
         direction; the gradient's and the weight's logarithmic size beside their tensor's; signs of gradient, momentum
         and weight; and with `turned` the gradient in units of its tensor's momentum, clipped, which a step that
         looks ahead (an optimistic gradient) is made of.
     """
-    sizes = [flat.each(root_mean_square(flat, x)) for x in (gradient, momentum, weights)]
+    sizes = [blocks.each(root_mean_square(blocks, x))[:, None] for x in (gradient, momentum, weights)]
     relative = [x / size for x, size in zip((gradient, momentum, weights), sizes, strict=True)]
     clipped = [tf.clip_by_value(x, -5.0, 5.0) for x in relative]
     logs = [tf.math.log(tf.abs(relative[i]) + 1e-3) / 5.0 for i in (0, 2)]

@@ -18,6 +18,7 @@ import tensorflow as tf
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners import features
 from meta_gan.meta_learners.base import MetaLearner, Rates
+from meta_gan.meta_learners.blocks import Blocks
 from meta_gan.meta_learners.gradient import adam
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
 
@@ -108,13 +109,13 @@ class ResidualRule(MetaLearner):
 
     def begin(self, leaves: ByPlayer) -> Any:
         moving = {player: tensors for player, tensors in leaves.items() if tensors}
-        flats = {player: features.Flat(tensors) for player, tensors in moving.items()}
-        zeros = {player: tf.zeros([sum(flat.sizes)], self.compute_dtype) for player, flat in flats.items()}
+        cut = {player: Blocks(tensors) for player, tensors in moving.items()}
+        zeros = {player: tf.zeros([own.rows, own.length], self.compute_dtype) for player, own in cut.items()}
         return {
             "turns": {player: tf.zeros([]) for player in moving},
             "first": zeros,
             "second": dict(zeros),
-            "thoughts": {player: self._begin(flat.count) for player, flat in flats.items()},
+            "thoughts": {player: self._begin(own.count) for player, own in cut.items()},
         }
 
     def update(
@@ -127,20 +128,20 @@ class ResidualRule(MetaLearner):
         seed: Any,
     ) -> tuple[Any, Tensors]:
         seen, game, moved = self._look(state, player, leaves, gradients, signals)
-        flat, gradient, momentum, direction, weights = seen
+        blocks, gradient, momentum, direction, weights = seen
         hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
-        parameters = features.of_parameters(flat, gradient, momentum, direction, weights, self.turned)
-        step = self._step(player, flat, hidden, direction, parameters)
+        parameters = features.of_parameters(blocks, gradient, momentum, direction, weights, self.turned)
+        step = self._step(player, blocks, hidden, direction, parameters)
         moved["thoughts"] = thought
-        return {key: {**state[key], player: moved[key]} for key in state}, flat.split(-step, gradients)
+        return {key: {**state[key], player: moved[key]} for key in state}, blocks.split(-step, gradients)
 
     def _look(
         self, state: Any, player: str, leaves: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
         """What a player sees before it moves: its tensors, as `features` take them; the game; and Adam's new state."""
-        flat, dtype = features.Flat(gradients), self.compute_dtype
+        blocks, dtype = Blocks(gradients), self.compute_dtype
         turn = state["turns"][player] + 1.0
-        gradient, weights = flat.join(gradients, dtype), flat.join(leaves[player], dtype)
+        gradient, weights = blocks.join(gradients, dtype), blocks.join(leaves[player], dtype)
         decays, kept = (self.first_decay, self.second_decay), (state["first"][player], state["second"][player])
         first, second, direction = adam(*kept, gradient, turn, decays, self.epsilon)
         own = {name: told[: told.shape[0] - self.code_dim] for name, told in signals.items()}
@@ -149,20 +150,32 @@ class ResidualRule(MetaLearner):
         if self.code_dim:
             game = tf.concat([game, tf.cast(signals[player][-self.code_dim :], dtype)], axis=0)
         moved = {"turns": turn, "first": first, "second": second}
-        return (flat, gradient, first, direction, weights), game, moved
+        return (blocks, gradient, first, direction, weights), game, moved
 
-    def _step(self, player: str, flat: features.Flat, hidden: Any, direction: Any, parameters: Any) -> Any:
-        """The way to go, float[parameters], of which the update is the negative."""
+    def _step(self, player: str, blocks: Blocks, hidden: Any, direction: Any, parameters: Any) -> Any:
+        """The way to go, float[rows, length], of which the update is the negative."""
         of_tensor = tf.tanh(self.of_tensor(hidden))
-        inside = tf.nn.relu(self.seen(parameters) + flat.each(self.told(hidden)))
-        correction, scale = tf.unstack(self.of_parameter(inside), axis=1)
+        correction, scale = tf.unstack(self._read(blocks.each(self.told(hidden)), parameters), axis=1)
         # Exactly 0 for a direction of 0, and still of a bounded slope there.
-        size = features.root_mean_square(flat, direction) - features.TINY
-        correction *= tf.exp(0.1 * scale) * flat.each(size)
+        size = features.root_mean_square(blocks, direction) - features.TINY
+        correction *= tf.exp(0.1 * scale) * blocks.each(size)[:, None]
         rate = self.rates.of(player) * tf.exp(tf.convert_to_tensor(self.log_rate) + 1.5 * of_tensor[:, 0])
         if self.residual:
-            correction += flat.each(1.0 + 0.5 * of_tensor[:, 1]) * direction
-        return flat.each(rate) * correction
+            correction += blocks.each(1.0 + 0.5 * of_tensor[:, 1])[:, None] * direction
+        return blocks.each(rate)[:, None] * correction
+
+    def _read(self, told: Any, parameters: Any) -> Any:
+        """The two numbers of each parameter, float[rows, 2, length], from its own and what its tensor is told.
+
+        The layers' kernels from the left, row by row: parameters stay side by side, and a row in the cache.
+        """
+        layers = (self.seen, self.of_parameter)
+        (seen, offset), (read, shift) = ([tf.cast(v, self.compute_dtype) for v in x.weights] for x in layers)
+        kernels = tf.tile(tf.transpose(seen)[None], [parameters.shape[0], 1, 1])
+        # What a row is told is the weight of one more number, which is always 1.
+        kernels = tf.concat([kernels, (told + offset)[:, :, None]], axis=2)
+        inside = tf.nn.relu(tf.matmul(kernels, tf.pad(parameters, [[0, 0], [0, 1], [0, 0]], constant_values=1.0)))
+        return tf.matmul(read, inside, transpose_a=True) + shift[:, None]
 
     def get_config(self) -> dict[str, Any]:
         own: tuple[str, ...] = ("first_decay", "second_decay", "epsilon", "hidden", "coupled", "residual")

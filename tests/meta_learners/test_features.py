@@ -5,45 +5,25 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.meta_learners import features
+from meta_gan.meta_learners.blocks import Blocks
 
 TENSORS = [np.array([3.0, -4.0]), np.array([[1.0], [2.0], [2.0]])]
 SIZES = np.array([np.sqrt(12.5), np.sqrt(3.0)])
 
 
-@pytest.fixture
-def flat():
-    return features.Flat([tf.constant(t) for t in TENSORS])
+@pytest.fixture(params=[1, 2, 4], ids="length {}".format)
+def blocks(request):
+    return Blocks([tf.constant(t) for t in TENSORS], request.param)
 
 
-def test_join_and_split_are_inverse(flat):
-    joined = flat.join([tf.constant(t) for t in TENSORS], tf.float64)
-    np.testing.assert_array_equal(joined, [3, -4, 1, 2, 2])
-    like = [tf.zeros([2], tf.float32), tf.zeros([3, 1], tf.float64)]
-    back = flat.split(joined, like)
-    assert [t.dtype for t in back] == [tf.float32, tf.float64]
-    for t, original in zip(back, TENSORS, strict=True):
-        np.testing.assert_array_equal(t, original)
-
-
-def test_means_and_each(flat):
-    np.testing.assert_allclose(flat.mean(tf.constant([3.0, -4.0, 1.0, 2.0, 2.0])), [-0.5, 5 / 3], rtol=1e-6)
-    np.testing.assert_array_equal(flat.each(tf.constant([7.0, 9.0])), [7, 7, 9, 9, 9])
-    np.testing.assert_array_equal(flat.each(tf.constant([[1.0, 2.0], [3.0, 4.0]]))[2], [3, 4])
-
-
-def test_a_scalar_is_a_tensor_of_one():
-    flat = features.Flat([tf.constant(2.0), tf.zeros([2, 2])])
-    assert flat.sizes == [1, 4] and flat.split(tf.range(5.0), [tf.constant(0.0), tf.zeros([2, 2])])[0].shape == ()
-
-
-def vectors(flat):
-    weights = flat.join([tf.constant(t) for t in TENSORS], tf.float64)
+def rows(blocks):
+    weights = blocks.join([tf.constant(t) for t in TENSORS], tf.float64)
     return 2.0 * weights, -weights, tf.sign(weights), weights
 
 
-def test_of_tensors_by_hand(flat):
+def test_of_tensors_by_hand(blocks):
     """The gradient is twice the weights, so their cosine is 1; momentum is opposite, so that one is -1."""
-    got = features.of_tensors(flat, *vectors(flat)).numpy()
+    got = features.of_tensors(blocks, *rows(blocks)).numpy()
     sizes = np.log(np.stack([2 * SIZES, SIZES, np.ones(2), SIZES], axis=1)) / 5
     np.testing.assert_allclose(got[:, :4], sizes, rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(got[:, 4:6], [[1, -1], [1, -1]], rtol=1e-9)
@@ -51,31 +31,38 @@ def test_of_tensors_by_hand(flat):
     assert got.shape == (2, features.OF_TENSOR)
 
 
-def test_of_parameters_by_hand(flat):
-    got = features.of_parameters(flat, *vectors(flat)).numpy()
+def by_parameter(blocks, turned=False):
+    """[parameters, features], without what fills rows up."""
+    got = features.of_parameters(blocks, *rows(blocks), turned=turned)
+    each = [tf.concat([tf.reshape(t, [-1]) for t in blocks.split(x, TENSORS)], 0) for x in tf.unstack(got, axis=1)]
+    return tf.stack(each, axis=1).numpy()
+
+
+def test_of_parameters_by_hand(blocks):
+    got = by_parameter(blocks)
     relative = np.array([3, -4, 1, 2, 2]) / np.repeat(SIZES, [2, 3])
     expected = [relative, -relative, relative, np.sign(relative)]
     expected += [np.log(np.abs(relative) + 1e-3) / 5] * 2 + [np.sign(relative), -np.sign(relative), np.sign(relative)]
     np.testing.assert_allclose(got, np.stack(expected, axis=1), rtol=1e-6)
     assert got.shape == (5, features.OF_PARAMETER)
-    turned = features.of_parameters(flat, *vectors(flat), turned=True).numpy()
+    turned = by_parameter(blocks, turned=True)
     np.testing.assert_array_equal(turned[:, :-1], got)
     np.testing.assert_allclose(turned[:, -1], 2 * relative, rtol=1e-6, err_msg="gradients are twice the momentum")
 
 
 def test_outliers_are_clipped():
-    flat = features.Flat([tf.zeros([100])])
-    spike = tf.one_hot(3, 100) * 100.0
-    got = features.of_parameters(flat, spike, -spike, spike, spike, turned=True).numpy()
-    np.testing.assert_array_equal(got[3, [0, 1, 2, 3, 9]], [5, -5, 5, 5, 5])
+    blocks = Blocks([tf.zeros([100])], 100)
+    spike = tf.one_hot([3], 100) * 100.0
+    got = features.of_parameters(blocks, spike, -spike, spike, spike, turned=True).numpy()
+    np.testing.assert_array_equal(got[0, [0, 1, 2, 3, 9], 3], [5, -5, 5, 5, 5])
 
 
-def test_nothing_at_all_is_finite(flat):
+def test_nothing_at_all_is_finite(blocks):
     """All zeros, and the slope at zero too."""
-    zeros = tf.zeros([5], tf.float64)
+    zeros = tf.zeros([blocks.rows, blocks.length], tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(zeros)
-        seen = [f(flat, zeros, zeros, zeros, zeros) for f in (features.of_tensors, features.of_parameters)]
+        seen = [f(blocks, zeros, zeros, zeros, zeros) for f in (features.of_tensors, features.of_parameters)]
         total = tf.add_n([tf.reduce_sum(s) for s in seen])
     assert all(np.isfinite(s).all() for s in seen) and np.isfinite(tape.gradient(total, zeros)).all()
 
