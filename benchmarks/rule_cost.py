@@ -27,6 +27,8 @@ RULES: Mapping[str, Callable[[], meta_learners.MetaLearner]] = {
     "learned Adam": lambda: meta_learners.LearnedAdam(1e-3),
     "recurrent": lambda: meta_learners.RecurrentMetaLearner(1e-3),
     "attention": lambda: meta_learners.AttentionMetaLearner(1e-3),
+    "recurrent, fused": lambda: meta_learners.RecurrentMetaLearner(1e-3, fused=True),
+    "attention, fused": lambda: meta_learners.AttentionMetaLearner(1e-3, fused=True),
     "coordinatewise LSTM": lambda: meta_learners.CoordinatewiseLSTM(1e-3),
 }
 AIM = 1.5

@@ -45,6 +45,7 @@ class ResidualRule(MetaLearner):
         game_features: bool,
         seed: int,
         turned: bool,
+        fused: bool,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -53,14 +54,15 @@ class ResidualRule(MetaLearner):
                 raise ValueError(f"{name!r} must lie in [0, 1). Received: {decay!r}")
         if not epsilon > 0:
             raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
-        switches = {"coupled": coupled, "residual": residual, "game_features": game_features, "turned": turned}
+        switches = {"coupled": coupled, "residual": residual, "game_features": game_features}
+        switches |= {"turned": turned, "fused": fused}
         for name, switch in switches.items():
             if not isinstance(switch, bool):
                 raise ValueError(f"{name!r} must be True or False. Received: {switch!r}")
         self.rates, self.coupled = Rates(rate), coupled
         self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
-        self.residual, self.game_features, self.turned = residual, game_features, turned
+        self.residual, self.game_features, self.turned, self.fused = residual, game_features, turned, fused
 
     def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
         self.rates.check([player for player, infos in leaves.items() if infos])
@@ -128,11 +130,14 @@ class ResidualRule(MetaLearner):
         seed: Any,
     ) -> tuple[Any, Tensors]:
         seen, game, moved = self._look(state, player, leaves, gradients, signals)
-        blocks, gradient, momentum, direction, weights = seen
-        hidden, thought = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
-        parameters = features.of_parameters(blocks, gradient, momentum, direction, weights, self.turned)
-        step = self._step(player, blocks, hidden, direction, parameters)
-        moved["thoughts"] = thought
+        blocks, *rows = seen
+        hidden, moved["thoughts"] = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
+
+        def way(hidden: Any, gradient: Any, momentum: Any, direction: Any, weights: Any) -> Any:
+            parameters = features.of_parameters(blocks, gradient, momentum, direction, weights, self.turned)
+            return self._step(player, blocks, hidden, direction, parameters)
+
+        step = (tf.function(way, autograph=False, jit_compile=True) if self.fused else way)(hidden, *rows)
         return {key: {**state[key], player: moved[key]} for key in state}, blocks.split(-step, gradients)
 
     def _look(
@@ -155,7 +160,8 @@ class ResidualRule(MetaLearner):
     def _step(self, player: str, blocks: Blocks, hidden: Any, direction: Any, parameters: Any) -> Any:
         """The way to go, float[rows, length], of which the update is the negative."""
         of_tensor = tf.tanh(self.of_tensor(hidden))
-        correction, scale = tf.unstack(self._read(blocks.each(self.told(hidden)), parameters), axis=1)
+        read = self._read_one_by_one if self.fused else self._read
+        correction, scale = read(blocks.each(self.told(hidden)), parameters)
         # Exactly 0 for a direction of 0, and still of a bounded slope there.
         size = features.root_mean_square(blocks, direction) - features.TINY
         correction *= tf.exp(0.1 * scale) * blocks.each(size)[:, None]
@@ -164,20 +170,35 @@ class ResidualRule(MetaLearner):
             correction += blocks.each(1.0 + 0.5 * of_tensor[:, 1])[:, None] * direction
         return blocks.each(rate)[:, None] * correction
 
-    def _read(self, told: Any, parameters: Any) -> Any:
-        """The two numbers of each parameter, float[rows, 2, length], from its own and what its tensor is told.
+    def _layers_of_parameter(self) -> list[Any]:
+        """Kernel and bias of the two layers that every parameter has."""
+        return [tf.cast(v, self.compute_dtype) for layer in (self.seen, self.of_parameter) for v in layer.weights]
+
+    def _read(self, told: Any, parameters: Any) -> list[Any]:
+        """The two numbers of each parameter, float[rows, length] each, from its own and what its tensor is told.
 
         The layers' kernels from the left, row by row: parameters stay side by side, and a row in the cache.
         """
-        layers = (self.seen, self.of_parameter)
-        (seen, offset), (read, shift) = ([tf.cast(v, self.compute_dtype) for v in x.weights] for x in layers)
+        seen, offset, read, shift = self._layers_of_parameter()
         kernels = tf.tile(tf.transpose(seen)[None], [parameters.shape[0], 1, 1])
         # What a row is told is the weight of one more number, which is always 1.
         kernels = tf.concat([kernels, (told + offset)[:, :, None]], axis=2)
         inside = tf.nn.relu(tf.matmul(kernels, tf.pad(parameters, [[0, 0], [0, 1], [0, 0]], constant_values=1.0)))
-        return tf.matmul(read, inside, transpose_a=True) + shift[:, None]
+        return tf.unstack(tf.matmul(read, inside, transpose_a=True) + shift[:, None], axis=1)
+
+    def _read_one_by_one(self, told: Any, parameters: Any) -> list[Any]:
+        """The same, written out number by number: XLA makes one loop of it, which keeps all between in registers."""
+        seen, offset, read, shift = self._layers_of_parameter()
+        words, numbers = tf.unstack(shift), tf.unstack(parameters, axis=1)
+        for unit in range(_HIDDEN_OF_PARAMETER):
+            inside = (told[:, unit] + offset[unit])[:, None]
+            for kernel, number in zip(tf.unstack(seen[:, unit]), numbers, strict=True):
+                inside += kernel * number
+            inside = tf.nn.relu(inside)
+            words = [word + kernel * inside for word, kernel in zip(words, tf.unstack(read[unit]), strict=True)]
+        return words
 
     def get_config(self) -> dict[str, Any]:
         own: tuple[str, ...] = ("first_decay", "second_decay", "epsilon", "hidden", "coupled", "residual")
-        own += ("game_features", "seed", "turned")
+        own += ("game_features", "seed", "turned", "fused")
         return {**super().get_config(), "rate": self.rates.value, **{name: getattr(self, name) for name in own}}

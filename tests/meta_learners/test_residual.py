@@ -243,6 +243,7 @@ def test_round_trip(kind):
         game_features=False,
         seed=5,
         turned=True,
+        fused=True,
         **SMALL[kind],
     )
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
@@ -277,6 +278,7 @@ BAD = {
     "game_features": ("no", "'game_features' must be True or False"),
     "seed": (-1, "seed"),
     "turned": (0, "'turned' must be True or False"),
+    "fused": (1, "'fused' must be True or False"),
 }
 
 
