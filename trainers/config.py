@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import tensorflow as tf
+
+from meta_gan.tasks import Tasks
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -23,6 +27,8 @@ class TrainConfig:
         processor_time: whether those minutes, and the seconds that `metrics.jsonl` tells, are the process's time on
             processors, all its threads added up, in place of time on the wall: fair beside other work.
         symmetries: whether every training task is turned and mirrored at random, see `Tasks.train`.
+        fewest_shots: support images of the training steps that have the fewest, 1 to the shots of the tasks: every step
+            draws how many it has; 0 for always all of them. See `Tasks.train`.
         picture_steps: inner steps at which the picture shows samples, each >= 0.
     """
 
@@ -37,6 +43,7 @@ class TrainConfig:
     symmetries: bool = False
     minutes: float = 0.0
     processor_time: bool = False
+    fewest_shots: int = 0
     picture_steps: tuple[int, ...] = (0, 10, 50)
 
     def __post_init__(self) -> None:
@@ -53,7 +60,9 @@ class TrainConfig:
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{field!r} must be an int >= 1. Received: {value!r}")
-        minutes = self.minutes
+        fewest, minutes = self.fewest_shots, self.minutes
+        if isinstance(fewest, bool) or not isinstance(fewest, int) or fewest < 0:
+            raise ValueError(f"'fewest_shots' must be an int >= 0, 0 for always all. Received: {fewest!r}")
         if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 <= minutes < math.inf:
             raise ValueError(f"'minutes' must be finite and >= 0, 0 for no limit. Received: {minutes!r}")
         for field in ("symmetries", "processor_time"):
@@ -62,3 +71,12 @@ class TrainConfig:
         object.__setattr__(self, "picture_steps", tuple(self.picture_steps))
         if not self.picture_steps or any(not isinstance(s, int) or s < 0 for s in self.picture_steps):
             raise ValueError(f"'picture_steps' must be ints >= 0. Received: {self.picture_steps!r}")
+
+    def episodes(self, tasks: Tasks, start_step: int = 0) -> tf.data.Dataset:
+        """The training episodes of a run, from a step on.
+
+        Raises:
+            DataError: `meta_batch` or `fewest_shots` is more than the data has, or `symmetries` is asked of images that
+                are not square.
+        """
+        return tasks.train(self.meta_batch, start_step, self.symmetries, self.fewest_shots or None)

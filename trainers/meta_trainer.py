@@ -20,7 +20,7 @@ from trainers.config import TrainConfig
 from trainers.interruption import Interruption
 
 # What must not change when a run goes on. Its length and its intervals may.
-SAME = ("recipe", "source", "data", "episodes", "train.meta_batch", "train.symmetries")
+SAME = ("recipe", "source", "data", "episodes", "train.meta_batch", "train.symmetries", "train.fewest_shots")
 
 
 class TrainingStopped(RuntimeError):
@@ -45,8 +45,8 @@ class MetaTrainer:
         description: what `config.json` records beside `config`, such as the recipe.
 
     Raises:
-        ValueError: the model is not compiled or takes another image shape, the meta-batch exceeds the classes, or
-            images that are not square are to be turned.
+        ValueError: the model is not compiled or takes another image shape, or the data cannot give such
+            episodes: see `TrainConfig.episodes`.
 
     Example:
         >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
@@ -69,7 +69,7 @@ class MetaTrainer:
                 f"Received: a model of {model.game.example_shape}"
             )
         # Asked of the data now, for it would otherwise come out after the first files are written.
-        tasks.train(config.meta_batch, symmetries=config.symmetries)
+        spec = config.episodes(tasks).element_spec
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.description = description or {}
         model.data_card = {
@@ -85,7 +85,8 @@ class MetaTrainer:
         self.checkpoint = tf.train.Checkpoint(
             step=self.step, seconds=self.seconds, variables=[v.value for v in self._variables()]
         )
-        self._meta_step = tf.function(model.meta_step, autograph=False)
+        # Of the stream's own signature: steps of other numbers of shots are one and the same trace.
+        self._meta_step = tf.function(model.meta_step, autograph=False, input_signature=[spec])
         self._assess = tf.function(model.assess, autograph=False)
 
     def _variables(self) -> list[Any]:
@@ -106,7 +107,7 @@ class MetaTrainer:
         }
 
     def check_resumable(self) -> None:
-        """Raises ValueError when the folder's run is of another recipe, source, data, episodes, batch or symmetries."""
+        """Raises ValueError when the folder's run is of another recipe, source, data or episodes."""
         run_folder.check_same(self.folder, self._resolved(), SAME)
 
     def restore(self) -> int:
@@ -179,7 +180,7 @@ class MetaTrainer:
             return
         bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
         bar.seen_so_far = start
-        episodes = iter(self.tasks.train(config.meta_batch, start, config.symmetries))
+        episodes = iter(config.episodes(self.tasks, start))
         for step in range(start + 1, config.steps + 1):
             metrics = self._step(next(episodes))
             self.step.assign(step)

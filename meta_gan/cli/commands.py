@@ -30,7 +30,7 @@ def train(arguments: argparse.Namespace) -> None:
     print(json.dumps(resolved, indent=2), flush=True)
     print(tasks.source.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
-    tasks.train(config.meta_batch, symmetries=config.symmetries)
+    config.episodes(tasks)
     model = presets.build(recipe, tasks.image_shape)
     if arguments.resume:
         folder = run_folder.latest_run(arguments.out)

@@ -21,7 +21,7 @@ from meta_gan.types import Episode
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
 ALGORITHM = "philox"
 MAX_SEED = 2**31 - 1
-_TURN = 0x7475726E  # folded into a key that is also split: a number that no split reaches
+_TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
 
 
 def whole_number(value: Any, argument: str, low: int, high: int = MAX_SEED) -> int:
@@ -134,7 +134,9 @@ class Tasks:
         names = self.source.class_names
         return {split: [names[index] for index in chosen] for split, chosen in self._split_classes.items()}
 
-    def train(self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False) -> tf.data.Dataset:
+    def train(
+        self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False, fewest_shots: int | None = None
+    ) -> tf.data.Dataset:
         """Return the endless stream of training episodes from step `start_step` on.
 
         Args:
@@ -144,10 +146,14 @@ class Tasks:
             symmetries: whether every task is turned and mirrored by one of the eight symmetries of the square, the
                 same for its support and query: a class of drawings becomes eight. Without it, and with it, a task has
                 the same classes and examples.
+            fewest_shots: from 1 to `shots`: the number of support images is drawn for every step, uniformly from this
+                to `shots`, the same for all tasks of an element, and the rest is left out: so that a model learns to
+                be given few images and many. None for always `shots`. All other draws are the same with it.
 
         Returns:
             A dataset of `Episode`: support float32[meta_batch, shots, height, width, channels] in [-1, 1],
-            query likewise, task_id int32[meta_batch], seed int32[meta_batch, 2].
+            query likewise, task_id int32[meta_batch], seed int32[meta_batch, 2]. Where shots are drawn, their number
+            is unknown to a graph.
 
         Raises:
             DataError: if an argument is out of range, there are no training classes, or images that are not square
@@ -157,7 +163,8 @@ class Tasks:
         start_step = whole_number(start_step, "start_step", 0)
         if symmetries and self.image_shape[0] != self.image_shape[1]:
             raise DataError(f"{self.source.name}: `symmetries` needs square images. Received: {self.image_shape}")
-        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries)
+        fewest = None if fewest_shots is None else whole_number(fewest_shots, "fewest_shots", 1, self.shots)
+        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)
 
     def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
         """Return `batches` elements of the validation classes, the same ones at every call; see `train`."""
@@ -200,16 +207,18 @@ class Tasks:
         return int(meta_batch)
 
     def _episodes(
-        self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False
+        self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
     ) -> tf.data.Dataset:
         episodes = steps.map(
-            lambda step: self._draw(step, split, meta_batch, symmetries),
+            lambda step: self._draw(step, split, meta_batch, symmetries, fewest),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         return episodes.prefetch(2)
 
-    def _draw(self, step: Any, split: str, meta_batch: int, symmetries: bool = False) -> Episode:
+    def _draw(
+        self, step: Any, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
+    ) -> Episode:
         """Draw one meta-batch; `step` is an int64[] tensor, the rest is static."""
         root = tf.constant([self.seed, SPLITS.index(split)], tf.int32)
         key = tf.random.fold_in(root, tf.cast(step, tf.int32), alg=ALGORITHM)
@@ -221,8 +230,13 @@ class Tasks:
         images = tf.gather(self._levels, tf.cast(images, tf.int32))
         if symmetries:
             images = _turned(images, tf.random.fold_in(task_key, _TURN, alg=ALGORITHM))
+        support = images[:, : self.shots]
+        if fewest is not None:
+            count_key = tf.random.fold_in(task_key, _COUNT, alg=ALGORITHM)
+            count = tf.random.stateless_uniform([], count_key, fewest, self.shots + 1, tf.int32, alg=ALGORITHM)
+            support = support[:, :count]
         return Episode(
-            support=images[:, : self.shots],
+            support=support,
             query=images[:, self.shots :],
             task_id=classes,
             seed=tf.random.split(task_key, meta_batch, alg=ALGORITHM),

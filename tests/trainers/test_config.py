@@ -7,9 +7,11 @@ import re
 import numpy as np
 import pytest
 
+from meta_gan.tasks import DataError
+from tests.trainers import helpers
 from trainers import TrainConfig
 
-COUNTS = [field.name for field in dataclasses.fields(TrainConfig) if field.type == "int"]
+COUNTS = [field.name for field in dataclasses.fields(TrainConfig) if field.type == "int" and field.default]
 
 
 @pytest.mark.parametrize("field", COUNTS)
@@ -33,7 +35,7 @@ def test_picture_steps_become_a_tuple():
 def test_there_are_eight_counts_and_every_field_has_a_test():
     assert len(COUNTS) == 8
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert fields == {*COUNTS, "minutes", "processor_time", "symmetries", "picture_steps"}
+    assert fields == {*COUNTS, "minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps"}
 
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])
@@ -45,6 +47,24 @@ def test_minutes_are_finite_and_not_negative(value):
 def test_there_is_no_limit_of_minutes_unless_asked_for():
     assert TrainConfig().minutes == 0
     assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
+
+
+@pytest.mark.parametrize("value", [-1, 1.0, None, True, "2"])
+def test_fewest_shots_are_a_whole_number(value):
+    with pytest.raises(ValueError, match=f"'fewest_shots' must be an int >= 0, 0 for always all. Received: {value!r}"):
+        TrainConfig(fewest_shots=value)
+
+
+def test_the_episodes_are_those_that_the_fields_ask_for():
+    tasks = helpers.tasks()
+    config = TrainConfig(meta_batch=2, symmetries=True, fewest_shots=1)
+    own, asked = (iter(d) for d in (config.episodes(tasks, 3), tasks.train(2, 3, symmetries=True, fewest_shots=1)))
+    for _ in range(4):
+        np.testing.assert_array_equal(next(own).support, next(asked).support)
+    (always,) = TrainConfig(meta_batch=2).episodes(tasks).take(1)
+    assert always.support.shape[1] == tasks.shots
+    with pytest.raises(DataError, match=f"`fewest_shots` must be a whole number from 1 to {tasks.shots}. Received: 99"):
+        TrainConfig(meta_batch=2, fewest_shots=99).episodes(tasks)
 
 
 @pytest.mark.parametrize("field", ["symmetries", "processor_time"])

@@ -55,6 +55,22 @@ def test_the_steps_are_made_on_the_stream_that_was_asked_for(tmp_path, monkeypat
     assert any(np.any(a.support != b.support) for a, b in zip(*streams.values(), strict=True))
 
 
+def test_steps_of_other_numbers_of_shots_are_one_trace(tmp_path, monkeypatch):
+    """And a run that draws them goes on with the numbers that it would have drawn."""
+    whole = turning(run_folder.new_run(tmp_path / "whole", "toy"), fewest_shots=1)
+    whole.run()
+    assert whole._meta_step.experimental_get_tracing_count() == 1
+    counts = {e.support.shape[1] for e in whole.config.episodes(whole.tasks).take(4)}
+    assert len(counts) > 1
+    folder = run_folder.new_run(tmp_path / "halves", "toy")
+    turning(folder, steps=2, fewest_shots=1).run()
+    resumed = turning(folder, fewest_shots=1)
+    resumed.run()
+    helpers.assert_same_values(helpers.values(resumed), helpers.values(whole))
+    with pytest.raises(ValueError, match=r"{'train.fewest_shots': 1}. Received: {'train.fewest_shots': 0}"):
+        turning(folder).check_resumable()
+
+
 def oblong(**changes):
     """A model and tasks of images of 8 x 16."""
     images = np.random.default_rng(0).integers(0, 256, (48, 8, 16, 1), np.uint8)
