@@ -71,7 +71,7 @@ def compared(task: str, k: int, method: str, other: str, curves: Curves) -> str:
 def games(report: Report, quick: bool, rules: Sequence[str]) -> None:
     """The games; K is 1,000 moves, the score the common logarithm of the distance to rest."""
     for name in ("rotated saddle",) if quick else toy_games.GAMES:
-        rows = toy_games.measure(name, 60 if quick else 800, toy_games.MOVES, (16, 32) if quick else (64, 100), rules)
+        rows = toy_games.measure(name, 60 if quick else 1600, toy_games.MOVES, (16, 32) if quick else (64, 100), rules)
         for part, title in (("end", name), ("path", f"{name}, mean over the moves")):
             report.results[title] = {method: {str(toy_games.MOVES): row[part]} for method, row in rows.items()}
         order = sorted(rows, key=lambda method: rows[method]["order"])
