@@ -216,8 +216,7 @@ HAND_SET: dict[str, Callable[[Toy, float, Episode, int], dict[str, np.ndarray]]]
     "Adam": _with(lambda rate: meta_learners.Adam(rate, 0.5, 0.99)),
 }
 # Near rest, where gradients are small beside epsilon, the direction that the learned rules start from is theirs times
-# the rate: what rests goes on resting. Of all fixed steps along a gradient and a mean of decay d of those before, the
-# best takes 88 moves through six decades of a seesaw and 28 of a rotated saddle at d = .5, and 79 and 20 at .3.
+# the rate: what rests goes on resting. Where a game rotates, what is to be looked ahead from is a short memory.
 _STARTED: dict[str, Any] = {"rate": 0.1, "first_decay": 0.3, "second_decay": 0.9, "epsilon": 1.0, "turned": True}
 LEARNED: dict[str, Callable[[], Any]] = {
     "recurrent": lambda: meta_learners.RecurrentMetaLearner(**_STARTED),
