@@ -154,6 +154,32 @@ class AdaptedModel:
         seed = check_integer(seed, "seed")
         return self.deployment.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
 
+    def reconstruct(self, images: Any) -> np.ndarray:
+        """What a model with an encoder makes of examples, after encoding them: float32[n, *example] in [-1, 1].
+
+        Args:
+            images: float[n, *example] in [-1, 1], or uint8; any n >= 1.
+
+        Raises:
+            ValueError: the game has no such endpoint, or images of another shape, range or dtype.
+        """
+        return self._of_images("reconstruct", images)["images"]
+
+    def encode(self, images: Any) -> dict[str, np.ndarray]:
+        """The codes of examples, `{"mean", "log_variance"}`: float32[n, latent] each; see `reconstruct`."""
+        return self._of_images("encode", images)
+
+    def _of_images(self, name: str, images: Any) -> dict[str, np.ndarray]:
+        game = self.deployment.game
+        if name not in game.endpoints:
+            raise ValueError(
+                f"'{name}' needs a game with that endpoint, such as a VAE. Received: {type(game).__name__}, which has "
+                f"{sorted(game.endpoints)}"
+            )
+        checked = check_examples(images, game.example_shape, argument="images")
+        made = self.deployment.run(name, self.snapshot, self.conditioning, {"images": checked}, 0)
+        return {key: value.numpy() for key, value in made.items()}
+
     @property
     def generator(self) -> keras.Model:
         """A plain Keras model from latents float32[n, latent_dim] to examples, with the adapted weights.

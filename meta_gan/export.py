@@ -37,8 +37,8 @@ class Limits:
             raise ValueError(f"limits must be shots >= 1, steps >= 0 and num >= 1. Received: {self}")
 
 
-def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, finite: Sequence[Any] = ()) -> Any:
-    """The inputs, behind assertions that every `(name, value, least, most)` is in its range."""
+def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, images: dict[str, Any]) -> Any:
+    """The inputs, behind assertions that every `(name, value, least, most)` is in its range, and images in theirs."""
     asserts = [
         tf.debugging.Assert(
             tf.logical_and(value >= least, value <= most),
@@ -46,13 +46,13 @@ def _checked(checks: Sequence[tuple[str, Any, int, int]], inputs: Any, finite: S
         )
         for name, value, least, most in checks
     ]
-    for image in finite:
+    for name, image in images.items():
         inside = tf.reduce_all(tf.abs(image) <= 1.001)
         asserts.append(
             tf.debugging.Assert(
                 inside,
                 [
-                    "`support` must be finite and lie in [-1, 1]. Received a greatest size of:",
+                    f"`{name}` must be finite and lie in [-1, 1]. Received a greatest size of:",
                     tf.reduce_max(tf.abs(image)),
                 ],
             )
@@ -127,6 +127,11 @@ def _sizes(endpoint: Any, inputs: dict[str, Any], limits: Limits) -> list[tuple[
     return [(name, count, 1, limits.num) for name, count in counts.items()]
 
 
+def _images(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Those inputs of an endpoint that are examples."""
+    return {name: x for name, x in inputs.items() if name == "images"}
+
+
 def _add_adapting(archive: Any, served: Any, adapt: Any, name: str, endpoint: Any, limits: Limits) -> None:
     """The signature `adapt_and_NAME`: the inner loop `adapt` on `support`, then the endpoint."""
     keys = list(endpoint.inputs)
@@ -138,7 +143,7 @@ def _add_adapting(archive: Any, served: Any, adapt: Any, name: str, endpoint: An
             ("steps", steps, 0, limits.steps),
             *_sizes(endpoint, inputs, limits),
         ]
-        support, steps, inputs = _checked(checks, (support, steps, inputs), [support])
+        support, steps, inputs = _checked(checks, (support, steps, inputs), {"support": support, **_images(inputs)})
         snapshot = adapt(support, steps, seed)
         conditioning = served.game.condition(snapshot, support)
         return served.endpoint_values(name, snapshot, conditioning, inputs, seed)
@@ -155,7 +160,7 @@ def _add_plain(archive: Any, served: Any, name: str, endpoint: Any, conditioning
 
     def run(*values: Any) -> Any:
         inputs = dict(zip(keys, values, strict=False))
-        inputs = _checked(_sizes(endpoint, inputs, limits), inputs)
+        inputs = _checked(_sizes(endpoint, inputs, limits), inputs, _images(inputs))
         seed = values[-1] if endpoint.seeded else tf.constant(0)
         return served.endpoint_values(name, functional.read(served.game.nets), conditioning, inputs, seed)
 

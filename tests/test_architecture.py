@@ -32,7 +32,7 @@ ALLOWED = {
     "networks": {"layers"},
     "tasks": {"types", "checks"},
     "games.base": {"types", "functional", "layers"},
-    "games": {"types", "functional", "losses", "games.base"},
+    "games": {"types", "checks", "functional", "losses", "games.base"},
     "meta": {"types", "checks", "functional", "meta_learners.base", "games.base"},
     "meta.algorithms": {"checks", "meta", "meta_learners", "meta_learners.base"},
     "export": {"types", "functional", "storage"},

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional, networks
-from meta_gan.games import GAN, Game
+from meta_gan.games import GAN, VAE, Game
+from meta_gan.losses import Gaussian
 from meta_gan.meta import inner_loop, paths
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.types import Episode, MetaWeights
@@ -116,6 +117,13 @@ def tiny_gan(dtype="float32", activation="softplus", seed=0, width=3, **options)
 def tiny_dcgan(**options):
     """A convolutional GAN of 8 x 8 images."""
     return GAN(*networks.dcgan((8, 8, 1), latent_dim=2, width=4), **options)
+
+
+def tiny_vae(dtype="float32", seed=0, **options):
+    """A VAE of 2-D points with two latents and one hidden layer of four units each."""
+    generator, _ = networks.mlp((2,), 2, width=4, depth=1, activation="softplus", seed=seed, dtype=dtype)
+    encoder = networks.MLPEncoder((2,), 2, width=4, depth=1, seed=seed, dtype=dtype)
+    return VAE(generator, encoder, **{"likelihood": Gaussian(0.5), **options})
 
 
 def parts(game, learner=None, pattern="", rate=0.1):

@@ -1,15 +1,18 @@
-"""Losses and penalties of adversarial games: pure functions of logits, examples and a seed."""
+"""Losses, penalties and likelihoods: pure functions of logits, words, examples and a seed."""
 
 from meta_gan.losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
 from meta_gan.losses.augmentation import DifferentiableAugmentation
 from meta_gan.losses.diversity import ModeSeeking
 from meta_gan.losses.energy import energy_distance, mean_within, pairwise_distances, variety_gap
 from meta_gan.losses.penalties import R1, GradientPenalty
+from meta_gan.losses.reconstruction import Bernoulli, Gaussian, normal_divergence, normal_log_density
 from meta_gan.losses.relativistic import RelativisticAverage
 
 __all__ = [
     "R1",
+    "Bernoulli",
     "DifferentiableAugmentation",
+    "Gaussian",
     "GradientPenalty",
     "Hinge",
     "LeastSquares",
@@ -19,6 +22,8 @@ __all__ = [
     "Wasserstein",
     "energy_distance",
     "mean_within",
+    "normal_divergence",
+    "normal_log_density",
     "pairwise_distances",
     "variety_gap",
 ]

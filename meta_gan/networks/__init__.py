@@ -2,6 +2,7 @@
 
 from meta_gan.networks.base import Discriminator, Generator
 from meta_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator, dcgan
+from meta_gan.networks.encoders import ImageEncoder, MLPEncoder
 from meta_gan.networks.fusion import FusionGenerator
 from meta_gan.networks.fusion_discriminator import FusionDiscriminator, fusion
 from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
@@ -15,7 +16,9 @@ __all__ = [
     "FusionDiscriminator",
     "FusionGenerator",
     "Generator",
+    "ImageEncoder",
     "MLPDiscriminator",
+    "MLPEncoder",
     "MLPGenerator",
     "SAGANDiscriminator",
     "SAGANGenerator",

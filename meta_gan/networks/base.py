@@ -99,7 +99,7 @@ def _refuse_conditioning(network: keras.Model, conditioning: Any) -> None:
         )
 
 
-class _Network(keras.Model):
+class Network(keras.Model):
     """A Keras model of one `body`, a stack of layers, that is built when it is made."""
 
     body: keras.Sequential
@@ -115,7 +115,7 @@ class _Network(keras.Model):
         """Let Keras note `input_shape`, which `export` needs; the weights exist since construction."""
 
 
-class Generator(_Network):
+class Generator(Network):
     """Base of generators: an unconditioned one gives its layers to `stack`, others override `call`.
 
     Args:
@@ -153,7 +153,7 @@ class Generator(_Network):
         return {**super().get_config(), **own}
 
 
-class Discriminator(_Network):
+class Discriminator(Network):
     """Base of discriminators: an unconditioned one gives its layers to `stack`, others override `call`.
 
     Args:

@@ -29,9 +29,10 @@ from meta_gan.meta_learners import (
     RecurrentMetaLearner,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
-from tests.toys import tiny_dcgan, tiny_gan
+from tests.toys import tiny_dcgan, tiny_gan, tiny_vae
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
+VARIATIONAL = "points, variational"
 
 GAMES = {
     "points, non-saturating": lambda: tiny_gan(loss=NonSaturating()),
@@ -50,6 +51,7 @@ GAMES = {
         augmentation=DifferentiableAugmentation(0.25),
         holdout=1,
     ),
+    VARIATIONAL: tiny_vae,
 }
 
 ALGORITHMS = {
@@ -99,7 +101,10 @@ ONLY = {
 MET = {"points, non-saturating", "points, two discriminator turns", "batch statistics"}
 ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
-PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and (g != FUSION or a in FUSED)]
+# A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
+ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention")
+PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in (FUSION, VARIATIONAL)]
+PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE)]
 """All that make sense; a new game or algorithm is one line above."""
 
 

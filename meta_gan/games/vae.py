@@ -1,0 +1,201 @@
+"""The variational autoencoder as a game of one player, who owns the decoder and the encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.checks import check_integer
+from meta_gan.games.base import Endpoint, Game
+from meta_gan.losses import Bernoulli, energy_distance, normal_divergence, normal_log_density
+from meta_gan.losses.base import require_nonnegative
+from meta_gan.types import ByNet, Settings, Snapshot
+
+_NESTED = ("generator", "encoder", "task_encoder", "likelihood")
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class VAE(Game):
+    """A decoder, called the generator as in every family, and an encoder, moved together by the evidence lower bound.
+
+    The one player `autoencoder` minimises, per number of an example, `beta KL(q(z | x) || N(0, 1)) - log p(x | z)` with
+    one draw of z for each example. A meta-learner's `penalty_scale` multiplies the divergence: its warm-up.
+
+    Args:
+        generator: built Keras model from float[n, latent] to examples in [-1, 1], with a `latent_dim` attribute.
+        encoder: built Keras model from float[n, *example] to float[n, 2 latent]: means, then logarithms of variances.
+        likelihood: `losses.Bernoulli` (the default) or `losses.Gaussian`.
+        beta: weight of the divergence, finite and >= 0; 1 is the bound.
+        task_encoder: built Keras model from a support set float[k, *example] to a code float[code], on which the
+            generator is then conditioned (as `{"code": code}`): together they are a prior of the class. Or None.
+
+    Raises:
+        ValueError: nets that do not fit each other, or a `beta` out of range.
+
+    Example:
+        >>> generator, _ = meta_gan.networks.dcgan((28, 28, 1), latent_dim=16)
+        >>> game = VAE(generator, meta_gan.networks.ImageEncoder((28, 28, 1), latent_dim=16))
+        >>> model = meta_gan.MetaModel(game, meta_gan.FOMAML(inner_steps=5))
+
+    References: Kingma and Welling, "Auto-Encoding Variational Bayes", 2014; Higgins et al., "beta-VAE", 2017; Burda et
+        al., "Importance Weighted Autoencoders", 2016, for `log_evidence`.
+    """
+
+    default_endpoint = "generate"
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        encoder: keras.Model,
+        likelihood: Any = None,
+        beta: float = 1.0,
+        task_encoder: keras.Model | None = None,
+    ):
+        require_nonnegative("beta", beta)
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.beta = float(beta)
+        nets = {"generator": generator, "encoder": encoder}
+        if task_encoder is not None:
+            nets["task_encoder"] = task_encoder
+        super().__init__(
+            nets=nets,
+            players={"autoencoder": tuple(nets)},
+            turns=((("autoencoder",), 1),),
+            signals={"autoencoder": 3},
+            example_shape=tuple(generator.image_shape),
+            conditioners=("task_encoder",) if task_encoder is not None else (),
+        )
+        self.latent_dim = int(generator.latent_dim)
+        for name, net in nets.items():
+            if name != "generator" and tuple(net.image_shape) != self.example_shape:
+                raise ValueError(
+                    f"the {name} must take what the generator makes, {self.example_shape}. "
+                    f"Received: a {name} of {tuple(net.image_shape)}"
+                )
+        if encoder.latent_dim != self.latent_dim:
+            raise ValueError(
+                f"the encoder must have the generator's latents, {self.latent_dim}. Received: {encoder.latent_dim}"
+            )
+
+    def condition(self, snapshot: Snapshot, support: Any) -> Any:
+        """See `Game.condition`: `{"code": code}` where there is a task encoder, else None."""
+        if "task_encoder" not in self.nets:
+            return None
+        return {"code": self._call("task_encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))[0]}
+
+    def _call(self, net: str, snapshot: Snapshot, x: Any, conditioning: Any, training: bool, seed: Any) -> Any:
+        return functional.call(
+            self.nets[net], snapshot.weights[net], snapshot.state[net], x, conditioning, training, seed
+        )
+
+    def _encoded(self, snapshot: Snapshot, x: Any, training: bool, seed: Any) -> tuple[Any, Any, Any]:
+        """Means, logarithms of variances, and the encoder's new state."""
+        statistics, state = self._call("encoder", snapshot, x, None, training, seed)
+        return statistics[:, : self.latent_dim], statistics[:, self.latent_dim :], state
+
+    def loss(
+        self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
+    ) -> tuple[Any, ByNet, Any]:
+        """See `Game.loss`. Signals: the loss, the mean divergence and the mean negative log-likelihood, all in nats a
+        number of an example."""
+        mean, log_variance, encoder_state = self._encoded(snapshot, batch, True, functional.fold(seed, 0))
+        noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(seed, 1), dtype=mean.dtype)
+        z = mean + tf.exp(0.5 * log_variance) * noise
+        words, state = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 2))
+        size = tf.cast(tf.size(batch[0]), words.dtype)
+        misfit = -tf.reduce_mean(self.likelihood.log_likelihood(batch, words)) / size
+        divergence = tf.reduce_mean(normal_divergence(mean, log_variance)) / size
+        scale = self.beta if settings.penalty_scale is None else self.beta * settings.penalty_scale
+        value = misfit + tf.cast(scale, divergence.dtype) * divergence
+        signals = tf.stack([tf.cast(v, tf.float32) for v in (value, divergence, misfit)])
+        return value, {**snapshot.state, "generator": state, "encoder": encoder_state}, signals
+
+    def log_evidence(self, snapshot: Snapshot, examples: Any, conditioning: Any, draws: int, seed: Any) -> Any:
+        """A lower bound of log p(example), tighter with more draws; with one draw its mean is the evidence lower bound.
+
+        Args:
+            snapshot: values of all nets.
+            examples: float[n, *example].
+            conditioning: what `condition` returned.
+            draws: of z for each example, >= 1, averaged inside the logarithm.
+            seed: int32[2].
+
+        Returns:
+            float[n], nats an example.
+
+        Raises:
+            ValueError: `draws` below 1.
+        """
+        draws = check_integer(draws, "draws", 1)
+        mean, log_variance, _ = self._encoded(snapshot, examples, False, functional.fold(seed, 0))
+
+        def weight(draw: Any) -> Any:
+            noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(seed, draw + 1), dtype=mean.dtype)
+            z = mean + tf.exp(0.5 * log_variance) * noise
+            words, _ = self._call("generator", snapshot, z, conditioning, False, functional.fold(seed, 0))
+            prior = normal_log_density(z, tf.zeros_like(z), tf.zeros_like(z))
+            return self.likelihood.log_likelihood(examples, words) + prior - normal_log_density(z, mean, log_variance)
+
+        weights = tf.map_fn(weight, tf.range(draws), fn_output_signature=tf.TensorSpec([None], mean.dtype))
+        return tf.reduce_logsumexp(weights, axis=0) - tf.math.log(tf.cast(draws, mean.dtype))
+
+    def latents(self, num: Any, seed: Any) -> Any:
+        """Draws float[num, latent] from a standard normal; row i does not depend on `num`."""
+        shape = tf.stack([num, self.latent_dim])
+        return tf.random.stateless_normal(shape, seed, dtype=self.nets["generator"].compute_dtype)
+
+    def _samples(self, snapshot: Snapshot, num: Any, conditioning: Any, training: bool, seed: Any) -> Any:
+        z = self.latents(num, functional.fold(seed, 0))
+        return self._call("generator", snapshot, z, conditioning, training, functional.fold(seed, 1))[0]
+
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+        """The energy distance in pixels between as many samples as there are query examples; see `energy_distance`."""
+        return energy_distance(self._samples(snapshot, tf.shape(query)[0], conditioning, True, seed), query)
+
+    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
+        """See `Game.probe`: the generator's examples of shared z."""
+        conditioning = self.condition(snapshot, episode.support)
+        return self._samples(snapshot, tf.shape(episode.query)[0], conditioning, True, seed)
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """`sample(num, seed) -> samples`, `generate(z) -> samples`, `reconstruct(images) -> images`, and
+        `encode(images) -> mean, log_variance`, float[n, latent] each."""
+
+        def sample(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+            return {"samples": self._samples(snapshot, inputs["num"], conditioning, False, seed)}
+
+        def generate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+            return {"samples": self._call("generator", snapshot, inputs["z"], conditioning, False, seed)[0]}
+
+        def encode(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+            mean, log_variance, _ = self._encoded(snapshot, inputs["images"], False, seed)
+            return {"mean": mean, "log_variance": log_variance}
+
+        def reconstruct(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+            z = encode(snapshot, conditioning, inputs, seed)["mean"]
+            return {"images": self._call("generator", snapshot, z, conditioning, False, seed)[0]}
+
+        dtype = self.nets["generator"].compute_dtype
+        images = {"images": tf.TensorSpec([None, *self.example_shape], dtype, name="images")}
+        return {
+            "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True),
+            "generate": Endpoint(generate, {"z": tf.TensorSpec([None, self.latent_dim], dtype, name="z")}, False),
+            "reconstruct": Endpoint(reconstruct, images, False),
+            "encode": Endpoint(encode, images, False),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this game again, nets included."""
+        serialize = keras.saving.serialize_keras_object
+        parts = {**self.nets, "likelihood": self.likelihood}
+        return {**{name: serialize(part) for name, part in parts.items()}, "beta": self.beta}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> VAE:
+        """Makes the game that `get_config` described, with freshly initialised nets."""
+        make = keras.saving.deserialize_keras_object
+        return cls(**{key: make(value) if key in _NESTED else value for key, value in config.items()})
