@@ -9,10 +9,10 @@ import keras
 
 from meta_gan import losses, meta_learners, networks
 from meta_gan.evaluation.judges import load_judge
-from meta_gan.games import GAN, Terms
+from meta_gan.games import GAN, VAE, Game, Terms
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
 from meta_gan.model import META_LEARNER, MetaModel
-from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
+from meta_gan.presets.recipe import LEARNED_RULES, LIKELIHOODS, LOSSES, PENALTIES, Recipe
 
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
 
@@ -33,6 +33,15 @@ def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
     Example:
         >>> model = build(get("fomaml", width=8), (28, 28, 1))
     """
+    game = _vae(recipe, image_shape) if recipe.family == "vae" else _gan(recipe, image_shape)
+    model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
+    learned = recipe.rule in LEARNED_RULES
+    optimizers = {group: _optimizer(recipe, group) for group in model.groups}
+    model.compile(optimizer=optimizers, clip=recipe.clip or None, skip_nonfinite=learned)
+    return model
+
+
+def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
     kind = PENALTIES[recipe.penalty]
     terms = Terms(
         adversarial=recipe.adversarial,
@@ -42,7 +51,7 @@ def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
         pixels=recipe.coarse,
         mode_seeking=recipe.mode_seeking,
     )
-    game = GAN(
+    return GAN(
         *_players(recipe, image_shape),
         loss=LOSSES[recipe.loss](),
         penalty=None if kind is None else kind(weight=recipe.penalty_weight),
@@ -53,11 +62,13 @@ def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
         augmentation=losses.DifferentiableAugmentation(recipe.translation) if recipe.translation else None,
         holdout=recipe.holdout,
     )
-    model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
-    learned = recipe.rule in LEARNED_RULES
-    optimizers = {group: _optimizer(recipe, group) for group in model.groups}
-    model.compile(optimizer=optimizers, clip=recipe.clip or None, skip_nonfinite=learned)
-    return model
+
+
+def _vae(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
+    dense, options = recipe.network == "mlp", {"width": recipe.width, "seed": recipe.seed}
+    encoder = (networks.MLPEncoder if dense else networks.ImageEncoder)(image_shape, recipe.latent_dim, **options)
+    likelihood = LIKELIHOODS[recipe.likelihood]()
+    return VAE(_players(recipe, image_shape)[0], encoder, likelihood, recipe.beta, _encoder(recipe, image_shape))
 
 
 def _optimizer(recipe: Recipe, group: str) -> keras.optimizers.Optimizer:
@@ -104,7 +115,9 @@ def _features(name: str, image_shape: tuple[int, int, int]) -> keras.Model:
 
 
 def _algorithm(recipe: Recipe) -> Algorithm:
-    rates = {"generator": recipe.inner_rate, "discriminator": recipe.discriminator_inner_rate}
+    rates = {"autoencoder": recipe.inner_rate}
+    if recipe.family == "gan":
+        rates = {"generator": recipe.inner_rate, "discriminator": recipe.discriminator_inner_rate}
     made: dict[str, Callable[[], meta_learners.MetaLearner]] = {
         "descent": lambda: meta_learners.GradientDescent(rates),
         "momentum": lambda: meta_learners.Momentum(rates),
@@ -124,5 +137,5 @@ def _algorithm(recipe: Recipe) -> Algorithm:
     }
     estimator = estimators[recipe.algorithm]
     if recipe.consistency:
-        estimator = Consistent(estimator, dict.fromkeys(("generator", "discriminator"), recipe.consistency))
+        estimator = Consistent(estimator, dict.fromkeys(rates, recipe.consistency))
     return Algorithm(recipe.name, made[recipe.rule](), estimator, recipe.inner_steps, recipe.paths)

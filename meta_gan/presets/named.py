@@ -86,6 +86,7 @@ PRESETS = {
         Recipe("figr", **_FIGR),
         Recipe("faml", **_FAML),
         Recipe("dawson", **_DAWSON),
+        Recipe("vae", family="vae", latent_dim=32, algorithm="fomaml", inner_steps=5, outer_rate=1e-3),
         Recipe("reptile", algorithm="reptile", outer_rate=1e-3),
         Recipe("fomaml", algorithm="fomaml"),
         Recipe("maml", algorithm="maml", inner_steps=5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from meta_gan import losses
@@ -19,6 +19,8 @@ LOSSES = {
     "relativistic": losses.RelativisticAverage,
 }
 PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
+LIKELIHOODS = {"bernoulli": losses.Bernoulli, "gaussian": losses.Gaussian}
+FAMILIES = ("gan", "vae")
 NETWORKS = ("dcgan", "mlp", "sagan", "fusion")
 ALGORITHMS = ("conditional", "dawson", "fomaml", "maml", "pretraining", "reptile")
 LEARNED_RULES = ("meta_sgd", "learned_adam", "recurrent", "attention")
@@ -26,19 +28,33 @@ RULES = ("descent", "momentum", "adam", *LEARNED_RULES)
 _RULE_RATE = 3e-3
 _MOST = 2**31
 
+# What only a game with a discriminator has, and what only a VAE has.
+_OF_GAN: tuple[str, ...] = (
+    "loss",
+    "penalty",
+    "penalty_weight",
+    "discriminator_turns",
+    "discriminator_inner_rate",
+    "adversarial",
+)
+_OF_GAN += ("energy", "features", "nearness", "variety", "coarse", "mode_seeking", "translation", "holdout")
+_OF_VAE = ("likelihood", "beta")
+
 _CHOICES = {
+    "family": FAMILIES,
     "network": NETWORKS,
     "normalization": (*NORMALIZATIONS, "meta"),
     "pooling": POOLINGS,
     "loss": tuple(LOSSES),
     "penalty": tuple(PENALTIES),
+    "likelihood": tuple(LIKELIHOODS),
     "algorithm": ALGORITHMS,
     "rule": RULES,
 }
 _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 _POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate", "penalty_weight")
-_WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
+_WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
 
@@ -48,6 +64,7 @@ class Recipe:
 
     Attributes:
         name: the preset's name, for folders and cards.
+        family: gan, or vae: a decoder (the network's generator) and an encoder of its width.
         network: `dcgan`, `mlp`, `sagan`, or `fusion`, whose players see the support images.
         width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
         latent_dim: size of z, >= 1.
@@ -56,6 +73,8 @@ class Recipe:
         normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
         detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
         temperature: what z is multiplied by in sampling, not in training, by `fusion`, > 0.
+        likelihood: of a vae: bernoulli, for drawings of two levels, or gaussian.
+        beta: of a vae: weight of the divergence, >= 0.
         loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
         penalty: none, gradient (WGAN-GP) or r1.
         penalty_weight: > 0.
@@ -89,6 +108,7 @@ class Recipe:
     """
 
     name: str
+    family: str = "gan"
     network: str = "dcgan"
     width: int = 32
     latent_dim: int = 64
@@ -97,6 +117,8 @@ class Recipe:
     normalization: str = "layer"
     detail: int = 2
     temperature: float = 1.0
+    likelihood: str = "bernoulli"
+    beta: float = 1.0
     loss: str = "hinge"
     penalty: str = "r1"
     penalty_weight: float = 1.0
@@ -137,6 +159,7 @@ class Recipe:
         self._require(_SHARES, (int, float), lambda x: 0 <= x < 1, "in [0, 1)")
         self._require(("paths",), str, lambda text: True, "a regular expression")
         self._require(("features",), str, lambda text: True, "the name or folder of a feature network")
+        self._check_family()
         self._check_together()
 
     def _require(self, fields: tuple[str, ...], kind: Any, inside: Callable[[Any], bool], wanted: str) -> None:
@@ -144,6 +167,18 @@ class Recipe:
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, kind) or not inside(value):
                 raise ValueError(f"{field!r} must be {wanted}. Received: {value!r}")
+
+    def _check_family(self) -> None:
+        """Refuses fields that have no say in a family of games."""
+        vae = self.family == "vae"
+        mute = {field.name: field.default for field in fields(self) if field.name in (_OF_GAN if vae else _OF_VAE)}
+        if changed := [name for name, default in mute.items() if getattr(self, name) != default]:
+            raise ValueError(f"a recipe of the family {self.family!r} needs {changed} left alone. Received: {self}")
+        if vae and (self.network == "fusion" or self.algorithm == "dawson"):
+            raise ValueError(
+                f"a recipe of the family 'vae' needs another 'network' than 'fusion' and another 'algorithm' than "
+                f"'dawson', which have a discriminator. Received: {self}"
+            )
 
     def _check_together(self) -> None:
         """Refuses fields that contradict one another, or that would be passed over in silence."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from meta_gan import losses, meta_learners, networks, presets
-from meta_gan.games import Terms
+from meta_gan.games import VAE, Terms
 from meta_gan.meta import Consistent, Displacement, JointTraining, SplitOpponents, Unrolled
 from meta_gan.presets.building import _LOWEST_RATE
 from tests.presets.helpers import SHAPE, WITHOUT_FEATURES, build, copies
@@ -134,6 +134,26 @@ def test_the_algorithm(algorithm, kind, order):
 def test_every_algorithm_is_above_and_is_of_its_own_preset():
     assert sorted(presets.ALGORITHMS) == ["conditional", "dawson", "fomaml", "maml", "pretraining", "reptile"]
     assert {recipe.algorithm for recipe in presets.PRESETS.values()} == set(presets.ALGORITHMS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "encoder"),
+    [
+        ({"network": "mlp"}, networks.MLPEncoder),
+        ({"network": "dcgan"}, networks.ImageEncoder),
+        ({"network": "sagan", "code_dim": 3}, networks.ImageEncoder),
+    ],
+)
+def test_a_vae(changes, encoder):
+    model = build("vae", likelihood="gaussian", beta=0.25, inner_rate=0.5, consistency=0.125, seed=3, **changes)
+    game = model.game
+    assert type(game) is VAE and game.likelihood == losses.Gaussian() and game.beta == 0.25
+    assert type(game.nets["encoder"]) is encoder and game.nets["encoder"].get_config()["seed"] == 3
+    assert game.nets["encoder"].width == game.nets["generator"].width == 3 and game.latent_dim == 2
+    assert ("task_encoder" in game.nets) == game.conditioned == ("code_dim" in changes)
+    assert model.meta_learner.rates.value == {"autoencoder": 0.5}
+    assert model.algorithm.estimator.weights == {"autoencoder": 0.125} and set(model.optimizers) == {"autoencoder"}
+    assert type(build("vae").game.likelihood) is losses.Bernoulli
 
 
 @pytest.mark.parametrize(("algorithm", "order"), [("maml", 2), ("fomaml", 1)])

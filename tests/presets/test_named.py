@@ -8,7 +8,7 @@ import pytest
 from meta_gan import presets
 from meta_gan.presets.recipe import Recipe
 
-NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan"]
+NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan", "vae"]
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe) if field.name != "name"}
 FIGR = {
     **{"loss": "wasserstein", "penalty": "gradient", "penalty_weight": 10.0, "rule": "descent", "inner_steps": 10},
@@ -42,6 +42,7 @@ CHANGES = {
         **{"loss": "relativistic", "penalty": "none", "mode_seeking": 1.0},
     },
     "dawson": {**FIGR, "algorithm": "dawson"},
+    "vae": {"family": "vae", "latent_dim": 32, "inner_steps": 5, "outer_rate": 1e-3},
     "reptile": {"algorithm": "reptile", "outer_rate": 1e-3},
     "fomaml": {},
     "maml": {"algorithm": "maml", "inner_steps": 5},

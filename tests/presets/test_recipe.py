@@ -7,14 +7,15 @@ import re
 import pytest
 
 from meta_gan import presets
+from meta_gan.presets import recipe
 from tests.presets.helpers import WITHOUT_FEATURES
 
 COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate", "penalty_weight")
-WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip")
+WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
 SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
-CHOICES = ("network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
+CHOICES = ("family", "likelihood", "network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
 BAD = [
     *[(field, value) for field in COUNTS for value in (0, -1, 2**31, 1.0, True, "4")],
     *[(field, value) for field in COUNTS_OR_NONE for value in (-1, 2**31, 0.0, False, None)],
@@ -40,7 +41,7 @@ def test_every_field_has_a_bad_value_above():
 @pytest.mark.parametrize("field", [*COUNTS, *COUNTS_OR_NONE, *WEIGHTS, *SHARES])
 def test_the_least_value_is_taken(field):
     least = 1 if field in COUNTS else 0
-    base = "fusion" if field in ("inner_steps", "detail") else "fomaml"
+    base = {"inner_steps": "fusion", "detail": "fusion", "beta": "vae"}.get(field, "fomaml")
     assert getattr(presets.get(base, **{field: least}), field) == least
 
 
@@ -104,6 +105,25 @@ def test_fields_that_contradict_one_another_are_refused(name, changes, sentence)
     assert str(caught.value).startswith(start) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("field", sorted({*recipe._OF_GAN, *recipe._OF_VAE}))
+def test_what_has_no_say_in_a_family_is_left_alone(field):
+    """Every field that only games with a discriminator have, of a VAE; and the other way round."""
+    changed = {"likelihood": "gaussian", "loss": "wasserstein", "penalty": "none", "features": "mine"}
+    changed |= {"holdout": 1, "discriminator_turns": 2}
+    name = "fomaml" if field in recipe._OF_VAE else "vae"
+    with pytest.raises(ValueError) as caught:
+        presets.get(name, **{field: changed.get(field, 0.25)})
+    family = presets.PRESETS[name].family
+    start = f"a recipe of the family {family!r} needs [{field!r}] left alone. Received: Recipe("
+    assert str(caught.value).startswith(start)
+
+
+@pytest.mark.parametrize("changes", [{"network": "fusion", "normalization": "meta"}, {"algorithm": "dawson"}])
+def test_a_vae_has_no_discriminator_to_do_with(changes):
+    with pytest.raises(ValueError, match=r"a recipe of the family 'vae' needs another 'network' than 'fusion' and"):
+        presets.get("vae", **changes)
+
+
 def test_every_sentence_occurs_above():
     assert len({sentence for *_, sentence in TOGETHER}) == 19
 
@@ -123,9 +143,11 @@ def test_every_sentence_occurs_above():
         ("maml", {"rule": "recurrent", "rule_rate": 1e-2}),
         ("maml", {"rule": "learned_adam", "features": "mine"}),
         ("maml", {"rule": "meta_sgd", "features": "mine", "energy": 1.0}),
+        ("vae", {"network": "sagan", "code_dim": 4, "pooling": "attention", "likelihood": "gaussian", "beta": 0.5}),
+        ("vae", {"algorithm": "maml", "rule": "recurrent", "rule_rate": 1e-2, "network": "mlp"}),
         ("fusion", {"rule": "attention", "algorithm": "maml", "inner_steps": 3}),
     ],
 )
 def test_what_goes_together_is_taken(name, changes):
-    recipe = presets.get(name, **changes)
-    assert all(getattr(recipe, field) == value for field, value in changes.items())
+    taken = presets.get(name, **changes)
+    assert all(getattr(taken, field) == value for field, value in changes.items())
