@@ -1,0 +1,145 @@
+"""A variational autoencoder of a character from few drawings: meta-trained, beside the same one trained jointly.
+
+`python -m benchmarks.meta_vae --data omniglot28.npz --out DIR` makes the drawings black and white (at half intensity),
+so that the likelihood is one of drawings, trains every row of `ROWS` for so many minutes of one core, two at once, and
+measures the negative log-likelihood of ten drawings of unseen characters, in nats a drawing, by the
+importance-weighted bound with 100 draws: given K = 1, 5 or 10 other drawings, along the curve of inner steps. It writes
+`results.json`, `{row: {"K = k, steps n": {mean, low, high}}}` with 95 % bootstrap intervals over characters, and
+`meta_vae.md`; a run that was cut off goes on.
+
+Reference: Burda et al., "Importance Weighted Autoencoders", 2016, for the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import trainers
+from benchmarks import lanes
+from meta_gan import MetaModel, functional, serving, storage
+from meta_gan.evaluation.intervals import bootstrap_mean
+from meta_gan.tasks import open_source
+from meta_gan.tasks.base import Source
+
+SHOTS, STEPS = (1, 5, 10), (0, 1, 2, 5, 10, 20)
+QUERIES, DRAWS, ENDLESS = 10, 100, 10_000_000
+# By a rate that falls over about as many outer steps as a core makes in ten minutes.
+COMMON = ("width=16", "code_dim=0", "symmetries=true", "fewest_shots=1", "decay_steps=4000", "outer_rate=0.001")
+ROWS: dict[str, tuple[str, ...]] = {
+    "meta-trained (FOMAML)": ("algorithm=fomaml",),
+    "trained jointly": ("algorithm=pretraining",),
+}
+
+
+def black_and_white(data: str, folder: Path) -> Path:
+    """A copy of the drawings in two levels, made once."""
+    path = folder / "black_and_white.npz"
+    if not path.is_file():
+        with np.load(data) as arrays:
+            kept = dict(arrays)
+        kept["images"] = np.where(kept["images"] > 127, 255, 0).astype(np.uint8)
+        np.savez_compressed(path, **kept)
+    return path
+
+
+def train(row: str, data: Path, out: Path, minutes: float, core: int) -> None:
+    """Trains a row in a process of its own, or goes on with its run.
+
+    Raises:
+        RuntimeError: the training failed; the message holds the end of its output.
+    """
+    folder = out / "runs" / row.replace(" ", "-")
+    fields = [*COMMON, *ROWS[row], f"minutes={minutes}", "processor_time=true"]
+    fields += ["validate_every=100000", "checkpoint_every=200"]
+    command = ["train", "--preset", "vae", "--data", str(data), "--out", str(folder), "--steps", str(ENDLESS)]
+    command += ["--shots", "10", "--queries", str(QUERIES), "--set", *fields]
+    command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
+    done = lanes.meta_gan(command, core)
+    if done.returncode:
+        raise RuntimeError(f"training {row!r} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+
+
+def drawings(source: Source, classes: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Support and query drawings of unseen characters, float32[10, ...] each; a support set is the first K of its ten.
+
+    Args:
+        source: of the drawings.
+        classes: test classes, >= 1; all where there are fewer.
+        seed: of what is drawn.
+    """
+    draw = np.random.default_rng(seed)
+    chosen, most = draw.permutation(source.split_classes("test"))[:classes], max(SHOTS)
+    found = []
+    for index in chosen:
+        members = draw.permutation(np.flatnonzero(source.labels == index))[: most + QUERIES]
+        images = source.images[members].astype(np.float32) / 127.5 - 1.0
+        found.append((images[:most], images[most:]))
+    return found
+
+
+def curves(model: MetaModel, pairs: list[tuple[np.ndarray, np.ndarray]], shots: int) -> np.ndarray:
+    """Nats a query drawing, float64[characters, len(STEPS)], after so many inner steps on the first `shots` drawings."""
+    game: Any = model.game
+
+    @tf.function(autograph=False)
+    def nats(snapshot: Any, query: Any, conditioning: Any, seed: Any) -> Any:
+        bound = game.log_evidence(snapshot, query, conditioning, DRAWS, functional.seed_pair(seed))
+        return -tf.reduce_mean(bound)
+
+    found = np.zeros((len(pairs), len(STEPS)))
+    for i, (support, query) in enumerate(pairs):
+        given = support[:shots]
+        for j, snapshot in enumerate(model.deployment.trajectory(given, STEPS, seed=i)):
+            conditioning = model.deployment.condition(snapshot, given) if game.conditioned else None
+            found[i, j] = nats(snapshot, tf.constant(query), conditioning, tf.constant(i))
+    return found
+
+
+def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The Markdown table: a line for each row and K, a column for each number of steps."""
+    lines = ["| row | K | " + " | ".join(f"{n} steps" for n in STEPS) + " |", "|" + "---|" * (2 + len(STEPS))]
+    for row, values in results.items():
+        for k in SHOTS:
+            cells = [values[f"K = {k}, steps {n}"] for n in STEPS]
+            shown = " | ".join(f"{c['mean']:.1f} ({c['low']:.1f} to {c['high']:.1f})" for c in cells)
+            lines.append(f"| {row} | {k} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Trains and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="omniglot28.npz")
+    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of one core for each training (default: 10)")
+    parser.add_argument("--classes", type=int, default=100, help="test characters (default: 100)")
+    arguments = parser.parse_args()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    data = black_and_white(arguments.data, out)
+
+    def work(row: str, core: int) -> None:
+        train(row, data, out, arguments.minutes, core)
+        print(f"trained: {row}", flush=True)
+
+    lanes.side_by_side(list(ROWS), work)
+    trainers.configure_threads()
+    pairs = drawings(open_source(str(data), shots=1, queries=1).source, arguments.classes)
+    results: dict[str, dict[str, Any]] = {}
+    for row in ROWS:
+        model = serving.load(out / "runs" / row.replace(" ", "-"))
+        for k in SHOTS:
+            for n, values in zip(STEPS, curves(model, pairs, k).T, strict=True):
+                results.setdefault(row, {})[f"K = {k}, steps {n}"] = bootstrap_mean(values).as_dict()
+    storage.write_json(out / "results.json", results)
+    (out / "meta_vae.md").write_text(table(results), encoding="utf-8")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

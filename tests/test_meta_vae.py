@@ -1,0 +1,102 @@
+"""The benchmark of meta-learned VAEs: its commands, its drawings, its curves beside the game's own bound, its table."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import meta_gan as mg
+from benchmarks import lanes, meta_vae
+from meta_gan import functional
+from meta_gan.cli import commands, program
+from meta_gan.tasks.base import Source
+from tests.toys import tiny_vae
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The commands that would be run."""
+    seen = []
+
+    def fake(arguments, core):
+        seen.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(lanes, "meta_gan", fake)
+    return seen
+
+
+@pytest.mark.parametrize("row", meta_vae.ROWS)
+def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
+    """The rows differ in the algorithm alone."""
+    meta_vae.train(row, tmp_path / "data.npz", tmp_path, 10.0, 0)
+    recipe, config = commands._settings(program._parser().parse_args(calls[0]))
+    assert recipe.family == "vae" and config.minutes == 10 and config.processor_time and config.fewest_shots == 1
+    (algorithm,) = meta_vae.ROWS[row]
+    assert recipe.algorithm == algorithm.removeprefix("algorithm=")
+    assert "--resume" not in calls[0]
+    folder = tmp_path / "runs" / row.replace(" ", "-") / "00000"
+    folder.mkdir(parents=True)
+    meta_vae.train(row, tmp_path / "data.npz", tmp_path, 10.0, 0)
+    assert calls[1] == [*calls[0], "--resume"]
+
+
+def test_a_failed_training_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        lanes, "meta_gan", lambda arguments, core: subprocess.CompletedProcess(arguments, 1, "", "out of luck")
+    )
+    with pytest.raises(RuntimeError, match=r"training 'trained jointly' failed:\nout of luck"):
+        meta_vae.train("trained jointly", tmp_path / "data.npz", tmp_path, 10.0, 0)
+
+
+def test_drawings_become_black_and_white_once(tmp_path):
+    images = np.array([0, 127, 128, 255], np.uint8).reshape(1, 2, 2, 1)
+    np.savez(tmp_path / "grey.npz", images=images, labels=np.zeros(1, np.int32))
+    path = meta_vae.black_and_white(str(tmp_path / "grey.npz"), tmp_path)
+    with np.load(path) as made:
+        np.testing.assert_array_equal(made["images"].ravel(), [0, 0, 255, 255])
+        np.testing.assert_array_equal(made["labels"], [0])
+    (tmp_path / "grey.npz").unlink()
+    assert meta_vae.black_and_white(str(tmp_path / "grey.npz"), tmp_path) == path
+
+
+def numbered():
+    """Three classes, one of them for testing, of images whose level is their number."""
+    images = np.arange(75, dtype=np.uint8).reshape(75, 1, 1, 1)
+    labels = np.repeat(np.arange(3, dtype=np.int32), 25)
+    return Source(images, labels, ["a", "b", "c"], np.array([0, 2, 2], np.int8), None, "numbered")
+
+
+def test_support_and_query_are_disjoint_and_of_unseen_classes():
+    pairs = meta_vae.drawings(numbered(), 5)
+    assert len(pairs) == 2
+    for support, query in pairs:
+        levels = np.round((np.concatenate([support, query]).ravel() + 1) * 127.5).astype(int)
+        assert len(set(levels)) == 20 and len(support) == len(query) == 10
+        assert set(levels // 25) in ({1}, {2})
+    again, other = (meta_vae.drawings(numbered(), 5, seed) for seed in (0, 1))
+    np.testing.assert_array_equal(again[0][0], pairs[0][0])
+    assert any(np.any(a[0] != b[0]) for a, b in zip(pairs, other, strict=True))
+
+
+def test_curves_are_the_bound_after_so_many_steps(monkeypatch):
+    monkeypatch.setattr(meta_vae, "DRAWS", 3)
+    model = mg.MetaModel(tiny_vae(), mg.FOMAML(2, 0.05))
+    draw = np.random.default_rng(0)
+    pairs = [tuple(draw.uniform(-1, 1, (2, 10, 2)).astype(np.float32)) for _ in range(2)]
+    found = meta_vae.curves(model, pairs, 5)
+    assert found.shape == (2, len(meta_vae.STEPS)) and np.isfinite(found).all()
+    support, query = pairs[1]
+    for steps in (0, 5):
+        snapshot = model.adapt(support[:5], steps=steps, seed=1).snapshot
+        bound = model.game.log_evidence(snapshot, tf.constant(query), None, 3, functional.seed_pair(1))
+        np.testing.assert_allclose(found[1, meta_vae.STEPS.index(steps)], -np.mean(bound), rtol=1e-5)
+    assert np.abs(meta_vae.curves(model, pairs, 1) - found)[:, 1:].min() > 1e-6
+
+
+def test_the_table_by_hand():
+    cell = {"mean": 12.34, "low": 11.0, "high": 13.0}
+    row = {f"K = {k}, steps {n}": cell for k in meta_vae.SHOTS for n in meta_vae.STEPS}
+    lines = meta_vae.table({"a row": row}).splitlines()
+    assert lines[2] == "| a row | 1 |" + " 12.3 (11.0 to 13.0) |" * 6 and len(lines) == 2 + 3
