@@ -83,7 +83,7 @@ def drawings(source: Source, classes: int, seed: int = 0) -> list[tuple[np.ndarr
 
 
 def curves(model: MetaModel, pairs: list[tuple[np.ndarray, np.ndarray]], shots: int) -> np.ndarray:
-    """Nats a query drawing, float64[characters, len(STEPS)], after so many inner steps on the first `shots` drawings."""
+    """Nats a query drawing after so many inner steps on the first `shots` drawings, float64[characters, len(STEPS)]."""
     game: Any = model.game
 
     @tf.function(autograph=False)
