@@ -3,9 +3,10 @@
 `python -m benchmarks.meta_vae --data omniglot28.npz --out DIR` makes the drawings black and white (at half intensity),
 so that the likelihood is one of drawings, trains every row of `ROWS` for so many minutes of one core, two at once, and
 measures the negative log-likelihood of ten drawings of unseen characters, in nats a drawing, by the
-importance-weighted bound with 100 draws: given K = 1, 5 or 10 other drawings, along the curve of inner steps. It writes
-`results.json`, `{row: {"K = k, steps n": {mean, low, high}}}` with 95 % bootstrap intervals over characters, and
-`meta_vae.md`; a run that was cut off goes on.
+importance-weighted bound with 100 draws: given K = 1, 5 or 10 other drawings, along the curve of inner steps. The rate
+of these steps is, for each row, the best of five multiples of the one in training, for five drawings of 24 validation
+characters. It writes `results.json`, `{row: {"K = k, steps n": {mean, low, high}}}` with 95 % bootstrap intervals over
+characters, `about.json` with the rates and outer steps, and `meta_vae.md`; a run that was cut off goes on.
 
 Reference: Burda et al., "Importance Weighted Autoencoders", 2016, for the bound.
 """
@@ -13,6 +14,7 @@ Reference: Burda et al., "Importance Weighted Autoencoders", 2016, for the bound
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ from meta_gan.tasks.base import Source
 
 SHOTS, STEPS = (1, 5, 10), (0, 1, 2, 5, 10, 20)
 QUERIES, DRAWS, ENDLESS = 10, 100, 10_000_000
-# By a rate that falls over about as many outer steps as a core makes in ten minutes.
-COMMON = ("width=16", "code_dim=0", "symmetries=true", "fewest_shots=1", "decay_steps=4000", "outer_rate=0.001")
+# At a constant rate and with averaged weights: in the same time the rows make other numbers of outer steps, and a rate
+# that falls would be at its lowest for most of the steps of one of them.
+COMMON = ("width=16", "symmetries=true", "fewest_shots=1", "averaging=0.99")
+SCALES, TUNING = (0.1, 0.3, 1.0, 3.0, 10.0), 24
 ROWS: dict[str, tuple[str, ...]] = {
     "meta-trained (FOMAML)": ("algorithm=fomaml",),
     "trained jointly": ("algorithm=pretraining",),
@@ -64,27 +68,41 @@ def train(row: str, data: Path, out: Path, minutes: float, core: int) -> None:
         raise RuntimeError(f"training {row!r} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
 
 
-def drawings(source: Source, classes: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+def drawings(source: Source, split: str, classes: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Support and query drawings of unseen characters, float32[10, ...] each; a support set is the first K of its ten.
 
     Args:
         source: of the drawings.
-        classes: test classes, >= 1; all where there are fewer.
+        split: "validation" or "test".
+        classes: of that split, >= 1; all where there are fewer.
         seed: of what is drawn.
+
+    Raises:
+        ValueError: a class of too few drawings.
     """
     draw = np.random.default_rng(seed)
-    chosen, most = draw.permutation(source.split_classes("test"))[:classes], max(SHOTS)
+    chosen, most = draw.permutation(source.split_classes(split))[:classes], max(SHOTS)
     found = []
     for index in chosen:
         members = draw.permutation(np.flatnonzero(source.labels == index))[: most + QUERIES]
+        if len(members) < most + QUERIES:
+            raise ValueError(
+                f"a class needs {most + QUERIES} drawings. Received: {len(members)} of {source.class_names[index]!r}"
+            )
         images = source.images[members].astype(np.float32) / 127.5 - 1.0
         found.append((images[:most], images[most:]))
     return found
 
 
-def curves(model: MetaModel, pairs: list[tuple[np.ndarray, np.ndarray]], shots: int) -> np.ndarray:
-    """Nats a query drawing after so many inner steps on the first `shots` drawings, float64[characters, len(STEPS)]."""
+def curves(
+    model: MetaModel, pairs: list[tuple[np.ndarray, np.ndarray]], shots: int, rate_scale: float = 1.0
+) -> np.ndarray:
+    """Nats a query drawing after so many inner steps on the first `shots` drawings, float64[characters, len(STEPS)].
+
+    What has diverged, or is worse than a fair coin for every pixel, counts as that coin.
+    """
     game: Any = model.game
+    coin = math.prod(game.example_shape) * math.log(2.0)
 
     @tf.function(autograph=False)
     def nats(snapshot: Any, query: Any, conditioning: Any, seed: Any) -> Any:
@@ -94,10 +112,16 @@ def curves(model: MetaModel, pairs: list[tuple[np.ndarray, np.ndarray]], shots: 
     found = np.zeros((len(pairs), len(STEPS)))
     for i, (support, query) in enumerate(pairs):
         given = support[:shots]
-        for j, snapshot in enumerate(model.deployment.trajectory(given, STEPS, seed=i)):
+        for j, snapshot in enumerate(model.deployment.trajectory(given, STEPS, i, rate_scale)):
             conditioning = model.deployment.condition(snapshot, given) if game.conditioned else None
             found[i, j] = nats(snapshot, tf.constant(query), conditioning, tf.constant(i))
-    return found
+    return np.where(np.isfinite(found), np.minimum(found, coin), coin)
+
+
+def best_scale(model: MetaModel, pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The multiple of the inner rate by which five drawings bring the least nats, at the best number of steps > 0."""
+    found = {scale: curves(model, pairs, 5, scale).mean(axis=0)[1:].min() for scale in SCALES}
+    return min(SCALES, key=lambda scale: found[scale])
 
 
 def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -129,14 +153,20 @@ def main() -> None:
 
     lanes.side_by_side(list(ROWS), work)
     trainers.configure_threads()
-    pairs = drawings(open_source(str(data), shots=1, queries=1).source, arguments.classes)
+    source = open_source(str(data), shots=1, queries=1).source
+    tuning, pairs = drawings(source, "validation", TUNING), drawings(source, "test", arguments.classes)
     results: dict[str, dict[str, Any]] = {}
+    about: dict[str, Any] = {}
     for row in ROWS:
-        model = serving.load(out / "runs" / row.replace(" ", "-"))
+        path = serving.resolve(out / "runs" / row.replace(" ", "-"))
+        model = serving.load(path)
+        about[row] = {**storage.read_config(path)["training"], "rate_scale": best_scale(model, tuning)}
+        print(f"{row}: {about[row]}", flush=True)
         for k in SHOTS:
-            for n, values in zip(STEPS, curves(model, pairs, k).T, strict=True):
+            for n, values in zip(STEPS, curves(model, pairs, k, about[row]["rate_scale"]).T, strict=True):
                 results.setdefault(row, {})[f"K = {k}, steps {n}"] = bootstrap_mean(values).as_dict()
     storage.write_json(out / "results.json", results)
+    storage.write_json(out / "about.json", about)
     (out / "meta_vae.md").write_text(table(results), encoding="utf-8")
     print(table(results))
 

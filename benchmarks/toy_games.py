@@ -216,7 +216,8 @@ HAND_SET: dict[str, Callable[[Toy, float, Episode, int], dict[str, np.ndarray]]]
     "Adam": _with(lambda rate: meta_learners.Adam(rate, 0.5, 0.99)),
 }
 # Near rest, where gradients are small beside epsilon, the direction that the learned rules start from is theirs times
-# the rate: what rests goes on resting. Where a game rotates, what is to be looked ahead from is a short memory.
+# the rate: what rests goes on resting. And the memory is short: a step along gradient and a mean of those before can
+# follow a rotation the closer the less that mean lags behind.
 _STARTED: dict[str, Any] = {"rate": 0.1, "first_decay": 0.3, "second_decay": 0.9, "epsilon": 1.0, "turned": True}
 LEARNED: dict[str, Callable[[], Any]] = {
     "recurrent": lambda: meta_learners.RecurrentMetaLearner(**_STARTED),

@@ -155,18 +155,40 @@ class AdaptedModel:
         return self.deployment.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
 
     def reconstruct(self, images: Any) -> np.ndarray:
-        """What a model with an encoder makes of examples, after encoding them: float32[n, *example] in [-1, 1].
+        """What a model with an encoder makes of examples, after encoding them.
 
         Args:
             images: float[n, *example] in [-1, 1], or uint8; any n >= 1.
 
+        Returns:
+            float[n, *example] in [-1, 1], of the nets' dtype.
+
         Raises:
             ValueError: the game has no such endpoint, or images of another shape, range or dtype.
+
+        Example:
+            >>> adapted = presets.build(presets.get("vae"), (28, 28, 1)).adapt(five_images)
+            >>> adapted.reconstruct(five_images).shape
+            (5, 28, 28, 1)
         """
         return self._of_images("reconstruct", images)["images"]
 
     def encode(self, images: Any) -> dict[str, np.ndarray]:
-        """The codes of examples, `{"mean", "log_variance"}`: float32[n, latent] each; see `reconstruct`."""
+        """The codes of examples, of a model with an encoder.
+
+        Args:
+            images: as in `reconstruct`.
+
+        Returns:
+            `{"mean", "log_variance"}`: float[n, latent] each, of a normal with independent numbers.
+
+        Raises:
+            ValueError: as in `reconstruct`.
+
+        Example:
+            >>> adapted.encode(five_images)["mean"].shape
+            (5, 32)
+        """
         return self._of_images("encode", images)
 
     def _of_images(self, name: str, images: Any) -> dict[str, np.ndarray]:
@@ -247,11 +269,11 @@ class AdaptedModel:
         return cls(deployment, snapshot, support, dict(config.get("data") or {}))
 
     def export(self, path: str | os.PathLike[str], limits: exporting.Limits | None = None) -> None:
-        """Exports a SavedModel with `serving_default(z)` and `sample(num, seed)`.
+        """Exports a SavedModel with `serving_default(z)`, `sample(num, seed)` and the game's other endpoints.
 
         Args:
             path: the version folder to make.
-            limits: the greatest `num` that a stranger may ask for.
+            limits: the greatest `num`, or number of rows, that a stranger may ask for.
         """
         exporting.export_adapted_model(
             self.deployment, self.snapshot, self.conditioning, path, limits or exporting.Limits()

@@ -25,7 +25,7 @@ class Limits:
     Attributes:
         shots: support images, >= 1.
         steps: inner steps, >= 0.
-        num: samples of one call, >= 1.
+        num: samples of one call, or rows of what it is given, >= 1.
     """
 
     shots: int = 128
@@ -66,7 +66,8 @@ def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Lim
 
     Each endpoint of the game becomes a signature `adapt_and_NAME`, and, where the game needs no support set, one of
     its own. For a GAN: `adapt_and_sample(support, steps, num, seed)`, `adapt_and_generate(support, steps, z, seed)`,
-    `sample(num, seed)` and `serving_default(z)`, each with the output `samples`.
+    `sample(num, seed)` and `serving_default(z)`, each with the output `samples`; for a VAE also `reconstruct(images)`
+    and `encode(images)`.
 
     Args:
         deployment: the meta-model's compiled parts.

@@ -8,10 +8,13 @@ import tensorflow as tf
 
 import meta_gan as mg
 from benchmarks import lanes, meta_vae
-from meta_gan import functional
+from meta_gan import functional, losses
 from meta_gan.cli import commands, program
 from meta_gan.tasks.base import Source
 from tests.toys import tiny_vae
+
+COIN = 2 * np.log(2)
+"""Nats of two pixels that a fair coin decides."""
 
 
 @pytest.fixture
@@ -69,30 +72,53 @@ def numbered():
 
 
 def test_support_and_query_are_disjoint_and_of_unseen_classes():
-    pairs = meta_vae.drawings(numbered(), 5)
+    pairs = meta_vae.drawings(numbered(), "test", 5)
     assert len(pairs) == 2
     for support, query in pairs:
         levels = np.round((np.concatenate([support, query]).ravel() + 1) * 127.5).astype(int)
         assert len(set(levels)) == 20 and len(support) == len(query) == 10
         assert set(levels // 25) in ({1}, {2})
-    again, other = (meta_vae.drawings(numbered(), 5, seed) for seed in (0, 1))
+    again, other = (meta_vae.drawings(numbered(), "test", 5, seed) for seed in (0, 1))
     np.testing.assert_array_equal(again[0][0], pairs[0][0])
     assert any(np.any(a[0] != b[0]) for a, b in zip(pairs, other, strict=True))
 
 
+def dots():
+    """A VAE of two pixels, and two characters: both pixels white in the one, black in the other."""
+    model = mg.MetaModel(tiny_vae(likelihood=losses.Bernoulli()), mg.FOMAML(2, 0.1))
+    return model, [tuple(np.full((2, 10, 2), side, np.float32)) for side in (1.0, -1.0)]
+
+
 def test_curves_are_the_bound_after_so_many_steps(monkeypatch):
     monkeypatch.setattr(meta_vae, "DRAWS", 3)
-    model = mg.MetaModel(tiny_vae(), mg.FOMAML(2, 0.05))
-    draw = np.random.default_rng(0)
-    pairs = [tuple(draw.uniform(-1, 1, (2, 10, 2)).astype(np.float32)) for _ in range(2)]
+    model, pairs = dots()
     found = meta_vae.curves(model, pairs, 5)
-    assert found.shape == (2, len(meta_vae.STEPS)) and np.isfinite(found).all()
+    assert found.shape == (2, len(meta_vae.STEPS))
     support, query = pairs[1]
-    for steps in (0, 5):
+    for steps in (5, 20):
         snapshot = model.adapt(support[:5], steps=steps, seed=1).snapshot
         bound = model.game.log_evidence(snapshot, tf.constant(query), None, 3, functional.seed_pair(1))
+        assert -np.mean(bound) < COIN
         np.testing.assert_allclose(found[1, meta_vae.STEPS.index(steps)], -np.mean(bound), rtol=1e-5)
-    assert np.abs(meta_vae.curves(model, pairs, 1) - found)[:, 1:].min() > 1e-6
+    assert np.abs(meta_vae.curves(model, pairs, 1) - found)[:, 3:].min() > 1e-6
+
+
+def test_too_few_drawings_are_refused():
+    source = numbered()
+    few = Source(source.images[:60], source.labels[:60], ["a", "b", "c"], source.class_split, None, "few")
+    with pytest.raises(ValueError, match=r"a class needs 20 drawings\. Received: 10 of 'c'"):
+        meta_vae.drawings(few, "test", 5)
+
+
+def test_what_diverges_counts_as_a_coin_and_is_not_chosen(monkeypatch):
+    """At a rate of 1e38 the weights overflow; at one of next to nothing they stay."""
+    monkeypatch.setattr(meta_vae, "DRAWS", 3)
+    model, pairs = dots()
+    np.testing.assert_allclose(meta_vae.curves(model, pairs, 5, 1e38)[:, -1], COIN)
+    monkeypatch.setattr(meta_vae, "SCALES", (1e38, 1.0))
+    assert meta_vae.best_scale(model, pairs) == 1.0
+    still = meta_vae.curves(model, pairs, 5, 1e-6)
+    np.testing.assert_allclose(still[:, 1:], np.repeat(still[:, :1], 5, axis=1), rtol=1e-4)
 
 
 def test_the_table_by_hand():

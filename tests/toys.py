@@ -126,6 +126,13 @@ def tiny_vae(dtype="float32", seed=0, **options):
     return VAE(generator, encoder, **{"likelihood": Gaussian(0.5), **options})
 
 
+def told_vae(**options):
+    """A VAE of 8 x 8 images whose decoder is told of the support set by a code."""
+    generator, _ = networks.sagan((8, 8, 1), latent_dim=3, width=4, code_dim=5)
+    encoder = networks.ImageEncoder((8, 8, 1), 3, width=4)
+    return VAE(generator, encoder, task_encoder=networks.TaskEncoder((8, 8, 1), code_dim=5, width=4), **options)
+
+
 def parts(game, learner=None, pattern="", rate=0.1):
     """What the inner loop takes: `(game, a rule that is set up, paths, meta-weights)`."""
     learner = GradientDescent(rate) if learner is None else learner

@@ -107,7 +107,7 @@ class MetaTrainer:
         }
 
     def check_resumable(self) -> None:
-        """Raises ValueError when the folder's run is of another recipe, source, data or episodes."""
+        """Raises ValueError when the folder's run is of another recipe, source, data, or other episodes: see `SAME`."""
         run_folder.check_same(self.folder, self._resolved(), SAME)
 
     def restore(self) -> int:

@@ -20,7 +20,8 @@ class Endpoint(NamedTuple):
 
     Attributes:
         fn: `(snapshot, conditioning, inputs {name: tensor}, seed) -> {name: tensor}`, pure.
-        inputs: `{name: tf.TensorSpec}`.
+        inputs: `{name: tf.TensorSpec}`; one of the name `images` holds examples, which an exported model checks to
+            be finite and in [-1, 1].
         seeded: whether `fn` uses the seed.
     """
 

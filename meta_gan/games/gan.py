@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Endpoint, Game
+from meta_gan.games.shapes import generated_shape, input_shape, latent_dim
 from meta_gan.games.terms import Terms, coarse, in_features, split, spread
 from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -93,12 +94,12 @@ class GAN(Game):
             players={"discriminator": ("discriminator",), "generator": tuple(owned)},
             turns=((("discriminator",), self.discriminator_turns), (("generator",), 1)),
             signals={"discriminator": 3, "generator": 2},
-            example_shape=tuple(example_shape or getattr(generator, "image_shape", None) or generator.output_shape[1:]),
+            example_shape=tuple(example_shape or generated_shape(generator)),
             conditioners=("encoder",) if encoder is not None else (),
         )
-        self.latent_dim = _latent_dim(generator)
+        self.latent_dim = latent_dim(generator)
         for name in ("discriminator", "encoder", "features"):
-            expected = _input_shape(nets[name]) if name in nets else None
+            expected = input_shape(nets[name]) if name in nets else None
             if expected is not None and tuple(expected) != self.example_shape:
                 raise ValueError(
                     f"the {name} must take what the generator makes, {self.example_shape}. "
@@ -261,28 +262,6 @@ class GAN(Game):
         make = keras.saving.deserialize_keras_object
         made = {key: make(value) if key in _NESTED and value is not None else value for key, value in config.items()}
         return cls(**{**made, "example_shape": tuple(config["example_shape"])})
-
-
-def _latent_dim(generator: keras.Model) -> int:
-    """The size of z that a generator says it takes."""
-    # A subclassed model that was never called has no `input_shape`, and one of several inputs has a list of them.
-    shape = getattr(generator, "input_shape", None)
-    size = getattr(generator, "latent_dim", None) or (shape[-1] if isinstance(shape, tuple) and shape else None)
-    if not isinstance(size, int):
-        raise ValueError(
-            f"a generator must say how many latents it takes, by `latent_dim` or as a model from [n, latents]. "
-            f"Received: {type(generator).__name__} with latent_dim {getattr(generator, 'latent_dim', None)!r} and "
-            f"input_shape {shape!r}"
-        )
-    return size
-
-
-def _input_shape(net: keras.Model) -> tuple[int, ...] | None:
-    """The shape of one example that a net says it takes, or None for one that does not say."""
-    shape = getattr(net, "image_shape", None)
-    if shape is None and getattr(net, "inputs", None):
-        shape = net.inputs[0].shape[1:]
-    return None if shape is None or None in shape else tuple(shape)
 
 
 def _signals(loss: Any, *logits: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer
 from meta_gan.games.base import Endpoint, Game
+from meta_gan.games.shapes import generated_shape, input_shape, latent_dim
 from meta_gan.losses import Bernoulli, energy_distance, normal_divergence, normal_log_density
 from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -25,15 +27,16 @@ class VAE(Game):
     one draw of z for each example. A meta-learner's `penalty_scale` multiplies the divergence: its warm-up.
 
     Args:
-        generator: built Keras model from float[n, latent] to examples in [-1, 1], with a `latent_dim` attribute.
+        generator: built Keras model from float[n, latent] to examples float[n, *example] in [-1, 1], with a
+            `latent_dim` attribute or a static input shape.
         encoder: built Keras model from float[n, *example] to float[n, 2 latent]: means, then logarithms of variances.
-        likelihood: `losses.Bernoulli` (the default) or `losses.Gaussian`.
+        likelihood: `losses.Bernoulli` (the default), `losses.Gaussian`, or what has their `log_likelihood`.
         beta: weight of the divergence, finite and >= 0; 1 is the bound.
         task_encoder: built Keras model from a support set float[k, *example] to a code float[code], on which the
             generator is then conditioned (as `{"code": code}`): together they are a prior of the class. Or None.
 
     Raises:
-        ValueError: nets that do not fit each other, or a `beta` out of range.
+        ValueError: nets that do not fit each other, a `likelihood` that is none, or a `beta` out of range.
 
     Example:
         >>> generator, _ = meta_gan.networks.dcgan((28, 28, 1), latent_dim=16)
@@ -56,6 +59,8 @@ class VAE(Game):
     ):
         require_nonnegative("beta", beta)
         self.likelihood = Bernoulli() if likelihood is None else likelihood
+        if not callable(getattr(self.likelihood, "log_likelihood", None)):
+            raise ValueError(f"`likelihood` must be one, such as Bernoulli(). Received: {likelihood!r}")
         self.beta = float(beta)
         nets = {"generator": generator, "encoder": encoder}
         if task_encoder is not None:
@@ -65,19 +70,25 @@ class VAE(Game):
             players={"autoencoder": tuple(nets)},
             turns=((("autoencoder",), 1),),
             signals={"autoencoder": 3},
-            example_shape=tuple(generator.image_shape),
+            example_shape=generated_shape(generator),
             conditioners=("task_encoder",) if task_encoder is not None else (),
         )
-        self.latent_dim = int(generator.latent_dim)
-        for name, net in nets.items():
-            if name != "generator" and tuple(net.image_shape) != self.example_shape:
+        self.latent_dim = latent_dim(generator)
+        self._check_nets()
+
+    def _check_nets(self) -> None:
+        for name in ("encoder", "task_encoder"):
+            expected = input_shape(self.nets[name]) if name in self.nets else None
+            if expected is not None and expected != self.example_shape:
                 raise ValueError(
-                    f"the {name} must take what the generator makes, {self.example_shape}. "
-                    f"Received: a {name} of {tuple(net.image_shape)}"
+                    f"the {name} must take what the generator makes, {self.example_shape}. Received: {expected}"
                 )
-        if encoder.latent_dim != self.latent_dim:
+        encoder = self.nets["encoder"]
+        size = 2 * getattr(encoder, "latent_dim", 0) or encoder.output_shape[-1]
+        if size != 2 * self.latent_dim:
             raise ValueError(
-                f"the encoder must have the generator's latents, {self.latent_dim}. Received: {encoder.latent_dim}"
+                f"the encoder must make {2 * self.latent_dim} numbers, a mean and a log-variance for each of the "
+                f"generator's latents. Received: {size}"
             )
 
     def condition(self, snapshot: Snapshot, support: Any) -> Any:
@@ -105,9 +116,9 @@ class VAE(Game):
         noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(seed, 1), dtype=mean.dtype)
         z = mean + tf.exp(0.5 * log_variance) * noise
         words, state = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 2))
-        size = tf.cast(tf.size(batch[0]), words.dtype)
-        misfit = -tf.reduce_mean(self.likelihood.log_likelihood(batch, words)) / size
-        divergence = tf.reduce_mean(normal_divergence(mean, log_variance)) / size
+        misfit = -tf.reduce_mean(self.likelihood.log_likelihood(batch, words))
+        divergence = tf.cast(tf.reduce_mean(normal_divergence(mean, log_variance)), misfit.dtype)
+        misfit, divergence = (v / tf.cast(tf.size(batch[0]), v.dtype) for v in (misfit, divergence))
         scale = self.beta if settings.penalty_scale is None else self.beta * settings.penalty_scale
         value = misfit + tf.cast(scale, divergence.dtype) * divergence
         signals = tf.stack([tf.cast(v, tf.float32) for v in (value, divergence, misfit)])
@@ -124,23 +135,32 @@ class VAE(Game):
             seed: int32[2].
 
         Returns:
-            float[n], nats an example.
+            float[n], nats an example, of the dtype of the likelihood.
 
         Raises:
             ValueError: `draws` below 1.
+
+        Example:
+            >>> game.log_evidence(model.adapt(five).snapshot, tf.constant(images), None, 100, tf.constant([0, 0]))
         """
         draws = check_integer(draws, "draws", 1)
         mean, log_variance, _ = self._encoded(snapshot, examples, False, functional.fold(seed, 0))
 
         def weight(draw: Any) -> Any:
-            noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(seed, draw + 1), dtype=mean.dtype)
+            own = functional.fold(functional.fold(seed, 1), draw)
+            noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(own, 0), dtype=mean.dtype)
             z = mean + tf.exp(0.5 * log_variance) * noise
-            words, _ = self._call("generator", snapshot, z, conditioning, False, functional.fold(seed, 0))
+            words, _ = self._call("generator", snapshot, z, conditioning, False, functional.fold(own, 1))
+            fit = self.likelihood.log_likelihood(examples, words)
             prior = normal_log_density(z, tf.zeros_like(z), tf.zeros_like(z))
-            return self.likelihood.log_likelihood(examples, words) + prior - normal_log_density(z, mean, log_variance)
+            return fit + tf.cast(prior - normal_log_density(z, mean, log_variance), fit.dtype)
 
-        weights = tf.map_fn(weight, tf.range(draws), fn_output_signature=tf.TensorSpec([None], mean.dtype))
-        return tf.reduce_logsumexp(weights, axis=0) - tf.math.log(tf.cast(draws, mean.dtype))
+        weights = weight(0)[None]
+        if draws > 1:
+            spec = tf.TensorSpec([None], weights.dtype)
+            rest = tf.map_fn(weight, tf.range(1, draws), fn_output_signature=spec)
+            weights = tf.concat([weights, rest], axis=0)
+        return tf.reduce_logsumexp(weights, axis=0) - math.log(draws)
 
     def latents(self, num: Any, seed: Any) -> Any:
         """Draws float[num, latent] from a standard normal; row i does not depend on `num`."""

@@ -41,9 +41,10 @@ class AttentionMetaLearner(ResidualRule):
         seed: of its initial weights, >= 0.
         turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games
             that rotate. On GANs of points training with it was less steady.
-        fused: whether XLA makes one loop of what is done for every parameter. Adapting nets of half a million weights
-            then takes two thirds of the time, but training the rule takes twice as long: leave it off in training,
-            and set the attribute before a trained model first adapts. A server of the exported model must have XLA.
+        fused: whether, in a graph, XLA makes one loop of what is done for every parameter. Adapting nets of half a
+            million weights then takes two thirds of the time, but training the rule takes twice as long: leave it off
+            in training, and set the attribute before a trained model first adapts. A server of the exported model must
+            have XLA.
         code_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
             that size only.
 

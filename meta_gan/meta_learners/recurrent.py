@@ -32,9 +32,10 @@ class RecurrentMetaLearner(ResidualRule):
         seed: of its initial weights, >= 0.
         turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games
             that rotate. On GANs of points training with it was less steady.
-        fused: whether XLA makes one loop of what is done for every parameter. Adapting nets of half a million weights
-            then takes two thirds of the time, but training the rule takes twice as long: leave it off in training,
-            and set the attribute before a trained model first adapts. A server of the exported model must have XLA.
+        fused: whether, in a graph, XLA makes one loop of what is done for every parameter. Adapting nets of half a
+            million weights then takes two thirds of the time, but training the rule takes twice as long: leave it off
+            in training, and set the attribute before a trained model first adapts. A server of the exported model must
+            have XLA.
 
     Raises:
         ValueError: an argument outside its range.

@@ -137,7 +137,10 @@ class ResidualRule(MetaLearner):
             parameters = features.of_parameters(blocks, gradient, momentum, direction, weights, self.turned)
             return self._step(player, blocks, hidden, direction, parameters)
 
-        step = (tf.function(way, autograph=False, jit_compile=True) if self.fused else way)(hidden, *rows)
+        # Where moves are made one by one, each would be compiled anew.
+        if self.fused and not tf.executing_eagerly():
+            way = tf.function(way, autograph=False, jit_compile=True)
+        step = way(hidden, *rows)
         return {key: {**state[key], player: moved[key]} for key in state}, blocks.split(-step, gradients)
 
     def _look(

@@ -12,7 +12,7 @@ from meta_gan.evaluation.judges import load_judge
 from meta_gan.games import GAN, VAE, Game, Terms
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
 from meta_gan.model import META_LEARNER, MetaModel
-from meta_gan.presets.recipe import LEARNED_RULES, LIKELIHOODS, LOSSES, PENALTIES, Recipe
+from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
 
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
 
@@ -67,7 +67,7 @@ def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
 def _vae(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
     dense, options = recipe.network == "mlp", {"width": recipe.width, "seed": recipe.seed}
     encoder = (networks.MLPEncoder if dense else networks.ImageEncoder)(image_shape, recipe.latent_dim, **options)
-    likelihood = LIKELIHOODS[recipe.likelihood]()
+    likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)
     return VAE(_players(recipe, image_shape)[0], encoder, likelihood, recipe.beta, _encoder(recipe, image_shape))
 
 

@@ -19,13 +19,14 @@ LOSSES = {
     "relativistic": losses.RelativisticAverage,
 }
 PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
-LIKELIHOODS = {"bernoulli": losses.Bernoulli, "gaussian": losses.Gaussian}
+LIKELIHOODS = ("bernoulli", "gaussian")
 FAMILIES = ("gan", "vae")
 NETWORKS = ("dcgan", "mlp", "sagan", "fusion")
 ALGORITHMS = ("conditional", "dawson", "fomaml", "maml", "pretraining", "reptile")
 LEARNED_RULES = ("meta_sgd", "learned_adam", "recurrent", "attention")
 RULES = ("descent", "momentum", "adam", *LEARNED_RULES)
 _RULE_RATE = 3e-3
+_DEVIATION = 0.2
 _MOST = 2**31
 
 # What only a game with a discriminator has, and what only a VAE has.
@@ -38,7 +39,7 @@ _OF_GAN: tuple[str, ...] = (
     "adversarial",
 )
 _OF_GAN += ("energy", "features", "nearness", "variety", "coarse", "mode_seeking", "translation", "holdout")
-_OF_VAE = ("likelihood", "beta")
+_OF_VAE = ("likelihood", "beta", "deviation")
 
 _CHOICES = {
     "family": FAMILIES,
@@ -47,13 +48,14 @@ _CHOICES = {
     "pooling": POOLINGS,
     "loss": tuple(LOSSES),
     "penalty": tuple(PENALTIES),
-    "likelihood": tuple(LIKELIHOODS),
+    "likelihood": LIKELIHOODS,
     "algorithm": ALGORITHMS,
     "rule": RULES,
 }
 _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
-_POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate", "penalty_weight")
+_POSITIVE: tuple[str, ...] = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
+_POSITIVE += ("penalty_weight", "deviation")
 _WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
@@ -74,6 +76,7 @@ class Recipe:
         detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
         temperature: what z is multiplied by in sampling, not in training, by `fusion`, > 0.
         likelihood: of a vae: bernoulli, for drawings of two levels, or gaussian.
+        deviation: of a gaussian likelihood, > 0, in units of images, which span 2.
         beta: of a vae: weight of the divergence, >= 0.
         loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
         penalty: none, gradient (WGAN-GP) or r1.
@@ -82,7 +85,8 @@ class Recipe:
         adversarial: weight of the adversarial term of the generator, >= 0.
         energy: weight of the energy distance in the features of the net `features`, >= 0.
         features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
-            empty for none. Used when `energy` > 0, and by the distance that a learned rule is trained on.
+            empty for none. Used when `energy` > 0, and by the distance that a learned rule is trained on (which, of a
+            vae, is one in pixels).
         nearness: see `games.Terms`, >= 0.
         variety: see `games.Terms`, >= 0.
         coarse: weight of the energy distance in coarse pixels, >= 0.
@@ -118,6 +122,7 @@ class Recipe:
     detail: int = 2
     temperature: float = 1.0
     likelihood: str = "bernoulli"
+    deviation: float = _DEVIATION
     beta: float = 1.0
     loss: str = "hinge"
     penalty: str = "r1"
@@ -176,8 +181,8 @@ class Recipe:
             raise ValueError(f"a recipe of the family {self.family!r} needs {changed} left alone. Received: {self}")
         if vae and (self.network == "fusion" or self.algorithm == "dawson"):
             raise ValueError(
-                f"a recipe of the family 'vae' needs another 'network' than 'fusion' and another 'algorithm' than "
-                f"'dawson', which have a discriminator. Received: {self}"
+                f"a recipe of the family 'vae' needs another 'network' than 'fusion', whose generator sees the support "
+                f"images, and another 'algorithm' than 'dawson', which is about discriminators. Received: {self}"
             )
 
     def _check_together(self) -> None:
@@ -204,6 +209,7 @@ class Recipe:
                 self.algorithm != "conditional" or self.network == "fusion" or bool(self.code_dim),
                 "another 'algorithm' than 'conditional' of a network without conditioning",
             ),
+            (self.likelihood == "gaussian" or self.deviation == _DEVIATION, "'deviation' left alone but of gaussian"),
             (self.network == "fusion" or self.detail == 2, "'detail' 2 but of 'fusion'"),
             (self.network == "fusion" or self.temperature == 1, "'temperature' 1 but of 'fusion'"),
             (bool(self.code_dim) or self.pooling == "mean", "'pooling' mean without 'code_dim'"),

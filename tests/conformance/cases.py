@@ -4,6 +4,7 @@ import meta_gan as mg
 from meta_gan.games import Terms
 from meta_gan.losses import (
     R1,
+    Bernoulli,
     DifferentiableAugmentation,
     GradientPenalty,
     Hinge,
@@ -29,10 +30,10 @@ from meta_gan.meta_learners import (
     RecurrentMetaLearner,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
-from tests.toys import tiny_dcgan, tiny_gan, tiny_vae
+from tests.toys import tiny_dcgan, tiny_gan, tiny_vae, told_vae
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
-VARIATIONAL = "points, variational"
+VARIATIONAL, TOLD_VAE = "points, variational", "images, variational, told of the support set"
 
 GAMES = {
     "points, non-saturating": lambda: tiny_gan(loss=NonSaturating()),
@@ -52,6 +53,7 @@ GAMES = {
         holdout=1,
     ),
     VARIATIONAL: tiny_vae,
+    TOLD_VAE: lambda: told_vae(likelihood=Bernoulli()),
 }
 
 ALGORITHMS = {
@@ -103,8 +105,10 @@ ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 # A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
 ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention")
-PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in (FUSION, VARIATIONAL)]
-PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE)]
+PAIRS = [
+    (g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in (FUSION, VARIATIONAL, TOLD_VAE)
+]
+PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
 """All that make sense; a new game or algorithm is one line above."""
 
 

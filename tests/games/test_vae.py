@@ -9,7 +9,7 @@ import meta_gan as mg
 from meta_gan import functional, losses, networks
 from meta_gan.games import VAE
 from meta_gan.types import Settings
-from tests.toys import flat_close, one, random_episodes, ring_episodes, tiny_gan, tiny_vae
+from tests.toys import flat_close, one, random_episodes, ring_episodes, tiny_gan, tiny_vae, told_vae
 
 SEED = tf.constant([3, 4])
 WEIGHTS, OFFSET, DEVIATION = np.array([0.6, -1.1]), np.array([0.2, 0.1]), 0.5
@@ -106,18 +106,10 @@ def test_the_distance_is_that_of_its_samples():
     game, snapshot = linear()
     seed = tf.constant([1, 2])
     found = game.distance(snapshot, tf.constant(X), None, seed)
-    samples = game.probe("autoencoder", snapshot, one(random_episodes(queries=3, dtype="float64")), seed)
+    samples = game.endpoints["sample"].fn(snapshot, None, {"num": tf.constant(3)}, seed)["samples"]
     np.testing.assert_allclose(found, losses.energy_distance(samples, tf.constant(X)), rtol=1e-12)
-
-
-def told_vae():
-    """Decoder and code: of images of 8 x 8, conditioned on the support set."""
-    generator, _ = networks.sagan((8, 8, 1), latent_dim=3, width=4, code_dim=5)
-    return VAE(
-        generator,
-        networks.ImageEncoder((8, 8, 1), 3, width=4),
-        task_encoder=networks.TaskEncoder((8, 8, 1), code_dim=5, width=4),
-    )
+    probed = game.probe("autoencoder", snapshot, one(random_episodes(queries=3, dtype="float64")), seed)
+    np.testing.assert_allclose(probed, samples, rtol=1e-12)
 
 
 def test_a_task_encoder_conditions_the_decoder():
@@ -159,6 +151,12 @@ def test_an_exported_model_reconstructs_and_checks_its_images(tmp_path):
     np.testing.assert_allclose(again, model.adapt(five, seed=1).reconstruct(five), atol=1e-5)
     with pytest.raises(tf.errors.InvalidArgumentError, match="`images` must be finite and lie in"):
         served["encode"](images=tf.constant(five) * 100.0)
+    model.export(tmp_path / "meta")
+    call = tf.saved_model.load(str(tmp_path / "meta")).signatures["adapt_and_reconstruct"]
+    inputs = {"support": tf.constant(five), "steps": tf.constant(2), "seed": tf.constant(1)}
+    np.testing.assert_allclose(call(images=tf.constant(five), **inputs)["images"], again, atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`images` must be finite and lie in"):
+        call(images=tf.constant(five) * 100.0, **inputs)
 
 
 def test_round_trip():
@@ -172,15 +170,44 @@ def test_bad_parts_are_refused():
     generator, _ = networks.mlp((2,), 2)
     for encoder, message in (
         (networks.MLPEncoder((3,), 2), r"the encoder must take what the generator makes, \(2,\)"),
-        (networks.MLPEncoder((2,), 3), r"the encoder must have the generator's latents, 2\. Received: 3"),
+        (networks.MLPEncoder((2,), 3), r"the encoder must make 4 numbers, .* Received: 6"),
+        (
+            keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]),
+            r"the encoder must make 4 numbers, .* Received: 3",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             VAE(generator, encoder)
     with pytest.raises(ValueError, match=r"`beta` must be a finite number >= 0"):
         VAE(generator, networks.MLPEncoder((2,), 2), beta=-1.0)
+    with pytest.raises(ValueError, match=r"`likelihood` must be one, such as Bernoulli\(\)\. Received: 'gaussian'"):
+        VAE(generator, networks.MLPEncoder((2,), 2), likelihood="gaussian")
     with pytest.raises(ValueError, match=r"`draws` must be a whole number in \[1, 2\^31\)"):
         game, snapshot = linear()
         game.log_evidence(snapshot, tf.constant(X), None, 0, SEED)
+
+
+def test_plain_keras_models_are_players():
+    """Shapes are read off a model of one input where it has no attributes of ours."""
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="tanh")])
+    encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    game = VAE(decoder, encoder)
+    assert (game.latent_dim, game.example_shape) == (2, (3,))
+    adapted = mg.MetaModel(game, mg.FOMAML(1, 0.05)).adapt(random_episodes(shape=(3,)).support[0].numpy())
+    assert adapted.reconstruct(np.zeros((4, 3), np.float32)).shape == (4, 3)
+
+
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16"])
+def test_nets_of_another_dtype_learn_from_float32_episodes(policy):
+    model = mg.MetaModel(tiny_vae(policy, likelihood=losses.Bernoulli()), mg.FOMAML(1, 0.05))
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    before = [v.numpy() for v in model.trainable_variables]
+    episodes = random_episodes()
+    dtype = model.game.nets["generator"].compute_dtype
+    cast = episodes._replace(support=tf.cast(episodes.support, dtype), query=tf.cast(episodes.query, dtype))
+    metrics = model.meta_step(cast if policy == "float64" else episodes)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert any(np.any(a != v.numpy()) for a, v in zip(before, model.trainable_variables, strict=True))
 
 
 def test_meta_trained_it_learns_blobs_on_a_ring():

@@ -4,23 +4,59 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import meta_gan as mg
 from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import AttentionMetaLearner, RecurrentMetaLearner
-from tests.meta_learners.helpers import ready, shake, trajectory
+from tests.meta_learners.helpers import START, ready, shake
 from tests.meta_learners.test_residual import KIND, KINDS, gan_pieces
-from tests.toys import flat_close, one, random_episodes
+from tests.toys import flat_close, one, random_episodes, tiny_gan
+
+
+def moved(rule, leaves):
+    """Both players' first moves, in a graph."""
+    gradients = {player: [w**3 + 1.0 for w in ws] for player, ws in leaves.items()}
+    signals = {player: tf.zeros([2]) for player in leaves}
+
+    @tf.function(autograph=False)
+    def moves():
+        state, found = rule.begin(leaves), {}
+        for player in leaves:
+            state, found[player] = rule.update(state, player, leaves, gradients[player], signals, (0, 0))
+        return found
+
+    return moves()
 
 
 @KIND
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_fused_rule_moves_as_the_other(kind, turned):
     """Tensors of 1 to 24 parameters, two players, readouts that are not 0."""
-    rules = [
-        shake(ready(KINDS[kind](0.05, dtype="float64", turned=turned, fused=fused)), 0.3) for fused in (True, False)
-    ]
-    own, other = (trajectory(rule, 3)[-1] for rule in rules)
+    leaves = {player: [tf.constant(w) for w in ws] for player, ws in START.items()}
+    own, other = (
+        moved(shake(ready(KINDS[kind](0.05, dtype="float64", turned=turned, fused=fused)), 0.3), leaves)
+        for fused in (True, False)
+    )
+    adam = moved(ready(KINDS[kind](0.05, dtype="float64")), leaves)
     for player in own:
         flat_close(own[player], other[player], rtol=1e-9, atol=1e-12)
+        assert max(np.abs(a - b).max() for a, b in zip(own[player], adam[player], strict=True)) > 1e-3
+
+
+def test_a_trained_rule_may_be_fused_before_it_adapts_and_is_exported_so(tmp_path):
+    model = mg.MetaModel(tiny_gan(), mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4), Unrolled(2), 3))
+    shake(model.meta_learner, 0.2)
+    support = random_episodes().support[0].numpy()
+    model.save(tmp_path / "plain")
+    plain = model.adapt(support, seed=1).sample(4, seed=2)
+    again = mg.load(tmp_path / "plain")
+    again.meta_learner.fused = True
+    np.testing.assert_allclose(again.adapt(support, seed=1).sample(4, seed=2), plain, atol=1e-5)
+    assert model.meta_learner.get_config()["fused"] is False and again.meta_learner.get_config()["fused"] is True
+    again.export(tmp_path / "served")
+    call = tf.saved_model.load(str(tmp_path / "served")).signatures["adapt_and_sample"]
+    inputs = {"support": support, "steps": 3, "num": 4, "seed": 1}
+    served = call(**{name: tf.constant(value) for name, value in inputs.items()})["samples"]
+    np.testing.assert_allclose(served, again.adapt(support, seed=1).sample(4, seed=1), atol=1e-5)
 
 
 @KIND

@@ -145,9 +145,11 @@ def test_every_algorithm_is_above_and_is_of_its_own_preset():
     ],
 )
 def test_a_vae(changes, encoder):
-    model = build("vae", likelihood="gaussian", beta=0.25, inner_rate=0.5, consistency=0.125, seed=3, **changes)
+    model = build(
+        "vae", likelihood="gaussian", deviation=0.75, beta=0.25, inner_rate=0.5, consistency=0.125, seed=3, **changes
+    )
     game = model.game
-    assert type(game) is VAE and game.likelihood == losses.Gaussian() and game.beta == 0.25
+    assert type(game) is VAE and game.likelihood == losses.Gaussian(0.75) and game.beta == 0.25
     assert type(game.nets["encoder"]) is encoder and game.nets["encoder"].get_config()["seed"] == 3
     assert game.nets["encoder"].width == game.nets["generator"].width == 3 and game.latent_dim == 2
     assert ("task_encoder" in game.nets) == game.conditioned == ("code_dim" in changes)

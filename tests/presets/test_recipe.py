@@ -12,7 +12,8 @@ from tests.presets.helpers import WITHOUT_FEATURES
 
 COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
-POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate", "penalty_weight")
+POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
+POSITIVE += ("penalty_weight", "deviation")
 WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
 SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 CHOICES = ("family", "likelihood", "network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
@@ -80,6 +81,7 @@ TOGETHER = [
     ),
     ("sagan", {"code_dim": 0}, "another 'algorithm' than 'conditional' of a network without conditioning"),
     ("fomaml", {"detail": 3}, "'detail' 2 but of 'fusion'"),
+    ("vae", {"deviation": 0.1}, "'deviation' left alone but of gaussian"),
     ("sagan", {"temperature": 1.2}, "'temperature' 1 but of 'fusion'"),
     ("fomaml", {"pooling": "attention"}, "'pooling' mean without 'code_dim'"),
     ("fusion", {"code_dim": 0, "pooling": "attention"}, "'pooling' mean without 'code_dim'"),
@@ -120,12 +122,12 @@ def test_what_has_no_say_in_a_family_is_left_alone(field):
 
 @pytest.mark.parametrize("changes", [{"network": "fusion", "normalization": "meta"}, {"algorithm": "dawson"}])
 def test_a_vae_has_no_discriminator_to_do_with(changes):
-    with pytest.raises(ValueError, match=r"a recipe of the family 'vae' needs another 'network' than 'fusion' and"):
+    with pytest.raises(ValueError, match=r"a recipe of the family 'vae' needs another 'network' than 'fusion',"):
         presets.get("vae", **changes)
 
 
 def test_every_sentence_occurs_above():
-    assert len({sentence for *_, sentence in TOGETHER}) == 19
+    assert len({sentence for *_, sentence in TOGETHER}) == 20
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,17 @@ def test_every_sentence_occurs_above():
         ("maml", {"rule": "recurrent", "rule_rate": 1e-2}),
         ("maml", {"rule": "learned_adam", "features": "mine"}),
         ("maml", {"rule": "meta_sgd", "features": "mine", "energy": 1.0}),
-        ("vae", {"network": "sagan", "code_dim": 4, "pooling": "attention", "likelihood": "gaussian", "beta": 0.5}),
+        (
+            "vae",
+            {
+                "network": "sagan",
+                "code_dim": 4,
+                "pooling": "attention",
+                "likelihood": "gaussian",
+                "beta": 0.5,
+                "deviation": 0.1,
+            },
+        ),
         ("vae", {"algorithm": "maml", "rule": "recurrent", "rule_rate": 1e-2, "network": "mlp"}),
         ("fusion", {"rule": "attention", "algorithm": "maml", "inner_steps": 3}),
     ],
