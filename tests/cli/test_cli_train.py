@@ -52,6 +52,7 @@ def test_the_run_folder_records_what_was_asked(world):
             "symmetries": False,
             "minutes": 0.0,
             "processor_time": False,
+            "fewest_shots": 0,
         },
     }
     assert [line["step"] for line in helpers.metrics(world.run)] == [0, 1, 2, 2]
