@@ -114,11 +114,12 @@ class Curves:
         game: the game.
         rule: hand-set or learned; its variables are read when called.
         compiled: whether XLA compiles it, which pays for small dense nets.
+        paths: regular expression of the weights that adapt; empty for all.
     """
 
-    def __init__(self, game: GAN, rule: Any, compiled: bool = True):
+    def __init__(self, game: GAN, rule: Any, compiled: bool = True, paths: str = ""):
         self.game, self.rule = game, rule
-        self.paths = mg.meta.paths.select(game, "")
+        self.paths = mg.meta.paths.select(game, paths)
         if not rule.built:
             rule.setup(mg.meta.paths.infos(game, self.paths), game.signals)
         self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)

@@ -1,8 +1,9 @@
 """Learned rules on drawings: how few inner steps bring a DCGAN as near to a character as tuned Adam comes in fifty.
 
-`python -m benchmarks.omniglot_rules --data omniglot28.npz --out DIR` meta-trains a plain DCGAN with every rule of
-`presets.LEARNED_RULES`, nets and rule together, second order through ten inner steps, on the energy distance in the
-features of the shipped objective net; each for so many minutes of one core, two at once. Beside them
+`python -m benchmarks.omniglot_rules --data omniglot28.npz --out DIR` meta-trains a plain DCGAN (or, with `--network
+fusion`, the network of the preset `fusion`, of which the context adapts) with every rule of `presets.LEARNED_RULES`,
+nets and rule together, second order through ten inner steps, on the energy distance in the features of the shipped
+objective net; each for so many minutes of one core, two at once. Beside them
 stands Adam, from the weights that these rules have learned to start from, its rate the best of seven at fifty steps on
 validation characters.
 All are evaluated as few-shot-28 says, under both judges, along the curve of inner steps. It writes `results.json`,
@@ -23,7 +24,7 @@ import meta_gan as mg
 import trainers
 from benchmarks import lanes, mixtures
 from benchmarks.flagship import JUDGES
-from meta_gan import functional, meta_learners, serving, storage
+from meta_gan import meta_learners, serving, storage
 from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
 from meta_gan.presets import LEARNED_RULES
 from meta_gan.tasks import open_source
@@ -31,23 +32,38 @@ from meta_gan.types import Episode
 
 INNER = 10
 CURVE = (0, 1, 2, 5, 10, 20, 50)
-ENDLESS, DECAY = 10_000_000, 600  # outer steps; in 12 minutes of a busy core learned Adam made 593, attention 149
-RECIPE = ("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "features=omniglot28-objective")
-RATES_OF = ("inner_rate=0.002", "discriminator_inner_rate=0.002", "outer_rate=0.001", "clip=1.0")
+ENDLESS = 10_000_000  # outer steps: the minutes end a training
+# Outer steps in a minute of a busy core, as measured: the outer rates fall over as many as fit.
+STEPS_A_MINUTE = {"learned_adam": 54, "meta_sgd": 54, "recurrent": 25, "attention": 25}
+# A network's meta-gradient has a norm of 5 to 70 here and is clipped to 1: at the usual .003 it walks about.
+RULE_RATES = {"recurrent": 1e-3, "attention": 1e-3}
+# network: the preset, and what of it is changed. The fusion network adapts its context, as its preset does.
+RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "dcgan": (
+        "maml",
+        (
+            *("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "features=omniglot28-objective"),
+            *("inner_rate=0.002", "discriminator_inner_rate=0.002", "outer_rate=0.001", "clip=1.0"),
+        ),
+    ),
+    "fusion": ("fusion", ("algorithm=maml", "clip=1.0", "temperature=1")),
+}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 TUNING_TASKS = 24
 
 
-def train(rule: str, data: str, out: Path, minutes: float, core: int) -> None:
+def train(rule: str, data: str, out: Path, minutes: float, core: int, network: str = "dcgan") -> None:
     """Trains nets and rule in a process of its own, or goes on with its run.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.
     """
-    folder = out / "runs" / rule
-    fields = [*RECIPE, *RATES_OF, f"rule={rule}", f"inner_steps={INNER}", f"decay_steps={DECAY}"]
+    folder, decay = out / "runs" / rule, max(1, round(minutes * STEPS_A_MINUTE[rule]))
+    preset, changes = RECIPES[network]
+    fields = [*changes, f"rule={rule}", f"inner_steps={INNER}", f"decay_steps={decay}"]
+    fields += [f"rule_rate={RULE_RATES[rule]}"] if rule in RULE_RATES else []
     fields += [f"minutes={minutes}", "processor_time=true", "validate_every=100000", "checkpoint_every=20"]
-    command = ["train", "--preset", "maml", "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
+    command = ["train", "--preset", preset, "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
     command += ["--queries", "15", "--set", "meta_batch=4", *fields]
     command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
     done = lanes.meta_gan(command, core)
@@ -56,9 +72,10 @@ def train(rule: str, data: str, out: Path, minutes: float, core: int) -> None:
 
 
 def with_adam(model: mg.MetaModel, rate: float) -> mg.MetaModel:
-    """The same nets in the same game, adapted by Adam."""
+    """The same game from the same start, the averaged weights where there are any, adapted by Adam."""
     rule = meta_learners.Adam(rate, 0.5, 0.99)
-    return mg.MetaModel(model.game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER))
+    game = model.deployment.copy(model.meta_weights(averaged=True).initial)
+    return mg.MetaModel(game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER, model.algorithm.paths))
 
 
 def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str, list[float]]]:
@@ -68,10 +85,10 @@ def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str,
         model: whose nets Adam starts from.
         episodes: validation tasks.
     """
-    curves = mixtures.Curves(model.game, meta_learners.Adam(1.0, 0.5, 0.99), compiled=False)
+    curves = mixtures.Curves(model.game, meta_learners.Adam(1.0, 0.5, 0.99), False, model.algorithm.paths)
     found = {}
     for rate in RATES:
-        values = curves(functional.read(model.game.nets), episodes, rate)
+        values = curves(model.meta_weights(averaged=True).initial, episodes, rate)
         found[rate] = np.where(np.isfinite(values), values, np.inf).mean(axis=0)
     best = min(RATES, key=lambda rate: found[rate][mixtures.LONGEST])
     return best, {str(rate): [round(float(values[k]), 4) for k in CURVE] for rate, values in found.items()}
@@ -113,6 +130,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="omniglot28.npz")
     parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
     parser.add_argument("--rules", nargs="+", choices=LEARNED_RULES, default=list(LEARNED_RULES), help="(default: all)")
+    parser.add_argument("--network", choices=tuple(RECIPES), default="dcgan", help="(default: dcgan)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of one core for each training (default: 15)")
     parser.add_argument("--classes", type=int, help="evaluation classes (default: all)")
     arguments = parser.parse_args()
@@ -120,7 +138,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
 
     def work(rule: str, core: int) -> None:
-        train(rule, arguments.data, out, arguments.minutes, core)
+        train(rule, arguments.data, out, arguments.minutes, core, arguments.network)
         print(f"trained: {rule}", flush=True)
 
     lanes.side_by_side(arguments.rules, work)

@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import meta_gan as mg
 from benchmarks import lanes, omniglot_rules
@@ -27,12 +28,14 @@ def calls(monkeypatch):
     return seen
 
 
+@pytest.mark.parametrize("network", omniglot_rules.RECIPES)
 @pytest.mark.parametrize("rule", presets.LEARNED_RULES)
-def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, tmp_path, calls):
-    omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1)
+def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, network, tmp_path, calls):
+    omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1, network)
     ((arguments, core),) = calls
     recipe, config = commands._settings(program._parser().parse_args(arguments))
-    assert recipe.rule == rule and recipe.network == "dcgan" and recipe.inner_steps == 10 and core == 1
+    assert recipe.rule == rule and recipe.network == network and recipe.inner_steps == 10 and core == 1
+    assert recipe.features == "omniglot28-objective" and recipe.decay_steps == 15 * omniglot_rules.STEPS_A_MINUTE[rule]
     assert config.minutes == 15 and config.processor_time and config.meta_batch == 4
     assert "--resume" not in arguments
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 0)
@@ -46,22 +49,28 @@ def test_a_training_that_fails_is_told_with_its_end(tmp_path):
 
 def small_model():
     rule = mg.meta_learners.MetaSGD(0.01)
-    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", rule, mg.Unrolled(2), 1))
+    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", rule, mg.Unrolled(2), 1, "^generator/"))
 
 
 def test_adam_starts_from_what_the_rule_starts_from():
-    model = small_model()
+    """The averaged weights, where the model that the rule is part of has them."""
+    plain = small_model()
+    model = mg.MetaModel(plain.game, plain.algorithm, averaging=0.9)
+    for average in model._averages:
+        average.assign_add(tf.ones_like(average))
     beside = omniglot_rules.with_adam(model, 0.25)
-    assert beside.game is model.game and type(beside.meta_learner) is mg.meta_learners.Adam
-    assert beside.meta_learner.rates.value == 0.25
+    wanted = model.meta_weights(averaged=True).initial.weights
+    tf.nest.map_structure(np.testing.assert_array_equal, beside.meta_weights().initial.weights, wanted)
+    assert type(beside.meta_learner) is mg.meta_learners.Adam
+    assert beside.meta_learner.rates.value == 0.25 and beside.paths == model.paths
 
 
 def test_the_rate_is_the_one_that_ends_nearest(monkeypatch):
     """Distances by hand: .003 is nearest at fifty steps though not at ten, and what diverges is infinitely far."""
 
     class Known:
-        def __init__(self, game, rule, compiled):
-            assert rule.rates.value == 1.0 and not compiled
+        def __init__(self, game, rule, compiled, paths):
+            assert rule.rates.value == 1.0 and not compiled and paths == "^generator/"
 
         def __call__(self, start, tasks, rate):
             found = np.full((2, 51), 5.0)
