@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: quickstart test test-slow lint install bench clean
+.PHONY: quickstart test test-slow conformance lint install bench clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -17,10 +17,13 @@ quickstart: install
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.quickstart --out quickstart
 
 test: install
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not conformance" --durations 25
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+conformance: install
+	$(BIN)/python -m pytest -n auto tests/conformance
 
 lint: install
 	$(BIN)/ruff check .
