@@ -1,9 +1,9 @@
-"""Adaptation after training: the compiled inner loop and endpoints, and the adapted model that a user holds."""
+"""The adapted model that a user holds."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -13,110 +13,10 @@ import tensorflow as tf
 from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.checks import check_examples, check_integer
-from meta_gan.games.base import Game
+from meta_gan.deployment import Deployment
 from meta_gan.layers.holding import ConditionedGenerator
-from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
-from meta_gan.meta.algorithms import Algorithm
-from meta_gan.types import Carry, MetaWeights, Paths, Snapshot
-
-
-class Deployment:
-    """A game's inner loop and endpoints, traced once and shared by every adapted model.
-
-    Args:
-        game: the game.
-        algorithm: whose rule and steps adapt.
-        paths: what adapts.
-        values: returns the meta-weights to start from, as they are at the time of the call.
-    """
-
-    def __init__(self, game: Game, algorithm: Algorithm, paths: Paths, values: Callable[[], MetaWeights]):
-        self.game, self.algorithm, self.paths, self.values = game, algorithm, paths, values
-        dtype = next(iter(game.nets.values())).compute_dtype
-        self.support_spec = tf.TensorSpec([None, *game.example_shape], dtype, name="support")
-        signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
-        self._adapt = tf.function(self.adapt_values, autograph=False, input_signature=signature)
-        self._advance = tf.function(self.advance_values, autograph=False, reduce_retracing=True)
-        self._condition = tf.function(game.condition, autograph=False, reduce_retracing=True)
-        self._endpoints: dict[str, Any] = {}
-
-    def adapt_values(self, support: Any, steps: Any, seed: Any) -> Snapshot:
-        """Adaptation as a function of tensors: what `adapt` and the SavedModel run."""
-        game, learner, meta = self.game, self.algorithm.meta_learner, self.values()
-        carry = inner_loop.begin(game, learner, self.paths, meta)
-        key = functional.seed_pair(seed)
-        carry, _ = inner_loop.advance(game, learner, self.paths, meta, carry, support, steps, 1, key)
-        return inner_loop.final(self.paths, meta, carry)
-
-    def advance_values(self, carry: Carry, support: Any, steps: Any, seed: Any, rate_scale: Any) -> Any:
-        """A piece of an adaptation: the carry and the adapted values after `steps` more steps."""
-        learner, meta, key = self.algorithm.meta_learner, self.values(), functional.seed_pair(seed)
-        carry, _ = inner_loop.advance(
-            self.game, learner, self.paths, meta, carry, support, steps, 1, key, rate_scale=rate_scale
-        )
-        return carry, inner_loop.final(self.paths, meta, carry)
-
-    def trajectory(
-        self, support: Any, steps: Sequence[int], seed: int = 0, rate_scale: float = 1.0
-    ) -> Iterator[Snapshot]:
-        """Adapts once and stops on the way: the adapted values after each number of steps.
-
-        Args:
-            support: as in `adapt`.
-            steps: ascending numbers of inner steps >= 0.
-            seed: int32 range; after n steps the values are those of `adapt` with `steps=n` and this seed.
-            rate_scale: > 0, multiplies every update.
-
-        Yields:
-            A `Snapshot` for each of `steps`.
-
-        Raises:
-            ValueError: steps that do not ascend, or as `adapt` raises.
-        """
-        if list(steps) != sorted(set(steps)) or not steps:
-            raise ValueError(f"`steps` must be ascending numbers of steps. Received: {steps!r}")
-        images = tf.cast(check_examples(support, self.game.example_shape), self.support_spec.dtype)
-        carry = inner_loop.begin(self.game, self.algorithm.meta_learner, self.paths, self.values())
-        key, scale = tf.constant(check_integer(seed, "seed"), tf.int32), tf.constant(rate_scale, tf.float32)
-        made = 0
-        for wanted in steps:
-            more = tf.constant(check_integer(wanted, "steps", 0) - made, tf.int32)
-            carry, snapshot = self._advance(carry, images, more, key, scale)
-            made = wanted
-            yield snapshot
-
-    def endpoint_values(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> Any:
-        """An endpoint as a function of tensors, keyed by the user's seed."""
-        key = functional.fold(functional.seed_pair(seed), inner_loop.SAMPLE)
-        return self.game.endpoints[name].fn(snapshot, conditioning, inputs, key)
-
-    def adapt(self, support: Any, steps: int, seed: int) -> Snapshot:
-        """Checks a support set and adapts to it."""
-        images = check_examples(support, self.game.example_shape, argument="support")
-        images = tf.cast(tf.convert_to_tensor(images), self.support_spec.dtype)
-        return self._adapt(images, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
-
-    def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """What the nets are conditioned on after adaptation to a support set."""
-        images = check_examples(support, self.game.example_shape, argument="support")
-        return self._condition(snapshot, tf.cast(tf.convert_to_tensor(images), self.support_spec.dtype))
-
-    def run(self, name: str, snapshot: Snapshot, conditioning: Any, inputs: dict[str, Any], seed: int) -> Any:
-        """Runs an endpoint; a new batch size or count does not retrace."""
-        if name not in self._endpoints:
-            self._endpoints[name] = tf.function(
-                lambda *args: self.endpoint_values(name, *args), autograph=False, reduce_retracing=True
-            )
-        specs = self.game.endpoints[name].inputs
-        tensors = {key: tf.convert_to_tensor(inputs[key], spec.dtype) for key, spec in specs.items()}
-        return self._endpoints[name](snapshot, conditioning, tensors, tf.constant(seed, tf.int32))
-
-    def copy(self, snapshot: Snapshot) -> Game:
-        """The same game over new Keras models that hold `snapshot`."""
-        game = type(self.game).from_config(self.game.get_config())
-        functional.write(game.nets, snapshot)
-        return game
+from meta_gan.types import MetaWeights, Snapshot
 
 
 class AdaptedModel:
@@ -127,7 +27,8 @@ class AdaptedModel:
     Args:
         deployment: of the meta-model.
         snapshot: adapted values of all nets.
-        support: float[k, *example], what it was adapted to; the nets are conditioned on it. None before adaptation.
+        support: float[k, *example] or a dict of domains, what it was adapted to; the nets are conditioned on it. None
+            before adaptation.
         data_card: what the meta-model was trained on.
     """
 
@@ -148,8 +49,9 @@ class AdaptedModel:
             float32[count, *example] in [-1, 1].
 
         Raises:
-            ValueError: `count` below 1, or a seed outside the int32 range.
+            ValueError: `count` below 1, a seed outside the int32 range, or a game that has no such endpoint.
         """
+        self._require("sample")
         inputs = {"num": check_integer(count, "count", 1)}
         seed = check_integer(seed, "seed")
         return self.deployment.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
@@ -191,29 +93,56 @@ class AdaptedModel:
         """
         return self._of_images("encode", images)
 
-    def _of_images(self, name: str, images: Any) -> dict[str, np.ndarray]:
+    def translate(self, images: Any, back: bool = False) -> np.ndarray:
+        """Translates examples from the source to the target domain, of a game of two domains.
+
+        Args:
+            images: float[n, *source] in [-1, 1], or uint8; any n >= 1.
+            back: from the target to the source domain, of a game with the way back.
+
+        Returns:
+            float[n, *target] in [-1, 1], of the nets' dtype; with `back`, float[n, *source].
+
+        Raises:
+            ValueError: the game has no such endpoint, or images of another shape, range or dtype.
+
+        Example:
+            >>> adapted = model.adapt({"source": five_images, "target": five_others})
+            >>> adapted.translate(more_images).shape
+            (12, 28, 28, 1)
+        """
+        return self._of_images("translate_back" if back else "translate", images)["images"]
+
+    def _require(self, name: str) -> None:
+        """Raises ValueError where the game has no such endpoint."""
         game = self.deployment.game
         if name not in game.endpoints:
             raise ValueError(
-                f"'{name}' needs a game with that endpoint, such as a VAE. Received: {type(game).__name__}, which has "
+                f"'{name}' needs a game with that endpoint. Received: {type(game).__name__}, which has "
                 f"{sorted(game.endpoints)}"
             )
-        checked = check_examples(images, game.example_shape, argument="images")
+
+    def _of_images(self, name: str, images: Any) -> dict[str, np.ndarray]:
+        self._require(name)
+        shape = tuple(self.deployment.game.endpoints[name].inputs["images"].shape[1:])
+        checked = check_examples(images, shape, argument="images")
         made = self.deployment.run(name, self.snapshot, self.conditioning, {"images": checked}, 0)
         return {key: value.numpy() for key, value in made.items()}
 
     @property
     def generator(self) -> keras.Model:
-        """A plain Keras model from latents float32[n, latent_dim] to examples, with the adapted weights.
+        """A plain Keras model with the adapted weights, from latents float32[n, latent_dim] to examples; of a game of
+        domains, from examples of the source to examples of the target.
 
         That of a conditioned game carries its support set, and the code made of it, inside: a `ConditionedGenerator`.
         """
         game = self.deployment.copy(self.snapshot)
-        generator = game.nets["generator"]
-        if self.conditioning is None:
+        generator = game.nets[game.primary]
+        conditioning = game.conditioning_of(game.primary, self.conditioning)
+        if conditioning is None:
             return generator
-        latent_dim = game.endpoints["generate"].inputs["z"].shape[-1]
-        return ConditionedGenerator(generator, self.conditioning, latent_dim, game.example_shape)
+        (spec,) = game.endpoints[game.default_endpoint].inputs.values()
+        return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.made_shape)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Makes a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.
@@ -236,11 +165,13 @@ class AdaptedModel:
             "kind": "adapted_model",
             "game": serialize(deployment.game),
             "algorithm": serialize(deployment.algorithm),
-            "image_shape": list(deployment.game.example_shape),
+            **deployment.game.card,
             "data": self.data_card,
         }
         arrays = {f"value_{i:04d}": t.numpy() for i, t in enumerate(functional.flat(self.snapshot))}
-        if self.support is not None:
+        if isinstance(self.support, Mapping):
+            arrays |= {f"support_{domain}": np.asarray(each) for domain, each in self.support.items()}
+        elif self.support is not None:
             arrays["support"] = np.asarray(self.support)
         storage.write_into(folder, config, arrays)
 
@@ -254,7 +185,11 @@ class AdaptedModel:
         config, arrays = storage.read_model(path, "adapted_model")
         make = keras.saving.deserialize_keras_object
         game, algorithm = make(config["game"]), make(config["algorithm"])
-        support = arrays.pop("support", None)
+        if isinstance(game.example_shape, Mapping):
+            sets = {domain: arrays.pop(f"support_{domain}", None) for domain in game.example_shape}
+            support: Any = None if any(each is None for each in sets.values()) else sets
+        else:
+            support = arrays.pop("support", None)
         fresh = functional.read(game.nets)
         leaves = functional.flat(fresh)
         storage.check_arrays(path, arrays, [tuple(leaf.shape) for leaf in leaves])

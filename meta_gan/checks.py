@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,31 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
             f"Received: values from {low:.6g} to {high:.6g}"
         )
     return np.clip(array, -1.0, 1.0).astype(np.float32)
+
+
+def check_support(support: Any, example_shape: Any) -> Any:
+    """Checks a support set: examples, or examples of every domain.
+
+    Args:
+        support: as in `check_examples`; of a model of domains, a dict of such arrays.
+        example_shape: the shape that the model was built for, or `{domain: shape}`.
+
+    Returns:
+        float32[k, *example], or a dict of such arrays in the order of `example_shape`.
+
+    Raises:
+        ValueError: as in `check_examples`, or a dict that does not name every domain and no other.
+
+    Example:
+        >>> list(check_support({"a": np.zeros((5, 2)), "b": np.zeros((3, 1))}, {"a": (2,), "b": (1,)}))
+        ['a', 'b']
+    """
+    if not isinstance(example_shape, Mapping):
+        return check_examples(support, example_shape)
+    if not isinstance(support, Mapping) or set(support) != set(example_shape):
+        received = sorted(map(repr, support)) if isinstance(support, Mapping) else type(support).__name__
+        raise ValueError(f"`support` must be a dict of {', '.join(map(repr, example_shape))}. Received: {received}")
+    return {name: check_examples(support[name], shape, f"support[{name!r}]") for name, shape in example_shape.items()}
 
 
 def check_integer(value: Any, argument: str, least: int = -(2**31)) -> int:

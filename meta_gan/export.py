@@ -67,7 +67,8 @@ def export_meta_model(deployment: Any, path: str | os.PathLike[str], limits: Lim
     Each endpoint of the game becomes a signature `adapt_and_NAME`, and, where the game needs no support set, one of
     its own. For a GAN: `adapt_and_sample(support, steps, num, seed)`, `adapt_and_generate(support, steps, z, seed)`,
     `sample(num, seed)` and `serving_default(z)`, each with the output `samples`; for a VAE also `reconstruct(images)`
-    and `encode(images)`.
+    and `encode(images)`; for a game of domains `adapt_and_translate(source_support, target_support, steps, images,
+    seed)` and `serving_default(images)`.
 
     Args:
         deployment: the meta-model's compiled parts.
@@ -134,24 +135,29 @@ def _images(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_adapting(archive: Any, served: Any, adapt: Any, name: str, endpoint: Any, limits: Limits) -> None:
-    """The signature `adapt_and_NAME`: the inner loop `adapt` on `support`, then the endpoint."""
+    """The signature `adapt_and_NAME`: the inner loop `adapt` on the support set or sets, then the endpoint."""
     keys = list(endpoint.inputs)
 
-    def adapt_and_run(support: Any, steps: Any, *rest: Any) -> Any:
+    sets = tf.nest.flatten(served.support_spec)
+
+    def adapt_and_run(*values: Any) -> Any:
+        named = dict(zip([spec.name for spec in sets], values, strict=False))
+        support = tf.nest.pack_sequence_as(served.support_spec, list(named.values()))
+        steps, *rest = values[len(sets) :]
         inputs, seed = dict(zip(keys, rest, strict=False)), rest[-1]
         checks = [
-            ("support", tf.shape(support)[0], 1, limits.shots),
+            *[(set_name, tf.shape(examples)[0], 1, limits.shots) for set_name, examples in named.items()],
             ("steps", steps, 0, limits.steps),
             *_sizes(endpoint, inputs, limits),
         ]
-        support, steps, inputs = _checked(checks, (support, steps, inputs), {"support": support, **_images(inputs)})
+        support, steps, inputs = _checked(checks, (support, steps, inputs), {**named, **_images(inputs)})
         snapshot = adapt(support, steps, seed)
         conditioning = served.game.condition(snapshot, support)
         return served.endpoint_values(name, snapshot, conditioning, inputs, seed)
 
     steps = tf.TensorSpec([], tf.int32, name="steps")
     # Adaptation draws, so every adapting signature has a seed.
-    specs = _specs(endpoint._replace(seeded=True), served.support_spec, steps)
+    specs = _specs(endpoint._replace(seeded=True), *sets, steps)
     archive.add_endpoint(f"adapt_and_{name}", adapt_and_run, specs)
 
 

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from meta_gan import export as exporting
 from meta_gan import functional, outer, storage
-from meta_gan.adapted import AdaptedModel, Deployment
+from meta_gan.adapted import AdaptedModel
 from meta_gan.checks import check_integer
+from meta_gan.deployment import Deployment
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
@@ -196,7 +197,8 @@ class MetaModel(keras.Model):
         """Adapts to a few examples; this model is left as it was.
 
         Args:
-            support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1.
+            support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1. Of a game of domains, a dict
+                of such arrays, `{"source": ..., "target": ...}`.
             steps: inner steps >= 0; None for the model's own.
             seed: int32 range; the same seed gives the same adapted weights.
 
@@ -244,7 +246,7 @@ class MetaModel(keras.Model):
             "game": serialize(self.game),
             "algorithm": serialize(self.algorithm),
             "averaging": self.averaging,
-            "image_shape": list(self.game.example_shape),
+            **self.game.card,
             "data": self.data_card,
             **extra,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,36 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in shipped_root().glob(f"*/{storage.CONFIG}"))
 
 
+def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path) -> Path:
+    """The path that a user names, or what ships under that name; where both are there, the path, with a warning.
+
+    Args:
+        path: a file, a folder or a name.
+        names: what ships.
+        root: the folder that holds it.
+
+    Returns:
+        The path as it was given, whether or not anything is there, or a folder below `root`.
+    """
+    here, ours = Path(path), root / str(path)
+    if str(path) not in names:
+        return here
+    if not here.exists():
+        return ours
+    warnings.warn(
+        f"{str(path)!r} is a folder here, which is taken, and also ships with the package, in {str(ours)!r}. Write "
+        f"{os.path.join('.', path)!r} or that folder to say which is meant",
+        stacklevel=4,
+    )
+    return here
+
+
 def resolve(path: str | os.PathLike[str]) -> Path:
     """Finds the model folder that a user means.
 
     Args:
         path: a saved model's folder; a run's folder (its exported `model/`); the folder that runs were written to
-            (the newest run that has a model); or the name of a shipped model.
+            (the newest run that has a model); or the name of a shipped model, if no such path is here.
 
     Returns:
         The folder that holds `config.json` and `weights.npz`.
@@ -38,9 +63,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     Raises:
         ValueError: there is no such folder, or it holds no model.
     """
-    folder = Path(path)
-    if not folder.exists() and str(path) in shipped():
-        return shipped_root() / str(path)
+    folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
         raise ValueError(f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}")
     if (folder / storage.WEIGHTS).is_file():

@@ -160,6 +160,9 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     data, training = config.get("data") or {}, config.get("training") or {}
     splits = data.get("splits") or {}
     algorithm = config["algorithm"]["config"]
+    translates = "translate" in config.get("endpoints", ())
+    use = "translate(images)" if translates else "sample(count, seed=...)"
+    support = "{'source': ..., 'target': ...}" if translates else "images"
     lines = [
         "# A model of meta_gan",
         "",
@@ -171,9 +174,9 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         + ".",
         *[f"- {key}: {value}" for key, value in {**training, **(config.get("about") or {})}.items()],
         "",
-        "Load it with `meta_gan.load(FOLDER)`, then `.adapt(images, steps=..., seed=...).sample(count, seed=...)`."
+        f"Load it with `meta_gan.load(FOLDER)`, then `.adapt({support}, steps=..., seed=...).{use}`."
         if config["kind"] == "meta_model"
-        else "Load it with `meta_gan.load_adapted(FOLDER)`, then `.sample(count, seed=...)`.",
+        else f"Load it with `meta_gan.load_adapted(FOLDER)`, then `.{use}`.",
         "",
     ]
     return "\n".join(lines)

@@ -83,6 +83,17 @@ def test_nothing_retraces(model, adapted):
     assert [f.experimental_get_tracing_count() for f in deployment._endpoints.values()] == [1]
 
 
+def test_no_steps_are_those_of_the_compiled_loop_and_trace_nothing(support=SUPPORT):
+    """What a model that is adapted by its task code alone does: its first call must not wait for a loop never run."""
+    model = mg.MetaModel(tiny_gan(loss=NonSaturating()), mg.FOMAML(inner_steps=0, inner_rate=0.1))
+    none = model.adapt(support, seed=1)
+    assert model.deployment._adapt.experimental_get_tracing_count() == 0
+    compiled = model.deployment._adapt(tf.constant(support), tf.constant(0), tf.constant(1))
+    tf.nest.map_structure(np.testing.assert_array_equal, numbers(none.snapshot), numbers(compiled))
+    with pytest.raises(ValueError, match="support"):
+        model.adapt(support[:, :1])
+
+
 def test_fifty_adaptations_leak_nothing(model):
     """No Keras variable, no trace, and no tensor of an adaptation that was let go."""
 

@@ -37,13 +37,14 @@ ALLOWED = {
     "meta.algorithms": {"checks", "meta", "meta_learners", "meta_learners.base"},
     "export": {"types", "functional", "storage"},
     "outer": {"functional"},
-    "adapted": {*CORE, "layers", "export"},
-    "model": {*CORE, "export", "outer", "adapted"},
+    "deployment": CORE - {"storage"},
+    "adapted": {*CORE, "layers", "export", "deployment"} - {"games.base", "meta.algorithms"},
+    "model": {*CORE, "export", "outer", "deployment", "adapted"},
     "serving": {"storage", "adapted", "model"},
     "augment": {"checks", "tasks"},
     "evaluation": {"functional", "checks", "layers", "networks", "meta_learners", "tasks", *SAVED, "augment"},
     "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "evaluation"},
-    "trainers": {"functional", "storage", "tasks", "model"},
+    "trainers": {"types", "functional", "storage", "tasks", "model"},
     "cli": {"storage", "tasks", "serving", "presets", "evaluation", "trainers"},
     "meta_gan": {"types", "losses", "layers", "networks", "meta_learners", "games", "meta", "tasks", "export", *FACE},
 }
@@ -71,8 +72,7 @@ WRONG += ["tensorflow.recompute_grad", "keras.remat", "keras.RematScope", "impor
 WRONG += ["random", "keras.random", "tensorflow.random.Generator", "tensorflow.random.categorical"]
 WRONG += [f"tensorflow.random.{k}" for k in ("normal", "uniform", "shuffle", "truncated_normal", "set_seed")]
 WRONG += [f"numpy.random.{k}" for k in ("rand", "randn", "randint", "seed", "shuffle", "normal", "uniform", "choice")]
-# The guard at the door of a player must name what it refuses.
-EXEMPT = {("meta_gan.layers.allowed", name) for name in LAYERS}
+EXEMPT = {("meta_gan.layers.allowed", name) for name in LAYERS}  # the guard at the door names what it refuses
 NUMERIC = [f"evaluation.{name}" for name in ("metrics", "pooled", "neighbours", "intervals", "splits", "protocol")]
 # Rooms of values in, values out.
 PURE = ("losses", "games", "meta_learners", "meta")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meta_gan.checks import check_examples, check_integer
+from meta_gan.checks import check_examples, check_integer, check_support
 
 SHAPE = (2, 2, 1)
 
@@ -22,6 +22,33 @@ def test_floats_stay_and_a_rounding_outside_is_clipped(dtype):
     got = check_examples(values, SHAPE)
     np.testing.assert_array_equal(got.ravel(), np.float32([-1, -1, 0.5, 1]))
     assert got.dtype == np.float32
+
+
+DOMAINS = {"source": SHAPE, "target": (3,)}
+
+
+def test_a_support_set_of_domains_is_checked_domain_by_domain():
+    given = {"target": np.zeros((4, 3)), "source": np.full((2, *SHAPE), 255, np.uint8)}
+    got = check_support(given, DOMAINS)
+    assert list(got) == ["source", "target"] and got["target"].shape == (4, 3)
+    np.testing.assert_array_equal(got["source"], np.ones((2, *SHAPE), np.float32))
+    np.testing.assert_array_equal(check_support(given["source"], SHAPE), got["source"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros((2, *SHAPE)), "a dict of 'source', 'target'. Received: ndarray"),
+        ({"source": np.zeros((2, *SHAPE))}, r"""Received: \["'source'"\]"""),
+        (
+            {"source": np.zeros((2, *SHAPE)), "target": np.zeros((2, 4))},
+            r"`support\['target'\]` must have shape \[n, 3\]",
+        ),
+    ],
+)
+def test_a_support_set_of_other_domains_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        check_support(given, DOMAINS)
 
 
 BAD = {

@@ -1,10 +1,13 @@
 """Finding and loading what was saved."""
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import meta_gan as mg
-from meta_gan import serving
+from meta_gan import serving, storage
 from tests.toys import random_episodes, tiny_gan
 
 SUPPORT = random_episodes().support[0].numpy()
@@ -55,6 +58,22 @@ def test_an_adapted_model_is_not_a_meta_model_nor_the_other_way_round(folders, t
         mg.load(tmp_path / "adapted")
     with pytest.raises(ValueError, match=r"must hold a adapted_model. Received: a meta_model"):
         mg.load_adapted(folders[0] / "00001-rings" / "model")
+
+
+def test_a_folder_of_a_shipped_name_is_taken_with_a_warning(tmp_path, monkeypatch):
+    """Whichever is meant, the user learns which it was, and how to name either."""
+    monkeypatch.chdir(tmp_path)
+    ships = serving.shipped_root() / "omniglot"
+    assert serving.resolve("omniglot") == ships
+    (tmp_path / "omniglot").mkdir()
+    for name in (storage.CONFIG, storage.WEIGHTS):
+        (tmp_path / "omniglot" / name).touch()
+    with pytest.warns(UserWarning, match=r"'omniglot' is a folder here, which is taken.*'\./omniglot'"):
+        assert serving.resolve("omniglot") == Path("omniglot")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert serving.resolve("./omniglot") == Path("./omniglot")
+        assert serving.resolve(ships) == ships
 
 
 def test_every_shipped_name_loads():

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional, networks
-from meta_gan.games import GAN, VAE, Game
+from meta_gan.games import GAN, VAE, Game, Translation
 from meta_gan.losses import Gaussian
 from meta_gan.meta import inner_loop, paths
 from meta_gan.meta_learners import GradientDescent
@@ -81,11 +81,17 @@ def constant_episodes(supports, queries, seed=0):
 
 
 def random_episodes(tasks=2, shots=3, queries=4, shape=(2,), seed=0, dtype="float32"):
-    """Episodes of uniform noise in [-1, 1]."""
+    """Episodes of uniform noise in [-1, 1], of one domain or of those that `shape` names."""
     draw = np.random.default_rng(seed)
-    support, query = (draw.uniform(-1, 1, (tasks, n, *shape)).astype(dtype) for n in (shots, queries))
+
+    def noise(n):
+        made = {name: draw.uniform(-1, 1, (tasks, n, *each)).astype(dtype) for name, each in domains.items()}
+        return {name: tf.constant(each) for name, each in made.items()} if shape is domains else tf.constant(made[""])
+
+    domains = shape if isinstance(shape, dict) else {"": shape}
+    support, query = noise(shots), noise(queries)
     seeds = draw.integers(0, 2**31 - 1, (tasks, 2)).astype(np.int32)
-    return Episode(tf.constant(support), tf.constant(query), tf.range(tasks), tf.constant(seeds))
+    return Episode(support, query, tf.range(tasks), tf.constant(seeds))
 
 
 def ring_episodes(tasks, seed, shots=5, queries=16, dtype="float32"):
@@ -131,6 +137,33 @@ def told_vae(**options):
     generator, _ = networks.sagan((8, 8, 1), latent_dim=3, width=4, code_dim=5)
     encoder = networks.ImageEncoder((8, 8, 1), 3, width=4)
     return VAE(generator, encoder, task_encoder=networks.TaskEncoder((8, 8, 1), code_dim=5, width=4), **options)
+
+
+def dense(inputs, outputs, seed=0, dtype="float32"):
+    """A plain Keras model of one hidden layer, away from zero biases."""
+    layers = [keras.layers.Dense(n, a, dtype=dtype) for n, a in ((4, "softplus"), (outputs, None))]
+    net = keras.Sequential([keras.Input((inputs,), dtype=dtype), *layers])
+    draw = np.random.default_rng(seed)
+    for variable in net.trainable_variables:
+        variable.assign(draw.normal(0.0, 0.4, variable.shape).astype(dtype))
+    return net
+
+
+def tiny_translation(dtype="float32", seed=0, sizes=(2, 2), cyclic=True, **options):
+    """A translation between points, there and back unless not `cyclic`, of plain Keras models."""
+    source, target = sizes
+    back = {"back": dense(target, source, seed + 2, dtype), "back_discriminator": dense(source, 1, seed + 3, dtype)}
+    return Translation(
+        dense(source, target, seed, dtype), dense(target, 1, seed + 1, dtype), **(back if cyclic else {}), **options
+    )
+
+
+def told_translation(**options):
+    """A translation of 8 x 8 images whose translator is told of the target's support set by a code."""
+    translator = networks.Translator((8, 8, 1), width=2, blocks=1, code_dim=3)
+    _, critic = networks.dcgan((8, 8, 1), width=2)
+    encoder = networks.TaskEncoder((8, 8, 1), code_dim=3, width=2)
+    return Translation(translator, critic, encoder=encoder, **options)
 
 
 def parts(game, learner=None, pattern="", rate=0.1):

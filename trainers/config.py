@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from meta_gan.tasks import Tasks
+from meta_gan.tasks import DomainTasks, Tasks
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class TrainConfig:
         if not self.picture_steps or any(not isinstance(s, int) or s < 0 for s in self.picture_steps):
             raise ValueError(f"'picture_steps' must be ints >= 0. Received: {self.picture_steps!r}")
 
-    def episodes(self, tasks: Tasks, start_step: int = 0) -> tf.data.Dataset:
+    def episodes(self, tasks: Tasks | DomainTasks, start_step: int = 0) -> tf.data.Dataset:
         """The training episodes of a run, from a step on.
 
         Raises:

@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.model import MetaModel
-from meta_gan.tasks import Tasks
+from meta_gan.tasks import DomainTasks, Tasks
 from meta_gan.tasks.pictures import grid, save_png
-from trainers import run_folder
+from trainers import pictures, run_folder
 from trainers.config import TrainConfig
 from trainers.interruption import Interruption
 
 # What must not change when a run goes on. Its length and its intervals may.
-SAME = ("recipe", "source", "data", "episodes", "train.meta_batch", "train.symmetries", "train.fewest_shots")
+SAME = ("recipe", "source", "target", "data", "episodes", "train.meta_batch", "train.symmetries", "train.fewest_shots")
 
 
 class TrainingStopped(RuntimeError):
@@ -28,11 +28,11 @@ class TrainingStopped(RuntimeError):
 
 
 class MetaTrainer:
-    """Trains a compiled `MetaModel` on `Tasks`, and keeps all of it in one run folder.
+    """Trains a compiled `MetaModel` on `Tasks` or `DomainTasks`, and keeps all of it in one run folder.
 
     The folder holds `config.json`, `metrics.jsonl`, `reals.png`, `samples_NNNNNN.png` (for fixed validation classes:
-    the support images, then samples after 0, 10 and 50 steps), `checkpoints/`, `model/`, the saved model with its
-    card, brought up to date at every checkpoint, and at the end `served/STEPS/`, its SavedModel.
+    the support images, then samples or translations after 0, 10 and 50 steps), `checkpoints/`, `model/`, the saved
+    model with its card, brought up to date at every checkpoint, and at the end `served/STEPS/`, its SavedModel.
 
     Every random draw is keyed by the step, so a resumed run needs only the weights, the optimizers and the step to
     end in the bits of one that was never interrupted.
@@ -56,16 +56,16 @@ class MetaTrainer:
     def __init__(
         self,
         model: MetaModel,
-        tasks: Tasks,
+        tasks: Tasks | DomainTasks,
         folder: str | Path,
         config: TrainConfig,
         description: dict[str, Any] | None = None,
     ):
         if not getattr(model, "optimizers", None):
             raise ValueError("'model' must be compiled: call model.compile(). Received: a model that is not")
-        if tuple(model.game.example_shape) != tuple(tasks.image_shape):
+        if model.game.example_shape != tasks.image_shape:
             raise ValueError(
-                f"the model must take the data's image shape {tuple(tasks.image_shape)}. "
+                f"the model must take the data's image shape {tasks.image_shape}. "
                 f"Received: a model of {model.game.example_shape}"
             )
         # Asked of the data now, for it would otherwise come out after the first files are written.
@@ -73,9 +73,9 @@ class MetaTrainer:
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.description = description or {}
         model.data_card = {
-            "name": tasks.source.name,
+            "name": tasks.name,
             "polarity": tasks.polarity,
-            "image_shape": list(tasks.image_shape),
+            "image_shape": model.game.card["image_shape"],
             "splits": tasks.splits,
         }
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -147,7 +147,8 @@ class MetaTrainer:
             try:
                 log = run_folder.MetricsLog(self.folder, -1 if fresh else start)
                 if fresh:
-                    save_png(self.folder / "reals.png", grid(self._reals()))
+                    split = "validation" if self.tasks.splits["validation"] else "train"
+                    save_png(self.folder / "reals.png", grid(pictures.reals(self._picture_episodes(split))))
                     self.validate(log)
                 else:
                     # A kill may have come between this checkpoint and the model of it.
@@ -262,28 +263,13 @@ class MetaTrainer:
         save_png(self.folder / f"samples_{int(self.step.numpy()):06d}.png", grid(self.picture()))
         return means
 
-    def _picture_episodes(self) -> Any:
-        classes = min(self.config.picture_classes, len(self.tasks.splits["validation"]))
-        return self.tasks.episode_batch("validation", 0, classes)
-
-    def _reals(self) -> list[np.ndarray]:
-        split = "validation" if self.tasks.splits["validation"] else "train"
+    def _picture_episodes(self, split: str = "validation") -> Any:
         classes = min(self.config.picture_classes, len(self.tasks.splits[split]))
-        episodes = self.tasks.episode_batch(split, 0, classes)
-        return [np.concatenate([s, q]) for s, q in zip(episodes.support, episodes.query, strict=True)]
+        return self.tasks.episode_batch(split, 0, classes)
 
     def picture(self) -> list[np.ndarray]:
-        """A row for each fixed validation class: support, and as many samples after each of `picture_steps`."""
-        rows = []
-        for support in self._picture_episodes().support.numpy():
-            parts = [support]
-            for steps in self.config.picture_steps:
-                adapted = self.model.adapt(support, steps=steps, seed=0)
-                # A class on which adaptation diverged is drawn grey; the metrics say so.
-                samples = np.nan_to_num(adapted.sample(len(support), seed=0))
-                parts += [np.zeros_like(support[:1]), samples]
-            rows.append(np.concatenate(parts))
-        return rows
+        """A row for each fixed validation task, see `pictures.progress`."""
+        return pictures.progress(self.model, self._picture_episodes(), self.config.picture_steps)
 
     def _stopped(self, why: str) -> str:
         path = run_folder.latest_checkpoint(self.folder)

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ def train(arguments: argparse.Namespace) -> None:
     """`meta-gan train`."""
     recipe, config = _settings(arguments)
     sources.folder_or_nothing(arguments.out)
-    tasks = sources.open_tasks(arguments, seed=arguments.seed)
+    tasks = sources.open_pairs(arguments, seed=arguments.seed)
     description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
+    if arguments.target is not None:
+        description["target"] = arguments.target
     resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
     print(json.dumps(resolved, indent=2), flush=True)
-    print(tasks.source.describe(), flush=True)
+    print(tasks.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.image_shape)
@@ -90,29 +93,56 @@ def adapt(arguments: argparse.Namespace) -> None:
     if arguments.steps is not None:
         _in_range(arguments.steps, "--steps", 0)
     model = serving.load(arguments.model)
-    polarity = model.data_card.get("polarity")
-    support, message, _ = load_support(
-        arguments.support, model.game.example_shape, invert=arguments.invert, polarity=polarity
-    )
-    if message:
-        print(message)
-    adapted = model.adapt(support, steps=arguments.steps, seed=arguments.seed)
-    samples = adapted.sample(arguments.sample, seed=arguments.seed)
+    domains = isinstance(model.game.example_shape, Mapping)
+    if domains != (arguments.target_support is not None):
+        raise ValueError(
+            "--target_support must be given for a model of two domains, and for no other. Received: "
+            f"{arguments.target_support!r} for the endpoints {sorted(model.game.endpoints)}"
+        )
+    paths = {"source": arguments.support, "target": arguments.target_support} if domains else {"": arguments.support}
+    sets = {
+        name: _pictures_of(path, model.game, model.data_card, name, arguments.invert) for name, path in paths.items()
+    }
+    adapted = model.adapt(sets if domains else sets[""], steps=arguments.steps, seed=arguments.seed)
+    made = adapted.translate(sets["source"]) if domains else adapted.sample(arguments.sample, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:
         adapted.write_into(folder)
-        _write_pictures(folder, samples, support)
-    print(f"adapted model, {len(samples)} samples and grid.png: {arguments.out}")
+        _write_pictures(folder, made, list(sets.values()))
+    print(f"adapted model, {len(made)} {'translations' if domains else 'samples'} and grid.png: {arguments.out}")
 
 
 def sample(arguments: argparse.Namespace) -> None:
     """`meta-gan sample`."""
     storage.check_free(arguments.out)
-    _in_range(arguments.count, "--count", 1)
     _in_range(arguments.seed, "--seed", 0)
-    samples = serving.load_adapted(arguments.model).sample(arguments.count, seed=arguments.seed)
+    if (arguments.count is None) == (arguments.inputs is None):
+        raise ValueError(
+            "one of --count, of samples, and --inputs, to translate, must be given. Received: "
+            f"--count {arguments.count}, --inputs {arguments.inputs}"
+        )
+    if arguments.count is not None:
+        _in_range(arguments.count, "--count", 1)
+    adapted = serving.load_adapted(arguments.model)
+    if arguments.inputs is None:
+        made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
+    else:
+        game = adapted.deployment.game
+        inputs = [_pictures_of(arguments.inputs, game, adapted.data_card, "source", "auto")]
+        made = adapted.translate(inputs[0])
     with storage.new_folder(arguments.out) as folder:
-        _write_pictures(folder, samples, None)
-    print(f"{len(samples)} samples and grid.png: {arguments.out}")
+        _write_pictures(folder, made, inputs)
+    print(f"{len(made)} {'translations' if inputs else 'samples'} and grid.png: {arguments.out}")
+
+
+def _pictures_of(path: str, game: Any, data_card: dict[str, Any], domain: str, invert: str) -> np.ndarray:
+    """The pictures of a folder in the form that a game takes, or one of its domains."""
+    shape, polarity = game.example_shape, data_card.get("polarity")
+    if isinstance(shape, Mapping):
+        shape, polarity = shape[domain], (polarity or {}).get(domain)
+    images, message, _ = load_support(path, shape, invert=invert, polarity=polarity)
+    if message:
+        print(message)
+    return images
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -133,7 +163,7 @@ def info(arguments: argparse.Namespace) -> None:
     splits = model.data_card.get("splits") or {}
     print(f"model: {folder}")
     print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
-    print(f"image shape: {tuple(model.game.example_shape)}, polarity {model.data_card.get('polarity')}")
+    print(f"image shape: {model.game.example_shape}, polarity {model.data_card.get('polarity')}")
     for name, net in model.game.nets.items():
         print(f"{name}: {type(net).__name__}, {net.count_params():,} values")
     counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
@@ -160,12 +190,10 @@ def _in_range(value: int, flag: str, least: int) -> None:
         raise ValueError(f"{flag} must be a whole number in [{least}, 2^31). Received: {value}")
 
 
-def _write_pictures(folder: Path, samples: np.ndarray, support: np.ndarray | None) -> None:
-    """`samples/NNNN.png`, and `grid.png`: the support images first, where there are any, then the samples."""
+def _write_pictures(folder: Path, samples: np.ndarray, given: Sequence[np.ndarray]) -> None:
+    """`samples/NNNN.png`, and `grid.png`: a row of each set of images that was given, then the samples."""
     (folder / "samples").mkdir()
     for index, image in enumerate(samples):
         save_png(folder / "samples" / f"{index:04d}.png", image)
     rows = [samples[i : i + GRID_COLUMNS] for i in range(0, len(samples), GRID_COLUMNS)]
-    if support is not None:
-        rows = [support[:GRID_COLUMNS], *rows]
-    save_png(folder / "grid.png", grid(rows))
+    save_png(folder / "grid.png", grid([*(images[:GRID_COLUMNS] for images in given), *rows]))

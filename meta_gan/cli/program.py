@@ -78,6 +78,10 @@ def _train(commands_: argparse._SubParsersAction) -> None:
     main_.add_argument("--preset", default="fusion", metavar="NAME", help=f"{names} (default: fusion)")
     main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
     main_.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
+    pairs = parser.add_argument_group("two domains (the presets translation and cyclegan)")
+    pairs.add_argument("--target", metavar="SOURCE", help="translated to, --data from (default: one domain)")
+    pairs.add_argument("--pair", choices=("all", "name"), help="classes with all, or those of one name (default: all)")
+    pairs.add_argument("--both_ways", action="store_true", help="each pair is a task the other way round, too")
     length = parser.add_argument_group("length and episodes")
     length.add_argument("--steps", type=int, metavar="N", help="outer steps, >= 1 (default: 1000)")
     length.add_argument("--shots", type=int, default=5, metavar="K", help="support images, >= 1 (default: 5)")
@@ -112,6 +116,8 @@ def _adapt(commands_: argparse._SubParsersAction) -> None:
     other = parser.add_argument_group("other arguments")
     other.add_argument("--steps", type=int, metavar="N", help="inner steps, >= 0 (default: the model's own)")
     other.add_argument("--sample", type=int, default=64, metavar="N", help="samples, >= 1 (default: 64)")
+    target = "images of the target, of a model of two domains, that --support is translated to (default: none)"
+    other.add_argument("--target_support", "--target-support", metavar="FOLDER_OR_NPZ", help=target)
     other.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
     other.add_argument(
         "--invert",
@@ -126,12 +132,13 @@ def _sample(commands_: argparse._SubParsersAction) -> None:
     parser = _command(
         commands_,
         "sample",
-        "Sample from an adapted model.",
+        "Sample from an adapted model, or translate by it.",
         "meta-gan sample --model glyph --count 100 --out more --seed 1",
     )
     main_ = parser.add_argument_group("main arguments")
     main_.add_argument("--model", required=True, metavar="ADAPTED_DIR", help="what `meta-gan adapt` made")
-    main_.add_argument("--count", required=True, type=int, metavar="N", help="images, >= 1")
+    main_.add_argument("--count", type=int, metavar="N", help="samples, >= 1 (default: none, with --inputs)")
+    main_.add_argument("--inputs", metavar="FOLDER_OR_NPZ", help="images to translate (default: none, with --count)")
     main_.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
     other = parser.add_argument_group("other arguments")
     other.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_gan.evaluation import splits
-from meta_gan.tasks import Tasks, open_source
+from meta_gan.tasks import DomainTasks, Tasks, open_source, pair_classes
 
 
 def open_tasks(
@@ -44,6 +44,29 @@ def open_tasks(
     if arguments.protocol is None:
         return tasks
     return Tasks(splits.apply(tasks.source, arguments.protocol), **options)
+
+
+def open_pairs(arguments: argparse.Namespace, seed: int = 0) -> Tasks | DomainTasks:
+    """Opens `--data`, and pairs its classes with those of `--target` where that is given.
+
+    Args:
+        arguments: as of `open_tasks`, with `target`, `pair` and `both_ways`.
+        seed: of the episodes.
+
+    Raises:
+        ValueError: as the loaders and `pair_classes` do, or `--protocol`, `--pair` or `--both_ways` that has no say.
+    """
+    if arguments.target is None:
+        for flag in ("pair", "both_ways"):
+            if getattr(arguments, flag):
+                raise ValueError(f"--{flag} needs --target. Received: --{flag} without it")
+        return open_tasks(arguments, seed=seed)
+    if arguments.protocol is not None:
+        raise ValueError(f"--protocol must be left out with --target. Received: {arguments.protocol!r}")
+    source = open_tasks(arguments, seed=seed).source
+    target = open_tasks(argparse.Namespace(**{**vars(arguments), "data": arguments.target}), seed=seed).source
+    episodes = {"shots": arguments.shots, "queries": arguments.queries, "seed": seed}
+    return pair_classes(source, target, arguments.pair or "all", arguments.both_ways, **episodes)
 
 
 def folder_or_nothing(out: str) -> Path:

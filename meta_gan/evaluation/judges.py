@@ -218,8 +218,7 @@ def load_judge(what: str | os.PathLike[str] | keras.Model) -> Judge:
     path = Path(what)
     if path.suffix == ".keras" and not path.is_dir():
         return _from_keras_file(path)
-    if not path.exists() and str(what) in shipped_judges():
-        path = _judges_root() / str(what)
+    path = serving.found_or_shipped(what, shipped_judges(), _judges_root())
     if not path.is_dir():
         raise ValueError(
             f"a judge must be a folder, a .keras file, a Keras model or one of the shipped names {shipped_judges()}. "

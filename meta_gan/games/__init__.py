@@ -3,6 +3,7 @@
 from meta_gan.games.base import Endpoint, Game
 from meta_gan.games.gan import GAN
 from meta_gan.games.terms import Terms
+from meta_gan.games.translation import Translation
 from meta_gan.games.vae import VAE
 
-__all__ = ["GAN", "VAE", "Endpoint", "Game", "Terms"]
+__all__ = ["GAN", "VAE", "Endpoint", "Game", "Terms", "Translation"]

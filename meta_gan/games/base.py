@@ -42,7 +42,8 @@ class Game:
         turns: `((players of the turn, repeats), ...)`; players inside one turn step from the same values.
         signals: `{player: how many numbers it reports}`.
         conditioners: names of nets whose values `condition` uses.
-        example_shape: static shape of one example.
+        example_shape: static shape of one example; or `{domain: shape}`, and then a support set, a batch and a query
+            set are dicts of the same names.
 
     Raises:
         ValueError: a net that is not built or holds a layer with wrong second derivatives, players that are not a
@@ -51,6 +52,8 @@ class Game:
 
     default_endpoint = ""
     """The endpoint that an exported model serves as `serving_default`."""
+    primary = "generator"
+    """The net that makes examples, which `AdaptedModel.generator` hands out."""
 
     def __init__(
         self,
@@ -58,14 +61,18 @@ class Game:
         players: Mapping[str, tuple[str, ...]],
         turns: tuple[Turn, ...],
         signals: Mapping[str, int],
-        example_shape: tuple[int, ...],
+        example_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
         conditioners: tuple[str, ...] = (),
     ):
         self.nets = dict(nets)
         self.players = {player: tuple(names) for player, names in players.items()}
         self.turns = tuple((tuple(names), int(repeats)) for names, repeats in turns)
         self.signals = dict(signals)
-        self.example_shape = tuple(int(n) for n in example_shape)
+        self.example_shape: Any = (
+            {domain: tuple(int(n) for n in shape) for domain, shape in example_shape.items()}
+            if isinstance(example_shape, Mapping)
+            else tuple(int(n) for n in example_shape)
+        )
         self.conditioners = tuple(conditioners)
         self._check()
 
@@ -79,6 +86,8 @@ class Game:
             raise ValueError(
                 f"every net must have exactly one owner. Received: nets {sorted(self.nets)}, owned {owned}"
             )
+        if len({id(net) for net in self.nets.values()}) < len(self.nets):
+            raise ValueError(f"every net must be a model of its own. Received: one for two of {sorted(self.nets)}")
         for names, repeats in self.turns:
             if unknown := sorted(set(names) - set(self.players)):
                 raise ValueError(f"turns must name players of {sorted(self.players)}. Received: {unknown}")
@@ -88,6 +97,19 @@ class Game:
             raise ValueError(f"conditioners must be nets of {sorted(self.nets)}. Received: {unknown}")
         if set(self.signals) != set(self.players):
             raise ValueError(f"signals must name {sorted(self.players)}. Received: {sorted(self.signals)}")
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a saved model's `config.json` says of the game for people: the shape of examples, and the endpoints."""
+        shape: Any = list(self.example_shape)
+        if isinstance(self.example_shape, Mapping):
+            shape = {domain: list(each) for domain, each in self.example_shape.items()}
+        return {"image_shape": shape, "endpoints": sorted(self.endpoints)}
+
+    @property
+    def made_shape(self) -> tuple[int, ...]:
+        """The shape of one example that the net `primary` makes."""
+        return tuple(self.example_shape)
 
     @property
     def conditioned(self) -> bool:
@@ -112,6 +134,10 @@ class Game:
         """The conditioning tree that losses and endpoints are given for a support set; None when there is none."""
         return None
 
+    def conditioning_of(self, net: str, conditioning: Any) -> Any:
+        """What one net is given of the conditioning tree: by default all of it."""
+        return conditioning
+
     def loss(
         self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
     ) -> tuple[Any, ByNet, Any]:
@@ -120,7 +146,7 @@ class Game:
         Args:
             player: whose loss.
             snapshot: values of all nets.
-            batch: float[n, *example].
+            batch: float[n, *example], or a dict of domains.
             conditioning: what `condition` returned.
             settings: what the meta-learner decided.
             seed: int32[2].

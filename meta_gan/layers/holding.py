@@ -23,7 +23,7 @@ class ConditionedGenerator(keras.Model):
         generator: built Keras model, `generator(z, conditioning=..., training=...)` from float[n, latent_dim] to
             float[n, *image_shape].
         conditioning: `{name: tensor}`, such as a support set and its code, or one tensor; no axis of examples of z.
-        latent_dim: int >= 1, the size of z.
+        latent_dim: int >= 1, the size of z; or the shape of one input, for a generator of something else than z.
         image_shape: the shape of one example.
         **kwargs: `name`, `dtype` (by default the generator's) and the other arguments of a Keras model.
 
@@ -41,7 +41,7 @@ class ConditionedGenerator(keras.Model):
         self,
         generator: keras.Model,
         conditioning: Mapping[str, Any] | Any,
-        latent_dim: int,
+        latent_dim: int | Sequence[int],
         image_shape: Sequence[int],
         **kwargs: Any,
     ) -> None:
@@ -49,14 +49,16 @@ class ConditionedGenerator(keras.Model):
             raise ValueError(f"`generator` must be a built keras.Model. Received: {generator!r}")
         super().__init__(**{"dtype": generator.dtype_policy, **kwargs})
         self.generator = generator
-        self.latent_dim, self.image_shape = int(latent_dim), tuple(int(side) for side in image_shape)
+        inputs = tuple(int(side) for side in np.atleast_1d(np.asarray(latent_dim)))
+        self.latent_dim = inputs[0] if len(inputs) == 1 else inputs
+        self.image_shape = tuple(int(side) for side in image_shape)
         self.named = isinstance(conditioning, Mapping)
         entries = dict(conditioning) if self.named else {_WHOLE: conditioning}
         if not entries or any(value is None for value in entries.values()):
             raise ValueError(f"`conditioning` must hold a tensor, or tensors by name. Received: {conditioning!r}")
         self.names = tuple(sorted(entries))
         self.held = [self._hold(name, np.asarray(entries[name])) for name in self.names]
-        self.build((None, self.latent_dim))
+        self.build((None, *inputs))
 
     def _hold(self, name: str, value: np.ndarray) -> Any:
         # As it was given: the generator itself casts what it is called with.
@@ -76,7 +78,7 @@ class ConditionedGenerator(keras.Model):
         return tensors if self.named else tensors[_WHOLE]
 
     def call(self, z: Any, training: bool = False) -> Any:
-        """Return examples float[n, *image_shape] of `z` float[n, latent_dim]."""
+        """Return examples float[n, *image_shape] of `z` float[n, latent_dim] or [n, *inputs]."""
         return self.generator(z, conditioning=self.conditioning, training=training)
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:

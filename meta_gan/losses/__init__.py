@@ -5,7 +5,13 @@ from meta_gan.losses.augmentation import DifferentiableAugmentation
 from meta_gan.losses.diversity import ModeSeeking
 from meta_gan.losses.energy import energy_distance, mean_within, pairwise_distances, variety_gap
 from meta_gan.losses.penalties import R1, GradientPenalty
-from meta_gan.losses.reconstruction import Bernoulli, Gaussian, normal_divergence, normal_log_density
+from meta_gan.losses.reconstruction import (
+    Bernoulli,
+    Gaussian,
+    mean_absolute,
+    normal_divergence,
+    normal_log_density,
+)
 from meta_gan.losses.relativistic import RelativisticAverage
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "RelativisticAverage",
     "Wasserstein",
     "energy_distance",
+    "mean_absolute",
     "mean_within",
     "normal_divergence",
     "normal_log_density",

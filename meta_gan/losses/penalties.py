@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -59,6 +59,8 @@ def _require_same_shape(real: Any, fake: Any) -> None:
 class GradientPenalty(Configured):
     """WGAN-GP: pulls the critic's gradient norm to `target` at random points between real and fake.
 
+    `pairs` says that it takes as many real as generated examples.
+
     Args:
         weight: float >= 0, what the penalty is multiplied by; the paper's lambda.
         target: float >= 0, the norm to reach; 1 as in the paper, 0 for a zero-centred penalty.
@@ -77,6 +79,7 @@ class GradientPenalty(Configured):
         the root of the norm, so that all derivatives are finite where the critic is flat.
     """
 
+    pairs: ClassVar[bool] = True
     weight: float = 10.0
     target: float = 1.0
 
@@ -114,6 +117,8 @@ class GradientPenalty(Configured):
 class R1(Configured):
     """Pulls the discriminator's gradient at real examples towards zero; smooth, so it needs no epsilon.
 
+    `pairs` says that any number of generated examples will do.
+
     Args:
         weight: float >= 0, the paper's gamma; 10 as in its image experiments.
 
@@ -129,6 +134,7 @@ class R1(Configured):
         Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018, equation 9.
     """
 
+    pairs: ClassVar[bool] = False
     weight: float = 10.0
 
     def __post_init__(self) -> None:

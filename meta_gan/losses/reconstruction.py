@@ -1,4 +1,4 @@
-"""Likelihoods of examples in [-1, 1], and the divergence of codes from a standard normal: pure functions, in nats."""
+"""Likelihoods of examples in [-1, 1] and divergences of codes, in nats, and how far examples differ: pure functions."""
 
 from __future__ import annotations
 
@@ -96,6 +96,16 @@ class Gaussian(Configured):
         words = _wide(words)
         offset = math.log(self.deviation) + 0.5 * math.log(2.0 * math.pi)
         return -_each(0.5 * tf.square((tf.cast(examples, words.dtype) - words) / self.deviation) + offset)
+
+
+def mean_absolute(examples: Any, others: Any) -> Any:
+    """Return the mean absolute difference, float[], of two float[n, *example] of the same shape.
+
+    Example:
+        >>> float(mean_absolute(tf.constant([[0.0, 1.0]]), tf.constant([[0.5, -0.5]])))
+        1.0
+    """
+    return tf.reduce_mean(tf.abs(examples - others))
 
 
 def normal_divergence(mean: Any, log_variance: Any) -> Any:

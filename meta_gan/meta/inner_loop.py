@@ -127,7 +127,8 @@ class _Step:
         """A player's report, and after it the task's code if the rule asks for that."""
         if not self.learner.code_dim:
             return report
-        code = conditioning.get("code") if isinstance(conditioning, dict) else None
+        told = self.game.conditioning_of(self.game.primary, conditioning)
+        code = told.get("code") if isinstance(told, dict) else None
         if code is None or tuple(code.shape) != (self.learner.code_dim,):
             raise ValueError(
                 f"a rule with 'code_dim' {self.learner.code_dim} needs a game with an encoder of codes of that size. "

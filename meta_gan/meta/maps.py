@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_examples, check_integer
+from meta_gan.checks import check_integer
 from meta_gan.meta import inner_loop
 from meta_gan.meta import paths as path_tools
 from meta_gan.meta.rescaled import Wrapped
@@ -77,7 +76,7 @@ def attention_maps(model: Any, support: Any, steps: int = 10, seed: int = 0) -> 
     if not callable(getattr(learner, "attended", None)):
         raise ValueError(f"`model` must have a rule with attention. Received: {type(learner).__name__}")
     steps = check_integer(steps, "steps", 1)
-    examples = tf.cast(check_examples(support, model.game.example_shape), model.deployment.support_spec.dtype)
+    examples = model.deployment.checked(support)
     meta, watched = model.meta_weights(averaged=True), _Watched(learner)
     rule: Any = watched
     carry = inner_loop.begin(model.game, rule, paths, meta)

@@ -8,6 +8,7 @@ from meta_gan.networks.fusion_discriminator import FusionDiscriminator, fusion
 from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
 from meta_gan.networks.sagan import SAGANDiscriminator, SAGANGenerator, sagan
 from meta_gan.networks.task_encoder import TaskEncoder
+from meta_gan.networks.translation import Translator
 
 __all__ = [
     "DCGANDiscriminator",
@@ -23,6 +24,7 @@ __all__ = [
     "SAGANDiscriminator",
     "SAGANGenerator",
     "TaskEncoder",
+    "Translator",
     "dcgan",
     "fusion",
     "mlp",

@@ -22,6 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 
 def require_int(name: str, value: Any, minimum: int) -> int:
@@ -90,13 +91,25 @@ def seeded_normal(seed: int, stream: str) -> Callable[..., keras.initializers.In
     return make
 
 
-def _refuse_conditioning(network: keras.Model, conditioning: Any) -> None:
+def refuse_conditioning(network: keras.Model, conditioning: Any) -> None:
     """Refuse what an unconditioned network would otherwise ignore."""
     if conditioning is not None:
         raise ValueError(
             f"`{type(network).__name__}` is unconditioned: `conditioning` must be None. "
             f"Received: conditioning of type {type(conditioning).__name__}"
         )
+
+
+def read_code(network: Any, conditioning: Any) -> Any:
+    """Return the code float[code_dim] out of `conditioning`, refused with a ValueError unless it is there."""
+    code = conditioning.get("code") if isinstance(conditioning, dict) else None
+    if tuple(getattr(code, "shape", ())) != (network.code_dim,):
+        found = keras.tree.map_structure(lambda leaf: getattr(leaf, "shape", leaf), conditioning)
+        raise ValueError(
+            f'`{type(network).__name__}` needs `conditioning` to be a dict with "code" float[{network.code_dim}]. '
+            f"Received: conditioning of shapes {found}"
+        )
+    return ops.cast(code, network.compute_dtype)
 
 
 class Network(keras.Model):
@@ -144,7 +157,7 @@ class Generator(Network):
 
     def call(self, z: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return examples float[n, *image_shape] of `z` float[n, latent_dim]; no conditioning."""
-        _refuse_conditioning(self, conditioning)
+        refuse_conditioning(self, conditioning)
         return self.body(z, training=training)
 
     def get_config(self) -> dict[str, Any]:
@@ -180,7 +193,7 @@ class Discriminator(Network):
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return logits float[n, 1] of `images` float[n, *image_shape]; no conditioning."""
-        _refuse_conditioning(self, conditioning)
+        refuse_conditioning(self, conditioning)
         return self.body(images, training=training)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 
-from meta_gan.networks.base import Network, require_int, require_shape, seeded_normal
+from meta_gan.networks.base import Network, require_choice, require_int, require_shape, seeded_normal
 from meta_gan.networks.dcgan import count_levels
+from meta_gan.networks.mlp import ACTIVATIONS, hidden_layers
 
 _SLOPE = 0.2
 
@@ -96,6 +97,7 @@ class MLPEncoder(_Encoder):
         latent_dim: int >= 1, the size of z.
         width: int >= 1, units of each hidden layer.
         depth: int >= 0, hidden layers; 0 is a linear map.
+        activation: "leaky_relu" (slope .2), or the smooth "tanh" or "softplus".
         seed: int >= 0, of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -113,24 +115,18 @@ class MLPEncoder(_Encoder):
         latent_dim: int = 16,
         width: int = 128,
         depth: int = 2,
+        activation: str = "leaky_relu",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(image_shape, latent_dim, width, seed, **kwargs)
         self.depth = require_int("depth", depth, 0)
+        self.activation = require_choice("activation", activation, ACTIVATIONS)
         normal, inputs = seeded_normal(self.seed, "MLPEncoder"), math.prod(self.image_shape)
-        stack: list[keras.layers.Layer] = [keras.layers.Flatten(name="flatten", dtype=self.dtype_policy)]
-        for index in range(self.depth):
-            kernel = normal(inputs, _SLOPE)
-            stack.append(
-                keras.layers.Dense(
-                    self.width, kernel_initializer=kernel, name=f"hidden_{index}", dtype=self.dtype_policy
-                )
-            )
-            stack.append(self._leaky(f"relu_{index}"))
-            inputs = self.width
-        self.stack(self.image_shape, [*stack, self._statistics(inputs, normal)])
+        flatten = keras.layers.Flatten(name="flatten", dtype=self.dtype_policy)
+        stack = hidden_layers(inputs, self.width, self.depth, self.activation, normal, self.dtype_policy)
+        self.stack(self.image_shape, [flatten, *stack, self._statistics(self.width if self.depth else inputs, normal)])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "depth": self.depth}
+        return {**super().get_config(), "depth": self.depth, "activation": self.activation}

@@ -19,7 +19,9 @@ OUTPUTS = ("tanh", "linear")
 _SLOPES = {"leaky_relu": 0.2, "tanh": 1.0, "softplus": 0.0}  # what the initial weights are scaled for
 
 
-def _hidden(inputs: int, width: int, depth: int, activation: str, normal: Any, dtype: Any) -> list[keras.layers.Layer]:
+def hidden_layers(
+    inputs: int, width: int, depth: int, activation: str, normal: Any, dtype: Any
+) -> list[keras.layers.Layer]:
     """Return `depth` dense layers of `width` units, each with its activation."""
     stack: list[keras.layers.Layer] = []
     for index in range(depth):
@@ -71,7 +73,7 @@ class MLPGenerator(Generator):
         self.output_activation = require_choice("output", output, OUTPUTS)
         self.activation = require_choice("activation", activation, ACTIVATIONS)
         normal, dtype = seeded_normal(self.seed, "MLPGenerator"), self.dtype_policy
-        stack = _hidden(self.latent_dim, self.width, self.depth, self.activation, normal, dtype)
+        stack = hidden_layers(self.latent_dim, self.width, self.depth, self.activation, normal, dtype)
         example = keras.layers.Dense(
             math.prod(self.image_shape),
             activation=self.output_activation,
@@ -128,7 +130,7 @@ class MLPDiscriminator(Discriminator):
         self.activation = require_choice("activation", activation, ACTIVATIONS)
         normal, dtype = seeded_normal(self.seed, "MLPDiscriminator"), self.dtype_policy
         inputs = math.prod(self.image_shape)
-        stack = _hidden(inputs, self.width, self.depth, self.activation, normal, dtype)
+        stack = hidden_layers(inputs, self.width, self.depth, self.activation, normal, dtype)
         kernel = normal(self.width if self.depth else inputs)
         flatten = keras.layers.Flatten(name="flatten", dtype=dtype)
         logit = keras.layers.Dense(1, kernel_initializer=kernel, name="logit", dtype=dtype)

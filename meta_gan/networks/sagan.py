@@ -25,7 +25,7 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import Discriminator, Generator, require_int, seeded_normal
+from meta_gan.networks.base import Discriminator, Generator, read_code, require_int, seeded_normal
 from meta_gan.networks.dcgan import count_levels
 
 _ATTENTIVE_SIDE = 15  # between 14 and 16
@@ -75,18 +75,6 @@ def _convolution(filters: int, size: int, kernel: Any, name: str, dtype: Any, bi
 
 def _halve(x: Any) -> Any:
     return ops.average_pool(x, 2, strides=2, data_format="channels_last")
-
-
-def _read_code(network: Any, conditioning: Any) -> Any:
-    """Return the code float[code_dim] out of `conditioning`, refused with a ValueError unless it is there."""
-    code = conditioning.get("code") if isinstance(conditioning, dict) else None
-    if tuple(getattr(code, "shape", ())) != (network.code_dim,):
-        found = keras.tree.map_structure(lambda leaf: getattr(leaf, "shape", leaf), conditioning)
-        raise ValueError(
-            f'`{type(network).__name__}` needs `conditioning` to be a dict with "code" float[{network.code_dim}]. '
-            f"Received: conditioning of shapes {found}"
-        )
-    return ops.cast(code, network.compute_dtype)
 
 
 class _Attentive(keras.Model):
@@ -190,7 +178,7 @@ class SAGANGenerator(_Attentive, Generator):
         """
         if not self.code_dim:
             return super().call(z, conditioning, training)
-        tiled = ops.zeros_like(z[:, :1]) + _read_code(self, conditioning)
+        tiled = ops.zeros_like(z[:, :1]) + read_code(self, conditioning)
         return self.body([z, ops.concatenate([tiled, z], axis=-1)], training=training)
 
 
@@ -261,7 +249,7 @@ class SAGANDiscriminator(_Attentive, Discriminator):
         """Return logits float[n, 1] of `images` float[n, *image_shape]; see `SAGANGenerator.call`."""
         if not self.code_dim:
             return super().call(images, conditioning, training)
-        logit, product = self.body([images, _read_code(self, conditioning)[None]], training=training)
+        logit, product = self.body([images, read_code(self, conditioning)[None]], training=training)
         return logit + ops.sum(product, axis=-1, keepdims=True)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
 from meta_gan import losses, meta_learners, networks
 from meta_gan.evaluation.judges import load_judge
-from meta_gan.games import GAN, VAE, Game, Terms
+from meta_gan.games import GAN, VAE, Game, Terms, Translation
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
 from meta_gan.model import META_LEARNER, MetaModel
 from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
@@ -17,23 +17,30 @@ from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
 
 
-def build(recipe: Recipe, image_shape: tuple[int, int, int]) -> MetaModel:
+def build(recipe: Recipe, image_shape: Any) -> MetaModel:
     """Makes and compiles the model of a recipe.
 
     Args:
         recipe: of `get`.
-        image_shape: (height, width, channels).
+        image_shape: (height, width, channels); of a translation `{"source": shape, "target": shape}`, of one shape.
 
     Returns:
         A compiled `MetaModel`.
 
     Raises:
-        ValueError: a value that the networks or rules refuse, or a feature network for other images, or none.
+        ValueError: a value that the networks or rules refuse, a feature network for other images, or none, or shapes of
+            two domains of another family than translation, or one shape of that.
 
     Example:
         >>> model = build(get("fomaml", width=8), (28, 28, 1))
     """
-    game = _vae(recipe, image_shape) if recipe.family == "vae" else _gan(recipe, image_shape)
+    if (recipe.family == "translation") != isinstance(image_shape, Mapping):
+        raise ValueError(
+            "the family 'translation', and no other, needs the shapes of two domains (`DomainTasks`; `--target`). "
+            f"Received: {recipe.name!r} of the family {recipe.family!r}, and images of {image_shape}"
+        )
+    makers: dict[str, Callable[[Recipe, Any], Game]] = {"gan": _gan, "vae": _vae, "translation": _translation}
+    game = makers[recipe.family](recipe, image_shape)
     model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
     learned = recipe.rule in LEARNED_RULES
     optimizers = {group: _optimizer(recipe, group) for group in model.groups}
@@ -65,10 +72,36 @@ def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
 
 
 def _vae(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
-    dense, options = recipe.network == "mlp", {"width": recipe.width, "seed": recipe.seed}
-    encoder = (networks.MLPEncoder if dense else networks.ImageEncoder)(image_shape, recipe.latent_dim, **options)
+    kind = networks.MLPEncoder if recipe.network == "mlp" else networks.ImageEncoder
+    encoder = kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed)
     likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)
     return VAE(_players(recipe, image_shape)[0], encoder, likelihood, recipe.beta, _encoder(recipe, image_shape))
+
+
+def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, int, int]]) -> Game:
+    shape, kind = shapes["source"], PENALTIES[recipe.penalty]
+
+    def translator(seed: int) -> keras.Model:
+        return networks.Translator(shape, recipe.width, code_dim=recipe.code_dim, seed=seed)
+
+    def critic(seed: int) -> keras.Model:
+        return networks.DCGANDiscriminator(shape, recipe.width, seed=seed)
+
+    # Two of a kind of one seed would start as one net.
+    there, back = recipe.seed, recipe.seed + 1
+    return Translation(
+        translator(there),
+        critic(there),
+        back=translator(back) if recipe.cycle else None,
+        back_discriminator=critic(back) if recipe.cycle else None,
+        loss=LOSSES[recipe.loss](),
+        penalty=None if kind is None else kind(weight=recipe.penalty_weight),
+        cycle=recipe.cycle,
+        identity=recipe.identity,
+        content=recipe.content,
+        encoder=_encoder(recipe, shape),
+        discriminator_turns=recipe.discriminator_turns,
+    )
 
 
 def _optimizer(recipe: Recipe, group: str) -> keras.optimizers.Optimizer:
@@ -115,9 +148,10 @@ def _features(name: str, image_shape: tuple[int, int, int]) -> keras.Model:
 
 
 def _algorithm(recipe: Recipe) -> Algorithm:
-    rates = {"autoencoder": recipe.inner_rate}
-    if recipe.family == "gan":
-        rates = {"generator": recipe.inner_rate, "discriminator": recipe.discriminator_inner_rate}
+    maker = {"gan": "generator", "vae": "autoencoder", "translation": "translator"}[recipe.family]
+    rates = {maker: recipe.inner_rate}
+    if recipe.family != "vae":
+        rates["discriminator"] = recipe.discriminator_inner_rate
     made: dict[str, Callable[[], meta_learners.MetaLearner]] = {
         "descent": lambda: meta_learners.GradientDescent(rates),
         "momentum": lambda: meta_learners.Momentum(rates),

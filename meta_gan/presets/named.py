@@ -77,6 +77,18 @@ _SAGAN: dict[str, Any] = {
     "averaging": 0.999,
 }
 
+# Zhu et al., 2017, for `cyclegan`, which is there and back; the one way is tied to its input by the content.
+_TRANSLATION: dict[str, Any] = {
+    "family": "translation",
+    "width": 16,
+    "loss": "least_squares",
+    "penalty_weight": 0.1,
+    "content": 1.0,
+    "algorithm": "fomaml",
+    "inner_steps": 5,
+    "outer_rate": 1e-3,
+}
+
 PRESETS = {
     recipe.name: recipe
     for recipe in (
@@ -87,6 +99,8 @@ PRESETS = {
         Recipe("faml", **_FAML),
         Recipe("dawson", **_DAWSON),
         Recipe("vae", family="vae", latent_dim=32, algorithm="fomaml", inner_steps=5, outer_rate=1e-3),
+        Recipe("translation", **_TRANSLATION),
+        Recipe("cyclegan", **_TRANSLATION | {"content": 0.0, "cycle": 10.0, "identity": 5.0}),
         Recipe("reptile", algorithm="reptile", outer_rate=1e-3),
         Recipe("fomaml", algorithm="fomaml"),
         Recipe("maml", algorithm="maml", inner_steps=5),

@@ -20,7 +20,7 @@ LOSSES = {
 }
 PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
 LIKELIHOODS = ("bernoulli", "gaussian")
-FAMILIES = ("gan", "vae")
+FAMILIES = ("gan", "vae", "translation")
 NETWORKS = ("dcgan", "mlp", "sagan", "fusion")
 ALGORITHMS = ("conditional", "dawson", "fomaml", "maml", "pretraining", "reptile")
 LEARNED_RULES = ("meta_sgd", "learned_adam", "recurrent", "attention")
@@ -29,17 +29,17 @@ _RULE_RATE = 3e-3
 _DEVIATION = 0.2
 _MOST = 2**31
 
-# What only a game with a discriminator has, and what only a VAE has.
-_OF_GAN: tuple[str, ...] = (
-    "loss",
-    "penalty",
-    "penalty_weight",
-    "discriminator_turns",
-    "discriminator_inner_rate",
-    "adversarial",
-)
-_OF_GAN += ("energy", "features", "nearness", "variety", "coarse", "mode_seeking", "translation", "holdout")
+# What only games with a discriminator have, what only one family has, and what a translation has not.
+_ADVERSARIAL = ("loss", "penalty", "penalty_weight", "discriminator_turns", "discriminator_inner_rate")
+_OF_GAN: tuple[str, ...] = ("adversarial", "energy", "features", "nearness", "variety", "coarse", "mode_seeking")
+_OF_GAN += ("translation", "holdout")
 _OF_VAE = ("likelihood", "beta", "deviation")
+_OF_TRANSLATION = ("cycle", "identity", "content")
+_MUTE = {
+    "gan": (*_OF_VAE, *_OF_TRANSLATION),
+    "vae": (*_ADVERSARIAL, *_OF_GAN, *_OF_TRANSLATION),
+    "translation": (*_OF_GAN, *_OF_VAE, "latent_dim", "normalization"),
+}
 
 _CHOICES = {
     "family": FAMILIES,
@@ -56,7 +56,8 @@ _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
 _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 _POSITIVE: tuple[str, ...] = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
 _POSITIVE += ("penalty_weight", "deviation")
-_WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
+_WEIGHTS: tuple[str, ...] = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency")
+_WEIGHTS += ("clip", "beta", *_OF_TRANSLATION)
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
 
@@ -66,11 +67,12 @@ class Recipe:
 
     Attributes:
         name: the preset's name, for folders and cards.
-        family: gan, or vae: a decoder (the network's generator) and an encoder of its width.
+        family: gan; vae: a decoder (the network's generator) and an encoder of its width; or translation between two
+            domains: a `Translator` of that width and the network's discriminator.
         network: `dcgan`, `mlp`, `sagan`, or `fusion`, whose players see the support images.
         width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
         latent_dim: size of z, >= 1.
-        code_dim: size of the task encoder's code, which conditions `sagan` and `fusion`; 0 for no encoder.
+        code_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators; 0 for no encoder.
         pooling: of the task encoder over the support set: mean or attention.
         normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
         detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
@@ -78,6 +80,9 @@ class Recipe:
         likelihood: of a vae: bernoulli, for drawings of two levels, or gaussian.
         deviation: of a gaussian likelihood, > 0, in units of images, which span 2.
         beta: of a vae: weight of the divergence, >= 0.
+        cycle: of a translation: weight of what there and back changes, >= 0; 0 for no way back.
+        identity: of a translation: weight of what it changes of the target's own images, >= 0.
+        content: of a translation: weight of what it changes at all, >= 0.
         loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
         penalty: none, gradient (WGAN-GP) or r1.
         penalty_weight: > 0.
@@ -124,6 +129,9 @@ class Recipe:
     likelihood: str = "bernoulli"
     deviation: float = _DEVIATION
     beta: float = 1.0
+    cycle: float = 0.0
+    identity: float = 0.0
+    content: float = 0.0
     loss: str = "hinge"
     penalty: str = "r1"
     penalty_weight: float = 1.0
@@ -175,19 +183,23 @@ class Recipe:
 
     def _check_family(self) -> None:
         """Refuses fields that have no say in a family of games."""
-        vae = self.family == "vae"
-        mute = {field.name: field.default for field in fields(self) if field.name in (_OF_GAN if vae else _OF_VAE)}
+        mute = {field.name: field.default for field in fields(self) if field.name in _MUTE[self.family]}
         if changed := [name for name, default in mute.items() if getattr(self, name) != default]:
             raise ValueError(f"a recipe of the family {self.family!r} needs {changed} left alone. Received: {self}")
-        if vae and (self.network == "fusion" or self.algorithm == "dawson"):
+        if self.family == "gan":
+            return
+        if self.network == "fusion" or self.algorithm == "dawson":
             raise ValueError(
-                f"a recipe of the family 'vae' needs another 'network' than 'fusion', whose generator sees the support "
-                f"images, and another 'algorithm' than 'dawson', which is about discriminators. Received: {self}"
+                f"a recipe of the family {self.family!r} needs another 'network' than 'fusion', whose nets see the "
+                f"support images, and another 'algorithm' than 'dawson', which is about a GAN. Received: {self}"
             )
+        if self.family == "translation" and self.network != "dcgan":
+            raise ValueError(f"a recipe of the family 'translation' needs 'network' dcgan. Received: {self}")
 
     def _check_together(self) -> None:
         """Refuses fields that contradict one another, or that would be passed over in silence."""
-        conditioned, learned = self.network in ("sagan", "fusion"), self.rule in LEARNED_RULES
+        conditioned = self.network in ("sagan", "fusion") or self.family == "translation"
+        learned = self.rule in LEARNED_RULES
         demands = (
             (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
             (self.inner_steps == 0 or self.algorithm != "conditional", "'inner_steps' 0 of 'conditional'"),

@@ -3,7 +3,8 @@
 A `Source` is labelled images split by class. `Tasks` draws episodes from one: a class, `shots` support images
 to adapt to and `queries` other images to be judged on, each a pure function of (seed, split, step). Every
 loader returns `Tasks`: `glyphs` (embedded, no download), `from_arrays`, `from_npz`, `from_folder`,
-`from_tfds`, and `open_source` for a string. `load_support` reads a user's own few pictures, `check_images`
+`from_tfds`, and `open_source` for a string. `pair_classes` and `pair_domains` make `DomainTasks` of sources, to
+translate between. `load_support` reads a user's own few pictures, `check_images`
 checks arrays that a caller hands to a model.
 """
 
@@ -12,17 +13,20 @@ from __future__ import annotations
 from meta_gan.tasks.archives import from_npz
 from meta_gan.tasks.arrays import from_arrays
 from meta_gan.tasks.base import Source
+from meta_gan.tasks.domains import DomainTasks
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.folders import from_folder
 from meta_gan.tasks.glyph_set import glyphs
 from meta_gan.tasks.images import load_support
+from meta_gan.tasks.pairing import pair_classes, pair_domains
 from meta_gan.tasks.pixels import check_images
 from meta_gan.tasks.spec import open_source
 from meta_gan.tasks.tfds_sets import from_tfds
 
 __all__ = [
     "DataError",
+    "DomainTasks",
     "Source",
     "Tasks",
     "check_images",
@@ -33,4 +37,6 @@ __all__ = [
     "glyphs",
     "load_support",
     "open_source",
+    "pair_classes",
+    "pair_domains",
 ]

@@ -21,7 +21,7 @@ from meta_gan.types import Episode
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
 ALGORITHM = "philox"
 MAX_SEED = 2**31 - 1
-_TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
+TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
 
 
 def whole_number(value: Any, argument: str, low: int, high: int = MAX_SEED) -> int:
@@ -39,7 +39,7 @@ def _smallest(key: Any, rows: int, columns: int, limits: Any, count: int) -> Any
     return tf.math.top_k(-keys, k=count).indices
 
 
-def _turned(images: Any, key: Any) -> Any:
+def turned(images: Any, key: Any) -> Any:
     """Turn and mirror float[tasks, n, side, side, channels] by a symmetry of the square, drawn for each task."""
     which = tf.random.stateless_uniform([tf.shape(images)[0]], key, 0, 8, tf.int32, alg=ALGORITHM)
     changes = (
@@ -53,6 +53,12 @@ def _turned(images: Any, key: Any) -> Any:
     return images
 
 
+def drawn_shots(task_key: Any, fewest: int, shots: int) -> Any:
+    """Draw how many support images an element has, int32[], uniformly from `fewest` to `shots`."""
+    count_key = tf.random.fold_in(task_key, _COUNT, alg=ALGORITHM)
+    return tf.random.stateless_uniform([], count_key, fewest, shots + 1, tf.int32, alg=ALGORITHM)
+
+
 class Tasks:
     """Few-shot tasks over the classes of a source.
 
@@ -64,6 +70,7 @@ class Tasks:
         shots: support images of a task, at least 1.
         queries: query images of a task, at least 1.
         seed: 0..2**31-1, the key of every draw.
+        classes: int[k], the classes that must have enough examples; None for all. No other may be drawn.
 
     Raises:
         DataError: if an argument is out of range or a class has too few examples (or groups) for an episode.
@@ -75,14 +82,16 @@ class Tasks:
         TensorShape([2, 5, 8, 8, 1])
     """
 
-    def __init__(self, source: Source, shots: int = 5, queries: int = 7, seed: int = 0) -> None:
+    def __init__(
+        self, source: Source, shots: int = 5, queries: int = 7, seed: int = 0, classes: np.ndarray | None = None
+    ) -> None:
         """See the class."""
         self.source = source
         self.shots = whole_number(shots, "shots", 1)
         self.queries = whole_number(queries, "queries", 1)
         self.seed = whole_number(seed, "seed", 0)
         self._index()
-        self._require_examples()
+        self._require_examples(np.arange(len(source.class_names)) if classes is None else classes)
         self._split_classes = {split: source.split_classes(split).astype(np.int32) for split in SPLITS}
         with tf.device("CPU:0"):
             self._images = tf.constant(source.images)
@@ -104,9 +113,9 @@ class Tasks:
         self._class_start = bounds[:-1].astype(np.int32)
         self._class_cells = np.diff(bounds).astype(np.int32)
 
-    def _require_examples(self) -> None:
+    def _require_examples(self, classes: np.ndarray) -> None:
         needed = self.shots + self.queries
-        short = np.flatnonzero(self._class_cells < needed)
+        short = classes[self._class_cells[classes] < needed]
         if len(short) == 0:
             return
         name, size = self.source.class_names[short[0]], self._class_cells[short[0]]
@@ -117,6 +126,15 @@ class Tasks:
             f"{size} ({len(short)} of {len(self._class_cells)} classes have too few). "
             f"Received: shots={self.shots}, queries={self.queries}"
         )
+
+    @property
+    def name(self) -> str:
+        """What messages and model cards call the data."""
+        return self.source.name
+
+    def describe(self) -> str:
+        """Return a few lines for people, see `Source.describe`."""
+        return self.source.describe()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -226,21 +244,24 @@ class Tasks:
         chosen = tf.constant(self._split_classes[split])
         picks = _smallest(class_key, 1, len(chosen), tf.constant([len(chosen)]), meta_batch)
         classes = tf.gather(chosen, picks[0])
-        images = tf.gather(self._images, self._examples(classes, cell_key, member_key, meta_batch))
-        images = tf.gather(self._levels, tf.cast(images, tf.int32))
+        images = self.draw_of(classes, cell_key, member_key, meta_batch)
         if symmetries:
-            images = _turned(images, tf.random.fold_in(task_key, _TURN, alg=ALGORITHM))
-        support = images[:, : self.shots]
-        if fewest is not None:
-            count_key = tf.random.fold_in(task_key, _COUNT, alg=ALGORITHM)
-            count = tf.random.stateless_uniform([], count_key, fewest, self.shots + 1, tf.int32, alg=ALGORITHM)
-            support = support[:, :count]
+            images = turned(images, tf.random.fold_in(task_key, TURN, alg=ALGORITHM))
+        count = self.shots if fewest is None else drawn_shots(task_key, fewest, self.shots)
         return Episode(
-            support=support,
+            support=images[:, :count],
             query=images[:, self.shots :],
             task_id=classes,
             seed=tf.random.split(task_key, meta_batch, alg=ALGORITHM),
         )
+
+    def draw_of(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
+        """Draw float32[tasks, shots + queries, height, width, channels] of given classes, int32[tasks]; pure.
+
+        The keys, int32[2] each, choose groups (or examples, where there are none) and the members of groups.
+        """
+        images = tf.gather(self._images, self._examples(classes, cell_key, member_key, meta_batch))
+        return tf.gather(self._levels, tf.cast(images, tf.int32))
 
     def _examples(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
         """Draw int32[tasks, shots + queries] indices of examples, each from another cell of its class."""

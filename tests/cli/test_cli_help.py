@@ -9,9 +9,10 @@ from meta_gan.cli import program
 from tests.cli.conftest import call
 
 FLAGS = {
-    "train": "preset data out steps shots queries seed archives image_shape protocol set resume dry_run",
-    "adapt": "model support out steps sample seed invert",
-    "sample": "model count out seed",
+    "train": "preset data out target pair both_ways steps shots queries seed archives image_shape protocol set resume "
+    "dry_run",
+    "adapt": "model support out steps sample target_support seed invert",
+    "sample": "model count inputs out seed",
     "evaluate": "data out model judge split shots steps classes draws quick seed scratch_steps archives image_shape "
     "protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
@@ -23,7 +24,7 @@ FLAGS = {
 REQUIRED = {
     "train": "data out",
     "adapt": "model support out",
-    "sample": "model count out",
+    "sample": "model out",
     "evaluate": "data out",
     "judge": "data out",
     "export": "model out",

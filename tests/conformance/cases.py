@@ -1,5 +1,7 @@
 """The products that must hold: games by algorithms, written as one list each and nowhere as a product of classes."""
 
+import pytest
+
 import meta_gan as mg
 from meta_gan.games import Terms
 from meta_gan.losses import (
@@ -30,9 +32,10 @@ from meta_gan.meta_learners import (
     RecurrentMetaLearner,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
-from tests.toys import tiny_dcgan, tiny_gan, tiny_vae, told_vae
+from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
+TRANSLATED, TOLD_TRANSLATION = "points, translated there and back", "images, translated, told of the target"
 VARIATIONAL, TOLD_VAE = "points, variational", "images, variational, told of the support set"
 
 GAMES = {
@@ -54,6 +57,8 @@ GAMES = {
     ),
     VARIATIONAL: tiny_vae,
     TOLD_VAE: lambda: told_vae(likelihood=Bernoulli()),
+    TRANSLATED: lambda: tiny_translation(cycle=1.0, identity=0.5),
+    TOLD_TRANSLATION: lambda: told_translation(content=1.0),
 }
 
 ALGORITHMS = {
@@ -105,11 +110,27 @@ ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 # A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
 ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention")
-PAIRS = [
-    (g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in (FUSION, VARIATIONAL, TOLD_VAE)
-]
+APART = (FUSION, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION)
+PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in APART]
+# A rule of many tensors meets every game but the largest.
+PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
+PAIRS += [*((TRANSLATED, a) for a in (*ALONE, "MAML, total derivatives")), (TOLD_TRANSLATION, "FOMAML")]
 """All that make sense; a new game or algorithm is one line above."""
+
+PLAIN = "points, non-saturating"
+
+
+def marked(pairs):
+    """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every game with
+    FOMAML and the recurrent rule; the others are marked `conformance`, for `make conformance`."""
+    known = {a for g, a in PAIRS if g == PLAIN}
+    return [
+        pair
+        if pair[0] == PLAIN or pair[1] in ("FOMAML", "recurrent") or pair[1] not in known
+        else pytest.param(*pair, marks=pytest.mark.conformance)
+        for pair in pairs
+    ]
 
 
 def make(game, algorithm, **options):

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.meta import Consistent, EvolutionStrategies
-from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, TOLD, make
-from tests.toys import flat_close, one, random_episodes
+from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, PLAIN, TOLD, make, marked
+from tests.toys import flat_close, numbers, one, random_episodes
 
 POINTS = "points, two discriminator turns"
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
@@ -22,7 +22,6 @@ DEPLOYED += [(TOLD, "only the context")]
 # Tracing costs seconds a pair. So the two games that say most of an estimator, the plainest and the one whose state
 # must be carried along, have a graph of all algorithms (of the costly ones only the plainest); every other game has
 # one of each order and one without an inner loop; and the largest one of first order.
-PLAIN = "points, non-saturating"
 COSTLY = ("MAML, total derivatives", "MAML with momentum", "consistent FOMAML", "DAWSON", *LEARNED)
 GRAPHED = [
     (g, a)
@@ -35,8 +34,20 @@ GRAPHED = [
 
 
 def episodes(game, seed=0):
-    dtype = game.nets["generator"].compute_dtype
+    dtype = game.nets[game.primary].compute_dtype
     return random_episodes(tasks=2, shape=game.example_shape, seed=seed, dtype=dtype)
+
+
+def shared(game):
+    """Four examples of the source domain."""
+    shape = (4, *game.example_shape["source"])
+    return np.random.default_rng(7).uniform(-1, 1, shape).astype(game.nets[game.primary].compute_dtype)
+
+
+def use(adapted):
+    """Four examples that an adapted model makes: samples, or translations of the same four."""
+    game = adapted.deployment.game
+    return adapted.translate(shared(game)) if "translate" in game.endpoints else adapted.sample(4, seed=1)
 
 
 def meta_gradients(model, graph):
@@ -52,7 +63,7 @@ def meta_gradients(model, graph):
     return tf.nest.map_structure(lambda a, b: (a + b) / 2, *each)
 
 
-@pytest.mark.parametrize(("game", "algorithm"), PAIRS)
+@pytest.mark.parametrize(("game", "algorithm"), marked(PAIRS))
 def test_the_meta_gradient_is_finite_and_reaches_every_net(game, algorithm):
     """Every net that learns, and a rule that does: a frozen net has no weights to give a gradient, and evolution
     strategies train the rule alone."""
@@ -68,7 +79,7 @@ def test_the_meta_gradient_is_finite_and_reaches_every_net(game, algorithm):
     assert model.meta_learner.learned == (max((np.abs(g).max() for g in estimate.meta_learner), default=0) > 1e-6)
 
 
-@pytest.mark.parametrize(("game", "algorithm"), GRAPHED)
+@pytest.mark.parametrize(("game", "algorithm"), marked(GRAPHED))
 def test_the_meta_gradient_is_the_same_eagerly_and_in_a_graph(game, algorithm):
     model = make(game, algorithm)
     flat_close(*(meta_gradients(model, graph) for graph in (False, True)), rtol=1e-3, atol=1e-5)
@@ -78,22 +89,26 @@ def test_the_meta_gradient_is_the_same_eagerly_and_in_a_graph(game, algorithm):
 def test_deployment(tmp_path, game, algorithm):
     """Adaptation leaves the model untouched; saved, and exported, the model gives the same samples."""
     model = make(game, algorithm)
-    first, second = (support.numpy() for support in episodes(model.game).support)
+    first, second = (numbers(one(episodes(model.game), i).support) for i in range(2))
     before = [v.numpy() for v in model.variables]
-    samples = model.adapt(first, steps=3, seed=1).sample(4, seed=1)
+    samples = use(model.adapt(first, steps=3, seed=1))
     assert np.isfinite(samples).all()
-    unmoved = [model.adapt(support, steps=0).sample(4, seed=1) for support in (first, second)]
+    unmoved = [use(model.adapt(support, steps=0)) for support in (first, second)]
     assert np.abs(samples - unmoved[0]).max() > 1e-4, "adaptation must change something"
     assert model.game.conditioned == (np.abs(unmoved[1] - unmoved[0]).max() > 1e-4), "and so must a condition"
     flat_close([v.numpy() for v in model.variables], before)
     model.save(tmp_path / "model")
-    loaded = mg.load(tmp_path / "model").adapt(first, steps=3, seed=1).sample(4, seed=1)
+    loaded = use(mg.load(tmp_path / "model").adapt(first, steps=3, seed=1))
     np.testing.assert_array_equal(loaded, samples)
     model.export(tmp_path / "served")
-    call = tf.saved_model.load(str(tmp_path / "served")).signatures["adapt_and_sample"]
-    inputs = {"support": first, "steps": 3, "num": 4, "seed": 1}
-    served = call(**{name: tf.constant(value) for name, value in inputs.items()})["samples"]
-    np.testing.assert_allclose(served, samples, atol=1e-5)
+    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    if isinstance(first, dict):
+        call, inputs = signatures["adapt_and_translate"], {"images": shared(model.game)}
+        inputs |= {f"{domain}_support": examples for domain, examples in first.items()}
+    else:
+        call, inputs = signatures["adapt_and_sample"], {"support": first, "num": 4}
+    served = call(**{name: tf.constant(value) for name, value in {**inputs, "steps": 3, "seed": 1}.items()})
+    np.testing.assert_allclose(next(iter(served.values())), samples, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

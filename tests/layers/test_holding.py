@@ -109,6 +109,17 @@ def test_its_conditioning_may_be_one_tensor(tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "x.keras")(z), held(z))
 
 
+def test_it_may_take_images_in_place_of_z(tmp_path):
+    """What translates, with the code that it was adapted to."""
+    translator = networks.Translator((8, 8, 1), width=2, code_dim=3)
+    made = translator(SUPPORT, conditioning={"code": CODE})
+    model = ConditionedGenerator(translator, {"code": CODE}, (8, 8, 1), (8, 8, 1))
+    np.testing.assert_array_equal(model(SUPPORT), made)
+    model.save(tmp_path / "held.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "held.keras")(SUPPORT), made)
+    assert ConditionedGenerator(fusion(), {"support": SUPPORT, "code": CODE}, (4,), (8, 8, 1)).latent_dim == 4
+
+
 @pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
 def test_it_computes_in_the_generators_dtype(dtype):
     generator = networks.FusionGenerator((8, 8, 1), latent_dim=4, width=2, detail=1, dtype=dtype)

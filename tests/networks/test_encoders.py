@@ -72,6 +72,7 @@ def test_weights_by_hand():
         (lambda: ImageEncoder((28, 28, 1), latent_dim=0), "`latent_dim` must be an int >= 1"),
         (lambda: ImageEncoder((28, 28, 1), width=0), "`width` must be an int >= 1"),
         (lambda: MLPEncoder((2,), depth=-1), "`depth` must be an int >= 0"),
+        (lambda: MLPEncoder((2,), activation="relu"), "`activation` must be"),
         (lambda: MLPEncoder((2,), seed=-1), "`seed` must be an int >= 0"),
         (lambda: MLPEncoder(()), "`image_shape` must be a tuple"),
     ],

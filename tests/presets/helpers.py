@@ -20,12 +20,18 @@ def build(name="fomaml", shape=SHAPE, **changes):
 def small(name):
     """The preset `name` as it is, but for the size of the nets and the number of inner steps."""
     recipe = presets.PRESETS[name]
-    size = {"width": 2, "latent_dim": 4}
+    size = {"width": 2} if recipe.family == "translation" else {"width": 2, "latent_dim": 4}
     if recipe.code_dim:
         size["code_dim"] = 3
     if recipe.inner_steps:
         size["inner_steps"] = 2
     return {**size, **(WITHOUT_FEATURES if recipe.energy else {})}
+
+
+def shape_of(name, shape=SHAPE):
+    """What the preset `name` is built for: images of a shape, or two domains of them."""
+    domains = {"source": shape, "target": shape}
+    return domains if presets.PRESETS[name].family == "translation" else shape
 
 
 def copies(variables):

@@ -8,13 +8,20 @@ import pytest
 from meta_gan import presets
 from meta_gan.presets.recipe import Recipe
 
-NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan", "vae"]
+NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan"]
+NAMES = sorted([*NAMES, "vae", "translation", "cyclegan"])
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe) if field.name != "name"}
 FIGR = {
     **{"loss": "wasserstein", "penalty": "gradient", "penalty_weight": 10.0, "rule": "descent", "inner_steps": 10},
     **{"inner_rate": 1e-3, "discriminator_inner_rate": 1e-3, "outer_rate": 1e-4, "clip": 0.0},
 }
+TRANSLATION = {
+    **{"family": "translation", "width": 16, "loss": "least_squares", "penalty_weight": 0.1, "inner_steps": 5},
+    "outer_rate": 1e-3,
+}
 CHANGES = {
+    "translation": {**TRANSLATION, "content": 1.0},
+    "cyclegan": {**TRANSLATION, "cycle": 10.0, "identity": 5.0},
     "fusion": {
         **{"network": "fusion", "width": 16, "code_dim": 64, "normalization": "meta", "temperature": 1.15},
         "loss": "non_saturating",

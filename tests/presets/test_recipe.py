@@ -15,6 +15,7 @@ COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
 POSITIVE += ("penalty_weight", "deviation")
 WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
+WEIGHTS += ("cycle", "identity", "content")
 SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 CHOICES = ("family", "likelihood", "network", "normalization", "pooling", "loss", "penalty", "algorithm", "rule")
 BAD = [
@@ -43,6 +44,7 @@ def test_every_field_has_a_bad_value_above():
 def test_the_least_value_is_taken(field):
     least = 1 if field in COUNTS else 0
     base = {"inner_steps": "fusion", "detail": "fusion", "beta": "vae"}.get(field, "fomaml")
+    base = "translation" if field in recipe._OF_TRANSLATION else base
     assert getattr(presets.get(base, **{field: least}), field) == least
 
 
@@ -107,12 +109,15 @@ def test_fields_that_contradict_one_another_are_refused(name, changes, sentence)
     assert str(caught.value).startswith(start) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", sorted({*recipe._OF_GAN, *recipe._OF_VAE}))
-def test_what_has_no_say_in_a_family_is_left_alone(field):
-    """Every field that only games with a discriminator have, of a VAE; and the other way round."""
+FAMILIES = {name: presets.PRESETS[name].family for name in ("fomaml", "vae", "translation")}
+MUTE = sorted((name, field) for name, family in FAMILIES.items() for field in recipe._MUTE[family])
+
+
+@pytest.mark.parametrize(("name", "field"), MUTE)
+def test_what_has_no_say_in_a_family_is_left_alone(name, field):
+    """Every field that only other families have."""
     changed = {"likelihood": "gaussian", "loss": "wasserstein", "penalty": "none", "features": "mine"}
-    changed |= {"holdout": 1, "discriminator_turns": 2}
-    name = "fomaml" if field in recipe._OF_VAE else "vae"
+    changed |= {"holdout": 1, "discriminator_turns": 2, "latent_dim": 3, "normalization": "none"}
     with pytest.raises(ValueError) as caught:
         presets.get(name, **{field: changed.get(field, 0.25)})
     family = presets.PRESETS[name].family
@@ -121,9 +126,16 @@ def test_what_has_no_say_in_a_family_is_left_alone(field):
 
 
 @pytest.mark.parametrize("changes", [{"network": "fusion", "normalization": "meta"}, {"algorithm": "dawson"}])
-def test_a_vae_has_no_discriminator_to_do_with(changes):
-    with pytest.raises(ValueError, match=r"a recipe of the family 'vae' needs another 'network' than 'fusion',"):
-        presets.get("vae", **changes)
+@pytest.mark.parametrize("name", ["vae", "cyclegan"])
+def test_other_families_have_no_gan_to_do_with(name, changes):
+    changes = {key: value for key, value in changes.items() if name == "vae" or key != "normalization"}
+    with pytest.raises(ValueError, match=r"a recipe of the family '\w+' needs another 'network' than 'fusion',"):
+        presets.get(name, **changes)
+
+
+def test_critics_of_a_translation_are_convolutional():
+    with pytest.raises(ValueError, match="a recipe of the family 'translation' needs 'network' dcgan"):
+        presets.get("translation", network="mlp")
 
 
 def test_every_sentence_occurs_above():
@@ -155,6 +167,14 @@ def test_every_sentence_occurs_above():
                 "beta": 0.5,
                 "deviation": 0.1,
             },
+        ),
+        (
+            "translation",
+            {"code_dim": 4, "pooling": "attention", "cycle": 2.0, "algorithm": "conditional", "inner_steps": 0},
+        ),
+        (
+            "cyclegan",
+            {"loss": "hinge", "penalty": "none", "algorithm": "maml", "rule": "attention", "consistency": 0.5},
         ),
         ("vae", {"algorithm": "maml", "rule": "recurrent", "rule_rate": 1e-2, "network": "mlp"}),
         ("fusion", {"rule": "attention", "algorithm": "maml", "inner_steps": 3}),

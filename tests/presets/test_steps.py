@@ -10,7 +10,7 @@ import tensorflow as tf
 import meta_gan
 from meta_gan import presets
 from meta_gan.evaluation import load_judge
-from tests.presets.helpers import SHAPE, copies, small, still
+from tests.presets.helpers import copies, shape_of, small, still
 from tests.toys import random_episodes
 
 DRAWING = (28, 28, 1)
@@ -32,10 +32,10 @@ def stepped(model, shape, steps, tasks=2):
 @pytest.mark.parametrize("name", sorted(set(presets.PRESETS) - {"fusion"}))
 def test_a_preset_moves_every_kernel(name):
     # At its own width a preset takes a minute to trace; the nets are made small, and nothing else is changed.
-    model = presets.build(presets.get(name, **small(name)), SHAPE)
+    model = presets.build(presets.get(name, **small(name)), shape_of(name))
     before = copies(model.trainable_variables)
     gains = [v for v in model.trainable_variables if v.path.endswith("attention/gamma")]
-    for metrics in stepped(model, SHAPE, STEPS.get(name, 1)):
+    for metrics in stepped(model, shape_of(name), STEPS.get(name, 1)):
         assert all(math.isfinite(value) for value in metrics.values())
         assert all(metrics[f"gradient_norm/{player}"] > 0 for player in model.game.players)
         inner = {f"{kind}/{player}" for player in model.game.players for kind in ("loss", "query")}

@@ -1,0 +1,287 @@
+"""Translation between two domains of examples as a game: translators against the critics of what they make."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_gan import functional
+from meta_gan.games.base import Endpoint, Game
+from meta_gan.games.shapes import generated_shape, input_shape
+from meta_gan.losses import LeastSquares, energy_distance, mean_absolute
+from meta_gan.losses.base import require_nonnegative
+from meta_gan.types import ByNet, Settings, Snapshot
+
+SOURCE, TARGET = "source", "target"
+_NESTED = ("translator", "discriminator", "back", "back_discriminator", "encoder", "loss", "penalty")
+# net: (the domain that it reads, the domain that it makes), and net: the domain that it judges.
+_TRANSLATORS = {"translator": (SOURCE, TARGET), "back": (TARGET, SOURCE)}
+_JUDGES = {"discriminator": TARGET, "back_discriminator": SOURCE}
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class Translation(Game):
+    """A translator from a source to a target domain against a discriminator, one way or there and back.
+
+    A support set, a batch and a query set are dicts `{"source": float[n, *source], "target": float[m, *target]}` of
+    unpaired examples. With the nets of the way back this is the cycle-consistent game: the two translators are one
+    player and the two discriminators the other.
+
+    Args:
+        translator: built Keras model from float[n, *source] to float[n, *target].
+        discriminator: built Keras model from float[n, *target] to logits float[n, 1] or float[n].
+        back: the translator from the target to the source domain, or None for one way.
+        back_discriminator: the discriminator of the source domain; given if and only if `back` is.
+        loss: one of `meta_gan.losses`; default `LeastSquares()`.
+        penalty: `GradientPenalty`, `R1` or None; part of the discriminators' loss.
+        cycle: weight >= 0 of the mean absolute difference between an example and what comes back of it; needs `back`.
+        identity: weight >= 0 of the mean absolute change of what is of the domain already; needs domains of one shape.
+        content: weight >= 0 of the mean absolute change by a translation, for domains that show the same things in
+            nearly the same places; needs domains of one shape.
+        encoder: a task encoder, the same for both domains: built Keras model from examples float[k, *example] to a code
+            float[code]; the translator is given the code of the target's support images, `back` that of the source's.
+        discriminator_turns: how often the discriminators move before the translators move once, >= 1.
+
+    Raises:
+        ValueError: a net that is not built, nets whose shapes do not fit, one net of the way back without the other,
+            or a weight that its domains or nets give no meaning.
+
+    Example:
+        >>> translator = meta_gan.networks.Translator((28, 28, 1), width=8)
+        >>> _, critic = meta_gan.networks.dcgan((28, 28, 1), width=8)
+        >>> game = Translation(translator, critic, identity=1.0)
+        >>> model = meta_gan.MetaModel(game, meta_gan.FOMAML(inner_steps=5))
+
+    References: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", 2017,
+        with weights of 10 for the cycle and 5 for the identity, beside a translators' loss that is twice our
+        `LeastSquares`; we have no buffer of earlier images. Lin et al., "Learning to Transfer: Unsupervised Meta Domain
+        Translation", 2020.
+    """
+
+    default_endpoint = "translate"
+    primary = "translator"
+
+    def __init__(
+        self,
+        translator: keras.Model,
+        discriminator: keras.Model,
+        back: keras.Model | None = None,
+        back_discriminator: keras.Model | None = None,
+        loss: Any = None,
+        penalty: Any = None,
+        cycle: float = 0.0,
+        identity: float = 0.0,
+        content: float = 0.0,
+        encoder: keras.Model | None = None,
+        discriminator_turns: int = 1,
+    ):
+        for name, weight in (("cycle", cycle), ("identity", identity), ("content", content)):
+            require_nonnegative(name, weight)
+        if (back is None) != (back_discriminator is None) or (cycle and back is None):
+            raise ValueError(
+                "the way back takes both 'back' and 'back_discriminator', and 'cycle' takes the way back. Received: "
+                f"back={back!r}, back_discriminator={back_discriminator!r}, cycle={cycle!r}"
+            )
+        if discriminator_turns < 1:
+            raise ValueError(f"'discriminator_turns' must be >= 1. Received: {discriminator_turns!r}")
+        self.loss_function = LeastSquares() if loss is None else loss
+        self.penalty, self.discriminator_turns = penalty, int(discriminator_turns)
+        self.cycle, self.identity, self.content = float(cycle), float(identity), float(content)
+        given = {"translator": translator, "discriminator": discriminator, "back": back}
+        given.update(back_discriminator=back_discriminator, encoder=encoder)
+        nets = {name: net for name, net in given.items() if net is not None}
+        self.ways = [name for name in _TRANSLATORS if name in nets]
+        self.judges = [name for name in _JUDGES if name in nets]
+        owned = [*self.ways, *(["encoder"] if encoder is not None else [])]
+        super().__init__(
+            nets=nets,
+            players={"discriminator": tuple(self.judges), "translator": tuple(owned)},
+            turns=((("discriminator",), self.discriminator_turns), (("translator",), 1)),
+            signals={"discriminator": 3, "translator": 2},
+            example_shape={SOURCE: _shape_of_source(translator), TARGET: generated_shape(translator)},
+            conditioners=("encoder",) if encoder is not None else (),
+        )
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        wanted = {name: self.example_shape[domains[0]] for name, domains in _TRANSLATORS.items()}
+        wanted |= {name: self.example_shape[domain] for name, domain in _JUDGES.items()}
+        for name, shape in wanted.items():
+            found = input_shape(self.nets[name]) if name in self.nets else None
+            if found is not None and tuple(found) != tuple(shape):
+                raise ValueError(f"the net {name!r} must take examples of {tuple(shape)}. Received: {tuple(found)}")
+        if "back" in self.nets and generated_shape(self.nets["back"]) != self.example_shape[SOURCE]:
+            raise ValueError(
+                f"the net 'back' must make examples of {self.example_shape[SOURCE]}. "
+                f"Received: {generated_shape(self.nets['back'])}"
+            )
+        self._check_code()
+        same = self.example_shape[SOURCE] == self.example_shape[TARGET]
+        if not same and (self.identity or self.content or "encoder" in self.nets):
+            raise ValueError(
+                "'identity', 'content' and 'encoder' need domains of one shape. Received: "
+                f"{self.example_shape[SOURCE]} and {self.example_shape[TARGET]}"
+            )
+
+    def _check_code(self) -> None:
+        encoder, shape = self.nets.get("encoder"), self.example_shape[TARGET]
+        if encoder is not None and input_shape(encoder) not in (None, shape):
+            raise ValueError(f"the net 'encoder' must take examples of {shape}. Received: {input_shape(encoder)}")
+        made = 0 if encoder is None else getattr(encoder, "code_dim", None)
+        for name in self.ways:
+            net = self.nets[name]
+            # Plain Keras models swallow a keyword that they do not know: the code would be lost without a word.
+            if encoder is not None and "conditioning" not in inspect.signature(net.call).parameters:
+                raise ValueError(
+                    f"the net {name!r} must take `conditioning` to be told of a code. Received: {type(net).__name__}"
+                )
+            wanted = getattr(net, "code_dim", made)
+            if made is not None and wanted != made:
+                raise ValueError(
+                    f"the net {name!r} must take codes of the encoder's size, 0 without one. Received: 'code_dim' "
+                    f"{wanted} and codes of {made}"
+                )
+
+    @property
+    def made_shape(self) -> tuple[int, ...]:
+        """See `Game.made_shape`."""
+        return self.example_shape[TARGET]
+
+    def condition(self, snapshot: Snapshot, support: Any) -> Any:
+        """See `Game.condition`: `{net: {"code": code of the domain that it makes}}`, or None without an encoder."""
+        if "encoder" not in self.nets:
+            return None
+        calls = _Calls(self, snapshot, None, False, tf.zeros([2], tf.int32))
+        return {name: {"code": calls("encoder", support[_TRANSLATORS[name][1]])} for name in self.ways}
+
+    def conditioning_of(self, net: str, conditioning: Any) -> Any:
+        """See `Game.conditioning_of`."""
+        return None if conditioning is None else conditioning.get(net)
+
+    def loss(
+        self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
+    ) -> tuple[Any, ByNet, Any]:
+        """See `Game.loss`. Signals: loss, mean real logit (discriminator only), mean fake logit."""
+        calls = _Calls(self, snapshot, conditioning, True, functional.fold(seed, 0))
+        made = {_TRANSLATORS[name][1]: calls(name, batch[_TRANSLATORS[name][0]]) for name in self.ways}
+        if player == "discriminator":
+            return self._judgement(snapshot, batch, made, settings, calls, functional.fold(seed, 1))
+        value, logits = tf.zeros([], made[TARGET].dtype), []
+        for name in self.judges:
+            fake = calls(name, made[_JUDGES[name]])
+            real = [calls(name, batch[_JUDGES[name]])] if self.loss_function.relativistic else []
+            value += self.loss_function.generator(fake, *real)
+            logits.append(tf.reduce_mean(fake))
+        value += self._likeness(batch, made, calls)
+        return value, calls.state, _signals(value, logits)
+
+    def _judgement(
+        self, snapshot: Snapshot, batch: Any, made: Any, settings: Settings, calls: _Calls, seed: Any
+    ) -> tuple[Any, ByNet, Any]:
+        value, real_logits, fake_logits = tf.zeros([], made[TARGET].dtype), [], []
+        for index, name in enumerate(self.judges):
+            real, fake = batch[_JUDGES[name]], made[_JUDGES[name]]
+            real_logits.append(calls(name, real))
+            fake_logits.append(calls(name, fake))
+            value += self.loss_function.discriminator(real_logits[-1], fake_logits[-1])
+            if self.penalty is not None:
+                draws = functional.fold(seed, index)
+                once = _Calls(self, snapshot, None, True, functional.fold(draws, 0))
+                if getattr(self.penalty, "pairs", True):
+                    few = tf.minimum(tf.shape(real)[0], tf.shape(fake)[0])
+                    real, fake = real[:few], fake[:few]
+                penalty = self.penalty(lambda x, n=name, c=once: c(n, x), real, fake, draws)
+                scale = 1.0 if settings.penalty_scale is None else tf.cast(settings.penalty_scale, penalty.dtype)
+                value += scale * penalty
+        return value, calls.state, _signals(value, real_logits, fake_logits)
+
+    def _likeness(self, batch: Any, made: Any, calls: _Calls) -> Any:
+        """The weighted terms that tie a translation to what it was made of."""
+        value = tf.zeros([], made[TARGET].dtype)
+        # Episodes are float32 whatever the nets are.
+        batch = {domain: tf.cast(examples, value.dtype) for domain, examples in batch.items()}
+        for name in self.ways:
+            domain, other = _TRANSLATORS[name]
+            if self.cycle:
+                returned = calls("back" if name == "translator" else "translator", made[other])
+                value += self.cycle * mean_absolute(returned, batch[domain])
+            if self.identity:
+                value += self.identity * mean_absolute(calls(name, batch[other]), batch[other])
+            if self.content:
+                value += self.content * mean_absolute(made[other], batch[domain])
+        return value
+
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+        """The energy distance in pixels between translations of the source's query and the target's query."""
+        made = _Calls(self, snapshot, conditioning, True, seed)("translator", query[SOURCE])
+        return energy_distance(made, tf.cast(query[TARGET], made.dtype))
+
+    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
+        """See `Game.probe`: the translations of shared examples, or the discriminator's logits of them."""
+        calls = _Calls(self, snapshot, self.condition(snapshot, episode.support), True, seed)
+        if player == "discriminator":
+            return calls("discriminator", episode.query[TARGET])
+        return calls("translator", episode.query[SOURCE])
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """`translate(images) -> images` from source to target and, with the way back, `translate_back(images)`."""
+
+        def endpoint(net: str) -> Endpoint:
+            def translate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+                return {"images": _Calls(self, snapshot, conditioning, False, seed)(net, inputs["images"])}
+
+            shape, dtype = self.example_shape[_TRANSLATORS[net][0]], self.nets[net].compute_dtype
+            return Endpoint(translate, {"images": tf.TensorSpec([None, *shape], dtype, name="images")}, False)
+
+        names = {"translator": "translate", "back": "translate_back"}
+        return {names[net]: endpoint(net) for net in self.ways}
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this game again, nets included."""
+        serialize = keras.saving.serialize_keras_object
+        parts = {**self.nets, "loss": self.loss_function, "penalty": self.penalty}
+        return {
+            **{name: None if parts.get(name) is None else serialize(parts[name]) for name in _NESTED},
+            **{name: getattr(self, name) for name in ("cycle", "identity", "content", "discriminator_turns")},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Translation:
+        """Makes the game that `get_config` described, with freshly initialised nets."""
+        make = keras.saving.deserialize_keras_object
+        return cls(**{key: make(v) if key in _NESTED and v is not None else v for key, v in config.items()})
+
+
+class _Calls:
+    """Calls of nets in a row, each net's state carried on and each call with a seed of its own."""
+
+    def __init__(self, game: Translation, snapshot: Snapshot, conditioning: Any, training: bool, seed: Any):
+        self.game, self.weights, self.state = game, snapshot.weights, dict(snapshot.state)
+        self.conditioning, self.training, self.seed, self.made = conditioning, training, seed, 0
+
+    def __call__(self, net: str, x: Any) -> Any:
+        seed, self.made = functional.fold(self.seed, self.made), self.made + 1
+        given = self.game.conditioning_of(net, self.conditioning)
+        out, self.state[net] = functional.call(
+            self.game.nets[net], self.weights[net], self.state[net], x, given, self.training, seed
+        )
+        return out
+
+
+def _shape_of_source(translator: keras.Model) -> tuple[int, ...]:
+    shape = input_shape(translator)
+    if shape is None:
+        raise ValueError(
+            "a translator must say what it takes, by `image_shape` or as a model of inputs of static shape. "
+            f"Received: {type(translator).__name__}"
+        )
+    return tuple(shape)
+
+
+def _signals(loss: Any, *logits: list[Any]) -> Any:
+    values = [loss, *[tf.add_n([tf.reduce_mean(batch) for batch in each]) / len(each) for each in logits]]
+    return tf.stack([tf.cast(value, tf.float32) for value in values])

@@ -1,0 +1,36 @@
+"""The game of a translation's recipe, and that domains are for such recipes alone."""
+
+import pytest
+
+from meta_gan import losses, presets
+from meta_gan.games import Translation
+
+SHAPES = {"source": (8, 8, 1), "target": (8, 8, 1)}
+
+
+def test_a_translation_one_way():
+    """Told of the target by a code, where a size is given for one."""
+    recipe = presets.get("translation", width=2, code_dim=3, discriminator_inner_rate=0.5, seed=4, consistency=0.25)
+    model = presets.build(recipe, SHAPES)
+    game = model.game
+    assert type(game) is Translation and set(game.nets) == {"translator", "discriminator", "encoder"}
+    assert (game.cycle, game.identity, game.content) == (0.0, 0.0, 1.0) and game.penalty == losses.R1(0.1)
+    assert game.loss_function == losses.LeastSquares() and game.example_shape == SHAPES
+    assert game.nets["translator"].get_config() | {"width": 2, "seed": 4} == game.nets["translator"].get_config()
+    assert model.meta_learner.rates.value == {"translator": 2e-3, "discriminator": 0.5}
+    assert model.algorithm.estimator.weights == {"translator": 0.25, "discriminator": 0.25}
+
+
+def test_a_translation_there_and_back():
+    """Two nets of a kind must not start as one."""
+    game = presets.build(presets.get("cyclegan", width=2), SHAPES).game
+    assert (game.cycle, game.identity, game.content) == (10.0, 5.0, 0.0)
+    for one, other in (("translator", "back"), ("discriminator", "back_discriminator")):
+        first, second = (game.nets[name].trainable_variables[0].numpy() for name in (one, other))
+        assert first.shape == second.shape and (first != second).all()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("translation", (8, 8, 1)), ("fomaml", SHAPES), ("vae", SHAPES)])
+def test_domains_are_for_translations(name, shape):
+    with pytest.raises(ValueError, match=r"'translation', and no other, needs the shapes of two domains .* Received: "):
+        presets.build(presets.get(name), shape)
