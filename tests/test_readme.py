@@ -119,6 +119,7 @@ def joined(markdown):
     return "\n".join(parts)
 
 
+@pytest.mark.alone
 def test_the_python_of_the_readme_runs_in_a_minute(tmp_path, cache):
     assert blocks(text("README.md"), "python"), "README.md must show Python"
     # Drawing the glyphs is paid once a machine; whether this is that time must not decide about the minute.

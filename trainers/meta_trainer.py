@@ -68,6 +68,11 @@ class MetaTrainer:
                 f"the model must take the data's image shape {tasks.image_shape}. "
                 f"Received: a model of {model.game.example_shape}"
             )
+        if getattr(model.game, "truth", 0) and not getattr(tasks, "paired", False):
+            raise ValueError(
+                "the term 'truth' needs pairs of domains whose query sets are paired: `DomainTasks(paired=True)`. "
+                f"Received: {tasks.name}, which are not"
+            )
         # Asked of the data now, for it would otherwise come out after the first files are written.
         spec = config.episodes(tasks).element_spec
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+
 import keras
 
 
@@ -30,3 +33,43 @@ def input_shape(net: keras.Model) -> tuple[int, ...] | None:
     if shape is None and getattr(net, "inputs", None):
         shape = net.inputs[0].shape[1:]
     return None if shape is None or None in shape else tuple(shape)
+
+
+def taken_shape(translator: keras.Model) -> tuple[int, ...]:
+    """The shape of one example that a translator says it takes.
+
+    Raises:
+        ValueError: it does not say.
+    """
+    shape = input_shape(translator)
+    if shape is None:
+        raise ValueError(
+            "a translator must say what it takes, by `image_shape` or as a model of inputs of static shape. "
+            f"Received: {type(translator).__name__}"
+        )
+    return shape
+
+
+def check_code(encoder: keras.Model | None, told: Mapping[str, keras.Model]) -> None:
+    """Checks that nets take the codes that an encoder makes, and none without one.
+
+    Args:
+        encoder: None for none.
+        told: the nets that are given its code, by name.
+
+    Raises:
+        ValueError: a net that takes no conditioning, or codes of another size.
+    """
+    made = 0 if encoder is None else getattr(encoder, "code_dim", None)
+    for name, net in told.items():
+        # Plain Keras models swallow a keyword that they do not know: the code would be lost without a word.
+        if encoder is not None and "conditioning" not in inspect.signature(net.call).parameters:
+            raise ValueError(
+                f"the net {name!r} must take `conditioning` to be told of a code. Received: {type(net).__name__}"
+            )
+        wanted = getattr(net, "code_dim", made)
+        if made is not None and wanted != made:
+            raise ValueError(
+                f"the net {name!r} must take codes of the encoder's size, 0 without one. Received: 'code_dim' "
+                f"{wanted} and codes of {made}"
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import keras
@@ -10,13 +9,16 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.games.shapes import generated_shape, input_shape
+from meta_gan.games.calls import Calls
+from meta_gan.games.shapes import check_code, generated_shape, input_shape, taken_shape
 from meta_gan.losses import LeastSquares, energy_distance, mean_absolute
 from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
 
 SOURCE, TARGET = "source", "target"
-_NESTED = ("translator", "discriminator", "back", "back_discriminator", "encoder", "loss", "penalty")
+_NETS = ("translator", "discriminator", "back", "back_discriminator", "encoder", "features")
+_NESTED = (*_NETS, "loss", "penalty")
+_WEIGHTS = ("cycle", "identity", "content", "energy", "truth")
 # net: (the domain that it reads, the domain that it makes), and net: the domain that it judges.
 _TRANSLATORS = {"translator": (SOURCE, TARGET), "back": (TARGET, SOURCE)}
 _JUDGES = {"discriminator": TARGET, "back_discriminator": SOURCE}
@@ -44,6 +46,12 @@ class Translation(Game):
         encoder: a task encoder, the same for both domains: built Keras model from examples float[k, *example] to a code
             float[code]; the translator is given the code of the target's support images, `back` that of the source's.
         discriminator_turns: how often the discriminators move before the translators move once, >= 1.
+        features: a built Keras model from examples float[n, *example] to features float[n, d], for `energy` and for
+            `distance`, which else compare the examples themselves; it is frozen here. Never a judge.
+        energy: weight >= 0 of the energy distance between translations and examples of the domain that they are for.
+        truth: weight >= 0, in the outer loop only, of the mean absolute difference between translations of the query
+            examples of one domain and the query examples of the other, row by row: for episodes whose query sets are
+            paired (`DomainTasks(paired=True)`). What few unpaired examples say is so learned from many pairs.
 
     Raises:
         ValueError: a net that is not built, nets whose shapes do not fit, one net of the way back without the other,
@@ -77,9 +85,14 @@ class Translation(Game):
         content: float = 0.0,
         encoder: keras.Model | None = None,
         discriminator_turns: int = 1,
+        features: keras.Model | None = None,
+        energy: float = 0.0,
+        truth: float = 0.0,
     ):
-        for name, weight in (("cycle", cycle), ("identity", identity), ("content", content)):
+        weights = dict(zip(_WEIGHTS, (cycle, identity, content, energy, truth), strict=True))
+        for name, weight in weights.items():
             require_nonnegative(name, weight)
+            setattr(self, name, float(weight))
         if (back is None) != (back_discriminator is None) or (cycle and back is None):
             raise ValueError(
                 "the way back takes both 'back' and 'back_discriminator', and 'cycle' takes the way back. Received: "
@@ -89,19 +102,19 @@ class Translation(Game):
             raise ValueError(f"'discriminator_turns' must be >= 1. Received: {discriminator_turns!r}")
         self.loss_function = LeastSquares() if loss is None else loss
         self.penalty, self.discriminator_turns = penalty, int(discriminator_turns)
-        self.cycle, self.identity, self.content = float(cycle), float(identity), float(content)
-        given = {"translator": translator, "discriminator": discriminator, "back": back}
-        given.update(back_discriminator=back_discriminator, encoder=encoder)
-        nets = {name: net for name, net in given.items() if net is not None}
+        given = (translator, discriminator, back, back_discriminator, encoder, features)
+        nets = {name: net for name, net in zip(_NETS, given, strict=True) if net is not None}
+        if features is not None:
+            features.trainable = False
         self.ways = [name for name in _TRANSLATORS if name in nets]
         self.judges = [name for name in _JUDGES if name in nets]
-        owned = [*self.ways, *(["encoder"] if encoder is not None else [])]
+        owned = [*self.ways, *(name for name in ("encoder", "features") if name in nets)]
         super().__init__(
             nets=nets,
             players={"discriminator": tuple(self.judges), "translator": tuple(owned)},
             turns=((("discriminator",), self.discriminator_turns), (("translator",), 1)),
             signals={"discriminator": 3, "translator": 2},
-            example_shape={SOURCE: _shape_of_source(translator), TARGET: generated_shape(translator)},
+            example_shape={SOURCE: taken_shape(translator), TARGET: generated_shape(translator)},
             conditioners=("encoder",) if encoder is not None else (),
         )
         self._check_shapes()
@@ -118,32 +131,19 @@ class Translation(Game):
                 f"the net 'back' must make examples of {self.example_shape[SOURCE]}. "
                 f"Received: {generated_shape(self.nets['back'])}"
             )
-        self._check_code()
+        for name in ("encoder", "features"):
+            found = input_shape(self.nets[name]) if name in self.nets else None
+            if found is not None and tuple(found) != self.example_shape[TARGET]:
+                raise ValueError(
+                    f"the net {name!r} must take examples of {self.example_shape[TARGET]}. Received: {tuple(found)}"
+                )
+        check_code(self.nets.get("encoder"), {name: self.nets[name] for name in self.ways})
         same = self.example_shape[SOURCE] == self.example_shape[TARGET]
-        if not same and (self.identity or self.content or "encoder" in self.nets):
+        if not same and (self.identity or self.content or {"encoder", "features"} & set(self.nets)):
             raise ValueError(
-                "'identity', 'content' and 'encoder' need domains of one shape. Received: "
+                "'identity', 'content', 'encoder' and 'features' need domains of one shape. Received: "
                 f"{self.example_shape[SOURCE]} and {self.example_shape[TARGET]}"
             )
-
-    def _check_code(self) -> None:
-        encoder, shape = self.nets.get("encoder"), self.example_shape[TARGET]
-        if encoder is not None and input_shape(encoder) not in (None, shape):
-            raise ValueError(f"the net 'encoder' must take examples of {shape}. Received: {input_shape(encoder)}")
-        made = 0 if encoder is None else getattr(encoder, "code_dim", None)
-        for name in self.ways:
-            net = self.nets[name]
-            # Plain Keras models swallow a keyword that they do not know: the code would be lost without a word.
-            if encoder is not None and "conditioning" not in inspect.signature(net.call).parameters:
-                raise ValueError(
-                    f"the net {name!r} must take `conditioning` to be told of a code. Received: {type(net).__name__}"
-                )
-            wanted = getattr(net, "code_dim", made)
-            if made is not None and wanted != made:
-                raise ValueError(
-                    f"the net {name!r} must take codes of the encoder's size, 0 without one. Received: 'code_dim' "
-                    f"{wanted} and codes of {made}"
-                )
 
     @property
     def made_shape(self) -> tuple[int, ...]:
@@ -154,7 +154,7 @@ class Translation(Game):
         """See `Game.condition`: `{net: {"code": code of the domain that it makes}}`, or None without an encoder."""
         if "encoder" not in self.nets:
             return None
-        calls = _Calls(self, snapshot, None, False, tf.zeros([2], tf.int32))
+        calls = Calls(self, snapshot, None, False, tf.zeros([2], tf.int32))
         return {name: {"code": calls("encoder", support[_TRANSLATORS[name][1]])} for name in self.ways}
 
     def conditioning_of(self, net: str, conditioning: Any) -> Any:
@@ -165,7 +165,7 @@ class Translation(Game):
         self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
     ) -> tuple[Any, ByNet, Any]:
         """See `Game.loss`. Signals: loss, mean real logit (discriminator only), mean fake logit."""
-        calls = _Calls(self, snapshot, conditioning, True, functional.fold(seed, 0))
+        calls = Calls(self, snapshot, conditioning, True, functional.fold(seed, 0))
         made = {_TRANSLATORS[name][1]: calls(name, batch[_TRANSLATORS[name][0]]) for name in self.ways}
         if player == "discriminator":
             return self._judgement(snapshot, batch, made, settings, calls, functional.fold(seed, 1))
@@ -179,7 +179,7 @@ class Translation(Game):
         return value, calls.state, _signals(value, logits)
 
     def _judgement(
-        self, snapshot: Snapshot, batch: Any, made: Any, settings: Settings, calls: _Calls, seed: Any
+        self, snapshot: Snapshot, batch: Any, made: Any, settings: Settings, calls: Calls, seed: Any
     ) -> tuple[Any, ByNet, Any]:
         value, real_logits, fake_logits = tf.zeros([], made[TARGET].dtype), [], []
         for index, name in enumerate(self.judges):
@@ -189,7 +189,7 @@ class Translation(Game):
             value += self.loss_function.discriminator(real_logits[-1], fake_logits[-1])
             if self.penalty is not None:
                 draws = functional.fold(seed, index)
-                once = _Calls(self, snapshot, None, True, functional.fold(draws, 0))
+                once = Calls(self, snapshot, None, True, functional.fold(draws, 0))
                 if getattr(self.penalty, "pairs", True):
                     few = tf.minimum(tf.shape(real)[0], tf.shape(fake)[0])
                     real, fake = real[:few], fake[:few]
@@ -198,7 +198,7 @@ class Translation(Game):
                 value += scale * penalty
         return value, calls.state, _signals(value, real_logits, fake_logits)
 
-    def _likeness(self, batch: Any, made: Any, calls: _Calls) -> Any:
+    def _likeness(self, batch: Any, made: Any, calls: Calls) -> Any:
         """The weighted terms that tie a translation to what it was made of."""
         value = tf.zeros([], made[TARGET].dtype)
         # Episodes are float32 whatever the nets are.
@@ -212,16 +212,38 @@ class Translation(Game):
                 value += self.identity * mean_absolute(calls(name, batch[other]), batch[other])
             if self.content:
                 value += self.content * mean_absolute(made[other], batch[domain])
+            if self.energy:
+                value += self.energy * energy_distance(*self._seen(calls, made[other], batch[other]))
+        return value
+
+    def _seen(self, calls: Calls, *examples: Any) -> list[Any]:
+        """The examples' features where there is a net for them, else the examples."""
+        if "features" not in self.nets:
+            return list(examples)
+        apart = Calls(self, Snapshot(calls.weights, calls.state), None, False, tf.zeros([2], tf.int32))
+        return [apart("features", each) for each in examples]
+
+    def objective(self, player: str, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+        """See `Game.objective`: the loss and, of the translators, the weighted distance to the truth."""
+        value = super().objective(player, snapshot, query, conditioning, seed)
+        if self.truth and player == "translator":
+            calls = Calls(self, snapshot, conditioning, True, functional.fold(seed, 2))
+            for name in self.ways:
+                domain, other = _TRANSLATORS[name]
+                made = calls(name, query[domain])
+                value += self.truth * mean_absolute(made, tf.cast(query[other], made.dtype))
         return value
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        """The energy distance in pixels between translations of the source's query and the target's query."""
-        made = _Calls(self, snapshot, conditioning, True, seed)("translator", query[SOURCE])
-        return energy_distance(made, tf.cast(query[TARGET], made.dtype))
+        """The energy distance between translations of the source's query and the target's query: in features where the
+        game has a net for them, else in pixels."""
+        calls = Calls(self, snapshot, conditioning, True, seed)
+        made = calls("translator", query[SOURCE])
+        return energy_distance(*self._seen(calls, made, tf.cast(query[TARGET], made.dtype)))
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the translations of shared examples, or the discriminator's logits of them."""
-        calls = _Calls(self, snapshot, self.condition(snapshot, episode.support), True, seed)
+        calls = Calls(self, snapshot, self.condition(snapshot, episode.support), True, seed)
         if player == "discriminator":
             return calls("discriminator", episode.query[TARGET])
         return calls("translator", episode.query[SOURCE])
@@ -232,7 +254,7 @@ class Translation(Game):
 
         def endpoint(net: str) -> Endpoint:
             def translate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
-                return {"images": _Calls(self, snapshot, conditioning, False, seed)(net, inputs["images"])}
+                return {"images": Calls(self, snapshot, conditioning, False, seed)(net, inputs["images"])}
 
             shape, dtype = self.example_shape[_TRANSLATORS[net][0]], self.nets[net].compute_dtype
             return Endpoint(translate, {"images": tf.TensorSpec([None, *shape], dtype, name="images")}, False)
@@ -246,7 +268,7 @@ class Translation(Game):
         parts = {**self.nets, "loss": self.loss_function, "penalty": self.penalty}
         return {
             **{name: None if parts.get(name) is None else serialize(parts[name]) for name in _NESTED},
-            **{name: getattr(self, name) for name in ("cycle", "identity", "content", "discriminator_turns")},
+            **{name: getattr(self, name) for name in (*_WEIGHTS, "discriminator_turns")},
         }
 
     @classmethod
@@ -254,32 +276,6 @@ class Translation(Game):
         """Makes the game that `get_config` described, with freshly initialised nets."""
         make = keras.saving.deserialize_keras_object
         return cls(**{key: make(v) if key in _NESTED and v is not None else v for key, v in config.items()})
-
-
-class _Calls:
-    """Calls of nets in a row, each net's state carried on and each call with a seed of its own."""
-
-    def __init__(self, game: Translation, snapshot: Snapshot, conditioning: Any, training: bool, seed: Any):
-        self.game, self.weights, self.state = game, snapshot.weights, dict(snapshot.state)
-        self.conditioning, self.training, self.seed, self.made = conditioning, training, seed, 0
-
-    def __call__(self, net: str, x: Any) -> Any:
-        seed, self.made = functional.fold(self.seed, self.made), self.made + 1
-        given = self.game.conditioning_of(net, self.conditioning)
-        out, self.state[net] = functional.call(
-            self.game.nets[net], self.weights[net], self.state[net], x, given, self.training, seed
-        )
-        return out
-
-
-def _shape_of_source(translator: keras.Model) -> tuple[int, ...]:
-    shape = input_shape(translator)
-    if shape is None:
-        raise ValueError(
-            "a translator must say what it takes, by `image_shape` or as a model of inputs of static shape. "
-            f"Received: {type(translator).__name__}"
-        )
-    return tuple(shape)
 
 
 def _signals(loss: Any, *logits: list[Any]) -> Any:

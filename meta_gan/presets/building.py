@@ -101,6 +101,9 @@ def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, int, int]]) -> 
         content=recipe.content,
         encoder=_encoder(recipe, shape),
         discriminator_turns=recipe.discriminator_turns,
+        features=_features(recipe.features, shape) if recipe.features else None,
+        energy=recipe.energy,
+        truth=recipe.truth,
     )
 
 

@@ -31,13 +31,13 @@ _MOST = 2**31
 
 # What only games with a discriminator have, what only one family has, and what a translation has not.
 _ADVERSARIAL = ("loss", "penalty", "penalty_weight", "discriminator_turns", "discriminator_inner_rate")
-_OF_GAN: tuple[str, ...] = ("adversarial", "energy", "features", "nearness", "variety", "coarse", "mode_seeking")
-_OF_GAN += ("translation", "holdout")
+_OF_GAN = ("adversarial", "nearness", "variety", "coarse", "mode_seeking", "translation", "holdout")
+_IN_FEATURES = ("energy", "features")
 _OF_VAE = ("likelihood", "beta", "deviation")
-_OF_TRANSLATION = ("cycle", "identity", "content")
+_OF_TRANSLATION = ("cycle", "identity", "content", "truth")
 _MUTE = {
     "gan": (*_OF_VAE, *_OF_TRANSLATION),
-    "vae": (*_ADVERSARIAL, *_OF_GAN, *_OF_TRANSLATION),
+    "vae": (*_ADVERSARIAL, *_OF_GAN, *_IN_FEATURES, *_OF_TRANSLATION),
     "translation": (*_OF_GAN, *_OF_VAE, "latent_dim", "normalization"),
 }
 
@@ -83,12 +83,13 @@ class Recipe:
         cycle: of a translation: weight of what there and back changes, >= 0; 0 for no way back.
         identity: of a translation: weight of what it changes of the target's own images, >= 0.
         content: of a translation: weight of what it changes at all, >= 0.
+        truth: of a translation: weight of the difference to the truth of paired query sets in the outer loop, >= 0.
         loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
         penalty: none, gradient (WGAN-GP) or r1.
         penalty_weight: > 0.
         discriminator_turns: discriminator moves before one generator move, >= 1.
         adversarial: weight of the adversarial term of the generator, >= 0.
-        energy: weight of the energy distance in the features of the net `features`, >= 0.
+        energy: weight of the energy distance in the features of the net `features`, >= 0; not of a vae.
         features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
             empty for none. Used when `energy` > 0, and by the distance that a learned rule is trained on (which, of a
             vae, is one in pixels).
@@ -132,6 +133,7 @@ class Recipe:
     cycle: float = 0.0
     identity: float = 0.0
     content: float = 0.0
+    truth: float = 0.0
     loss: str = "hinge"
     penalty: str = "r1"
     penalty_weight: float = 1.0

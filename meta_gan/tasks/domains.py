@@ -1,7 +1,7 @@
 """`DomainTasks`: episodes of two domains, a class of a source and a class of a target, to translate between.
 
 A task is a pair of classes. Its support and query sets are dicts `{"source": ..., "target": ...}` of unpaired images:
-nothing says which image of the one domain belongs to which of the other.
+nothing says which image of the one domain belongs to which of the other, unless the query sets are `paired`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tensorflow as tf
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.episodes import ALGORITHM, TURN, Tasks, drawn_shots, turned, whole_number
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.paired import PairedDraws
 from meta_gan.types import Episode
 
 SOURCE, TARGET = "source", "target"
@@ -31,6 +32,9 @@ class DomainTasks:
         shots: support images of each domain, at least 1.
         queries: query images of each domain, at least 1.
         seed: 0..2**31-1, the key of every draw.
+        paired: whether image i of both query sets is of one group of the source, which then must have groups and be
+            the target as well, see `tasks.paired`: the truth for a game's term `truth` and for the evaluation. Support
+            sets are unpaired all the same, and of other groups.
 
     Raises:
         DataError: domains of different channels or sizes, a pair that is there twice, names no class, or is one class
@@ -52,6 +56,7 @@ class DomainTasks:
         shots: int = 5,
         queries: int = 7,
         seed: int = 0,
+        paired: bool = False,
     ) -> None:
         """See the class."""
         if source.image_shape[2] != target.image_shape[2]:
@@ -74,6 +79,18 @@ class DomainTasks:
         }
         self.shots, self.queries = self.sides[SOURCE].shots, self.sides[SOURCE].queries
         self.seed = self.sides[SOURCE].seed
+        if paired and source is not target:
+            raise DataError(
+                f"`paired` needs one source of both domains, whose groups say what belongs together. Received: "
+                f"{source.name} and {target.name}"
+            )
+        every = np.concatenate(list(self.pairs.values()))
+        self._paired = PairedDraws(source, every, self.shots, self.queries) if paired else None
+
+    @property
+    def paired(self) -> bool:
+        """Whether image i of both query sets shows the same."""
+        return self._paired is not None
 
     @property
     def name(self) -> str:
@@ -183,11 +200,17 @@ class DomainTasks:
         pair_key, task_key, *keys = tf.unstack(tf.random.split(key, 6, alg=ALGORITHM))
         order = tf.random.stateless_uniform([len(self.pairs[split])], pair_key, alg=ALGORITHM)
         picks = tf.math.top_k(order, k=meta_batch).indices
-        classes = tf.unstack(tf.gather(tf.constant(self.pairs[split]), picks), axis=1)
+        pairs = tf.gather(tf.constant(self.pairs[split]), picks)
+        classes, together = tf.unstack(pairs, axis=1), None
+        if self._paired is not None:
+            together = self._paired(pairs, keys[0])
         support, query = {}, {}
         count = self.shots if fewest is None else drawn_shots(task_key, fewest, self.shots)
         for number, (domain, side) in enumerate(self.sides.items()):
-            images = side.draw_of(classes[number], keys[2 * number], keys[2 * number + 1], meta_batch)
+            if together is None:
+                images = side.draw_of(classes[number], keys[2 * number], keys[2 * number + 1], meta_batch)
+            else:
+                images = side.images_of(together[number])
             if symmetries:  # by one key, so that both are turned alike
                 images = turned(images, tf.random.fold_in(task_key, TURN, alg=ALGORITHM))
             support[domain], query[domain] = images[:, :count], images[:, self.shots :]

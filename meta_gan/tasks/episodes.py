@@ -260,8 +260,11 @@ class Tasks:
 
         The keys, int32[2] each, choose groups (or examples, where there are none) and the members of groups.
         """
-        images = tf.gather(self._images, self._examples(classes, cell_key, member_key, meta_batch))
-        return tf.gather(self._levels, tf.cast(images, tf.int32))
+        return self.images_of(self._examples(classes, cell_key, member_key, meta_batch))
+
+    def images_of(self, examples: Any) -> Any:
+        """Return float32[..., height, width, channels] in [-1, 1] of examples by their indices, int32[...]; pure."""
+        return tf.gather(self._levels, tf.cast(tf.gather(self._images, examples), tf.int32))
 
     def _examples(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
         """Draw int32[tasks, shots + queries] indices of examples, each from another cell of its class."""

@@ -57,7 +57,7 @@ def pair_classes(
     return DomainTasks(whole, whole, ways, shots, queries, seed)
 
 
-def pair_domains(source: Source, shots: int = 5, queries: int = 7, seed: int = 0) -> DomainTasks:
+def pair_domains(source: Source, shots: int = 5, queries: int = 7, seed: int = 0, paired: bool = False) -> DomainTasks:
     """Make tasks out of one source whose classes are the domains, such as fonts or the hands of writers.
 
     Args:
@@ -65,6 +65,7 @@ def pair_domains(source: Source, shots: int = 5, queries: int = 7, seed: int = 0
         shots: support images of each domain.
         queries: query images of each domain.
         seed: the key of every draw.
+        paired: whether image i of both query sets is of one group, see `DomainTasks`.
 
     Returns:
         `DomainTasks` of all ordered pairs of two different classes of one split.
@@ -82,7 +83,7 @@ def pair_domains(source: Source, shots: int = 5, queries: int = 7, seed: int = 0
         made[split] = [(a, b) for a in chosen for b in chosen if a != b]
     if not any(made.values()):
         raise DataError(f"{source.name}: a split needs 2 classes to pair. Received: {source.describe()}")
-    return DomainTasks(source, source, made, shots, queries, seed)
+    return DomainTasks(source, source, made, shots, queries, seed, paired)
 
 
 def merged(*sources: Source) -> Source:

@@ -30,6 +30,16 @@ def test_a_translation_there_and_back():
         assert first.shape == second.shape and (first != second).all()
 
 
+def test_terms_of_a_translation():
+    """Energy in the features of a frozen network, and the truth."""
+    shapes = {"source": (28, 28, 1), "target": (28, 28, 1)}
+    recipe = presets.get("translation", width=2, energy=0.5, features="omniglot28-objective", truth=2.0)
+    game = presets.build(recipe, shapes).game
+    assert (game.energy, game.truth) == (0.5, 2.0) and not game.nets["features"].trainable
+    with pytest.raises(ValueError, match="'energy' 0 without 'features'"):
+        presets.get("translation", energy=0.5)
+
+
 @pytest.mark.parametrize(("name", "shape"), [("translation", (8, 8, 1)), ("fomaml", SHAPES), ("vae", SHAPES)])
 def test_domains_are_for_translations(name, shape):
     with pytest.raises(ValueError, match=r"'translation', and no other, needs the shapes of two domains .* Received: "):

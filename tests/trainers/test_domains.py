@@ -111,3 +111,10 @@ def test_what_does_not_fit_is_refused(tmp_path):
     )
     with pytest.raises(mg.tasks.DataError, match=r"`symmetries` needs square images. Received: \(8, 12, 1\)"):
         DomainTasks(wide, wide, {"train": [[0, 1]]}).train(1, symmetries=True)
+
+
+def test_truth_needs_paired_query_sets(tmp_path):
+    model = mg.MetaModel(told_translation(truth=1.0), mg.FOMAML(1, 0.05))
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    with pytest.raises(ValueError, match=r"the term 'truth' needs pairs .* Received: arrays > arrays, which are not"):
+        MetaTrainer(model, pairs(), tmp_path, helpers.config())
