@@ -89,10 +89,10 @@ class Translation(Game):
         energy: float = 0.0,
         truth: float = 0.0,
     ):
-        weights = dict(zip(_WEIGHTS, (cycle, identity, content, energy, truth), strict=True))
-        for name, weight in weights.items():
+        for name, weight in zip(_WEIGHTS, (cycle, identity, content, energy, truth), strict=True):
             require_nonnegative(name, weight)
-            setattr(self, name, float(weight))
+        self.cycle, self.identity, self.content = float(cycle), float(identity), float(content)
+        self.energy, self.truth = float(energy), float(truth)
         if (back is None) != (back_discriminator is None) or (cycle and back is None):
             raise ValueError(
                 "the way back takes both 'back' and 'back_discriminator', and 'cycle' takes the way back. Received: "
