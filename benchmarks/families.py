@@ -1,0 +1,261 @@
+"""The families beside few-shot generation: translation between domains by few unpaired images, and meta-learned VAEs.
+
+`python -m benchmarks.families --data FOLDER --out DIR` takes the files that `benchmarks.family_tasks` names from FOLDER
+and, for each of `FAMILIES`, trains every row of `ROWS` for so many minutes of one core, two at once; finds on
+validation pairs (on training pairs where there are none) the inner steps and the multiple of the inner rate that suit
+the row best; and measures it on pairs of classes that no row was trained on, beside no translation at all and the
+nearest support image of the target. `benchmarks.meta_vae` is run for the VAEs. It writes `results.json`,
+`{family: {row: {score: {mean, low, high}}}}`, `about.json`, `families.md` and a picture of each family; a run that was
+cut off goes on where it stopped. `--quick` trains each row for half a minute and measures less, within 15 minutes on
+two cores: it says that all is well, and nothing of quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import trainers
+from benchmarks import lanes
+from benchmarks.family_tasks import FAMILIES, TOLD, Family, judged
+from meta_gan import presets, serving, storage
+from meta_gan.evaluation import Judge, JudgeRecipe, load_judge, train_judge
+from meta_gan.evaluation.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.model import MetaModel
+from meta_gan.tasks import DomainTasks
+from meta_gan.tasks.pictures import grid, save_png
+from trainers import MetaTrainer, TrainConfig, run_folder
+
+ENDLESS = 10_000_000
+META, JOINT, SCRATCH = "meta-trained", "pre-trained and fine-tuned", "from scratch"
+# What a row changes of the recipe `translation`, and the numbers of inner steps that it may choose from.
+ROWS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    META: ({"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}, (0, 1, 5, 20, 50)),
+    JOINT: ({"algorithm": "pretraining", "inner_steps": 2}, (0, 1, 5, 20, 50)),
+    SCRATCH: ({}, (20, 50, 200)),
+}
+SCALES = (0.3, 1.0, 3.0)
+JUDGES = {
+    "conv4": {"method": "prototypical", "network": "conv4", "seed": 1, "augmentation": False, "ways": 10},
+    "residual": {"method": "classification", "network": "residual", "seed": 2},
+}
+COLUMNS = 8
+COMMON = {"width": 16, "averaging": 0.99}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is done: minutes of training a row, optimizer steps of a judge, and tuning pairs and draws at most."""
+
+    minutes: float
+    judge_steps: int
+    tuning: int
+    draws: int
+    scales: tuple[float, ...]
+    longest: int
+
+
+FULL = Size(10.0, 2000, 6, 10, SCALES, 200)
+QUICK = Size(0.5, 200, 2, 1, (1.0,), 20)
+
+
+def slug(text: str) -> str:
+    """A name as one of a file."""
+    return text.lower().replace(" ", "-")
+
+
+def fresh(family: Family, row: str, tasks: DomainTasks) -> MetaModel:
+    """The untrained model of a row."""
+    recipe = presets.get("translation", **{**COMMON, **family.fields, **ROWS[row][0]})
+    return presets.build(recipe, tasks.image_shape)
+
+
+def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) -> MetaModel:
+    """The model of a row, trained for so many minutes of processor in a run of `folder`, or the rest of them."""
+    tasks = family.training(data, family.shots)
+    model = fresh(family, row, tasks)
+    if row == SCRATCH:
+        return model
+    runs = run_folder.runs(folder)
+    place = runs[-1] if runs else run_folder.new_run(folder, slug(row))
+    config = TrainConfig(
+        steps=ENDLESS,
+        minutes=minutes,
+        processor_time=True,
+        meta_batch=min(4, len(tasks.pairs["train"])),
+        validate_every=ENDLESS,
+        checkpoint_every=100,
+        symmetries=family.symmetries,
+        fewest_shots=family.fewest,
+    )
+    return serving.load(MetaTrainer(model, tasks, place, config, {"recipe": row}).run())
+
+
+def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges: list[Judge], size: Size) -> Any:
+    """`(steps, scale)`: the inner steps and multiple of the inner rate at which a row scores best on tuning pairs."""
+    split = "validation" if len(tests.pairs["validation"]) else "train"
+    few = {split: tests.pairs[split][:: max(1, len(tests.pairs[split]) // size.tuning)][: size.tuning]}
+    tasks = DomainTasks(tests.source, tests.target, few, tests.shots, tests.queries, tests.seed, tests.paired)
+    choices = [(n, s) for n in ROWS[row][1] for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
+    rows = {f"{n} {s}": row_of(model, n, s) for n, s in choices}
+    found = evaluate_translations(tasks, rows, judges[:1], split)["rows"]
+    return min(choices, key=lambda choice: _score(found[f"{choice[0]} {choice[1]}"], family))
+
+
+def _score(scores: Mapping[str, Any], family: Family) -> float:
+    """What decides: the first of the family's scores, which is that of the first judge where there are judges."""
+    named = [name for name in scores if name.split("/")[0] == family.score and not name.endswith("/pixels")]
+    return float(scores[named[0]]["mean"])
+
+
+def judges_of(name: str, out: Path, data: Path, steps: int, core: int | None = None) -> list[Judge]:
+    """The judges of a family, trained once; none of a family that has none."""
+    family = FAMILIES[name]
+    if not family.judged:
+        return []
+    found = []
+    for judge, fields in JUDGES.items():
+        folder = out / "judges" / f"{family.judged}-{judge}"
+        if not folder.is_dir():
+            train_judge(judged(family, data), JudgeRecipe(**fields, steps=steps)).save(folder)
+        found.append(load_judge(folder))
+    return found
+
+
+def measure(name: str, row: str, out: Path, data: Path, size: Size) -> None:
+    """Trains, tunes and measures one row of a family, and writes its part and its pictures."""
+    trainers.configure_threads()
+    family = FAMILIES[name]
+    judges = judges_of(name, out, data, size.judge_steps)
+    model = trained(family, row, out / "runs" / slug(f"{name} {row}"), data, size.minutes)
+    part: dict[str, Any] = {}
+    for test, make in family.tests.items():
+        for shots in family.measured:
+            tests = make(data, shots)
+            steps, scale = tuned(model, row, family, tests, judges, size)
+            rows = {row: row_of(model, steps, scale)}
+            report = evaluate_translations(tests, rows, judges, draws=min(size.draws, family.draws))
+            called = f"{test}, K = {shots}"
+            part[called] = {"report": report, "steps": steps, "rate_scale": scale}
+            lines = translated(tests, rows, columns=min(COLUMNS, shots))
+            np.save(out / "parts" / f"{slug(called)}-{slug(row)}.npy", np.array(lines))
+            print(f"{called}: {row}: {steps} steps, rate x {scale}\n{markdown_of(report)}", flush=True)
+    storage.write_json(_part(out, name, row), part)
+
+
+def _part(out: Path, name: str, row: str) -> Path:
+    return out / "parts" / f"{slug(name)}-{slug(row)}.json"
+
+
+def collect(out: Path, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All parts as `(results, about)`, and a picture of every measured kind of pairs."""
+    results: dict[str, Any] = {}
+    about: dict[str, Any] = {}
+    for name in names:
+        for row in ROWS:
+            for test, part in json.loads(_part(out, name, row).read_text("utf-8")).items():
+                report = part["report"]
+                # The rows that need no model are the same in every part.
+                results.setdefault(test, {}).update(report["rows"])
+                about.setdefault(test, {key: report[key] for key in ("tasks", "shots", "queries", "judges")})
+                about[test][row] = {key: part[key] for key in ("steps", "rate_scale")}
+        for test in {test for test in results if (out / "parts" / f"{slug(test)}-{slug(META)}.npy").is_file()}:
+            save_png(out / f"{slug(test)}.png", picture(out, test))
+    return results, about
+
+
+def picture(out: Path, test: str) -> np.ndarray:
+    """A few pairs: source, the target's support, what every row makes, and the target."""
+    parts = [np.load(out / "parts" / f"{slug(test)}-{slug(row)}.npy") for row in ROWS]
+    lines = []
+    for start in range(0, len(parts[0]), 4):
+        lines += [*parts[0][start : start + 2], *(part[start + 2] for part in parts), parts[0][start + 3]]
+    return grid([list(line) for line in lines])
+
+
+def table(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Every kind of pairs as Markdown."""
+    return "\n".join(
+        f"### {test}\n\n" + markdown_of({"rows": rows, "split": "test", **about[test]})
+        for test, rows in results.items()
+    )
+
+
+def main() -> None:
+    """Trains and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="the folder of the .npz files")
+    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
+    parser.add_argument("--only", nargs="+", choices=tuple(FAMILIES), help="families (default: all, and the VAEs)")
+    parser.add_argument("--minutes", type=float, help=f"of one core for each training (default: {FULL.minutes:g})")
+    parser.add_argument("--quick", action="store_true", help="within 15 minutes; says nothing of quality")
+    parser.add_argument("--row", choices=tuple(ROWS), help="one row of one family, in this process (default: all)")
+    arguments = parser.parse_args()
+    out, data = Path(arguments.out), Path(arguments.data)
+    size = QUICK if arguments.quick else FULL
+    size = size if arguments.minutes is None else dataclasses.replace(size, minutes=arguments.minutes)
+    names = arguments.only or list(FAMILIES)
+    (out / "parts").mkdir(parents=True, exist_ok=True)
+    if arguments.row:
+        for name in names:
+            measure(name, arguments.row, out, data, size)
+        return
+    _all(out, data, names, size, arguments)
+    results, about = collect(out, names)
+    if not arguments.only:
+        vae = out / "vae"
+        results["VAE, Omniglot"] = json.loads((vae / "results.json").read_text("utf-8"))
+        about["VAE, Omniglot"] = json.loads((vae / "about.json").read_text("utf-8"))
+    storage.write_json(out / "results.json", results)
+    storage.write_json(out / "about.json", about)
+    text = table({k: v for k, v in results.items() if not k.startswith("VAE")}, about)
+    (out / "families.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argparse.Namespace) -> None:
+    """Every part that is not there, each in a process of its own."""
+    own = ["--data", str(data), "--out", str(out), "--minutes", str(size.minutes)]
+    own += ["--quick"] if arguments.quick else []
+    judged_by = {FAMILIES[name].judged: name for name in names if FAMILIES[name].judged}
+    # The first row of a family with judges trains them; so that no two do, these rows go first.
+    first = [(name, SCRATCH) for name in judged_by.values()]
+    rest = [(n, r) for n in names for r in ROWS if (n, r) not in first]
+    for jobs in (first, rest):
+        lanes.side_by_side(
+            [job for job in jobs if not _part(out, *job).is_file()], lambda job, core: _run(job, core, own)
+        )
+    if not arguments.only:
+        command = ["-m", "benchmarks.meta_vae", "--data", str(data / "omniglot28.npz"), "--out", str(out / "vae")]
+        command += ["--minutes", str(size.minutes), "--classes", "8" if arguments.quick else "100"]
+        _python(command, None)
+
+
+def _run(job: tuple[str, str], core: int, own: list[str]) -> None:
+    _python(["-m", "benchmarks.families", *own, "--only", job[0], "--row", job[1]], core)
+    print(f"measured: {job[0]}, {job[1]}", flush=True)
+
+
+def _python(arguments: list[str], core: int | None) -> None:
+    """Runs Python, pinned to a core where one is given.
+
+    Raises:
+        RuntimeError: it failed; the message holds the end of its output.
+    """
+    pin = None if core is None or not hasattr(os, "sched_setaffinity") else lambda: os.sched_setaffinity(0, {core})
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, preexec_fn=pin)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    main()
