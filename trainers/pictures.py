@@ -30,7 +30,7 @@ def reals(episodes: Episode) -> list[np.ndarray]:
 def progress(model: MetaModel, episodes: Episode, steps: Sequence[int]) -> list[np.ndarray]:
     """Rows of what a model makes, one a task: the support images, and after each number of inner steps as many samples.
 
-    Of a model of domains: the source's and the target's support images, and translations of the former.
+    Of a model of domains: the source's and the target's support images, and translations of the former, or samples.
 
     Args:
         model: the model as it is.
@@ -47,7 +47,8 @@ def progress(model: MetaModel, episodes: Episode, steps: Sequence[int]) -> list[
         parts = list(sets)
         for count in steps:
             adapted = model.adapt(support, steps=count, seed=0)
-            made = adapted.translate(sets[0]) if len(sets) > 1 else adapted.sample(len(sets[0]), seed=0)
+            translates = "translate" in model.game.endpoints
+            made = adapted.translate(sets[0]) if translates else adapted.sample(len(sets[0]), seed=0)
             # A class on which adaptation diverged is drawn grey; the metrics say so.
             parts.append(np.nan_to_num(made))
         rows.append(_apart(parts))

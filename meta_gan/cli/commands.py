@@ -104,11 +104,12 @@ def adapt(arguments: argparse.Namespace) -> None:
         name: _pictures_of(path, model.game, model.data_card, name, arguments.invert) for name, path in paths.items()
     }
     adapted = model.adapt(sets if domains else sets[""], steps=arguments.steps, seed=arguments.seed)
-    made = adapted.translate(sets["source"]) if domains else adapted.sample(arguments.sample, seed=arguments.seed)
+    translates = "translate" in model.game.endpoints
+    made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:
         adapted.write_into(folder)
         _write_pictures(folder, made, list(sets.values()))
-    print(f"adapted model, {len(made)} {'translations' if domains else 'samples'} and grid.png: {arguments.out}")
+    print(f"adapted model, {len(made)} {'translations' if translates else 'samples'} and grid.png: {arguments.out}")
 
 
 def sample(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from meta_gan import serving, storage
-from meta_gan.cli import sources
+from meta_gan.cli import pairs, sources
 from meta_gan.evaluation import (
     Entry,
     Evaluation,
@@ -31,6 +31,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     sources.folder_or_nothing(arguments.out)
     models = _models(arguments.model)
+    if arguments.target is not None:
+        pairs.evaluate(arguments, models)
+        return
+    sources.refuse_pair_flags(arguments)
     shape = next((entry.model.game.example_shape for entry in models.values()), None)
     # Two images a class will do here: only the evaluated classes must have enough, and they are asked themselves.
     tasks = sources.open_tasks(arguments, shots=1, queries=1, shape=shape)

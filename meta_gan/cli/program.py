@@ -66,6 +66,13 @@ def _source_arguments(group: argparse._ArgumentGroup, shape: str = "the source's
     )
 
 
+def _pair_arguments(parser: argparse.ArgumentParser, title: str) -> None:
+    pairs = parser.add_argument_group(title)
+    pairs.add_argument("--target", metavar="SOURCE", help="translated to, --data from (default: one domain)")
+    pairs.add_argument("--pair", choices=("all", "name"), help="classes with all, or those of one name (default: all)")
+    pairs.add_argument("--both_ways", action="store_true", help="each pair is a task the other way round, too")
+
+
 def _train(commands_: argparse._SubParsersAction) -> None:
     parser = _command(
         commands_,
@@ -78,10 +85,7 @@ def _train(commands_: argparse._SubParsersAction) -> None:
     main_.add_argument("--preset", default="fusion", metavar="NAME", help=f"{names} (default: fusion)")
     main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
     main_.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
-    pairs = parser.add_argument_group("two domains (the presets translation and cyclegan)")
-    pairs.add_argument("--target", metavar="SOURCE", help="translated to, --data from (default: one domain)")
-    pairs.add_argument("--pair", choices=("all", "name"), help="classes with all, or those of one name (default: all)")
-    pairs.add_argument("--both_ways", action="store_true", help="each pair is a task the other way round, too")
+    _pair_arguments(parser, "two domains (the presets translation and cyclegan)")
     length = parser.add_argument_group("length and episodes")
     length.add_argument("--steps", type=int, metavar="N", help="outer steps, >= 1 (default: 1000)")
     length.add_argument("--shots", type=int, default=5, metavar="K", help="support images, >= 1 (default: 5)")
@@ -167,6 +171,7 @@ def _evaluate(commands_: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="what `meta-gan judge` made, a .keras file, or a shipped name (default: those shipped for this data)",
     )
+    _pair_arguments(parser, "two domains: models that translate, scored by energy distance, labels kept, and cycles")
     size = parser.add_argument_group("size")
     size.add_argument("--split", choices=("train", "validation", "test"), help="of the classes (default: test)")
     size.add_argument("--shots", type=int, metavar="K", help="support images, >= 1 (default: 5)")

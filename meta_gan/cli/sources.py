@@ -46,27 +46,39 @@ def open_tasks(
     return Tasks(splits.apply(tasks.source, arguments.protocol), **options)
 
 
-def open_pairs(arguments: argparse.Namespace, seed: int = 0) -> Tasks | DomainTasks:
+def open_pairs(
+    arguments: argparse.Namespace, seed: int = 0, shape: tuple[int, ...] | None = None
+) -> Tasks | DomainTasks:
     """Opens `--data`, and pairs its classes with those of `--target` where that is given.
 
     Args:
         arguments: as of `open_tasks`, with `target`, `pair` and `both_ways`.
         seed: of the episodes.
+        shape: as of `open_tasks`, of both domains.
 
     Raises:
         ValueError: as the loaders and `pair_classes` do, or `--protocol`, `--pair` or `--both_ways` that has no say.
     """
     if arguments.target is None:
-        for flag in ("pair", "both_ways"):
-            if getattr(arguments, flag):
-                raise ValueError(f"--{flag} needs --target. Received: --{flag} without it")
-        return open_tasks(arguments, seed=seed)
+        refuse_pair_flags(arguments)
+        return open_tasks(arguments, seed=seed, shape=shape)
     if arguments.protocol is not None:
         raise ValueError(f"--protocol must be left out with --target. Received: {arguments.protocol!r}")
-    source = open_tasks(arguments, seed=seed).source
-    target = open_tasks(argparse.Namespace(**{**vars(arguments), "data": arguments.target}), seed=seed).source
+    source = open_tasks(arguments, seed, shape=shape).source
+    target = open_tasks(argparse.Namespace(**{**vars(arguments), "data": arguments.target}), seed, shape=shape).source
     episodes = {"shots": arguments.shots, "queries": arguments.queries, "seed": seed}
     return pair_classes(source, target, arguments.pair or "all", arguments.both_ways, **episodes)
+
+
+def refuse_pair_flags(arguments: argparse.Namespace) -> None:
+    """Refuses flags that say how two domains are paired where there is one.
+
+    Raises:
+        ValueError: there are such flags.
+    """
+    for flag in ("pair", "both_ways"):
+        if getattr(arguments, flag):
+            raise ValueError(f"--{flag} needs --target. Received: --{flag} without it")
 
 
 def folder_or_nothing(out: str) -> Path:

@@ -118,28 +118,13 @@ def evaluate_translations(
     """
     check_integer(draws, "draws", 1)
     _check(tasks, rows, judges)
-    every: dict[str, Row] = {"identity": identity, "nearest": nearest, **rows}
-    labelled = len(tasks.target.class_names) > 1
-    prototypes = {judge.name: _prototypes(judge, tasks.target) for judge in judges if labelled}
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in every}
-    count = 0
-    for (a, b), support, query in _tasks(tasks, split, draws):
-        same = tasks.source.class_names[a] == tasks.target.class_names[b]
-        for name, row in every.items():
-            made = row(support, query[SOURCE], seed + count)
-            scores = _scores(made, query, judges, tasks.paired)
-            for judge in judges if same and labelled else ():
-                share = metrics.recognisability(judge.features(made["images"]), prototypes[judge.name], b)
-                scores[f"label_preservation/{judge.name}"] = share
-            for score, value in scores.items():
-                found[name].setdefault(score, []).append(value)
-        count += 1
+    found = _measured(tasks, {"identity": identity, "nearest": nearest, **rows}, judges, split, draws, seed)
     return {
         "rows": {
             name: {score: bootstrap_mean(values).as_dict() for score, values in scores.items()}
             for name, scores in found.items()
         },
-        "tasks": count,
+        "tasks": len(found["identity"]["energy_distance/pixels"]),
         "shots": tasks.shots,
         "queries": tasks.queries,
         "split": split,
@@ -173,6 +158,26 @@ def translated(
         lines += [list(row(support, images, seed + number)["images"]) for row in rows.values()]
         lines.append(list(query[TARGET][:columns]))
     return lines
+
+
+def _measured(
+    tasks: DomainTasks, rows: Mapping[str, Row], judges: Sequence[Judge], split: str, draws: int, seed: int
+) -> dict[str, dict[str, list[float]]]:
+    """`{row: {score: a value for each task that has it}}`."""
+    labelled = len(tasks.target.class_names) > 1
+    prototypes = {judge.name: _prototypes(judge, tasks.target) for judge in judges if labelled}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in rows}
+    for number, ((a, b), support, query) in enumerate(_tasks(tasks, split, draws)):
+        same = tasks.source.class_names[a] == tasks.target.class_names[b]
+        for name, row in rows.items():
+            made = row(support, query[SOURCE], seed + number)
+            scores = _scores(made, query, judges, tasks.paired)
+            for judge in judges if same and labelled else ():
+                share = metrics.recognisability(judge.features(made["images"]), prototypes[judge.name], b)
+                scores[f"label_preservation/{judge.name}"] = share
+            for score, value in scores.items():
+                found[name].setdefault(score, []).append(value)
+    return found
 
 
 def _check(tasks: DomainTasks, rows: Mapping[str, Row], judges: Sequence[Judge]) -> None:

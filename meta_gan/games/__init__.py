@@ -3,7 +3,8 @@
 from meta_gan.games.base import Endpoint, Game
 from meta_gan.games.gan import GAN
 from meta_gan.games.terms import Terms
+from meta_gan.games.transfer import Transfer
 from meta_gan.games.translation import Translation
 from meta_gan.games.vae import VAE
 
-__all__ = ["GAN", "VAE", "Endpoint", "Game", "Terms", "Translation"]
+__all__ = ["GAN", "VAE", "Endpoint", "Game", "Terms", "Transfer", "Translation"]

@@ -9,7 +9,7 @@ import keras
 
 from meta_gan import losses, meta_learners, networks
 from meta_gan.evaluation.judges import load_judge
-from meta_gan.games import GAN, VAE, Game, Terms, Translation
+from meta_gan.games import GAN, VAE, Game, Terms, Transfer, Translation
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
 from meta_gan.model import META_LEARNER, MetaModel
 from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
@@ -22,30 +22,39 @@ def build(recipe: Recipe, image_shape: Any) -> MetaModel:
 
     Args:
         recipe: of `get`.
-        image_shape: (height, width, channels); of a translation `{"source": shape, "target": shape}`, of one shape.
+        image_shape: (height, width, channels); of two domains `{"source": shape, "target": shape}`, of one shape:
+            the family translation translates between them, the others are `Transfer` from the one to the other.
 
     Returns:
         A compiled `MetaModel`.
 
     Raises:
-        ValueError: a value that the networks or rules refuse, a feature network for other images, or none, or shapes of
-            two domains of another family than translation, or one shape of that.
+        ValueError: a value that the networks or rules refuse, a feature network for other images, or none, or one shape
+            of a translation, or two domains of different shapes.
 
     Example:
         >>> model = build(get("fomaml", width=8), (28, 28, 1))
     """
-    if (recipe.family == "translation") != isinstance(image_shape, Mapping):
-        raise ValueError(
-            "the family 'translation', and no other, needs the shapes of two domains (`DomainTasks`; `--target`). "
-            f"Received: {recipe.name!r} of the family {recipe.family!r}, and images of {image_shape}"
-        )
-    makers: dict[str, Callable[[Recipe, Any], Game]] = {"gan": _gan, "vae": _vae, "translation": _translation}
-    game = makers[recipe.family](recipe, image_shape)
-    model = MetaModel(game, _algorithm(recipe), averaging=recipe.averaging or None)
+    model = MetaModel(_game(recipe, image_shape), _algorithm(recipe), averaging=recipe.averaging or None)
     learned = recipe.rule in LEARNED_RULES
     optimizers = {group: _optimizer(recipe, group) for group in model.groups}
     model.compile(optimizer=optimizers, clip=recipe.clip or None, skip_nonfinite=learned)
     return model
+
+
+def _game(recipe: Recipe, image_shape: Any) -> Game:
+    domains = isinstance(image_shape, Mapping)
+    if recipe.family == "translation" and not domains:
+        raise ValueError(
+            "the family 'translation' needs the shapes of two domains (`DomainTasks`; `--target`). Received: "
+            f"{recipe.name!r}, and images of {image_shape}"
+        )
+    if domains and len(set(image_shape.values())) > 1:
+        raise ValueError(f"a recipe needs domains of one shape. Received: {dict(image_shape)}")
+    if recipe.family == "translation":
+        return _translation(recipe, image_shape)
+    one = _gan if recipe.family == "gan" else _vae
+    return Transfer(one(recipe, image_shape["target"])) if domains else one(recipe, image_shape)
 
 
 def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:

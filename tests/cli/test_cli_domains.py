@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import meta_gan
+from meta_gan.evaluation.translations import evaluate_translations, row_of
 from meta_gan.tasks.pictures import GAP, save_png
 from meta_gan.tasks.pixels import to_uint8
 from tests.cli.conftest import OFTEN, call
@@ -74,7 +75,40 @@ def test_a_run_goes_on_only_with_its_target(world, pairs, refused):
     assert "target" in message or "data" in message
 
 
+def test_evaluate_measures_what_translates(world, pairs, tmp_path, capsys):
+    """Both test pairs of one name, beside the rows that need no model; two images of the picture's lines are known."""
+    out = tmp_path / "report"
+    where = ["--data", world.data, "--target", world.root / "other.npz", "--pair", "name", "--shots", 3]
+    assert call("evaluate", "--model", f"mine={pairs[0]}", *where, "--steps", 1, "--draws", 2, "--out", out) == 0
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert list(report["rows"]) == ["identity", "nearest", "mine"] and report["tasks"] == 4
+    assert (report["shots"], report["queries"]) == (3, min(helpers.tasks().source.class_sizes) - 3)
+    source, target = (meta_gan.tasks.open_source(str(path)).source for path in (world.data, world.root / "other.npz"))
+    tasks = meta_gan.tasks.pair_classes(source, target, "name", shots=3, queries=report["queries"])
+    rows = {"mine": row_of(meta_gan.load(pairs[0]), 1)}
+    expected = evaluate_translations(tasks, rows, draws=2)["rows"]
+    assert report["rows"]["identity"] == expected["identity"]
+    for score, value in expected["mine"].items():
+        assert report["rows"]["mine"][score]["mean"] == pytest.approx(value["mean"], rel=1e-4)
+    printed = capsys.readouterr().out
+    assert (out / "report.md").read_text("utf-8") in printed and "| mine |" in printed
+    # Two pairs of four lines: source, support, translations, target; three columns.
+    assert Image.open(out / "translations.png").size == (3 * SIDE - GAP, 8 * SIDE - GAP)
+
+
 BAD = {
+    "a flag of few-shot-28": (
+        lambda w, p: ["evaluate", "--data", w.data, "--target", w.data, "--classes", 3],
+        "--classes must be left out with --target",
+    ),
+    "a model that does not translate": (
+        lambda w, p: ["evaluate", "--model", w.runs, "--data", w.data, "--target", w.root / "other.npz"],
+        "must have the endpoint 'translate'",
+    ),
+    "a way of pairing one domain": (
+        lambda w, p: ["evaluate", "--data", w.data, "--both_ways"],
+        "--both_ways needs --target",
+    ),
     "no target": (
         lambda w, p: ["adapt", "--model", p[0], "--support", w.support],
         "--target_support must be given for",
@@ -90,10 +124,9 @@ BAD = {
         lambda w, p: ["sample", "--model", w.adapted, "--inputs", p[1]],
         "'translate' needs a game with that endpoint",
     ),
-    "one source": (lambda w, p: train(w, None, target=False), "'translation', and no other"),
+    "one source": (lambda w, p: train(w, None, target=False), "'translation' needs the shapes of two domains"),
     "a pair of one": (lambda w, p: train(w, None, "--pair", "name", target=False), "--pair needs --target"),
     "a protocol": (lambda w, p: train(w, None, "--protocol", "A"), "--protocol must be left out with --target"),
-    "another family": (lambda w, p: train(w, None, "--preset", "fomaml"), "'translation', and no other"),
 }
 
 

@@ -13,8 +13,8 @@ FLAGS = {
     "dry_run",
     "adapt": "model support out steps sample target_support seed invert",
     "sample": "model count inputs out seed",
-    "evaluate": "data out model judge split shots steps classes draws quick seed scratch_steps archives image_shape "
-    "protocol",
+    "evaluate": "data out model judge target pair both_ways split shots steps classes draws quick seed scratch_steps "
+    "archives image_shape protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
     "image_shape protocol",
     "export": "model out",

@@ -3,7 +3,7 @@
 import pytest
 
 import meta_gan as mg
-from meta_gan.games import Terms
+from meta_gan.games import Terms, Transfer
 from meta_gan.losses import (
     R1,
     Bernoulli,
@@ -36,6 +36,7 @@ from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_tr
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
 TRANSLATED, TOLD_TRANSLATION = "points, translated there and back", "images, translated, told of the target"
+TRANSFERRED = "points, from noise to a target by way of a source"
 VARIATIONAL, TOLD_VAE = "points, variational", "images, variational, told of the support set"
 
 GAMES = {
@@ -59,6 +60,7 @@ GAMES = {
     TOLD_VAE: lambda: told_vae(likelihood=Bernoulli()),
     TRANSLATED: lambda: tiny_translation(cycle=1.0, identity=0.5),
     TOLD_TRANSLATION: lambda: told_translation(content=1.0),
+    TRANSFERRED: lambda: Transfer(told_gan(), source_weight=0.5),
 }
 
 ALGORITHMS = {
@@ -110,12 +112,13 @@ ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 # A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
 ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention")
-APART = (FUSION, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION)
+APART = (FUSION, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION, TRANSFERRED)
 PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in APART]
 # A rule of many tensors meets every game but the largest.
 PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
 PAIRS += [*((TRANSLATED, a) for a in (*ALONE, "MAML, total derivatives")), (TOLD_TRANSLATION, "FOMAML")]
+PAIRS += [(TRANSFERRED, a) for a in ("MAML", "FOMAML", "Reptile", "Pretraining", "recurrent")]
 """All that make sense; a new game or algorithm is one line above."""
 
 PLAIN = "points, non-saturating"

@@ -3,7 +3,7 @@
 import pytest
 
 from meta_gan import losses, presets
-from meta_gan.games import Translation
+from meta_gan.games import GAN, VAE, Transfer, Translation
 
 SHAPES = {"source": (8, 8, 1), "target": (8, 8, 1)}
 
@@ -40,7 +40,15 @@ def test_terms_of_a_translation():
         presets.get("translation", energy=0.5)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("translation", (8, 8, 1)), ("fomaml", SHAPES), ("vae", SHAPES)])
-def test_domains_are_for_translations(name, shape):
-    with pytest.raises(ValueError, match=r"'translation', and no other, needs the shapes of two domains .* Received: "):
-        presets.build(presets.get(name), shape)
+def test_a_translation_needs_two_domains_of_one_shape():
+    with pytest.raises(ValueError, match=r"'translation' needs the shapes of two domains .* Received: 'translation'"):
+        presets.build(presets.get("translation"), (8, 8, 1))
+    for name in ("translation", "fomaml"):
+        with pytest.raises(ValueError, match=r"needs domains of one shape. Received: .*\(4, 4, 1\)"):
+            presets.build(presets.get(name), {"source": (8, 8, 1), "target": (4, 4, 1)})
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fomaml", GAN), ("vae", VAE)])
+def test_other_families_are_transferred_from_one_domain_to_the_other(name, kind):
+    game = presets.build(presets.get(name, width=2, latent_dim=4), SHAPES).game
+    assert type(game) is Transfer and type(game.game) is kind and game.example_shape == SHAPES
