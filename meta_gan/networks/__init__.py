@@ -7,10 +7,12 @@ from meta_gan.networks.fusion import FusionGenerator
 from meta_gan.networks.fusion_discriminator import FusionDiscriminator, fusion
 from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
 from meta_gan.networks.sagan import SAGANDiscriminator, SAGANGenerator, sagan
+from meta_gan.networks.scale_shift import SCALE_AND_SHIFT, ScaleAndShift
 from meta_gan.networks.task_encoder import TaskEncoder
 from meta_gan.networks.translation import Translator
 
 __all__ = [
+    "SCALE_AND_SHIFT",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
@@ -23,6 +25,7 @@ __all__ = [
     "MLPGenerator",
     "SAGANDiscriminator",
     "SAGANGenerator",
+    "ScaleAndShift",
     "TaskEncoder",
     "Translator",
     "dcgan",

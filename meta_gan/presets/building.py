@@ -67,8 +67,10 @@ def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
         pixels=recipe.coarse,
         mode_seeking=recipe.mode_seeking,
     )
+    generator, discriminator = _changed(recipe, *_players(recipe, image_shape))
     return GAN(
-        *_players(recipe, image_shape),
+        generator,
+        discriminator,
         loss=LOSSES[recipe.loss](),
         penalty=None if kind is None else kind(weight=recipe.penalty_weight),
         discriminator_turns=recipe.discriminator_turns,
@@ -82,19 +84,25 @@ def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
 
 def _vae(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
     kind = networks.MLPEncoder if recipe.network == "mlp" else networks.ImageEncoder
-    encoder = kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed)
+    encoder = _changed(recipe, kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed))[0]
     likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)
-    return VAE(_players(recipe, image_shape)[0], encoder, likelihood, recipe.beta, _encoder(recipe, image_shape))
+    return VAE(
+        _changed(recipe, _players(recipe, image_shape)[0])[0],
+        encoder,
+        likelihood,
+        recipe.beta,
+        _encoder(recipe, image_shape),
+    )
 
 
 def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, int, int]]) -> Game:
     shape, kind = shapes["source"], PENALTIES[recipe.penalty]
 
     def translator(seed: int) -> keras.Model:
-        return networks.Translator(shape, recipe.width, code_dim=recipe.code_dim, seed=seed)
+        return _changed(recipe, networks.Translator(shape, recipe.width, code_dim=recipe.code_dim, seed=seed))[0]
 
     def critic(seed: int) -> keras.Model:
-        return networks.DCGANDiscriminator(shape, recipe.width, seed=seed)
+        return _changed(recipe, networks.DCGANDiscriminator(shape, recipe.width, seed=seed))[0]
 
     # Two of a kind of one seed would start as one net.
     there, back = recipe.seed, recipe.seed + 1
@@ -184,4 +192,10 @@ def _algorithm(recipe: Recipe) -> Algorithm:
     estimator = estimators[recipe.algorithm]
     if recipe.consistency:
         estimator = Consistent(estimator, dict.fromkeys(rates, recipe.consistency))
-    return Algorithm(recipe.name, made[recipe.rule](), estimator, recipe.inner_steps, recipe.paths)
+    paths = networks.SCALE_AND_SHIFT if recipe.scale_and_shift else recipe.paths
+    return Algorithm(recipe.name, made[recipe.rule](), estimator, recipe.inner_steps, paths)
+
+
+def _changed(recipe: Recipe, *nets: keras.Model) -> list[keras.Model]:
+    """The nets, told apart by scales and shifts where the recipe says so."""
+    return [networks.ScaleAndShift(net) for net in nets] if recipe.scale_and_shift else list(nets)

@@ -114,6 +114,8 @@ class Recipe:
         decay_steps: outer steps over which the rate falls to a fiftieth along a cosine; 0 for a constant rate.
         clip: greatest norm of a player's meta-gradient, > 0, or 0 for none.
         averaging: decay of the averaged meta-weights in (0, 1), or 0 for none.
+        scale_and_shift: whether a task moves only a scale and a shift of every channel of the nets, see
+            `networks.ScaleAndShift`; `paths` is then left empty. Not of `fusion`.
         seed: of the initial weights.
     """
 
@@ -161,6 +163,7 @@ class Recipe:
     decay_steps: int = 0
     clip: float = 10.0
     averaging: float = 0.0
+    scale_and_shift: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -174,6 +177,8 @@ class Recipe:
         self._require(_SHARES, (int, float), lambda x: 0 <= x < 1, "in [0, 1)")
         self._require(("paths",), str, lambda text: True, "a regular expression")
         self._require(("features",), str, lambda text: True, "the name or folder of a feature network")
+        if not isinstance(self.scale_and_shift, bool):
+            raise ValueError(f"'scale_and_shift' must be True or False. Received: {self.scale_and_shift!r}")
         self._check_family()
         self._check_together()
 
@@ -223,6 +228,8 @@ class Recipe:
                 self.algorithm != "conditional" or self.network == "fusion" or bool(self.code_dim),
                 "another 'algorithm' than 'conditional' of a network without conditioning",
             ),
+            (not self.scale_and_shift or not self.paths, "'paths' empty with 'scale_and_shift'"),
+            (not self.scale_and_shift or self.network != "fusion", "'scale_and_shift' false of 'fusion'"),
             (self.likelihood == "gaussian" or self.deviation == _DEVIATION, "'deviation' left alone but of gaussian"),
             (self.network == "fusion" or self.detail == 2, "'detail' 2 but of 'fusion'"),
             (self.network == "fusion" or self.temperature == 1, "'temperature' 1 but of 'fusion'"),

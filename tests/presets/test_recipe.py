@@ -25,6 +25,7 @@ BAD = [
     *[(field, value) for field in WEIGHTS for value in (-1.0, math.inf, math.nan, "1", None, True)],
     *[(field, value) for field in SHARES for value in (-0.1, 1.0, math.nan, "0", False)],
     *[(field, value) for field in CHOICES for value in ("other", "", None, 1)],
+    *[("scale_and_shift", value) for value in (1, "true", None)],
     *[(field, value) for field in ("paths", "features") for value in (None, 1, b"x")],
 ]
 

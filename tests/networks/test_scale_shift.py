@@ -1,0 +1,146 @@
+"""A network with scales and shifts: itself at first, then by hand, in a game, saved, and frozen."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import meta_gan as mg
+from meta_gan import functional, networks, presets
+from meta_gan.layers import BatchNormalization
+from meta_gan.networks import ScaleAndShift
+from tests.toys import numbers, one, random_episodes
+
+X = np.random.default_rng(0).uniform(-1, 1, (3, 8, 8, 1)).astype(np.float32)
+
+
+def line():
+    """x -> 2 x + 1, with an image shape to say."""
+    layer = keras.layers.Dense(1)
+    net = keras.Sequential([keras.Input((1,)), layer])
+    layer.kernel.assign([[2.0]])
+    layer.bias.assign([1.0])
+    net.image_shape = (1,)
+    return net
+
+
+def values(net):
+    return [tf.convert_to_tensor(v) for v in net.trainable_variables]
+
+
+def state(net):
+    return [tf.convert_to_tensor(v) for v in net.non_trainable_variables]
+
+
+def test_a_fresh_one_is_the_network_itself():
+    for net in (networks.Translator((8, 8, 1), width=2), networks.dcgan((8, 8, 1), width=2)[1]):
+        expected = net(X)
+        np.testing.assert_array_equal(ScaleAndShift(net)(X), expected)
+
+
+def test_by_hand():
+    net = ScaleAndShift(line())
+    scale, shift = net.changes
+    scale.assign([3.0])
+    shift.assign([-0.5])
+    assert float(net(np.ones((1, 1), np.float32))[0, 0]) == 2.0 * 3.0 + 1.0 - 0.5
+    assert scale.path.endswith("/channel_scale_0") and shift.path.endswith("/channel_shift_1")
+
+
+def test_kernels_are_scaled_by_output_channel():
+    net = networks.Translator((8, 8, 1), width=2)
+    wrapped = ScaleAndShift(net)
+    index = [v.path for v in net.trainable_variables].index(net.enter.kernel.path)
+    wrapped.changes[index].assign([1.0, 0.5])
+    made = wrapped(X)
+    net.enter.kernel.assign(net.enter.kernel * np.array([1.0, 0.5], np.float32))
+    wrapped.changes[index].assign([1.0, 1.0])
+    np.testing.assert_allclose(made, wrapped(X), atol=1e-6)
+
+
+def test_every_weight_and_change_has_its_gradient():
+    net = ScaleAndShift(line())
+    weights = values(net)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        made, _ = functional.call(net, weights, state(net), tf.constant([[4.0]]), None, True, tf.constant([1, 2]))
+    gradients = {
+        v.path.rpartition("/")[2]: float(tf.squeeze(g))
+        for v, g in zip(net.trainable_variables, tape.gradient(made, weights), strict=True)
+    }
+    assert gradients == {"kernel": 4.0, "bias": 1.0, "channel_scale_0": 8.0, "channel_shift_1": 1.0}
+
+
+def test_state_of_the_network_is_carried_on():
+    """Batch statistics assigned inside the network come out of a pure call as from the network alone."""
+    body = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), BatchNormalization()])
+    body.image_shape = (2,)
+    x = tf.constant(np.random.default_rng(0).normal(size=(5, 2)), tf.float32)
+    seed = tf.constant([1, 2])
+    _, expected = functional.call(body, values(body), state(body), x, None, True, seed)
+    net = ScaleAndShift(body)
+    _, found = functional.call(net, values(net), state(net), x, None, True, seed)
+    before = state(body)
+    assert any((np.abs(a - b) > 1e-6).any() for a, b in zip(expected, before, strict=True))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_saved_and_loaded_it_is_the_same(frozen, tmp_path):
+    net = ScaleAndShift(networks.Translator((8, 8, 1), width=2, seed=3), frozen)
+    for number, change in enumerate(net.changes):
+        change.assign(change + 0.01 * (number + 1))
+    net.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(again(X), net(X))
+    assert again.frozen is frozen and len(again.trainable_variables) == len(net.trainable_variables)
+
+
+def test_a_frozen_network_keeps_its_weights_in_meta_training():
+    nets = [ScaleAndShift(net, frozen=True) for net in networks.dcgan((8, 8, 1), latent_dim=3, width=2)]
+    model = mg.MetaModel(mg.games.GAN(*nets), mg.FOMAML(2, 0.05))
+    model.compile(optimizer=keras.optimizers.Adam(0.1))
+    before = [[v.numpy() for v in net.network.variables] for net in nets]
+    changes = [[v.numpy() for v in net.changes] for net in nets]
+    model.meta_step(random_episodes(tasks=2, shape=(8, 8, 1)))
+    for net, old, moved in zip(nets, before, changes, strict=True):
+        for a, b in zip(old, net.network.variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert any((a != b.numpy()).any() for a, b in zip(moved, net.changes, strict=True))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "translation", "vae"])
+def test_a_recipe_adapts_scales_and_shifts_alone(name):
+    recipe = presets.get(name, width=2, scale_and_shift=True, inner_steps=2)
+    shape = (8, 8, 1)
+    domains = {"source": shape, "target": shape}
+    model = presets.build(recipe, domains if name == "translation" else shape)
+    for player, places in model.paths.items():
+        moved = [model.game.nets[net].trainable_variables[i].path for net, i in places]
+        assert moved and all("/channel_s" in path for path in moved), player
+        assert sum(
+            "/channel_s" in v.path for n in model.game.players[player] for v in model.game.nets[n].trainable_variables
+        ) == len(moved)
+    support = numbers(one(random_episodes(shape=model.game.example_shape)).support)
+    start, end = (model.adapt(support, steps=steps, seed=1).snapshot for steps in (0, 2))
+    for net in model.game.nets:
+        for v, a, b in zip(model.game.nets[net].trainable_variables, start.weights[net], end.weights[net], strict=True):
+            if "/channel_s" not in v.path:
+                np.testing.assert_array_equal(a, b)
+    assert any(
+        (a != b).numpy().any() for n in start.weights for a, b in zip(start.weights[n], end.weights[n], strict=True)
+    )
+
+
+def test_what_cannot_be_changed_is_refused():
+    with pytest.raises(ValueError, match="`network` must be built"):
+        ScaleAndShift(keras.Sequential([keras.layers.Dense(1)]))
+    with pytest.raises(ValueError, match="'paths' empty with 'scale_and_shift'"):
+        presets.get("dcgan", scale_and_shift=True, paths="generator")
+    with pytest.raises(ValueError, match="'scale_and_shift' must be True or False"):
+        presets.get("dcgan", scale_and_shift=1)
+    with pytest.raises(ValueError, match="'scale_and_shift' false of 'fusion'"):
+        presets.get("fusion", scale_and_shift=True, paths="")
