@@ -112,9 +112,9 @@ def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges
 
 
 def _score(scores: Mapping[str, Any], family: Family) -> float:
-    """What decides: the first of the family's scores, which is that of the first judge where there are judges."""
-    named = [name for name in scores if name.split("/")[0] == family.score and not name.endswith("/pixels")]
-    return float(scores[named[0]]["mean"])
+    """What decides: the family's score, by the first judge where there are judges."""
+    named = [name for name in scores if name.split("/")[0] == family.score]
+    return float(scores[min(named, key=lambda name: name.endswith("/pixels"))]["mean"])
 
 
 def judges_of(name: str, out: Path, data: Path, steps: int, core: int | None = None) -> list[Judge]:

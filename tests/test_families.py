@@ -1,0 +1,150 @@
+"""The benchmark of families: one of toys measured whole, its parts collected, and what the real ones take as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import families, family_tasks
+from benchmarks.families import META, ROWS, SCRATCH
+from meta_gan import presets
+from meta_gan.tasks import Source, pair_classes
+from meta_gan.tasks.pictures import GAP
+
+TINY = families.Size(minutes=0.02, judge_steps=2, tuning=1, draws=1, scales=(1.0,), longest=1)
+
+
+def toys(folder, shots):
+    """Light and dark noise, in two hands."""
+    rng = np.random.default_rng(0)
+    sources = []
+    for name, level in (("light", 100), ("dark", 0)):
+        labels = np.repeat(np.arange(4), 12).astype(np.int32)
+        images = (level + rng.integers(0, 100, (48, 8, 8, 1))).astype(np.uint8)
+        sources.append(Source(images, labels, list("abcd"), np.array([0, 0, 1, 2], np.int8), name=name))
+    return pair_classes(*sources, by="name", shots=shots, queries=4)
+
+
+TOYS = family_tasks.Family(
+    3, (2, 3), toys, {"light to dark": toys}, {"content": 1.0, "width": 2}, "energy_distance", draws=2
+)
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Two rows of the toys, measured: the folder."""
+    monkeypatch.setitem(families.FAMILIES, "toys", TOYS)
+    monkeypatch.setattr(
+        families,
+        "ROWS",
+        {
+            META: ({"code_dim": 3, "inner_steps": 1}, (0, 1)),
+            SCRATCH: ({}, (1,)),
+        },
+    )
+    monkeypatch.setattr(families.trainers, "configure_threads", lambda: None)
+    (tmp_path / "parts").mkdir()
+    for row in families.ROWS:
+        families.measure("toys", row, tmp_path, tmp_path, TINY)
+    return tmp_path
+
+
+def test_every_row_is_measured_beside_those_that_need_no_model(measured):
+    results, about = families.collect(measured, ["toys"])
+    assert list(results) == ["light to dark, K = 2", "light to dark, K = 3"]
+    for test, rows in results.items():
+        assert set(rows) == {"identity", "nearest", META, SCRATCH}
+        assert rows["identity"]["energy_distance/pixels"]["mean"] > 1.0
+        assert about[test]["shots"] == int(test[-1]) and about[test]["tasks"] == 1
+        assert about[test][META]["steps"] in (0, 1) and about[test][SCRATCH] == {"steps": 1, "rate_scale": 1.0}
+    text = families.table(results, about)
+    assert text.count("### light to dark") == 2 and text.count(f"| {META} |") == 2
+    # Source, support, two rows and target; the columns are those of the support.
+    side = 8 + GAP
+    assert Image.open(measured / "light-to-dark,-k-=-2.png").size == (2 * side - GAP, 5 * side - GAP)
+
+
+def test_a_training_that_has_used_its_time_is_not_begun_anew(measured):
+    folder = measured / "runs" / families.slug(f"toys {META}")
+    (run,) = folder.iterdir()
+    steps = json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"]
+    model = families.trained(TOYS, META, folder, measured, TINY.minutes)
+    assert len(list(folder.iterdir())) == 1 and model.algorithm.inner_steps == 1
+    assert json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"] == steps
+
+
+def test_a_step_has_any_number_of_support_images_that_is_measured():
+    assert TOYS.fewest == 2
+    assert dataclasses.replace(TOYS, measured=(3,)).fewest == 0
+
+
+def test_what_decides_is_the_first_judges_score():
+    scores = {f"energy_distance/{name}": {"mean": value} for name, value in (("pixels", 3.0), ("a", 1.0), ("b", 2.0))}
+    assert families._score(scores, TOYS) == 1.0
+    assert families._score({"l1": {"mean": 0.5}, **scores}, dataclasses.replace(TOYS, score="l1")) == 0.5
+
+
+@pytest.mark.parametrize("name", family_tasks.FAMILIES)
+def test_every_row_of_every_family_is_a_recipe(name):
+    family = family_tasks.FAMILIES[name]
+    for fields, steps in ROWS.values():
+        recipe = presets.get("translation", **{**families.COMMON, **family.fields, **fields})
+        assert recipe.family == "translation" and list(steps) == sorted(set(steps))
+    assert presets.get("translation", **ROWS[META][0]).algorithm == "fomaml"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", family_tasks.FAMILIES)
+def test_no_class_that_is_measured_is_trained_on(name, data_folder):
+    family = family_tasks.FAMILIES[name]
+    training = family.training(data_folder, family.shots)
+    sides = [(training.source, 0), (training.target, 1)]
+    seen = {_pictures(side, rows) for side, i in sides for rows in training.pairs["train"][:, i]}
+    for make in family.tests.values():
+        tests = make(data_folder, min(family.measured))
+        for side, i in ((tests.source, 0), (tests.target, 1)):
+            for rows in tests.pairs["test"][:, i]:
+                assert _pictures(side, rows) not in seen
+        assert len(tests.pairs["test"]) > 0 and tests.shots == min(family.measured)
+
+
+def _pictures(source, label):
+    """What tells the classes of any two sources apart: the sum of its pictures."""
+    return int(source.images[source.labels == label].astype(np.int64).sum())
+
+
+@pytest.mark.data
+def test_judges_see_the_classes_that_they_should(data_folder):
+    digits = family_tasks.judged(family_tasks.FAMILIES["USPS and MNIST"], data_folder)
+    assert digits.class_names == list("0123456789") and len(digits.images) == 7291 + 2007 + 70000
+    both = family_tasks.judged(family_tasks.FAMILIES["MNIST and Fashion-MNIST"], data_folder)
+    assert len(both.class_names) == 12 and both.class_split.tolist() == [0] * 12
+    with pytest.raises(ValueError, match="without judges"):
+        family_tasks.judged(family_tasks.FAMILIES["fonts"], data_folder)
+
+
+def test_a_part_that_fails_is_told(monkeypatch):
+    with pytest.raises(RuntimeError, match=r"(?s)failed:.*out of luck"):
+        families._python(["-c", "raise SystemExit('out of luck')"], None)
+
+
+def test_parts_that_are_there_are_not_made_again(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(families, "_python", lambda arguments, core: made.append(arguments))
+    (tmp_path / "parts").mkdir()
+    families._part(tmp_path, "fonts", META).write_text("{}")
+    arguments = families.argparse.Namespace(quick=False, only=["fonts"])
+    families._all(tmp_path, tmp_path, ["fonts"], families.FULL, arguments)
+    assert sorted(call[-1] for call in made) == sorted(set(ROWS) - {META})
+    assert all(call[:2] == ["-m", "benchmarks.families"] and "--quick" not in call for call in made)
+
+
+def test_the_program_says_what_it_takes():
+    done = subprocess.run([sys.executable, "-m", "benchmarks.families", "--only", "nothing"], capture_output=True)
+    assert done.returncode == 2 and b"invalid choice: 'nothing'" in done.stderr
