@@ -99,6 +99,14 @@ def test_every_row_of_every_family_is_a_recipe(name):
     assert presets.get("translation", **ROWS[META][0]).algorithm == "fomaml"
 
 
+def test_joint_training_is_told_of_the_truth_where_meta_training_is():
+    told = dataclasses.replace(TOYS, fields={"width": 2, **family_tasks.BY_TRUTH})
+    tasks = toys(None, 3)
+    plain, knowing = (families.fresh(family, families.JOINT, tasks) for family in (TOYS, told))
+    assert not plain.algorithm.estimator.adapts
+    assert knowing.algorithm.inner_steps == 0 and knowing.game.truth == 10.0 and not knowing.game.conditioned
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", family_tasks.FAMILIES)
 def test_no_class_that_is_measured_is_trained_on(name, data_folder):

@@ -224,8 +224,9 @@ class Recipe:
                 not self.holdout or self.network == "fusion" or bool(self.code_dim),
                 "'holdout' 0 of a network without conditioning",
             ),
+            # Without a conditioning it is joint training, which knows of the truth only so.
             (
-                self.algorithm != "conditional" or self.network == "fusion" or bool(self.code_dim),
+                self.algorithm != "conditional" or self.network == "fusion" or bool(self.code_dim) or self.truth > 0,
                 "another 'algorithm' than 'conditional' of a network without conditioning",
             ),
             (not self.scale_and_shift or not self.paths, "'paths' empty with 'scale_and_shift'"),
