@@ -18,7 +18,7 @@ quickstart: install
 
 test: install
 	$(BIN)/python -m pytest -m alone
-	$(BIN)/python -m pytest -n auto -m "not slow and not conformance and not alone" --durations 25
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not conformance and not alone" --durations 25
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -33,8 +33,12 @@ class AdaptedModel:
     """
 
     def __init__(self, deployment: Deployment, snapshot: Snapshot, support: Any, data_card: dict[str, Any]):
-        self.deployment, self.snapshot = deployment, snapshot
-        self.support, self.data_card = support, data_card
+        self.deployment, self.snapshot, self.data_card = deployment, snapshot, data_card
+        # Copies: who gave the images may go on writing into them.
+        if isinstance(support, Mapping):
+            self.support: Any = {domain: np.array(examples) for domain, examples in support.items()}
+        else:
+            self.support = None if support is None else np.array(support)
         conditioned = support is not None and deployment.game.conditioned
         self.conditioning = deployment.condition(snapshot, support) if conditioned else None
 

@@ -173,3 +173,12 @@ def test_a_trajectory_at_another_rate_is_one_of_a_rule_with_that_rate():
 def test_steps_of_a_trajectory_must_ascend(model, steps):
     with pytest.raises(ValueError, match=r"`steps` must be .* Received"):
         list(model.deployment.trajectory(SUPPORT, steps))
+
+
+def test_it_keeps_the_images_that_it_was_given():
+    """Whoever gave them may write into the array afterwards."""
+    model = mg.MetaModel(tiny_gan(), mg.FOMAML(1, 0.05))
+    support = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype(np.float32)
+    before, adapted = support.copy(), model.adapt(support)
+    support[:] = 9.0
+    np.testing.assert_array_equal(adapted.support, before)

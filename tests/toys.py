@@ -158,6 +158,15 @@ def tiny_translation(dtype="float32", seed=0, sizes=(2, 2), cyclic=True, **optio
     )
 
 
+def flat_translation(**options):
+    """A translation of 8 x 8 images, one way, by one dense layer a net: for what has nothing to do with networks."""
+    layers = keras.layers
+    image, norm = (8, 8, 1), keras.initializers.RandomNormal(stddev=0.1, seed=1)
+    flat = [keras.Input(image), layers.Flatten()]
+    translator = keras.Sequential([*flat, layers.Dense(64, "tanh", kernel_initializer=norm), layers.Reshape(image)])
+    return Translation(translator, keras.Sequential([*flat, layers.Dense(1, kernel_initializer=norm)]), **options)
+
+
 def told_translation(**options):
     """A translation of 8 x 8 images whose translator is told of the target's support set by a code."""
     translator = networks.Translator((8, 8, 1), width=2, blocks=1, code_dim=3)

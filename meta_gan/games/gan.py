@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.games.shapes import generated_shape, input_shape, latent_dim
+from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
 from meta_gan.games.terms import Terms, coarse, in_features, split, spread
 from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -43,7 +43,7 @@ class GAN(Game):
 
     Raises:
         ValueError: a net that is not built, shapes that do not fit each other, a weight of the term `features` without
-            the net, or counts out of range.
+            the net, nets that take no code of the encoder's, or counts out of range.
 
     Example:
         >>> generator, discriminator = meta_gan.networks.dcgan((28, 28, 1))
@@ -97,6 +97,7 @@ class GAN(Game):
             example_shape=tuple(example_shape or generated_shape(generator)),
             conditioners=("encoder",) if encoder is not None else (),
         )
+        check_code(encoder, {"generator": generator, "discriminator": discriminator})
         self.latent_dim = latent_dim(generator)
         for name in ("discriminator", "encoder", "features"):
             expected = input_shape(nets[name]) if name in nets else None

@@ -20,7 +20,7 @@ from tests.games.nets import (
     tiny_fusion,
     told_gan,
 )
-from tests.toys import flat_close, one, parts, random_episodes, tiny_gan
+from tests.toys import dense, flat_close, one, parts, random_episodes, tiny_gan
 
 SEED = tf.constant([3, 4])
 EPISODE = one(random_episodes(shots=5))
@@ -216,3 +216,9 @@ def test_a_banned_layer_is_refused_in_every_net():
     with pytest.raises(ValueError, match="LayerNormalization"):
         GAN(Beside(2, 2), Beside(2, 1), encoder=banned)
     assert MeanCode(3)(EPISODE.support).shape == (3,)
+
+
+def test_plain_nets_cannot_be_told_of_a_code():
+    """A plain Keras model takes any keyword, and would lose the code without a word."""
+    with pytest.raises(ValueError, match="the net 'generator' must take `conditioning` to be told of a code"):
+        GAN(dense(2, 2, 0), dense(2, 1, 1), encoder=dense(2, 3, 2))

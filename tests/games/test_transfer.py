@@ -138,9 +138,10 @@ def test_meta_trained_on_pairs_an_adaptation_ends_nearer_than_it_starts():
     game = Transfer(tiny_gan(terms=mg.games.Terms(adversarial=0.1, pixels=5.0)))
     model = mg.MetaModel(game, mg.FOMAML(10, 0.1))
     model.compile(optimizer=keras.optimizers.Adam(3e-3))
+    meta_step = tf.function(model.meta_step, autograph=False)
     for step in range(60):
         batch = tf.nest.map_structure(lambda *xs: tf.stack(xs), *[task(4 * step + i) for i in range(4)])
-        model.meta_step(batch)
+        meta_step(batch)
     held = [task(1000 + i) for i in range(8)]
 
     def distance(steps):

@@ -9,7 +9,7 @@ from PIL import Image
 import meta_gan as mg
 from meta_gan.tasks import DomainTasks, pair_classes
 from meta_gan.tasks.pictures import GAP
-from tests.toys import told_translation
+from tests.toys import flat_translation
 from tests.trainers import helpers
 from trainers import MetaTrainer, pictures, run_folder
 
@@ -22,7 +22,7 @@ def pairs():
 
 
 def trainer(folder, data=None, **changes):
-    model = mg.MetaModel(told_translation(content=1.0), mg.FOMAML(1, 0.05))
+    model = mg.MetaModel(flat_translation(content=1.0), mg.FOMAML(1, 0.05))
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
     return MetaTrainer(model, pairs() if data is None else data, folder, helpers.config(**changes))
 
@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
 
 
 def test_truth_needs_paired_query_sets(tmp_path):
-    model = mg.MetaModel(told_translation(truth=1.0), mg.FOMAML(1, 0.05))
+    model = mg.MetaModel(flat_translation(truth=1.0), mg.FOMAML(1, 0.05))
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
     with pytest.raises(ValueError, match=r"the term 'truth' needs pairs .* Received: arrays > arrays, which are not"):
         MetaTrainer(model, pairs(), tmp_path, helpers.config())
