@@ -41,14 +41,14 @@ META, JOINT, SCRATCH = "meta-trained", "pre-trained and fine-tuned", "from scrat
 ROWS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     META: ({"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}, (0, 1, 5, 20, 50)),
     JOINT: ({"algorithm": "pretraining", "inner_steps": 2}, (0, 1, 5, 20, 50)),
-    SCRATCH: ({}, (20, 50, 200)),
+    SCRATCH: ({}, (50, 200)),
 }
 # The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
 JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
 SCALES = (0.3, 1.0, 3.0)
 JUDGES = {
     "conv4": {"method": "prototypical", "network": "conv4", "seed": 1, "augmentation": False, "ways": 10},
-    "residual": {"method": "classification", "network": "residual", "seed": 2},
+    "residual": {"method": "classification", "network": "residual", "width": 16, "seed": 2},
 }
 COLUMNS = 8
 COMMON = {"width": 16, "averaging": 0.99}
@@ -66,8 +66,8 @@ class Size:
     longest: int
 
 
-FULL = Size(10.0, 2000, 6, 10, SCALES, 200)
-QUICK = Size(0.5, 200, 2, 1, (1.0,), 20)
+FULL = Size(10.0, 2000, 3, 10, SCALES, 200)
+QUICK = Size(0.5, 200, 1, 1, (1.0,), 50)
 
 
 def slug(text: str) -> str:

@@ -3,13 +3,15 @@
 `python -m benchmarks.flagship --quick --out DIR` evaluates the model `omniglot` on 100 of the 659 characters that it
 never saw, under both shipped judges, and writes `results.json`: the rows of the table with their intervals, the curve
 over inner steps, and what five images to 64 samples take, warm; `flagship.png`: for the first eight of these characters
-the five support drawings, then ten samples; and `report.md`. Without `--quick` all 659. The drawings are read from
-`--data`, by default `omniglot28.npz` in the folder that META_GAN_DATA names.
+the five support drawings, then ten samples; and `report.md`. Without `--quick` all 659; with `--no_curve` the curve and
+the stability are left out, which take most of the time. The drawings are read from `--data`, by default
+`omniglot28.npz` in the folder that META_GAN_DATA names.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -56,7 +58,7 @@ def seconds_to_samples(model: Any, support: np.ndarray) -> float:
     return float(np.median(taken))
 
 
-def evaluate(name: str, data: str, quick: bool, steps: int, out: Path) -> dict[str, Any]:
+def evaluate(name: str, data: str, quick: bool, steps: int, out: Path, curve: bool = True) -> dict[str, Any]:
     """The whole measurement, as `results.json` holds it.
 
     Args:
@@ -65,12 +67,15 @@ def evaluate(name: str, data: str, quick: bool, steps: int, out: Path) -> dict[s
         quick: 100 classes and few classifiers.
         steps: inner steps of the model's row.
         out: folder for images and intermediate results.
+        curve: whether the curve over inner steps and the stability are measured, which take most of the time.
     """
     folder = serving.resolve(name)
     model, config = serving.load(folder), storage.read_config(folder)
     tasks = open_source(data, shots=1, queries=1)
     settings = Settings(steps=steps, scratch_steps=0)
     settings = settings.made_quick() if quick else settings
+    if not curve:
+        settings = dataclasses.replace(settings, curve=(0,), stability_classes=0)
     entry = Entry(model, {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}})
     judges = [load_judge(judge) for judge in JUDGES]
     evaluation = Evaluation(tasks.source, {"flagship": entry}, judges, settings, out / "evaluation")
@@ -102,6 +107,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="100 classes and few classifiers")
     parser.add_argument("--model", default="omniglot", help="shipped name or folder (default: omniglot)")
     parser.add_argument("--data", help="omniglot28.npz (default: in the folder of META_GAN_DATA)")
+    parser.add_argument("--no_curve", action="store_true", help="no curve over inner steps, and no stability")
     parser.add_argument("--steps", type=int, default=0, help="inner steps of the row (default: 0)")
     arguments = parser.parse_args()
     trainers.configure_threads()
@@ -109,7 +115,7 @@ def main() -> None:
         data = drawings(arguments.data)
         out = Path(arguments.out)
         out.mkdir(parents=True, exist_ok=True)
-        results = evaluate(arguments.model, data, arguments.quick, arguments.steps, out)
+        results = evaluate(arguments.model, data, arguments.quick, arguments.steps, out, not arguments.no_curve)
     except ValueError as error:
         print(f"flagship: {error}", file=sys.stderr)
         sys.exit(2)
