@@ -36,12 +36,15 @@ from meta_gan.tasks.pictures import grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
 
 ENDLESS = 10_000_000
-META, JOINT, SCRATCH = "meta-trained", "pre-trained and fine-tuned", "from scratch"
+META, CODE, JOINT, SCRATCH = "meta-trained", "told, not meta-trained", "pre-trained and fine-tuned", "from scratch"
 # What a row changes of the recipe `translation`, and the numbers of inner steps that it may choose from.
 ROWS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     META: ({"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}, (0, 1, 5, 20, 50)),
+    # The same network and code without an inner step in training: what is left is what adaptation is worth.
+    CODE: ({"code_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}, (0, 1, 5, 20, 50)),
     JOINT: ({"algorithm": "pretraining", "inner_steps": 2}, (0, 1, 5, 20, 50)),
-    SCRATCH: ({}, (50, 200)),
+    # Fresh nets know of no truth: what ties a translation to its image is the preset's own term, the content.
+    SCRATCH: ({"content": 1.0, "truth": 0.0}, (0, 5, 50, 200)),
 }
 # The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
 JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
@@ -75,11 +78,15 @@ def slug(text: str) -> str:
     return text.lower().replace(" ", "-")
 
 
+def recipe_of(family: Family, row: str) -> presets.Recipe:
+    """The recipe of a row."""
+    changes = ROWS[row][0] if row != JOINT or not family.fields.get("truth") else JOINT_BY_TRUTH
+    return presets.get("translation", **{**COMMON, **family.fields, **changes})
+
+
 def fresh(family: Family, row: str, tasks: DomainTasks) -> MetaModel:
     """The untrained model of a row."""
-    changes = ROWS[row][0] if row != JOINT or not family.fields.get("truth") else JOINT_BY_TRUTH
-    recipe = presets.get("translation", **{**COMMON, **family.fields, **changes})
-    return presets.build(recipe, tasks.image_shape)
+    return presets.build(recipe_of(family, row), tasks.image_shape)
 
 
 def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) -> MetaModel:

@@ -13,7 +13,6 @@ from PIL import Image
 
 from benchmarks import families, family_tasks
 from benchmarks.families import META, ROWS, SCRATCH
-from meta_gan import presets
 from meta_gan.tasks import Source, pair_classes
 from meta_gan.tasks.pictures import GAP
 
@@ -93,10 +92,15 @@ def test_what_decides_is_the_first_judges_score():
 @pytest.mark.parametrize("name", family_tasks.FAMILIES)
 def test_every_row_of_every_family_is_a_recipe(name):
     family = family_tasks.FAMILIES[name]
-    for fields, steps in ROWS.values():
-        recipe = presets.get("translation", **{**families.COMMON, **family.fields, **fields})
-        assert recipe.family == "translation" and list(steps) == sorted(set(steps))
-    assert presets.get("translation", **ROWS[META][0]).algorithm == "fomaml"
+    recipes = {row: families.recipe_of(family, row) for row in ROWS}
+    assert {row: recipe.algorithm for row, recipe in recipes.items() if row in (META, families.CODE)} == {
+        META: "fomaml",
+        families.CODE: "conditional",
+    }
+    truths = {recipe.truth for row, recipe in recipes.items() if row != SCRATCH}
+    assert truths == {family.fields.get("truth", 0.0)}, "no row is told of the truth that another is not"
+    assert (recipes[SCRATCH].truth, recipes[SCRATCH].content) == (0.0, 1.0)
+    assert all(list(steps) == sorted(set(steps)) for _, steps in ROWS.values())
 
 
 def test_joint_training_is_told_of_the_truth_where_meta_training_is():

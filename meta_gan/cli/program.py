@@ -169,13 +169,19 @@ def _evaluate(commands_: argparse._SubParsersAction) -> None:
         action="extend",
         default=[],
         metavar="DIR",
-        help="what `meta-gan judge` made, a .keras file, or a shipped name (default: those shipped for this data)",
+        help="what `meta-gan judge` made, a .keras file, or a shipped name (default: those shipped for this data; none "
+        "with --target)",
     )
     _pair_arguments(parser, "two domains: models that translate, scored by energy distance, labels kept, and cycles")
     size = parser.add_argument_group("size")
     size.add_argument("--split", choices=("train", "validation", "test"), help="of the classes (default: test)")
     size.add_argument("--shots", type=int, metavar="K", help="support images, >= 1 (default: 5)")
-    size.add_argument("--steps", type=int, metavar="N", help="inner steps of a model's row, >= 0 (default: 20)")
+    size.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="inner steps of a model's row, >= 0 (default: 20; the model's own with --target)",
+    )
     size.add_argument("--classes", type=int, metavar="N", help="the protocol's first N classes, >= 1 (default: all)")
     size.add_argument("--draws", type=int, metavar="N", help="draws of the support, >= 1 (default: 1)")
     size.add_argument("--quick", action="store_true", help="one draw of 100 classes, few classifiers; marked as quick")

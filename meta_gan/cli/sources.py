@@ -65,7 +65,10 @@ def open_pairs(
     if arguments.protocol is not None:
         raise ValueError(f"--protocol must be left out with --target. Received: {arguments.protocol!r}")
     source = open_tasks(arguments, seed, shape=shape).source
-    target = open_tasks(argparse.Namespace(**{**vars(arguments), "data": arguments.target}), seed, shape=shape).source
+    target = source  # so that no class of one source is paired with itself
+    if arguments.target != arguments.data:
+        there = argparse.Namespace(**{**vars(arguments), "data": arguments.target})
+        target = open_tasks(there, seed, shape=shape).source
     episodes = {"shots": arguments.shots, "queries": arguments.queries, "seed": seed}
     return pair_classes(source, target, arguments.pair or "all", arguments.both_ways, **episodes)
 

@@ -24,7 +24,9 @@ from meta_gan.tasks.base import Source
 
 SOURCE, TARGET = "source", "target"
 PLAIN_ROWS = ("identity", "nearest")
+PIXELS = "pixels"
 PROTOTYPE_IMAGES = 200
+MOST_PAIRS = 2000  # their images are drawn as one tensor
 _WINDOW = 11  # of Wang et al.; smaller images have a window of their side
 
 Row = Callable[[dict[str, np.ndarray], np.ndarray, int], dict[str, np.ndarray]]
@@ -33,6 +35,8 @@ Row = Callable[[dict[str, np.ndarray], np.ndarray, int], dict[str, np.ndarray]]
 
 def row_of(model: MetaModel, steps: int | None = None, rate_scale: float = 1.0) -> Row:
     """Return the row of a model of two domains: it adapts to the support set, then translates.
+
+    What is not finite, of an adaptation that diverged, counts as mid-grey.
 
     Args:
         model: of a game with the endpoint `translate`.
@@ -56,7 +60,8 @@ def row_of(model: MetaModel, steps: int | None = None, rate_scale: float = 1.0) 
 
         def run(name: str, given: Any) -> np.ndarray:
             made = deployment.run(name, snapshot, conditioning, {"images": given}, seed)["images"]
-            return np.clip(made.numpy().astype(np.float32), -1.0, 1.0)
+            # Of a diverged adaptation: what is not finite is mid-grey, which every score counts as bad.
+            return np.clip(np.nan_to_num(made.numpy().astype(np.float32), posinf=0.0, neginf=0.0), -1.0, 1.0)
 
         found = {"images": run("translate", images)}
         if "translate_back" in endpoints:
@@ -106,8 +111,8 @@ def evaluate_translations(
         bootstrap intervals over pairs and draws; the same tasks for every row.
 
     Raises:
-        ValueError: a row named as one that is always there, a judge for other images, an argument out of range, or a
-            split without pairs.
+        ValueError: a row named as one that is always there, a judge for other images, of a name that another has, or
+            that was an objective, an argument out of range, or a split without pairs or with more than 2,000.
 
     Example:
         >>> report = evaluate_translations(pairs, {"fomaml": row_of(model, steps=5)}, [judge], draws=3)
@@ -118,13 +123,15 @@ def evaluate_translations(
     """
     check_integer(draws, "draws", 1)
     _check(tasks, rows, judges)
+    if (count := len(tasks.pairs.get(split, ()))) > MOST_PAIRS:
+        raise ValueError(f"at most {MOST_PAIRS} pairs are measured; name a smaller split. Received: {count} of {split}")
     found = _measured(tasks, {"identity": identity, "nearest": nearest, **rows}, judges, split, draws, seed)
     return {
         "rows": {
             name: {score: bootstrap_mean(values).as_dict() for score, values in scores.items()}
             for name, scores in found.items()
         },
-        "tasks": len(found["identity"]["energy_distance/pixels"]),
+        "tasks": len(found["identity"][f"energy_distance/{PIXELS}"]),
         "shots": tasks.shots,
         "queries": tasks.queries,
         "split": split,
@@ -185,7 +192,14 @@ def _check(tasks: DomainTasks, rows: Mapping[str, Row], judges: Sequence[Judge])
         raise ValueError(f"rows must have names other than {PLAIN_ROWS}. Received: {taken}")
     if tasks.queries < 2:
         raise ValueError(f"an energy distance needs 2 query images. Received: queries={tasks.queries}")
+    names = [judge.name for judge in judges]
+    if len(set(names)) < len(names) or PIXELS in names:
+        raise ValueError(f"judges must have names of their own, none of them {PIXELS!r}. Received: {names}")
     for judge in judges:
+        if judge.card.get("purpose") == "objective":
+            raise ValueError(
+                f"a judge must never have been an objective of training. Received: {judge.name!r}, a net for objectives"
+            )
         if tuple(judge.image_shape) != tasks.target.image_shape:
             raise ValueError(
                 f"the judge {judge.name!r} must take images of {tasks.target.image_shape}. "
@@ -210,13 +224,14 @@ def _scores(
     """All scores of one row and task that need no classes."""
     images, truth = made["images"], query[TARGET]
     flat = [np.reshape(each, (len(each), -1)) for each in (images, truth)]
-    scores = {"energy_distance/pixels": metrics.energy_distance(*flat)}
+    scores = {f"energy_distance/{PIXELS}": metrics.energy_distance(*flat)}
     for judge in judges:
         scores[f"energy_distance/{judge.name}"] = metrics.energy_distance(judge.features(images), judge.features(truth))
     if paired:
         scores["l1"] = float(np.abs(images - truth).mean())
         window = min(_WINDOW, *images.shape[1:3])
-        similar = tf.image.ssim(tf.constant(images), tf.constant(truth), max_val=2.0, filter_size=window)
+        # Of intensities from 0 on, as it is defined: about a mean of 0 it would call two greys unlike.
+        similar = tf.image.ssim(tf.constant(images) + 1.0, tf.constant(truth) + 1.0, max_val=2.0, filter_size=window)
         scores["ssim"] = float(tf.reduce_mean(similar))
     if "returned" in made:
         scores["cycle_error"] = float(np.abs(made["returned"] - query[SOURCE]).mean())
@@ -242,7 +257,14 @@ def markdown_of(report: Mapping[str, Any]) -> str:
     about = (
         f"{report['tasks']} tasks of the {report['split']} pairs, {report['shots']} support and {report['queries']} "
     )
-    return "\n".join([*lines, "", about + "query images of each domain; 95 % bootstrap intervals over tasks.", ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            about + "query images of each domain; 95 % bootstrap intervals over pairs and draws, which share images.",
+            "",
+        ]
+    )
 
 
 def _cell(value: Mapping[str, Any] | None) -> str:

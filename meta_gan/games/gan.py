@@ -151,6 +151,7 @@ class GAN(Game):
         draws = [functional.fold(seed, i) for i in range(7)]
         z = self.latents(tf.shape(batch)[0], draws[0])
         fake, generator_state = self._call("generator", snapshot, z, conditioning, True, draws[1])
+        batch = tf.cast(batch, fake.dtype)  # episodes are float32 whatever the nets are
         start = Snapshot(snapshot.weights, {**snapshot.state, "generator": generator_state})
         if player == "generator":
             value, state, logits = self._generator_loss(start, batch, fake, z, conditioning, draws)

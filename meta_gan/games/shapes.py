@@ -62,6 +62,7 @@ def check_code(encoder: keras.Model | None, told: Mapping[str, keras.Model]) -> 
     """
     made = 0 if encoder is None else getattr(encoder, "code_dim", None)
     for name, net in told.items():
+        net = getattr(net, "network", net)  # of one that changes another
         # Plain Keras models swallow a keyword that they do not know: the code would be lost without a word.
         if encoder is not None and "conditioning" not in inspect.signature(net.call).parameters:
             raise ValueError(

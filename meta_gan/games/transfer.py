@@ -136,5 +136,6 @@ class Transfer(Game):
 
 
 def _of(conditioning: Any, domain: str) -> Any:
-    """What the nets are told of one domain."""
-    return None if conditioning is None else conditioning[domain]
+    """What the nets are told of one domain; inside an inner step there is but that of its own."""
+    both = isinstance(conditioning, Mapping) and set(conditioning) == {SOURCE, TARGET}
+    return conditioning[domain] if both else conditioning

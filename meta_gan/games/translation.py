@@ -18,6 +18,7 @@ from meta_gan.types import ByNet, Settings, Snapshot
 SOURCE, TARGET = "source", "target"
 _NETS = ("translator", "discriminator", "back", "back_discriminator", "encoder", "features")
 _NESTED = (*_NETS, "loss", "penalty")
+_UNPAIRED = "the term `truth` needs query sets of as many source as target examples, paired row by row"
 _WEIGHTS = ("cycle", "identity", "content", "energy", "truth")
 # net: (the domain that it reads, the domain that it makes), and net: the domain that it judges.
 _TRANSLATORS = {"translator": (SOURCE, TARGET), "back": (TARGET, SOURCE)}
@@ -167,6 +168,8 @@ class Translation(Game):
         """See `Game.loss`. Signals: loss, mean real logit (discriminator only), mean fake logit."""
         calls = Calls(self, snapshot, conditioning, True, functional.fold(seed, 0))
         made = {_TRANSLATORS[name][1]: calls(name, batch[_TRANSLATORS[name][0]]) for name in self.ways}
+        # Episodes are float32 whatever the nets are.
+        batch = {domain: tf.cast(examples, made[TARGET].dtype) for domain, examples in batch.items()}
         if player == "discriminator":
             return self._judgement(snapshot, batch, made, settings, calls, functional.fold(seed, 1))
         value, logits = tf.zeros([], made[TARGET].dtype), []
@@ -195,14 +198,12 @@ class Translation(Game):
                     real, fake = real[:few], fake[:few]
                 penalty = self.penalty(lambda x, n=name, c=once: c(n, x), real, fake, draws)
                 scale = 1.0 if settings.penalty_scale is None else tf.cast(settings.penalty_scale, penalty.dtype)
-                value += scale * penalty
+                value += tf.cast(scale * penalty, value.dtype)
         return value, calls.state, _signals(value, real_logits, fake_logits)
 
     def _likeness(self, batch: Any, made: Any, calls: Calls) -> Any:
         """The weighted terms that tie a translation to what it was made of."""
         value = tf.zeros([], made[TARGET].dtype)
-        # Episodes are float32 whatever the nets are.
-        batch = {domain: tf.cast(examples, value.dtype) for domain, examples in batch.items()}
         for name in self.ways:
             domain, other = _TRANSLATORS[name]
             if self.cycle:
@@ -213,7 +214,8 @@ class Translation(Game):
             if self.content:
                 value += self.content * mean_absolute(made[other], batch[domain])
             if self.energy:
-                value += self.energy * energy_distance(*self._seen(calls, made[other], batch[other]))
+                distance = energy_distance(*self._seen(calls, made[other], batch[other]))
+                value += self.energy * tf.cast(distance, value.dtype)
         return value
 
     def _seen(self, calls: Calls, *examples: Any) -> list[Any]:
@@ -231,7 +233,10 @@ class Translation(Game):
             for name in self.ways:
                 domain, other = _TRANSLATORS[name]
                 made = calls(name, query[domain])
-                value += self.truth * mean_absolute(made, tf.cast(query[other], made.dtype))
+                truth = tf.cast(query[other], made.dtype)
+                rows = [tf.shape(each)[0] for each in (made, truth)]
+                with tf.control_dependencies([tf.debugging.assert_equal(*rows, message=_UNPAIRED)]):
+                    value += self.truth * mean_absolute(made, truth)
         return value
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.games.shapes import generated_shape, input_shape, latent_dim
+from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
 from meta_gan.losses import Bernoulli, energy_distance, normal_divergence, normal_log_density
 from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -83,6 +83,7 @@ class VAE(Game):
                 raise ValueError(
                     f"the {name} must take what the generator makes, {self.example_shape}. Received: {expected}"
                 )
+        check_code(self.nets.get("task_encoder"), {"generator": self.nets["generator"]})
         encoder = self.nets["encoder"]
         size = 2 * getattr(encoder, "latent_dim", 0) or encoder.output_shape[-1]
         if size != 2 * self.latent_dim:

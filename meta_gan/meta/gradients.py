@@ -71,9 +71,10 @@ class Estimator:
         each = functional.map_tasks(lambda episode: self.task(game, learner, paths, meta, episode, steps), episodes)
         # Non-float state (a counter) is the same for every task and has no mean.
         mean = tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
-        # Nor has that of a frozen net: a mean of equal numbers is off by a rounding, and would drift step by step.
-        frozen = {net: meta.initial.state[net] for net, ts in meta.initial.weights.items() if not ts}
-        return mean._replace(state={**mean.state, **frozen})
+        # Nor has what no task changed, such as frozen weights: a mean of equal numbers is off by a rounding, and would
+        # drift step by step.
+        kept = tf.nest.map_structure(_kept, meta.initial.state, each.state, mean.state)
+        return mean._replace(state=kept)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -83,6 +84,11 @@ class Estimator:
     def from_config(cls, config: dict[str, Any]) -> Estimator:
         """Makes the estimator that `get_config` described."""
         return cls(**config)
+
+
+def _kept(initial: Any, each: Any, mean: Any) -> Any:
+    """The initial value where it is that of every task, the mean elsewhere; number by number."""
+    return tf.where(tf.reduce_all(tf.equal(each, initial[None]), axis=0), initial, mean)
 
 
 @keras.saving.register_keras_serializable("meta_gan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ class ScaleAndShift(keras.Model):
     """A network whose kernels are multiplied by a factor for each output channel, and whose biases are added to.
 
     Every trainable tensor of two or more axes gets a `channel_scale`, one number for each entry of its last axis, which
-    starts at 1; every vector a `channel_shift` of its size, which starts at 0. A fresh `ScaleAndShift` is therefore the
+    starts at 1; every vector or number a `channel_shift` of its size, which starts at 0. A fresh one is therefore the
     network itself. With `paths=networks.SCALE_AND_SHIFT` the inner loop moves these alone: far fewer numbers, which few
     images overfit less.
 
@@ -39,7 +40,7 @@ class ScaleAndShift(keras.Model):
     """
 
     def __init__(self, network: keras.Model, frozen: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": network.dtype_policy, **kwargs})
         if not network.built or not network.trainable_variables:
             raise ValueError(f"`network` must be built, with weights to train. Received: {network!r}")
         self.frozen = bool(frozen)
@@ -49,7 +50,7 @@ class ScaleAndShift(keras.Model):
         self._changed = list(network.trainable_variables)
         self.changes = [
             self.add_weight(
-                shape=(variable.shape[-1],),
+                shape=variable.shape[-1:],
                 initializer="ones" if len(variable.shape) > 1 else "zeros",
                 name=f"{SCALE if len(variable.shape) > 1 else SHIFT}_{index}",
                 dtype=variable.dtype,
@@ -69,12 +70,16 @@ class ScaleAndShift(keras.Model):
             changed[id(variable)] = value * change if scaled else value + change
         values = [(v, changed.get(id(v), keras.ops.convert_to_tensor(v))) for v in self.network.variables]
         told = {} if conditioning is None else {"conditioning": conditioning}
+        if told and "conditioning" not in inspect.signature(self.network.call).parameters:
+            raise ValueError(
+                f"`conditioning` must be None of {type(self.network).__name__}, which takes none. Received: it"
+            )
         # A scope knows nothing of the one around it: all values go in, and what the call assigned comes out.
         with keras.StatelessScope(state_mapping=values) as scope:
             made = self.network(inputs, training=training, **told)
             after = [scope.get_current_value(v) for v in self.network.non_trainable_variables]
         for variable, value in zip(self.network.non_trainable_variables, after, strict=True):
-            if not self.frozen or id(variable) not in changed:
+            if id(variable) not in changed:
                 variable.assign(value)
         return made
 
@@ -91,5 +96,7 @@ class ScaleAndShift(keras.Model):
         """Make the model that `get_config` described."""
         network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
         if config["frozen"]:
-            network.trainable = True  # as it came to the first one
+            # As it came to the first one; by layers, for a stack may come back with its own all frozen.
+            for layer in network._flatten_layers():
+                layer.trainable = True
         return cls(**{**config, "network": network})

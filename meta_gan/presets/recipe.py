@@ -213,6 +213,11 @@ class Recipe:
             (conditioned or not self.code_dim, "'code_dim' 0 of a network without conditioning"),
             (bool(self.features) or not self.energy, "'energy' 0 without 'features'"),
             (not self.features or self.energy > 0 or learned, "'features' empty without 'energy' or a learned 'rule'"),
+            # The others do not ask for the outer objective, or train a rule on the distance in its place.
+            (
+                not self.truth or (self.algorithm in ("fomaml", "maml", "conditional") and not learned),
+                "'truth' 0 but of fomaml, maml and conditional, without a learned 'rule'",
+            ),
             # At order 1 the discriminator's half of a rule would learn nothing.
             (not learned or self.algorithm == "maml", "'algorithm' maml of a learned 'rule'"),
             (learned or self.rule_rate == _RULE_RATE, "'rule_rate' left alone without a learned 'rule'"),

@@ -72,7 +72,7 @@ def test_a_run_goes_on_only_with_its_target(world, pairs, refused):
     more = ["picture_steps=0,1", "--pair", "name", "--resume"]
     assert call(*train(world, pairs[0], *more)) == 0
     message = refused(*train(world, pairs[0], *more), "--target", world.data)
-    assert "target" in message or "data" in message
+    assert "'target'" in message or " target" in message, message
 
 
 def test_evaluate_measures_what_translates(world, pairs, tmp_path, capsys):
@@ -96,7 +96,19 @@ def test_evaluate_measures_what_translates(world, pairs, tmp_path, capsys):
     assert Image.open(out / "translations.png").size == (3 * SIDE - GAP, 8 * SIDE - GAP)
 
 
+def test_one_source_twice_is_one_source(world, tmp_path):
+    """No class of it is paired with itself."""
+    out = tmp_path / "report"
+    assert call("evaluate", "--data", world.data, "--target", world.data, "--shots", 3, "--out", out) == 0
+    classes = len(helpers.tasks().splits["test"])
+    assert json.loads((out / "report.json").read_text("utf-8"))["tasks"] == classes * (classes - 1)
+
+
 BAD = {
+    "classes of one source by name": (
+        lambda w, p: ["evaluate", "--data", w.data, "--target", w.data, "--pair", "name"],
+        "must have classes to pair 'name'",
+    ),
     "a flag of few-shot-28": (
         lambda w, p: ["evaluate", "--data", w.data, "--target", w.data, "--classes", 3],
         "--classes must be left out with --target",

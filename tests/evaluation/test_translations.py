@@ -9,6 +9,7 @@ import pytest
 import meta_gan as mg
 from meta_gan.evaluation import Judge
 from meta_gan.evaluation.translations import (
+    _scores,
     evaluate_translations,
     identity,
     markdown_of,
@@ -106,6 +107,24 @@ def test_the_truth_is_compared_row_by_row():
     assert "l1" not in evaluate_translations(TASKS, {})["rows"]["identity"]
 
 
+def test_two_flat_greys_are_as_alike_as_the_paper_says():
+    """(2 a b + c) / (a^2 + b^2 + c) of intensities from 0 on, here .9 and 1.1 of 2; about 0 it would be negative."""
+    query = {d: np.full((2, 8, 8, 1), value, np.float32) for d, value in (("source", -0.1), ("target", 0.1))}
+    found = _scores({"images": query["source"]}, query, [], True)["ssim"]
+    small = (0.01 * 2) ** 2
+    assert found == pytest.approx((2 * 0.9 * 1.1 + small) / (0.9**2 + 1.1**2 + small), rel=1e-4)
+
+
+def test_what_is_not_finite_counts_as_grey():
+    model = mg.MetaModel(told_translation(), mg.FOMAML(1, 1e30))
+    episode = TASKS.episode_batch("test", 0, 1)
+    support = {d: episode.support[d][0].numpy() for d in ("source", "target")}
+    made = row_of(model, 3)(support, episode.query["source"][0].numpy(), 0)["images"]
+    assert np.isfinite(made).all()
+    report = evaluate_translations(TASKS, {"diverged": row_of(model, 3)}, [mean_judge()])
+    assert mean(report, "diverged", "energy_distance/mean") > mean(report, "nearest", "energy_distance/mean")
+
+
 def test_the_nearest_support_image_of_the_target():
     support = {"target": np.stack([np.full((2, 2, 1), v, np.float32) for v in (-1.0, 0.0, 1.0)])}
     images = np.stack([np.full((2, 2, 1), v, np.float32) for v in (0.9, -0.2)])
@@ -156,6 +175,14 @@ def test_what_cannot_be_measured_is_refused():
     small = Judge(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]), "small")
     with pytest.raises(ValueError, match=r"the judge 'small' must take images of \(8, 8, 1\)"):
         evaluate_translations(TASKS, {}, [small])
+    with pytest.raises(ValueError, match=r"judges must have names of their own.*Received: \['mean', 'mean'\]"):
+        evaluate_translations(TASKS, {}, [mean_judge(), mean_judge()])
+    with pytest.raises(ValueError, match=r"names of their own, none of them 'pixels'"):
+        evaluate_translations(TASKS, {}, [mean_judge("pixels")])
+    objective = mean_judge("objective")
+    objective.card["purpose"] = "objective"
+    with pytest.raises(ValueError, match="a judge must never have been an objective of training"):
+        evaluate_translations(TASKS, {}, [objective])
     with pytest.raises(ValueError, match="the validation split needs at least 1 pair"):
         evaluate_translations(TASKS, {}, split="validation")
     with pytest.raises(ValueError, match="must have the endpoint 'translate'"):

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan import functional
+from meta_gan.losses import R1, GradientPenalty
 from meta_gan.types import Settings
 from tests.games.test_translation import SEED, lines
-from tests.toys import adapt, parts, random_episodes, tiny_translation
+from tests.toys import adapt, parts, random_episodes, tiny_gan, tiny_translation
 
 # Under WEIGHTS the source becomes (3, 6) and the target (.5, 1).
 BATCH = {"source": tf.constant([[1.0], [2.0]], tf.float64), "target": tf.constant([[2.0], [4.0]], tf.float64)}
@@ -106,3 +107,28 @@ def test_round_trip():
     again = type(game).from_config(game.get_config())
     assert (again.energy, again.truth) == (0.25, 3.0)
     assert again.nets["features"].get_config() == game.nets["features"].get_config()
+
+
+def test_query_sets_that_are_not_paired_are_refused():
+    game = lines(("translator", "discriminator"), truth=1.0)
+    query = {"source": BATCH["source"], "target": BATCH["target"][:1]}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the term `truth` needs query sets of as many"):
+        game.objective("translator", functional.read(game.nets), query, None, SEED)
+
+
+@pytest.mark.parametrize("penalty", [R1(1.0), GradientPenalty(1.0)])
+def test_nets_of_another_dtype_learn_from_float32_episodes_with_every_term(penalty):
+    features = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    game = tiny_translation("float64", penalty=penalty, energy=1.0, truth=1.0, cycle=1.0, features=features)
+    model = mg.MetaModel(game, mg.MAML(1, 0.05))
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    metrics = model.meta_step(random_episodes(tasks=2, shots=4, queries=4, shape=game.example_shape))
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize("penalty", [R1(1.0), GradientPenalty(1.0)])
+def test_a_gan_of_another_dtype_learns_from_float32_episodes(penalty):
+    model = mg.MetaModel(tiny_gan("float64", penalty=penalty), mg.FOMAML(1, 0.05))
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    metrics = model.meta_step(random_episodes(tasks=2))
+    assert all(np.isfinite(value) for value in metrics.values())

@@ -60,7 +60,13 @@ def test_the_message_names_the_choices(field):
         presets.get("fomaml", **{field: "other"})
 
 
+TRUTH = "'truth' 0 but of fomaml, maml and conditional, without a learned 'rule'"
 TOGETHER = [
+    ("dcgan", {"scale_and_shift": True, "paths": "generator"}, "'paths' empty with 'scale_and_shift'"),
+    ("fusion", {"scale_and_shift": True, "paths": ""}, "'scale_and_shift' false of 'fusion'"),
+    ("translation", {"truth": 1.0, "algorithm": "reptile"}, TRUTH),
+    ("translation", {"truth": 1.0, "algorithm": "pretraining"}, TRUTH),
+    ("translation", {"truth": 1.0, "algorithm": "maml", "rule": "recurrent"}, TRUTH),
     ("fomaml", {"inner_steps": 0}, "'inner_steps' >= 1 but of 'conditional'"),
     ("sagan", {"inner_steps": 3}, "'inner_steps' 0 of 'conditional'"),
     ("fomaml", {"algorithm": "conditional"}, "'inner_steps' 0 of 'conditional'"),
@@ -140,7 +146,7 @@ def test_critics_of_a_translation_are_convolutional():
 
 
 def test_every_sentence_occurs_above():
-    assert len({sentence for *_, sentence in TOGETHER}) == 20
+    assert len({sentence for *_, sentence in TOGETHER}) == 23
 
 
 @pytest.mark.parametrize(
