@@ -73,6 +73,16 @@ FULL = Size(10.0, 2000, 3, 10, SCALES, 200)
 QUICK = Size(0.5, 200, 1, 1, (1.0,), 50)
 
 
+def claimed(out: Path, size: Size) -> Any:
+    """Writes the size of what a folder is to hold, for results of another would pass for its own; the size that it is
+    of already, where it is another, or None."""
+    path, own = out / "size.json", json.loads(json.dumps(dataclasses.asdict(size)))
+    if not path.is_file():
+        storage.write_json(path, own)
+    found = json.loads(path.read_text("utf-8"))
+    return None if found == own else found
+
+
 def slug(text: str) -> str:
     """A name as one of a file."""
     return text.lower().replace(" ", "-")
@@ -104,7 +114,6 @@ def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) 
         meta_batch=min(4, len(tasks.pairs["train"])),
         validate_every=ENDLESS,
         checkpoint_every=100,
-        symmetries=family.symmetries,
         fewest_shots=family.fewest,
     )
     return serving.load(MetaTrainer(model, tasks, place, config, {"recipe": row}).run())
@@ -215,6 +224,8 @@ def main() -> None:
     size = size if arguments.minutes is None else dataclasses.replace(size, minutes=arguments.minutes)
     names = arguments.only or list(FAMILIES)
     (out / "parts").mkdir(parents=True, exist_ok=True)
+    if (other := claimed(out, size)) is not None:
+        parser.error(f"--out must be empty, or of a run of this size, {size}. Received: {str(out)!r}, of {other}")
     if arguments.row:
         for name in names:
             measure(name, arguments.row, out, data, size)

@@ -35,7 +35,6 @@ class Family:
         judged: the classes that the judges are trained on: "" for no judges, "training" for the training classes of
             both domains, "digits" for all ten digits in both hands.
         draws: of support and query images of every measured pair.
-        symmetries: whether training pairs are turned and mirrored.
     """
 
     shots: int
@@ -46,7 +45,6 @@ class Family:
     score: str
     judged: str = ""
     draws: int = 3
-    symmetries: bool = False
     fewest: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:

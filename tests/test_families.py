@@ -160,3 +160,11 @@ def test_parts_that_are_there_are_not_made_again(tmp_path, monkeypatch):
 def test_the_program_says_what_it_takes():
     done = subprocess.run([sys.executable, "-m", "benchmarks.families", "--only", "nothing"], capture_output=True)
     assert done.returncode == 2 and b"invalid choice: 'nothing'" in done.stderr
+
+
+def test_a_folder_is_of_one_size(tmp_path):
+    assert families.claimed(tmp_path, families.QUICK) is None and families.claimed(tmp_path, families.QUICK) is None
+    assert families.claimed(tmp_path, families.FULL)["minutes"] == families.QUICK.minutes
+    program = [sys.executable, "-m", "benchmarks.families", "--data", "none", "--out", str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 2 and "--out must be empty, or of a run of this size" in done.stderr
