@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ def claimed(out: Path, size: Size) -> Any:
 
 def slug(text: str) -> str:
     """A name as one of a file."""
-    return text.lower().replace(" ", "-")
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())
 
 
 def recipe_of(family: Family, row: str) -> presets.Recipe:

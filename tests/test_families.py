@@ -66,7 +66,7 @@ def test_every_row_is_measured_beside_those_that_need_no_model(measured):
     assert text.count("### light to dark") == 2 and text.count(f"| {META} |") == 2
     # Source, support, two rows and target; the columns are those of the support.
     side = 8 + GAP
-    assert Image.open(measured / "light-to-dark,-k-=-2.png").size == (2 * side - GAP, 5 * side - GAP)
+    assert Image.open(measured / "light-to-dark-k-2.png").size == (2 * side - GAP, 5 * side - GAP)
 
 
 def test_a_training_that_has_used_its_time_is_not_begun_anew(measured):
