@@ -72,7 +72,8 @@ def test_a_run_goes_on_only_with_its_target(world, pairs, refused):
     more = ["picture_steps=0,1", "--pair", "name", "--resume"]
     assert call(*train(world, pairs[0], *more)) == 0
     np.savez(world.root / "third.npz", **helpers.arrays(seed=9))
-    assert "target" in refused(*train(world, pairs[0], *more), "--target", world.root / "third.npz")
+    message = refused(*train(world, pairs[0], *more), "--target", world.root / "third.npz")
+    assert "resuming needs the settings of" in message and "third.npz" in message
 
 
 def test_evaluate_measures_what_translates(world, pairs, tmp_path, capsys):
