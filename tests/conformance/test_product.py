@@ -103,10 +103,12 @@ def test_deployment(tmp_path, game, algorithm):
     model.export(tmp_path / "served")
     signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
     if isinstance(first, dict):
-        call, inputs = signatures["adapt_and_translate"], {"images": shared(model.game)}
-        inputs |= {f"{domain}_support": examples for domain, examples in first.items()}
+        inputs = {f"{domain}_support": examples for domain, examples in first.items()}
     else:
-        call, inputs = signatures["adapt_and_sample"], {"support": first, "num": 4}
+        inputs = {"support": first}
+    translates = "translate" in model.game.endpoints
+    call = signatures["adapt_and_translate" if translates else "adapt_and_sample"]
+    inputs |= {"images": shared(model.game)} if translates else {"num": 4}
     served = call(**{name: tf.constant(value) for name, value in {**inputs, "steps": 3, "seed": 1}.items()})
     np.testing.assert_allclose(next(iter(served.values())), samples, atol=1e-5)
 
