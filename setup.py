@@ -29,13 +29,18 @@ setup(
         "importlib_resources",
         "numpy",
         "absl-py",
+        "protobuf",
         "matplotlib",
         "pillow",
     ],
     extras_require={
         "train": ["tensorboard"],
         "serving": ["tensorflow-serving-api"],
-        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
+        "onnx": ["onnx", "tf2onnx", "onnxruntime"],
+        "dev": [
+            *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
+            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime"],
+        ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan.cli:main"]},
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import lanes
-from meta_gan import serving, storage
+from meta_gan import loading, storage
 from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge
 from meta_gan.tasks import open_source
 from trainers import run_folder
@@ -85,7 +85,7 @@ def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) 
 
 def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dict[str, Any]:
     """The scores of one trained model, and of the fixed rows beside it, by judge."""
-    path = serving.resolve(folder)
+    path = loading.resolve(folder)
     config = storage.read_config(path)
     card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
     steps = ROWS[row][2]
@@ -99,7 +99,7 @@ def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dic
         classification_draws=0,
         stability_classes=0,
     )
-    entry, judges = Entry(serving.load(path), card), [load_judge(name) for name in JUDGES]
+    entry, judges = Entry(loading.load(path), card), [load_judge(name) for name in JUDGES]
     report = Evaluation(source, {"model": entry}, judges, settings, out).run()
     return {"rows": report["rows"], "training": card["training"]}
 

@@ -28,7 +28,7 @@ import numpy as np
 import trainers
 from benchmarks import lanes
 from benchmarks.family_tasks import FAMILIES, TOLD, Family, judged
-from meta_gan import presets, serving, storage
+from meta_gan import loading, presets, storage
 from meta_gan.evaluation import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.evaluation.translations import evaluate_translations, markdown_of, row_of, translated
 from meta_gan.model import MetaModel
@@ -116,8 +116,9 @@ def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) 
         validate_every=ENDLESS,
         checkpoint_every=100,
         fewest_shots=family.fewest,
+        symmetries=family.symmetries,
     )
-    return serving.load(MetaTrainer(model, tasks, place, config, {"recipe": row}).run())
+    return loading.load(MetaTrainer(model, tasks, place, config, {"recipe": row}).run())
 
 
 def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges: list[Judge], size: Size) -> Any:

@@ -35,6 +35,8 @@ class Family:
         judged: the classes that the judges are trained on: "" for no judges, "training" for the training classes of
             both domains, "digits" for all ten digits in both hands.
         draws: of support and query images of every measured pair.
+        symmetries: whether training turns and mirrors both domains of a pair alike: where there are few classes, it
+            makes others of them.
     """
 
     shots: int
@@ -45,6 +47,7 @@ class Family:
     score: str
     judged: str = ""
     draws: int = 3
+    symmetries: bool = False
     fewest: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 import trainers
 from benchmarks.quickstart import picture
-from meta_gan import serving, storage
+from meta_gan import loading, storage
 from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
 from meta_gan.tasks import open_source
 from meta_gan.tasks.pictures import save_png
@@ -69,8 +69,8 @@ def evaluate(name: str, data: str, quick: bool, steps: int, out: Path, curve: bo
         out: folder for images and intermediate results.
         curve: whether the curve over inner steps and the stability are measured, which take most of the time.
     """
-    folder = serving.resolve(name)
-    model, config = serving.load(folder), storage.read_config(folder)
+    folder = loading.resolve(name)
+    model, config = loading.load(folder), storage.read_config(folder)
     tasks = open_source(data, shots=1, queries=1)
     settings = Settings(steps=steps, scratch_steps=0)
     settings = settings.made_quick() if quick else settings

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 import trainers
 from benchmarks import lanes
-from meta_gan import MetaModel, functional, serving, storage
+from meta_gan import MetaModel, functional, loading, storage
 from meta_gan.evaluation.intervals import bootstrap_mean
 from meta_gan.tasks import open_source
 from meta_gan.tasks.base import Source
@@ -158,8 +158,8 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = {}
     about: dict[str, Any] = {}
     for row in ROWS:
-        path = serving.resolve(out / "runs" / row.replace(" ", "-"))
-        model = serving.load(path)
+        path = loading.resolve(out / "runs" / row.replace(" ", "-"))
+        model = loading.load(path)
         about[row] = {**storage.read_config(path)["training"], "rate_scale": best_scale(model, tuning)}
         print(f"{row}: {about[row]}", flush=True)
         for k in SHOTS:

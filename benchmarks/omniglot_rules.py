@@ -24,7 +24,7 @@ import meta_gan as mg
 import trainers
 from benchmarks import lanes, mixtures
 from benchmarks.flagship import JUDGES
-from meta_gan import meta_learners, serving, storage
+from meta_gan import loading, meta_learners, storage
 from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
 from meta_gan.presets import LEARNED_RULES
 from meta_gan.tasks import open_source
@@ -100,10 +100,10 @@ def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry
     episodes = tasks.episode_batch("validation", 0, TUNING_TASKS)
     found, tuning = {}, {}
     for rule in rules:
-        path = serving.resolve(out / "runs" / rule)
+        path = loading.resolve(out / "runs" / rule)
         config = storage.read_config(path)
         card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-        model = serving.load(path)
+        model = loading.load(path)
         rate, distances = tuned_rate(model, episodes)
         found[rule] = Entry(model, card)
         found[f"adam from {rule}"] = Entry(with_adam(model, rate), card)

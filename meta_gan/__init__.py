@@ -4,13 +4,13 @@ Meta-train a generative model over many small tasks, then give it a few examples
 have a generator of that class: to sample from, to save as a Keras model, to serve.
 """
 
-from meta_gan import evaluation, games, layers, losses, meta_learners, networks, tasks
+from meta_gan import evaluation, games, layers, losses, meta_learners, networks, serving, tasks
 from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment
 from meta_gan.export import Limits
+from meta_gan.loading import from_preset, load, load_adapted, save_to_preset
 from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
 from meta_gan.model import MetaModel
-from meta_gan.serving import from_preset, load, load_adapted, save_to_preset
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 __version__ = "0.1.0"
@@ -41,5 +41,6 @@ __all__ = [
     "meta_learners",
     "networks",
     "save_to_preset",
+    "serving",
     "tasks",
 ]

@@ -18,6 +18,8 @@ from meta_gan.layers.holding import ConditionedGenerator
 from meta_gan.meta import paths as path_tools
 from meta_gan.types import MetaWeights, Snapshot
 
+FORMATS = ("saved_model", "onnx", "litert")
+
 
 class AdaptedModel:
     """A generator of one class, as adapted; what `MetaModel.adapt` returns.
@@ -207,13 +209,32 @@ class AdaptedModel:
         deployment = Deployment(game, algorithm, paths, lambda: MetaWeights(functional.read(game.nets), []))
         return cls(deployment, snapshot, support, dict(config.get("data") or {}))
 
-    def export(self, path: str | os.PathLike[str], limits: exporting.Limits | None = None) -> None:
+    def export(
+        self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = "saved_model"
+    ) -> None:
         """Exports a SavedModel with `serving_default(z)`, `sample(num, seed)` and the game's other endpoints.
 
         Args:
-            path: the version folder to make.
-            limits: the greatest `num`, or number of rows, that a stranger may ask for.
+            path: the version folder to make; of another format the file, `.onnx` or `.tflite`.
+            limits: the greatest `num`, or number of rows, that a stranger may ask for; of a SavedModel alone.
+            format: "saved_model"; or "onnx" or "litert", for the plain generator of latents, by Keras's converters. For
+                "onnx" the extra `onnx` is needed.
+
+        Raises:
+            ValueError: the place is taken, another format, or limits for what has none.
+
+        Example:
+            >>> model.adapt(five_images).export("glyph.onnx", format="onnx")
         """
+        if format not in FORMATS or (limits is not None and format != FORMATS[0]):
+            raise ValueError(f"`format` must be one of {FORMATS}, `limits` of the first alone. Received: {format!r}")
+        storage.check_free(path)
+        if format != FORMATS[0]:
+            generator = self.generator
+            (spec,) = self.deployment.game.endpoints[self.deployment.game.default_endpoint].inputs.values()
+            generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts what was called
+            generator.export(os.fspath(path), format=format, verbose=False)
+            return
         exporting.export_adapted_model(
-            self.deployment, self.snapshot, self.conditioning, path, limits or exporting.Limits()
+            self.deployment, self.snapshot, self.conditioning, path, limits or exporting.Limits(), self.data_card
         )

@@ -283,7 +283,7 @@ class MetaModel(keras.Model):
         Raises:
             ValueError: the folder exists.
         """
-        exporting.export_meta_model(self.deployment, path, limits or exporting.Limits())
+        exporting.export_meta_model(self.deployment, path, limits or exporting.Limits(), self.data_card)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -36,22 +36,27 @@ TOYS = family_tasks.Family(
 
 
 @pytest.fixture
-def measured(tmp_path, monkeypatch):
-    """Two rows of the toys, measured: the folder."""
+def toy_rows(monkeypatch):
+    """Two rows, and the toys among the families."""
     monkeypatch.setitem(families.FAMILIES, "toys", TOYS)
-    monkeypatch.setattr(
-        families,
-        "ROWS",
-        {
-            META: ({"code_dim": 3, "inner_steps": 1}, (0, 1)),
-            SCRATCH: ({}, (1,)),
-        },
-    )
+    rows = {META: ({"code_dim": 3, "inner_steps": 1}, (0, 1)), SCRATCH: ({}, (1,))}
+    monkeypatch.setattr(families, "ROWS", rows)
     monkeypatch.setattr(families.trainers, "configure_threads", lambda: None)
-    (tmp_path / "parts").mkdir()
-    for row in families.ROWS:
-        families.measure("toys", row, tmp_path, tmp_path, TINY)
-    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("families")
+
+
+@pytest.fixture
+def measured(toy_rows, folder):
+    """Two rows of the toys, measured once: the folder."""
+    if not (folder / "parts").is_dir():
+        (folder / "parts").mkdir()
+        for row in families.ROWS:
+            families.measure("toys", row, folder, folder, TINY)
+    return folder
 
 
 def test_every_row_is_measured_beside_those_that_need_no_model(measured):

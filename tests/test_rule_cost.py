@@ -21,7 +21,7 @@ def test_a_ratio_is_of_medians_a_step(monkeypatch, busy, told):
         assert measured["rules"][name] == {"seconds_a_step": 1.0 + i, "beside_adam": 1.0 + i}
 
 
-@pytest.mark.parametrize("name", ["Adam", "recurrent", "attention"])
+@pytest.mark.parametrize("name", ["Adam", pytest.param("recurrent", marks=pytest.mark.slow), "attention"])
 def test_rules_before_training_adapt_as_adam(name):
     """Their readouts start at 0: the same work is done, and more, and comes to the same."""
     run, count = rule_cost.adaptation(rule_cost.RULES[name](), speed.QUICK)

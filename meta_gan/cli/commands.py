@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan import presets, serving, storage
+from meta_gan import loading, presets, serving, storage
 from meta_gan.cli import sources
+from meta_gan.export import Limits
 from meta_gan.tasks import load_support
 from meta_gan.tasks.pictures import contact_sheet, grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
@@ -92,7 +93,7 @@ def adapt(arguments: argparse.Namespace) -> None:
     _in_range(arguments.seed, "--seed", 0)
     if arguments.steps is not None:
         _in_range(arguments.steps, "--steps", 0)
-    model = serving.load(arguments.model)
+    model = loading.load(arguments.model)
     domains = isinstance(model.game.example_shape, Mapping)
     if domains != (arguments.target_support is not None):
         raise ValueError(
@@ -123,7 +124,7 @@ def sample(arguments: argparse.Namespace) -> None:
         )
     if arguments.count is not None:
         _in_range(arguments.count, "--count", 1)
-    adapted = serving.load_adapted(arguments.model)
+    adapted = loading.load_adapted(arguments.model)
     if arguments.inputs is None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
     else:
@@ -149,18 +150,35 @@ def _pictures_of(path: str, game: Any, data_card: dict[str, Any], domain: str, i
 def export(arguments: argparse.Namespace) -> None:
     """`meta-gan export`."""
     out = sources.folder_or_nothing(arguments.out)
-    model = serving.load(arguments.model)
+    limits = _limits(arguments.limits)
+    model = loading.load(arguments.model)
     versions = [int(p.name) for p in out.iterdir() if p.name.isdigit()] if out.is_dir() else []
     path = out / str(max(versions, default=0) + 1)
-    model.export(path)
+    model.export(path, limits)
+    if arguments.warm_up is not None:
+        serving.write_warm_up(path, arguments.warm_up)
     print(f"exported: {path}")
+
+
+def _limits(items: Sequence[str]) -> Limits:
+    """The limits of a served model out of `KEY=N`."""
+    names, given = [field.name for field in dataclasses.fields(Limits)], {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or key not in names or not re.fullmatch(r"\d{1,9}", text):
+            raise ValueError(f"--limits must be KEY=N with a key of {names}. Received: {item!r}")
+        given[key] = int(text)
+    return Limits(**given)
 
 
 def info(arguments: argparse.Namespace) -> None:
     """`meta-gan info`."""
-    folder = serving.resolve(arguments.model)
+    if (Path(arguments.model) / "saved_model.pb").is_file():
+        print(_inspected(arguments.model))
+        return
+    folder = loading.resolve(arguments.model)
     config = storage.read_config(folder)
-    model = serving.load(folder)
+    model = loading.load(folder)
     splits = model.data_card.get("splits") or {}
     print(f"model: {folder}")
     print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
@@ -171,6 +189,21 @@ def info(arguments: argparse.Namespace) -> None:
     print(f"data: {model.data_card.get('name')}; classes: {counts}")
     print(f"training: {config.get('training', {})}")
     print(f"weights sha256: {config['weights_sha256']}")
+
+
+def _inspected(path: str) -> str:
+    """What an exported folder says of itself, and what is found in it."""
+    found = serving.inspect(path)
+    limits = ", ".join(f"{name} {most}" for name, most in found.about.get("limits", {}).items())
+    lines = [f"SavedModel: {path}", f"limits of a request: {limits or 'none that it tells of'}"]
+    for name, sides in found.signatures.items():
+        given, made = (
+            ", ".join(f"{key} {each['dtype']}{each['shape']}".replace("None", "n") for key, each in sides[side].items())
+            for side in ("inputs", "outputs")
+        )
+        lines.append(f"{name}({given}) -> {made}")
+    lines.append(f"operations: {len(found.operations)}; of no list of ours: {', '.join(found.refused) or 'none'}")
+    return "\n".join(lines)
 
 
 def data(arguments: argparse.Namespace) -> None:

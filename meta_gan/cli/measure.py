@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from meta_gan import serving, storage
+from meta_gan import loading, storage
 from meta_gan.cli import pairs, sources
 from meta_gan.evaluation import (
     Entry,
@@ -71,8 +71,8 @@ def _models(given: list[str]) -> dict[str, Entry]:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             name, path = "", text
-        folder = serving.resolve(path)
-        model, config = serving.load(folder), storage.read_config(folder)
+        folder = loading.resolve(path)
+        model, config = loading.load(folder), storage.read_config(folder)
         name = name or ("model" if len(given) == 1 else model.algorithm.name)
         if name in found:
             raise ValueError(f"--model needs a name for each, as NAME=DIR. Received: two models named {name!r}")

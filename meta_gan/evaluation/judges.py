@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import serving, storage
+from meta_gan import loading, storage
 from meta_gan.checks import check_examples
 
 BATCH = 256
@@ -186,7 +186,7 @@ class Judge:
 
 
 def _judges_root() -> Path:
-    return serving.shipped_root() / "judges"
+    return loading.shipped_root() / "judges"
 
 
 def shipped_judges() -> list[str]:
@@ -218,7 +218,7 @@ def load_judge(what: str | os.PathLike[str] | keras.Model) -> Judge:
     path = Path(what)
     if path.suffix == ".keras" and not path.is_dir():
         return _from_keras_file(path)
-    path = serving.found_or_shipped(what, shipped_judges(), _judges_root())
+    path = loading.found_or_shipped(what, shipped_judges(), _judges_root())
     if not path.is_dir():
         raise ValueError(
             f"a judge must be a folder, a .keras file, a Keras model or one of the shipped names {shipped_judges()}. "

@@ -23,11 +23,13 @@ class Endpoint(NamedTuple):
         inputs: `{name: tf.TensorSpec}`; one of the name `images` holds examples, which an exported model checks to
             be finite and in [-1, 1].
         seeded: whether `fn` uses the seed.
+        nets: those whose values `fn` uses, beside what conditions it.
     """
 
     fn: Callable[[Snapshot, Any, Mapping[str, Any], Any], dict[str, Any]]
     inputs: dict[str, tf.TensorSpec]
     seeded: bool
+    nets: tuple[str, ...]
 
 
 class Game:

@@ -230,7 +230,7 @@ class GAN(Game):
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """`sample(num, seed) -> samples` and `generate(z) -> samples`."""
+        """`sample(num, seed) -> samples`, `generate(z) -> samples`, and `discriminate(images) -> logits`, float[n]."""
 
         def generate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
             images, _ = self._call("generator", snapshot, inputs["z"], conditioning, False, seed)
@@ -240,10 +240,17 @@ class GAN(Game):
             z = self.latents(inputs["num"], functional.fold(seed, 0))
             return generate(snapshot, conditioning, {"z": z}, functional.fold(seed, 1))
 
+        def discriminate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+            logits, _ = self._call("discriminator", snapshot, inputs["images"], conditioning, False, seed)
+            return {"logits": tf.reshape(logits, [-1])}
+
         dtype = self.nets["generator"].compute_dtype
+        z = tf.TensorSpec([None, self.latent_dim], dtype, name="z")
+        images = tf.TensorSpec([None, *self.example_shape], dtype, name="images")
         return {
-            "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True),
-            "generate": Endpoint(generate, {"z": tf.TensorSpec([None, self.latent_dim], dtype, name="z")}, False),
+            "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True, ("generator",)),
+            "generate": Endpoint(generate, {"z": z}, False, ("generator",)),
+            "discriminate": Endpoint(discriminate, {"images": images}, False, ("discriminator",)),
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -262,7 +262,7 @@ class Translation(Game):
                 return {"images": Calls(self, snapshot, conditioning, False, seed)(net, inputs["images"])}
 
             shape, dtype = self.example_shape[_TRANSLATORS[net][0]], self.nets[net].compute_dtype
-            return Endpoint(translate, {"images": tf.TensorSpec([None, *shape], dtype, name="images")}, False)
+            return Endpoint(translate, {"images": tf.TensorSpec([None, *shape], dtype, name="images")}, False, (net,))
 
         names = {"translator": "translate", "back": "translate_back"}
         return {names[net]: endpoint(net) for net in self.ways}

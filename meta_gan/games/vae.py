@@ -202,11 +202,13 @@ class VAE(Game):
 
         dtype = self.nets["generator"].compute_dtype
         images = {"images": tf.TensorSpec([None, *self.example_shape], dtype, name="images")}
+        z = {"z": tf.TensorSpec([None, self.latent_dim], dtype, name="z")}
+        decoder, both = ("generator",), ("generator", "encoder")
         return {
-            "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True),
-            "generate": Endpoint(generate, {"z": tf.TensorSpec([None, self.latent_dim], dtype, name="z")}, False),
-            "reconstruct": Endpoint(reconstruct, images, False),
-            "encode": Endpoint(encode, images, False),
+            "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True, decoder),
+            "generate": Endpoint(generate, z, False, decoder),
+            "reconstruct": Endpoint(reconstruct, images, False, both),
+            "encode": Endpoint(encode, images, False, both[1:]),
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -211,7 +211,8 @@ class Recipe:
             (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
             (self.inner_steps == 0 or self.algorithm != "conditional", "'inner_steps' 0 of 'conditional'"),
             (conditioned or not self.code_dim, "'code_dim' 0 of a network without conditioning"),
-            (bool(self.features) or not self.energy, "'energy' 0 without 'features'"),
+            # A translation is compared in pixels where there are no features.
+            (bool(self.features) or not self.energy or self.family == "translation", "'energy' 0 without 'features'"),
             (not self.features or self.energy > 0 or learned, "'features' empty without 'energy' or a learned 'rule'"),
             # The others do not ask for the outer objective, or train a rule on the distance in its place.
             (

@@ -17,7 +17,7 @@ FLAGS = {
     "archives image_shape protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
     "image_shape protocol",
-    "export": "model out",
+    "export": "model out limits warm_up",
     "info": "model",
     "data": "data out shots queries archives image_shape protocol",
 }

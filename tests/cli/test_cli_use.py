@@ -99,6 +99,35 @@ def test_export_numbers_versions(world, tmp_path, capsys):
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
+def test_an_export_has_the_limits_that_were_asked_for_and_info_tells_them(world, tmp_path, capsys):
+    out = tmp_path / "served"
+    limits = ["--limits", "shots=7", "steps=3", "--warm_up", "glyphs"]
+    assert call("export", "--model", world.runs, "--out", out, *limits) == 0
+    capsys.readouterr()
+    assert (out / "1" / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 1000
+    assert call("info", "--model", out / "1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        f"SavedModel: {out / '1'}",
+        "limits of a request: shots 7, steps 3, num 1024, tasks 16",
+    ]
+    signature = "adapt_and_sample(num int32[], seed int32[], steps int32[], support float32[n, 8, 8, 1])"
+    assert f"{signature} -> samples float32[n, 8, 8, 1]" in lines
+    assert lines[-1].startswith("operations: ") and lines[-1].endswith("; of no list of ours: none")
+    served = tf.saved_model.load(str(out / "1")).signatures["adapt_and_sample"]
+    inputs = {"steps": tf.constant(4), "num": tf.constant(1), "seed": tf.constant(7)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`steps` must lie in \[0, 3\]"):
+        served(support=tf.zeros([2, 8, 8, 1]), **inputs)
+
+
+@pytest.mark.parametrize("bad", ["shots", "shots=-1", "shots=many", "sides=28", "shots=0"])
+def test_bad_limits_are_refused_before_anything_is_made(world, tmp_path, capsys, bad):
+    assert call("export", "--model", world.runs, "--out", tmp_path / "served", "--limits", bad) == 2
+    message = capsys.readouterr().err
+    assert "limits must be" in message and message.count("\n") == 1
+    assert not (tmp_path / "served").exists()
+
+
 def test_info_says_what_a_model_is(world, capsys):
     assert call("info", "--model", world.runs) == 0
     lines = capsys.readouterr().out.splitlines()

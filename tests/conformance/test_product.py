@@ -15,7 +15,11 @@ from tests.toys import flat_close, numbers, one, random_episodes
 POINTS = "points, two discriminator turns"
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
 # with one game, say all of it.
-DEPLOYED = [(game, "FOMAML") for game in GAMES]
+DEPLOYED = [
+    # The fusion networks' export has a test of its own, of smaller ones.
+    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game == FUSION else [])
+    for game in GAMES
+]
 DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator", *LEARNED)]
 DEPLOYED += [(TOLD, "only the context")]
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from meta_gan import serving, storage
+from meta_gan import loading, storage
 from meta_gan.evaluation.judge_networks import conv4, residual
 from meta_gan.evaluation.judges import BATCH, Judge, load_judge, shipped_judges
 from meta_gan.networks import DCGANDiscriminator
@@ -240,12 +240,12 @@ def test_what_is_not_there_is_named(tmp_path):
 
 def test_shipped_judges_are_found_by_name(judge, tmp_path, monkeypatch):
     assert all(load_judge(name).name == name for name in shipped_judges())
-    monkeypatch.setattr(serving, "shipped_root", lambda: tmp_path)
+    monkeypatch.setattr(loading, "shipped_root", lambda: tmp_path)
     assert shipped_judges() == []
     judge.save(tmp_path / "judges" / "b")
     judge.save(tmp_path / "judges" / "a")
     (tmp_path / "judges" / "notes").mkdir()
-    assert shipped_judges() == ["a", "b"] and serving.shipped() == []
+    assert shipped_judges() == ["a", "b"] and loading.shipped() == []
     assert load_judge("b").name == "b" and load_judge("b").sha256 == judge.sha256
     with pytest.raises(ValueError, match=r"shipped names \['a', 'b'\]. Received: 'c'"):
         load_judge("c")

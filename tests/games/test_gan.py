@@ -188,7 +188,11 @@ def test_round_trip(make):
 
 def test_endpoints():
     game, snapshot = linear()
-    assert set(game.endpoints) == {"sample", "generate"}
+    assert set(game.endpoints) == {"sample", "generate", "discriminate"}
     samples = game.endpoints["sample"].fn(snapshot, None, {"num": 3}, SEED)["samples"]
     np.testing.assert_array_equal(samples, np.full((3, 1), THETA))
     assert game.endpoints["sample"].seeded and not game.endpoints["generate"].seeded
+    images = tf.constant([[1.0], [3.0]])
+    judged, _ = game._call("discriminator", snapshot, images, None, False, SEED)
+    logits = game.endpoints["discriminate"].fn(snapshot, None, {"images": images}, SEED)["logits"]
+    np.testing.assert_array_equal(logits, tf.reshape(judged, [2]))

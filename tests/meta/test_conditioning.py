@@ -102,7 +102,7 @@ def test_it_trains_saves_and_exports(tmp_path):
     )
     np.testing.assert_allclose(got["samples"], expected, atol=1e-5)
     loaded.save(tmp_path / "adapted")
-    again = mg.serving.load_adapted(tmp_path / "adapted")
+    again = mg.load_adapted(tmp_path / "adapted")
     np.testing.assert_array_equal(again.sample(4, seed=3), expected)
     one_class = tf.saved_model.load(str(tmp_path / "adapted" / "saved_model" / "1"))
     got = one_class.signatures["sample"](num=tf.constant(4), seed=tf.constant(3))

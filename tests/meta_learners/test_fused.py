@@ -59,7 +59,8 @@ def test_a_trained_rule_may_be_fused_before_it_adapts_and_is_exported_so(tmp_pat
     np.testing.assert_allclose(served, again.adapt(support, seed=1).sample(4, seed=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["recurrent", pytest.param("attention", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["recurrent", "attention"])
 def test_its_meta_gradient_is_the_same(kind):
     """Through two steps, for the rule's weights and both nets' initial weights."""
     episode, found = one(random_episodes(dtype="float64")), []

@@ -37,7 +37,7 @@ def distances(model):
     return float(metrics["distance/before"]), float(metrics["distance/after"])
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", [pytest.param("MAML", marks=pytest.mark.slow), "FOMAML", "Reptile"])
 def test_adaptation_after_meta_training_beats_none_and_the_start(name):
     model = ring_model(ALGORITHMS[name]())
     _, untrained = distances(model)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import meta_gan as mg
-from meta_gan import serving, storage
+from meta_gan import loading, storage
 from tests.toys import random_episodes, tiny_gan
 
 SUPPORT = random_episodes().support[0].numpy()
@@ -35,7 +35,7 @@ def test_a_model_folder_a_run_and_the_newest_of_runs(folders):
         (str(root / "00001-rings"), "00001-rings"),
         (root, "00001-rings"),
     ):
-        assert serving.resolve(path) == root / run / "model"
+        assert loading.resolve(path) == root / run / "model"
         np.testing.assert_array_equal(mg.load(path).adapt(SUPPORT).sample(3), samples[run])
 
 
@@ -63,38 +63,38 @@ def test_an_adapted_model_is_not_a_meta_model_nor_the_other_way_round(folders, t
 def test_a_folder_of_a_shipped_name_is_taken_with_a_warning(tmp_path, monkeypatch):
     """Whichever is meant, the user learns which it was, and how to name either."""
     monkeypatch.chdir(tmp_path)
-    ships = serving.shipped_root() / "omniglot"
-    assert serving.resolve("omniglot") == ships
+    ships = loading.shipped_root() / "omniglot"
+    assert loading.resolve("omniglot") == ships
     (tmp_path / "omniglot").mkdir()
     for name in (storage.CONFIG, storage.WEIGHTS):
         (tmp_path / "omniglot" / name).touch()
     with pytest.warns(UserWarning, match=r"'omniglot' is a folder here, which is taken.*'\./omniglot'"):
-        assert serving.resolve("omniglot") == Path("omniglot")
+        assert loading.resolve("omniglot") == Path("omniglot")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert serving.resolve("./omniglot") == Path("./omniglot")
-        assert serving.resolve(ships) == ships
+        assert loading.resolve("./omniglot") == Path("./omniglot")
+        assert loading.resolve(ships) == ships
 
 
 def test_every_shipped_name_loads():
     """Without a download, from five images to samples of their class; and what ships is small."""
-    assert "omniglot" in serving.shipped()
-    for name in serving.shipped():
+    assert "omniglot" in loading.shipped()
+    for name in loading.shipped():
         model = mg.load(name)
         support = -np.ones((5, *model.game.example_shape), np.float32)
         support[:, 8:20, 13:15] = 1.0
         samples = model.adapt(support, seed=0).sample(3, seed=0)
         assert samples.shape == (3, *model.game.example_shape)
         assert np.abs(samples - support[:3]).mean() < np.abs(samples + support[:3]).mean()
-        assert sum(file.stat().st_size for file in serving.resolve(name).iterdir()) < 5e6
+        assert sum(file.stat().st_size for file in loading.resolve(name).iterdir()) < 5e6
 
 
 def test_shipped_names_are_folders_with_a_configuration(tmp_path, monkeypatch, folders):
     mg.load(folders[0]).save(tmp_path / "rings")
     (tmp_path / "judges").mkdir()
-    monkeypatch.setattr(serving, "shipped_root", lambda: tmp_path)
-    assert serving.shipped() == ["rings"]
-    assert serving.resolve("rings") == tmp_path / "rings"
+    monkeypatch.setattr(loading, "shipped_root", lambda: tmp_path)
+    assert loading.shipped() == ["rings"]
+    assert loading.resolve("rings") == tmp_path / "rings"
     np.testing.assert_array_equal(mg.load("rings").adapt(SUPPORT).sample(3), folders[1]["00001-rings"])
 
 

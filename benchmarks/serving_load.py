@@ -1,0 +1,126 @@
+"""An exported model under load: many threads, mixed requests, and every answer compared with the one asked alone.
+
+`python -m benchmarks.serving_load --out DIR` exports a preset (or `--model`), asks `DISTINCT` requests one after
+another, then `--requests` of them, drawn at random, from `--threads` threads at once, and writes `results.json`:
+`differing`, the answers that are not to the byte what was answered alone; `p50_ms` and `p99_ms`, in which a request
+waits for the others of its threads; and `rss_growth_mb` a 1,000 requests, after a warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import meta_gan
+import trainers
+from meta_gan import loading, presets, serving, storage
+
+DISTINCT = 24
+SHOTS, SAMPLES = (1, 5, 10), (1, 4, 16)
+WARM_UP = 0.2  # of the requests, before memory is measured
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    fields = Path("/proc/self/statm").read_text("ascii").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def requests_of(served: serving.Served, steps: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
+    """Distinct requests, `(signature, inputs)`: adaptations of up to so many steps and, if there is one, `sample`."""
+    draw = np.random.default_rng(seed)
+    made: list[tuple[str, dict[str, Any]]] = []
+    plain = "sample" in served.signatures
+    shape = served.about["image_shape"]
+    for number in range(DISTINCT):
+        inputs: dict[str, Any] = {"num": int(draw.choice(SAMPLES)), "seed": number}
+        if plain and number % 2:
+            made.append(("sample", inputs))
+            continue
+        support = draw.uniform(-1.0, 1.0, (int(draw.choice(SHOTS)), *shape)).astype(np.float32)
+        inputs |= {"support": support, "steps": int(draw.integers(0, steps + 1))}
+        made.append(("adapt_and_sample", inputs))
+    return made
+
+
+def loaded(served: serving.Served, requests: int, threads: int, steps: int, seed: int = 0) -> dict[str, Any]:
+    """What so many requests from so many threads come to.
+
+    Args:
+        served: the model.
+        requests: how many, >= 1.
+        threads: that ask at once, >= 1.
+        steps: the most inner steps of a request.
+        seed: of what is asked, and in which order.
+
+    Returns:
+        `{"requests", "threads", "differing", "p50_ms", "p99_ms", "rss_growth_mb", "seconds"}`.
+    """
+    distinct = requests_of(served, steps, seed)
+    alone = [_bytes(served.call(name, **inputs)) for name, inputs in distinct]
+    order = np.random.default_rng(seed + 1).integers(0, len(distinct), requests)
+
+    def ask(number: int) -> tuple[float, bool]:
+        name, inputs = distinct[number]
+        start = time.perf_counter()
+        answer = served.call(name, **inputs)
+        return time.perf_counter() - start, _bytes(answer) != alone[number]
+
+    first = int(requests * WARM_UP)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(pool.map(ask, order[:first]))
+        before = resident()
+        answers += pool.map(ask, order[first:])
+        grown = (resident() - before) / 2**20
+    times = 1000.0 * np.array([seconds for seconds, _ in answers])
+    return {
+        "requests": requests,
+        "threads": threads,
+        "differing": sum(differs for _, differs in answers),
+        "p50_ms": float(np.percentile(times, 50)),
+        "p99_ms": float(np.percentile(times, 99)),
+        "rss_growth_mb": 1000.0 * grown / max(requests - first, 1),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _bytes(answer: dict[str, np.ndarray]) -> bytes:
+    return b"".join(answer[name].tobytes() for name in sorted(answer))
+
+
+def main() -> None:
+    """Exports and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, help="folder; the export is made there once")
+    parser.add_argument("--model", help="saved model, run folder or shipped name (default: an untrained DCGAN)")
+    parser.add_argument("--requests", type=int, default=10000, help="(default: 10000)")
+    parser.add_argument("--threads", type=int, default=32, help="(default: 32)")
+    parser.add_argument("--steps", type=int, default=3, help="most inner steps of a request (default: 3)")
+    arguments = parser.parse_args()
+    if min(arguments.requests, arguments.threads) < 1 or arguments.steps < 0:
+        parser.error(f"--requests and --threads must be >= 1, --steps >= 0. Received: {arguments}")
+    trainers.configure_threads()
+    out = Path(arguments.out)
+    folder = out / "served" / "1"
+    if not folder.is_dir():
+        model = loading.load(arguments.model) if arguments.model else presets.build(presets.get("dcgan"), (28, 28, 1))
+        model.export(folder, limits=meta_gan.Limits())
+    results = loaded(serving.load(folder), arguments.requests, arguments.threads, arguments.steps)
+    storage.write_json(out / "results.json", results)
+    print(
+        "{requests} requests, {threads} threads: {differing} differing, p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms, "
+        "{rss_growth_mb:+.2f} MB a 1,000 requests, {seconds:.0f} s".format(**results)
+    )
+    if results["differing"]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

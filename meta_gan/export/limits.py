@@ -1,0 +1,101 @@
+"""What an exported model may be asked: limits fixed at export, and the assertions of a graph that hold them.
+
+A server takes `steps` and `num` from strangers, so every signature checks what it is given before anything else runs;
+the assertion names the input and the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+FURTHEST = 1.001  # of a pixel: what rounding may add to [-1, 1]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The greatest request that an exported model serves.
+
+    Attributes:
+        shots: support images, >= 1.
+        steps: inner steps, >= 0.
+        num: samples of one call, or rows of what it is given, >= 1.
+        tasks: support sets of one call of `adapt_and_sample_many`, >= 1.
+
+    Raises:
+        ValueError: a limit below its least.
+
+    Example:
+        >>> model.export("served/glyphs/1", limits=Limits(shots=20, steps=50, num=64))
+    """
+
+    shots: int = 128
+    steps: int = 200
+    num: int = 1024
+    tasks: int = 16
+
+    def __post_init__(self) -> None:
+        if self.shots < 1 or self.steps < 0 or self.num < 1 or self.tasks < 1:
+            raise ValueError(f"limits must be shots >= 1, steps >= 0, num >= 1 and tasks >= 1. Received: {self}")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a signature, and what it may be.
+
+    Attributes:
+        spec: name, dtype and shape.
+        bounds: `(least, most)` of the value of a scalar, or of the length of each leading axis of a tensor; fewer than
+            the axes, or none, where the shape says the rest.
+        picture: whether its numbers are pixels, which lie in [-1, 1]; other floats must be finite.
+    """
+
+    spec: tf.TensorSpec
+    bounds: tuple[tuple[int, int], ...] = ()
+    picture: bool = False
+
+    @property
+    def name(self) -> str:
+        """That of the spec."""
+        return str(self.spec.name)
+
+    def described(self) -> dict[str, Any]:
+        """For people and clients, as JSON values: dtype, shape, and ranges of the value or of the leading axes."""
+        shape = self.spec.shape.as_list()
+        found: dict[str, Any] = {"dtype": self.spec.dtype.name, "shape": shape}
+        if not shape and self.bounds:
+            found["range"] = list(self.bounds[0])
+        elif self.bounds:
+            found["lengths"] = [list(bound) for bound in self.bounds]
+        if self.spec.dtype.is_floating:
+            found["values"] = "-1 to 1" if self.picture else "finite"
+        return found
+
+    def asserts(self, value: Any) -> list[Any]:
+        """The assertions on its value; where a length is wrong, no number is looked at."""
+        made = []
+        for axis, (least, most) in enumerate(self.bounds):
+            scalar = self.spec.shape.rank == 0
+            measured = value if scalar else tf.shape(value)[axis]
+            what = f"`{self.name}`" if scalar else f"the length of `{self.name}` along axis {axis}"
+            said = f"{what} must lie in [{least}, {most}], the limit set at export. Received:"
+            made.append(tf.debugging.Assert(tf.logical_and(measured >= least, measured <= most), [said, measured]))
+        if self.spec.dtype.is_floating:
+            with tf.control_dependencies(made):
+                size = tf.reduce_max(tf.abs(value))
+                # A NaN is not <= anything. (Of no numbers the maximum is -infinity.)
+                furthest = FURTHEST if self.picture else self.spec.dtype.max
+                said = "finite and lie in [-1, 1]" if self.picture else "finite"
+                said = f"`{self.name}` must be {said}. Received a greatest size of:"
+                inside = tf.reduce_all(tf.abs(value) <= tf.cast(furthest, value.dtype))
+                made.append(tf.debugging.Assert(inside, [said, size]))
+        return made
+
+
+def checked(inputs: Sequence[Input], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by name, behind the assertions of all inputs."""
+    with tf.control_dependencies([each for given in inputs for each in given.asserts(values[given.name])]):
+        return {name: tf.identity(value) for name, value in values.items()}
