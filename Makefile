@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: quickstart test test-slow conformance lint install bench clean
+.PHONY: quickstart test test-slow conformance lint install bench load clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -34,5 +34,8 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results
 
+load: install
+	$(BIN)/python -m benchmarks.serving_load --requests 10000 --threads 32 --out load
+
 clean:
-	rm -rf $(VENV) quickstart build dist *.egg-info
+	rm -rf $(VENV) quickstart load build dist *.egg-info

@@ -37,13 +37,14 @@ def requests_of(served: serving.Served, steps: int, seed: int = 0) -> list[tuple
     draw = np.random.default_rng(seed)
     made: list[tuple[str, dict[str, Any]]] = []
     plain = "sample" in served.signatures
-    shape = served.about["image_shape"]
+    shape, limits = served.about["image_shape"], served.about["limits"]
+    shots, samples = [k for k in SHOTS if k <= limits["shots"]], [n for n in SAMPLES if n <= limits["num"]]
     for number in range(DISTINCT):
-        inputs: dict[str, Any] = {"num": int(draw.choice(SAMPLES)), "seed": number}
+        inputs: dict[str, Any] = {"num": int(draw.choice(samples)), "seed": number}
         if plain and number % 2:
             made.append(("sample", inputs))
             continue
-        support = draw.uniform(-1.0, 1.0, (int(draw.choice(SHOTS)), *shape)).astype(np.float32)
+        support = draw.uniform(-1.0, 1.0, (int(draw.choice(shots)), *shape)).astype(np.float32)
         inputs |= {"support": support, "steps": int(draw.integers(0, steps + 1))}
         made.append(("adapt_and_sample", inputs))
     return made

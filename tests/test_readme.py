@@ -136,13 +136,16 @@ def _patience():
     return max(1.0, os.getloadavg()[0] / cores)
 
 
-@pytest.mark.parametrize("name", ["BUILD.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/evaluation.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["BUILD.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/evaluation.md", "docs/serving.md"],
+)
 def test_python_that_is_not_run_is_python_still(name):
     for body in blocks(text(name), "python"):
         compile(body, name, "exec")
 
 
-@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md", "docs/evaluation.md"])
+@pytest.mark.parametrize("name", ["README.md", "BUILD.md", "CONTRIBUTING.md", "docs/evaluation.md", "docs/serving.md"])
 def test_every_command_line_parses(name):
     assert not unparsed(text(name))
 
