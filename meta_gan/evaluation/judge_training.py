@@ -22,9 +22,10 @@ from meta_gan.evaluation.judge_validation import validate, within_class_distance
 from meta_gan.evaluation.judges import Judge
 from meta_gan.networks.base import require_choice, require_int, seeded_normal
 from meta_gan.tasks import Source, Tasks
-from meta_gan.tasks.episodes import ALGORITHM, MAX_SEED
+from meta_gan.tasks.episodes import ALGORITHM
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
+from meta_gan.tasks.streams import MAX_SEED
 
 METHODS = ("prototypical", "classification")
 PURPOSES = ("judge", "objective")

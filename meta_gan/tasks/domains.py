@@ -13,15 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.tasks.base import SPLITS, Source
-from meta_gan.tasks.episodes import ALGORITHM, TURN, Tasks, drawn_shots, turned, whole_number
+from meta_gan.tasks.episodes import ALGORITHM, TURN, Tasks, drawn_shots, turned
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.paired import PairedDraws
+from meta_gan.tasks.streams import Streams, whole_number
 from meta_gan.types import Episode
 
 SOURCE, TARGET = "source", "target"
 
 
-class DomainTasks:
+class DomainTasks(Streams):
     """Few-shot tasks over pairs of classes, every episode a pure function of (seed, split, step).
 
     Args:
@@ -123,56 +124,6 @@ class DomainTasks:
         left, right = self.source.class_names[source_class], self.target.class_names[target_class]
         return f"{self.source.name} {left} > {self.target.name} {right}"
 
-    def train(
-        self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False, fewest_shots: int | None = None
-    ) -> tf.data.Dataset:
-        """Return the endless stream of training episodes from step `start_step` on.
-
-        Args:
-            meta_batch: tasks of an element, from 1 to the number of training pairs; all different pairs.
-            start_step: >= 0, the step of the first element.
-            symmetries: whether both domains of a task are turned and mirrored alike, see `Tasks.train`.
-            fewest_shots: from 1 to `shots`, for a drawn number of support images, see `Tasks.train`.
-
-        Returns:
-            A dataset of `Episode`: support `{"source", "target"}` of float32[meta_batch, shots, height, width,
-            channels] in [-1, 1], query likewise, task_id int32[meta_batch], the number of the pair in its split, seed
-            int32[meta_batch, 2].
-
-        Raises:
-            DataError: if an argument is out of range, there are no training pairs, or images that are not square are to
-                be turned.
-        """
-        meta_batch = self._check(meta_batch, "train")
-        start_step = whole_number(start_step, "start_step", 0)
-        if symmetries and self.source.image_shape[0] != self.source.image_shape[1]:
-            raise DataError(f"{self.name}: `symmetries` needs square images. Received: {self.source.image_shape}")
-        fewest = None if fewest_shots is None else whole_number(fewest_shots, "fewest_shots", 1, self.shots)
-        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)
-
-    def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
-        """Return `batches` elements of the validation pairs, the same ones at every call; see `train`."""
-        return self._fixed("validation", meta_batch, batches)
-
-    def test(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
-        """Return `batches` elements of the test pairs, the same ones at every call; see `train`."""
-        return self._fixed("test", meta_batch, batches)
-
-    def episode_batch(self, split: str, step: int, meta_batch: int) -> Episode:
-        """Return the element of step `step` of a split's stream, as eager tensors; see `train`.
-
-        Raises:
-            DataError: if an argument is out of range, or the split has no pairs.
-        """
-        meta_batch = self._check(meta_batch, split)
-        step = whole_number(step, "step", 0)
-        with tf.device("CPU:0"):
-            return self._draw(tf.constant(step, tf.int64), split, meta_batch)
-
-    def _fixed(self, split: str, meta_batch: int, batches: int) -> tf.data.Dataset:
-        meta_batch = self._check(meta_batch, split)
-        return self._episodes(tf.data.Dataset.range(whole_number(batches, "batches", 1)), split, meta_batch)
-
     def _check(self, meta_batch: int, split: str) -> int:
         if split not in SPLITS:
             raise DataError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}")
@@ -181,16 +132,6 @@ class DomainTasks:
             counts = ", ".join(f"{name} {len(chosen)}" for name, chosen in self.pairs.items())
             raise DataError(f"the {split} split needs at least 1 pair of classes. Received: {counts}")
         return whole_number(meta_batch, "meta_batch", 1, count)
-
-    def _episodes(
-        self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
-    ) -> tf.data.Dataset:
-        episodes = steps.map(
-            lambda step: self._draw(step, split, meta_batch, symmetries, fewest),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        return episodes.prefetch(2)
 
     def _draw(
         self, step: Any, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None

@@ -16,19 +16,12 @@ import tensorflow as tf
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
+from meta_gan.tasks.streams import Streams, whole_number
 from meta_gan.types import Episode
 
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
 ALGORITHM = "philox"
-MAX_SEED = 2**31 - 1
 TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
-
-
-def whole_number(value: Any, argument: str, low: int, high: int = MAX_SEED) -> int:
-    """Return `value` as an int, or raise a DataError that names `argument` and its range."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise DataError(f"`{argument}` must be a whole number from {low} to {high}. Received: {value!r}")
-    return int(value)
 
 
 def _smallest(key: Any, rows: int, columns: int, limits: Any, count: int) -> Any:
@@ -59,7 +52,7 @@ def drawn_shots(task_key: Any, fewest: int, shots: int) -> Any:
     return tf.random.stateless_uniform([], count_key, fewest, shots + 1, tf.int32, alg=ALGORITHM)
 
 
-class Tasks:
+class Tasks(Streams):
     """Few-shot tasks over the classes of a source.
 
     Examples are drawn without replacement, so support and query are disjoint. Where the source has groups, an
@@ -152,65 +145,6 @@ class Tasks:
         names = self.source.class_names
         return {split: [names[index] for index in chosen] for split, chosen in self._split_classes.items()}
 
-    def train(
-        self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False, fewest_shots: int | None = None
-    ) -> tf.data.Dataset:
-        """Return the endless stream of training episodes from step `start_step` on.
-
-        Args:
-            meta_batch: tasks of an element, from 1 to the number of training classes; all of different
-                classes.
-            start_step: >= 0, the step of the first element.
-            symmetries: whether every task is turned and mirrored by one of the eight symmetries of the square, the
-                same for its support and query: a class of drawings becomes eight. Without it, and with it, a task has
-                the same classes and examples.
-            fewest_shots: from 1 to `shots`: the number of support images is drawn for every step, uniformly from this
-                to `shots`, the same for all tasks of an element, and the rest is left out: so that a model learns to
-                be given few images and many. None for always `shots`. All other draws are the same with it.
-
-        Returns:
-            A dataset of `Episode`: support float32[meta_batch, shots, height, width, channels] in [-1, 1],
-            query likewise, task_id int32[meta_batch], seed int32[meta_batch, 2]. Where shots are drawn, their number
-            is unknown to a graph.
-
-        Raises:
-            DataError: if an argument is out of range, there are no training classes, or images that are not square
-                are to be turned.
-        """
-        meta_batch = self._check(meta_batch, "train")
-        start_step = whole_number(start_step, "start_step", 0)
-        if symmetries and self.image_shape[0] != self.image_shape[1]:
-            raise DataError(f"{self.source.name}: `symmetries` needs square images. Received: {self.image_shape}")
-        fewest = None if fewest_shots is None else whole_number(fewest_shots, "fewest_shots", 1, self.shots)
-        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)
-
-    def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
-        """Return `batches` elements of the validation classes, the same ones at every call; see `train`."""
-        return self._fixed("validation", meta_batch, batches)
-
-    def test(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
-        """Return `batches` elements of the test classes, the same ones at every call; see `train`."""
-        return self._fixed("test", meta_batch, batches)
-
-    def episode_batch(self, split: str, step: int, meta_batch: int) -> Episode:
-        """Return the element of step `step` of a split's stream, as eager tensors; see `train`.
-
-        Raises:
-            DataError: if an argument is out of range, or the split has no classes.
-
-        Example:
-            `tasks.episode_batch("test", 0, 1).support` is what the first test task adapts to.
-        """
-        meta_batch = self._check(meta_batch, split)
-        step = whole_number(step, "step", 0)
-        with tf.device("CPU:0"):
-            return self._draw(tf.constant(step, tf.int64), split, meta_batch)
-
-    def _fixed(self, split: str, meta_batch: int, batches: int) -> tf.data.Dataset:
-        meta_batch = self._check(meta_batch, split)
-        batches = whole_number(batches, "batches", 1)
-        return self._episodes(tf.data.Dataset.range(batches), split, meta_batch)
-
     def _check(self, meta_batch: int, split: str) -> int:
         classes = len(self.source.split_classes(split))
         if classes == 0:
@@ -223,16 +157,6 @@ class Tasks:
                 f"{classes}, because the tasks of a batch are of different classes. Received: {meta_batch}"
             )
         return int(meta_batch)
-
-    def _episodes(
-        self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
-    ) -> tf.data.Dataset:
-        episodes = steps.map(
-            lambda step: self._draw(step, split, meta_batch, symmetries, fewest),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        return episodes.prefetch(2)
 
     def _draw(
         self, step: Any, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None

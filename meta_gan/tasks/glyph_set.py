@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from meta_gan.tasks.base import Source, default_split
-from meta_gan.tasks.episodes import Tasks, whole_number
+from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.glyph_faces import FACES, distinct_code_points, render
 from meta_gan.tasks.pixels import check_shape
+from meta_gan.tasks.streams import whole_number
 
 FORMAT = 2
 """Raised by one whenever the same arguments would render other pixels."""

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.tasks import DataError, Tasks
-from meta_gan.tasks.episodes import whole_number
+from meta_gan.tasks.streams import whole_number
 from meta_gan.types import Episode
 from tests.tasks.helpers import assert_same, numbered_source, numbers
 
