@@ -77,7 +77,7 @@ def main() -> None:
     classifier = keras.Sequential([keras.Input(support.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(1)])
     classifier.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy"])
     data = training_data(generator, latent_dim, support, batch=8, seed=0)
-    history = classifier.fit(data, steps_per_epoch=20, epochs=2, verbose=0).history
+    history = classifier.fit(data, steps_per_epoch=50, epochs=4, verbose=0).history
     classifier.save(out / "classifier.keras")
     print(f"as training data: accuracy {history['accuracy'][-1]:.2f}")
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from meta_gan import export as exporting
 from meta_gan import functional, outer, storage
-from meta_gan.adapted import AdaptedModel
+from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_integer
 from meta_gan.deployment import Deployment
 from meta_gan.games.base import Game
@@ -119,8 +119,7 @@ class MetaModel(keras.Model):
         super().compile(optimizer=chosen[next(iter(groups))], **{"jit_compile": False, **kwargs})
         self.optimizers = chosen
         # Made here because a metric's variables cannot be made while a step is being traced.
-        names = outer.metric_names(self.game.players, META_LEARNER)
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self._means = {n: keras.metrics.Mean(name=n) for n in outer.metric_names(self.game.players, META_LEARNER)}
 
     @property
     def metrics(self) -> list[Any]:
@@ -157,9 +156,7 @@ class MetaModel(keras.Model):
             for variable, value in zip(net.non_trainable_variables, state[name], strict=True):
                 variable.assign(value)
         if self.averaging is not None:
-            decay = outer.warmed_up(self.averaging, self.optimizer.iterations)
-            for shadow, variable in zip(self._averages, self._averaged_variables(), strict=True):
-                shadow.assign(variable + tf.cast(decay, variable.dtype) * (shadow - variable))
+            outer.average(self._averages, self._averaged_variables(), self.averaging, self.optimizer.iterations)
 
     def train_step(self, data: Episode) -> dict[str, Any]:
         """Keras's hook: one `meta_step`, with running means for the progress bar."""
@@ -221,13 +218,15 @@ class MetaModel(keras.Model):
         Raises:
             ValueError: the game is conditioned on a support set, or `count` is below 1.
         """
+        return self._unadapted("sample").sample(count, seed)
+
+    def _unadapted(self, what: str) -> AdaptedModel:
         if self.game.conditioned:
             raise ValueError(
-                "'sample' without a support set needs a game that is not conditioned on one; call adapt(support) "
+                f"{what!r} without a support set needs a game that is not conditioned on one; call adapt(support) "
                 f"first. Received: a conditioned {type(self.game).__name__}"
             )
-        snapshot = self.meta_weights(averaged=True).initial
-        return AdaptedModel(self.deployment, snapshot, None, dict(self.data_card)).sample(count, seed)
+        return AdaptedModel(self.deployment, self.meta_weights(averaged=True).initial, None, dict(self.data_card))
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False, **extra: Any) -> None:
         """Saves one folder: `config.json` (with the class split), `weights.npz`, and a model card.
@@ -240,12 +239,9 @@ class MetaModel(keras.Model):
         Raises:
             ValueError: the folder exists, or cannot be written; nothing is left half-written.
         """
-        serialize = keras.saving.serialize_keras_object
         config = {
             "kind": "meta_model",
-            "game": serialize(self.game),
-            "algorithm": serialize(self.algorithm),
-            "averaging": self.averaging,
+            **{key: value for key, value in self.get_config().items() if key != "name"},
             **self.game.card,
             "data": self.data_card,
             **extra,
@@ -273,23 +269,27 @@ class MetaModel(keras.Model):
         model.data_card = dict(config.get("data") or {})
         return model
 
-    def export(self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, **_: Any) -> None:
+    def export(
+        self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = FORMATS[0]
+    ) -> None:
         """Exports a SavedModel for TF Serving, in which the inner loop itself runs.
 
         Args:
             path: the version folder to make, such as `served/glyphs/1`.
             limits: the greatest `support`, `steps` and `num` that a stranger may ask for.
+            format: "onnx" or "litert" for the plain generator before adaptation, see `AdaptedModel.export`.
 
         Raises:
-            ValueError: the folder exists.
+            ValueError: the place is taken, or another format of a game that needs a support set.
         """
+        if format != FORMATS[0]:
+            return self._unadapted("export").export(path, limits, format)
         exporting.export_meta_model(self.deployment, path, limits or exporting.Limits(), self.data_card)
 
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
         return {
-            "game": serialize(self.game),
-            "algorithm": serialize(self.algorithm),
+            "game": keras.saving.serialize_keras_object(self.game),
+            "algorithm": keras.saving.serialize_keras_object(self.algorithm),
             "averaging": self.averaging,
             "name": self.name,
         }

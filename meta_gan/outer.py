@@ -111,17 +111,19 @@ def clipped(gradients: list[Any], limit: float | None) -> list[Any]:
     return gradients if limit is None else functional.clip_by_norm(gradients, limit)
 
 
-def warmed_up(averaging: float, steps: Any) -> Any:
-    """The decay of a moving average: `averaging`, but in the first steps less, (1 + steps) / (10 + steps).
+def average(shadows: list[Any], variables: list[Any], averaging: float, steps: Any) -> None:
+    """Moves moving averages a step towards their variables.
 
-    Without it an average of a short run is mostly of the initial weights: .999 keeps 61 % of them for 500 steps.
+    The decay is `averaging`, but in the first steps less, (1 + steps) / (10 + steps): else an average of a short run is
+    mostly of the initial weights, of which .999 keeps 61 % for 500 steps.
 
     Args:
+        shadows: the averages, Keras variables.
+        variables: what they are averages of.
         averaging: in (0, 1).
         steps: int[], outer steps made, this one included.
-
-    Returns:
-        float32[].
     """
     made = tf.cast(steps, tf.float32)
-    return tf.minimum(averaging, (1.0 + made) / (10.0 + made))
+    decay = tf.minimum(averaging, (1.0 + made) / (10.0 + made))
+    for shadow, variable in zip(shadows, variables, strict=True):
+        shadow.assign(variable + tf.cast(decay, variable.dtype) * (shadow - variable))

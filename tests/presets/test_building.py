@@ -214,7 +214,7 @@ def test_clip_scales_the_step_of_a_player(clip, wanted):
 
 @pytest.mark.parametrize(("averaging", "decay"), [(0.0, 0.0), (0.1, 0.1), (0.5, 2 / 11)])
 def test_averaging_is_of_all_weights_or_none(averaging, decay):
-    """After one step, of which the decay is at most 2/11; see `outer.warmed_up`."""
+    """After one step, of which the decay is at most 2/11; see `outer.average`."""
     model = build(averaging=averaging, outer_rate=0.1)
     assert model.averaging == (averaging or None)
     start = model.meta_weights().initial.weights["generator"][0].numpy()

@@ -77,7 +77,7 @@ def test_the_feature_net_of_fusion_is_the_shipped_one_in_units(fusion):
 
 
 def test_fusion_averages_what_it_trains_and_no_more(fusion):
-    model, decay = fusion.model, 2 / 11  # of the first step, see `outer.warmed_up`
+    model, decay = fusion.model, 2 / 11  # of the first step, see `outer.average`
     assert model.averaging == presets.get("fusion").averaging > decay
     averaged = model.meta_weights(averaged=True).initial.weights
     flat = [np.array(tensor) for net in model.game.nets for tensor in averaged[net]]

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2, 
 import meta_gan as mg
 from examples import grpc_client, grpc_server, rest_client
 from meta_gan import export, serving
+from tests.games.nets import told_gan
 from tests.serving.conftest import support
 
 ROOT = pathlib.Path(mg.__file__).parents[1]
@@ -186,6 +187,19 @@ def test_litert(adapted, tmp_path):
     np.testing.assert_allclose(interpreter.get_tensor(made["index"]), adapted.generator(z), atol=1e-5)
 
 
+def test_before_adaptation_the_plain_generator_is_converted_too(model, tmp_path):
+    import onnxruntime
+
+    z = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    model.export(tmp_path / "g.onnx", format="onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
+    own = model.deployment.copy(model.meta_weights(averaged=True).initial).nets["generator"]
+    np.testing.assert_allclose(session.run(None, {session.get_inputs()[0].name: z})[0], own(z), atol=1e-5)
+    with pytest.raises(ValueError, match="'export' without a support set needs a game that is not conditioned"):
+        mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05)).export(tmp_path / "h.onnx", format="onnx")
+    assert not (tmp_path / "h.onnx").exists()
+
+
 def test_other_formats_are_refused(adapted, tmp_path):
     for options in ({"format": "pickle"}, {"format": "onnx", "limits": mg.Limits()}):
         with pytest.raises(ValueError, match="`format` must be one of"):
@@ -210,10 +224,13 @@ def test_warm_up_requests_are_what_the_model_takes(folder, served, tmp_path):
         serving.write_warm_up(place, "glyphs", ["none"])
 
 
-def test_a_keras_application(model, asked, tmp_path):
+def test_a_keras_application(model, tmp_path):
     """The example, run as its first lines say."""
     model.save(tmp_path / "model")
-    command = [ROOT / "examples" / "keras_app.py", "--model", tmp_path / "model", "--support", asked / "support.npy"]
+    bars = np.full((4, 8, 8, 1), -1.0, np.float32)  # of which a line can tell noise
+    bars[:, 2:6, 3:5] = 1.0
+    np.save(tmp_path / "bars.npy", bars)
+    command = [ROOT / "examples" / "keras_app.py", "--model", tmp_path / "model", "--support", tmp_path / "bars.npy"]
     told = run(sys.executable, *command, "--out", tmp_path / "app", "--onnx", PYTHONPATH=str(ROOT))
     lines = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
     assert lines["as a layer"] == "(4, 16, 16, 1)"

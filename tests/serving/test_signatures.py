@@ -13,12 +13,12 @@ from meta_gan.games import Terms, Transfer
 from meta_gan.serving import graphs
 from tests.games.nets import batch_norm_gan, told_gan
 from tests.serving.conftest import LIMITS, support
-from tests.toys import random_episodes, told_translation, told_vae
+from tests.toys import random_episodes, tiny_vae, told_translation
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GAMES = {
     "told_gan": lambda: told_gan(terms=Terms(mode_seeking=0.1)),
-    "told_vae": told_vae,
+    "vae": tiny_vae,
     "told_translation": told_translation,
     "transfer": lambda: Transfer(batch_norm_gan()),
 }
