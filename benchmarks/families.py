@@ -50,6 +50,7 @@ ROWS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 # The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
 JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
 SCALES = (0.3, 1.0, 3.0)
+TUNING_TASKS = 6
 JUDGES = {
     "conv4": {"method": "prototypical", "network": "conv4", "seed": 1, "augmentation": False, "ways": 10},
     "residual": {"method": "classification", "network": "residual", "width": 16, "seed": 2},
@@ -128,7 +129,9 @@ def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges
     tasks = DomainTasks(tests.source, tests.target, few, tests.shots, tests.queries, tests.seed, tests.paired)
     choices = [(n, s) for n in ROWS[row][1] for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
     rows = {f"{n} {s}": row_of(model, n, s) for n, s in choices}
-    found = evaluate_translations(tasks, rows, judges[:1], split)["rows"]
+    # Of few pairs more draws, or chance chooses.
+    draws = -(-TUNING_TASKS // len(few[split])) if len(few[split]) < size.tuning else 1
+    found = evaluate_translations(tasks, rows, judges[:1], split, draws=draws)["rows"]
     return min(choices, key=lambda choice: _score(found[f"{choice[0]} {choice[1]}"], family))
 
 

@@ -127,6 +127,7 @@ FAMILIES: dict[str, Family] = {
         "energy_distance",
         "digits",
         draws=5,
+        symmetries=True,
     ),
     "MNIST and Fashion-MNIST": Family(
         20,

@@ -9,15 +9,15 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.meta import Consistent, EvolutionStrategies
-from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, PLAIN, TOLD, make, marked
+from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, PLAIN, TOLD, TOLD_VAE, make, marked
 from tests.toys import flat_close, numbers, one, random_episodes
 
 POINTS = "points, two discriminator turns"
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
 # with one game, say all of it.
 DEPLOYED = [
-    # The fusion networks' export has a test of its own, of smaller ones.
-    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game == FUSION else [])
+    # Those that take longest to export; of either kind there is one in a test of its own.
+    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in (FUSION, TOLD_VAE) else [])
     for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator", *LEARNED)]

@@ -136,6 +136,7 @@ def test_a_rule_is_told_of_the_code_of_the_domain_whose_step_it_is():
     np.testing.assert_array_equal(game.conditioning_of("generator", alone)["code"], both["source"]["code"])
 
 
+@pytest.mark.slow
 def test_meta_trained_on_pairs_an_adaptation_ends_nearer_than_it_starts():
     """Of pairs whose target lies a fixed way from the source."""
     rng = np.random.default_rng(0)

@@ -192,6 +192,7 @@ def test_the_distance_is_that_of_translations_to_the_target():
     assert float(game.distance(functional.read(game.nets), query, None, SEED)) == pytest.approx(-3.0)
 
 
+@pytest.mark.slow
 def test_adaptation_brings_translations_to_the_target():
     """Two blobs of points: after adaptation the one lies nearer to the other, and comes back nearer to itself."""
     draw = np.random.default_rng(0)

@@ -210,6 +210,7 @@ def test_nets_of_another_dtype_learn_from_float32_episodes(policy):
     assert any(np.any(a != v.numpy()) for a, v in zip(before, model.trainable_variables, strict=True))
 
 
+@pytest.mark.slow
 def test_meta_trained_it_learns_blobs_on_a_ring():
     """Few-shot bound on unseen blobs: adapted beats unadapted, and training beats none, by a nat and more each."""
 

@@ -81,6 +81,7 @@ def peak(checkpoint):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which is Linux's")
+@pytest.mark.slow
 def test_a_third_of_the_memory():
     """24 second-order steps of a GAN of 128 units on 3,000 points: some 600 MB without checkpoints."""
     plain, pieced = peak(0), peak(1)

@@ -220,6 +220,7 @@ def test_every_weight_has_a_gradient(code_dim, index):
         assert gradient is not None and np.any(gradient != 0) and np.all(np.isfinite(gradient)), variable.path
 
 
+@pytest.mark.slow
 def test_meta_gradient_equals_finite_differences():
     """Of both players' WGAN-GP losses, weighted, after one gradient step of each."""
     # Of width 2 at least: a spectral kernel of one number is its sign, and has no derivative.

@@ -29,7 +29,13 @@ def stepped(model, shape, steps, tasks=2):
     return metrics
 
 
-@pytest.mark.parametrize("name", sorted(set(presets.PRESETS) - {"fusion"}))
+EVERY = [
+    pytest.param(name, marks=[pytest.mark.slow] if name == "faml" else [])
+    for name in sorted(set(presets.PRESETS) - {"fusion"})
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_preset_moves_every_kernel(name):
     # At its own width a preset takes a minute to trace; the nets are made small, and nothing else is changed.
     model = presets.build(presets.get(name, **small(name)), shape_of(name))
