@@ -40,10 +40,10 @@ ENDLESS = 10_000_000
 META, CODE, JOINT, SCRATCH = "meta-trained", "told, not meta-trained", "pre-trained and fine-tuned", "from scratch"
 # What a row changes of the recipe `translation`, and the numbers of inner steps that it may choose from.
 ROWS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    META: ({"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}, (0, 1, 5, 20, 50)),
+    META: ({"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}, (0, 1, 5, 20, 50, 200)),
     # The same network and code without an inner step in training: what is left is what adaptation is worth.
-    CODE: ({"code_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}, (0, 1, 5, 20, 50)),
-    JOINT: ({"algorithm": "pretraining", "inner_steps": 2}, (0, 1, 5, 20, 50)),
+    CODE: ({"code_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}, (0, 1, 5, 20, 50, 200)),
+    JOINT: ({"algorithm": "pretraining", "inner_steps": 2}, (0, 1, 5, 20, 50, 200)),
     # Fresh nets know of no truth: what ties a translation to its image is the preset's own term, the content.
     SCRATCH: ({"content": 1.0, "truth": 0.0}, (0, 5, 50, 200)),
 }

@@ -32,10 +32,20 @@ class AdaptedModel:
         support: float[k, *example] or a dict of domains, what it was adapted to; the nets are conditioned on it. None
             before adaptation.
         data_card: what the meta-model was trained on.
+        base: the fingerprint of the meta-model, where the deployment is not its own; "" for one that is not known.
     """
 
-    def __init__(self, deployment: Deployment, snapshot: Snapshot, support: Any, data_card: dict[str, Any]):
+    def __init__(
+        self,
+        deployment: Deployment,
+        snapshot: Snapshot,
+        support: Any,
+        data_card: dict[str, Any],
+        base: str | None = None,
+    ):
         self.deployment, self.snapshot, self.data_card = deployment, snapshot, data_card
+        # Now, for the meta-model may be trained on.
+        self.base = deployment.fingerprint() if base is None else base
         # Copies: who gave the images may go on writing into them.
         if isinstance(support, Mapping):
             self.support: Any = {domain: np.array(examples) for domain, examples in support.items()}
@@ -173,6 +183,7 @@ class AdaptedModel:
             "algorithm": serialize(deployment.algorithm),
             **deployment.game.card,
             "data": self.data_card,
+            "base": self.base,
         }
         arrays = {f"value_{i:04d}": t.numpy() for i, t in enumerate(functional.flat(self.snapshot))}
         if isinstance(self.support, Mapping):
@@ -207,7 +218,7 @@ class AdaptedModel:
         paths = path_tools.select(game, algorithm.paths)
         algorithm.meta_learner.setup(path_tools.infos(game, paths), game.signals)
         deployment = Deployment(game, algorithm, paths, lambda: MetaWeights(functional.read(game.nets), []))
-        return cls(deployment, snapshot, support, dict(config.get("data") or {}))
+        return cls(deployment, snapshot, support, dict(config.get("data") or {}), str(config.get("base") or ""))
 
     def export(
         self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = "saved_model"

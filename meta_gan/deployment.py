@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -110,6 +111,14 @@ class Deployment:
         specs = self.game.endpoints[name].inputs
         tensors = {key: tf.convert_to_tensor(inputs[key], spec.dtype) for key, spec in specs.items()}
         return self._endpoints[name](snapshot, conditioning, tensors, tf.constant(seed, tf.int32))
+
+    def fingerprint(self) -> str:
+        """The sha256 of the values to start from, with their shapes: what tells one model from another."""
+        digest = hashlib.sha256()
+        for value in functional.flat(self.values().initial):
+            digest.update(str(value.shape).encode())
+            digest.update(value.numpy().tobytes())
+        return digest.hexdigest()
 
     def copy(self, snapshot: Snapshot) -> Game:
         """The same game over new Keras models that hold `snapshot`."""

@@ -227,10 +227,17 @@ def test_an_interrupted_export_leaves_nothing(made, tmp_path, monkeypatch):
         assert list((tmp_path / "new").iterdir()) == []
 
 
-@pytest.mark.parametrize("bad", [{"shots": 0}, {"steps": -1}, {"num": 0}])
+BAD_LIMITS = [{"shots": 0}, {"steps": -1}, {"num": 0}, {"tasks": 0}, {"num": 2**31}, {"shots": 2.5}, {"num": True}]
+
+
+@pytest.mark.parametrize("bad", [*BAD_LIMITS, {"steps": None}, {"shots": "5"}])
 def test_bad_limits_are_refused(bad):
-    with pytest.raises(ValueError, match="limits must be shots >= 1"):
+    with pytest.raises(ValueError, match=f"limits must be whole numbers, {next(iter(bad))} in"):
         mg.Limits(**bad)
+
+
+def test_limits_may_be_of_numpy():
+    assert type(mg.Limits(num=np.int64(5)).num) is int
 
 
 def test_batch_statistics_are_served(tmp_path):

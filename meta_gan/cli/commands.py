@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -151,12 +152,16 @@ def export(arguments: argparse.Namespace) -> None:
     """`meta-gan export`."""
     out = sources.folder_or_nothing(arguments.out)
     limits = _limits(arguments.limits)
+    if arguments.warm_up is not None and importlib.util.find_spec("tensorflow_serving") is None:
+        raise ValueError("--warm_up needs the extra `serving`, `pip install 'meta-gan[serving]'`. Received: none of it")
     model = loading.load(arguments.model)
     versions = [int(p.name) for p in out.iterdir() if p.name.isdigit()] if out.is_dir() else []
     path = out / str(max(versions, default=0) + 1)
-    model.export(path, limits)
-    if arguments.warm_up is not None:
-        serving.write_warm_up(path, arguments.warm_up)
+    # A server may be watching: the version appears when it is whole.
+    with storage.new_folder(path) as folder:
+        model.export(folder, limits)
+        if arguments.warm_up is not None:
+            serving.write_warm_up(folder, arguments.warm_up)
     print(f"exported: {path}")
 
 

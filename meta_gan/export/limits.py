@@ -6,10 +6,12 @@ the assertion names the input and the limit.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 FURTHEST = 1.001  # of a pixel: what rounding may add to [-1, 1]
@@ -26,7 +28,7 @@ class Limits:
         tasks: support sets of one call of `adapt_and_sample_many`, >= 1.
 
     Raises:
-        ValueError: a limit below its least.
+        ValueError: a limit that is no whole number, below its least, or of more than 31 bits.
 
     Example:
         >>> model.export("served/glyphs/1", limits=Limits(shots=20, steps=50, num=64))
@@ -38,8 +40,12 @@ class Limits:
     tasks: int = 16
 
     def __post_init__(self) -> None:
-        if self.shots < 1 or self.steps < 0 or self.num < 1 or self.tasks < 1:
-            raise ValueError(f"limits must be shots >= 1, steps >= 0, num >= 1 and tasks >= 1. Received: {self}")
+        for name, value in dataclasses.asdict(self).items():
+            least = 0 if name == "steps" else 1
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not whole or not least <= value < 2**31:
+                raise ValueError(f"limits must be whole numbers, {name} in [{least}, 2^31). Received: {self}")
+            object.__setattr__(self, name, int(value))
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def write_manifest(folder: Path) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     """The sha256 of every file of an exported folder but the manifest, by its path inside."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / EXTRA / MANIFEST)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

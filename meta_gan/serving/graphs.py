@@ -10,6 +10,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 SAVED_MODEL = "saved_model.pb"
+OWN = "__saved_model"  # signatures that TensorFlow runs by itself
+KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant", "captured_tensor"}
 
 
 def read(folder: Path) -> Any:
@@ -31,32 +33,79 @@ def read(folder: Path) -> Any:
     return parsed.meta_graphs[0]
 
 
-def all_operations(graph: Any) -> set[str]:
-    """Names of all operations anywhere in a meta graph."""
-    bodies = [graph.graph_def.node, *(function.node_def for function in graph.graph_def.library.function)]
-    return {node.op for body in bodies for node in body} - _functions(graph).keys()
+def signatures(graph: Any) -> list[str]:
+    """Names of the signatures that a client can ask for."""
+    return sorted(name for name in graph.signature_def if not name.startswith(OWN))
 
 
 def served_operations(graph: Any, signature: str) -> set[str]:
     """Names of the operations that a request to a signature can run: those that its outputs need, at any depth."""
-    nodes = {node.name: node for node in graph.graph_def.node}
+    return _reached(graph, [tensor.name for tensor in graph.signature_def[signature].outputs.values()])
+
+
+def callable_operations(graph: Any) -> set[str]:
+    """Names of the operations of all functions that a loaded model has as methods, signatures among them.
+
+    In Python a signature is such a function, whatever the graph's own list of signatures says of its outputs.
+    """
+    return _operations(graph, _closure(graph, graph.object_graph_def.concrete_functions))
+
+
+def saving_operations(graph: Any) -> set[str]:
+    """Names of the operations behind saving and restoring variables."""
+    saver = graph.saver_def
+    return _reached(graph, [name for name in (saver.save_tensor_name, saver.restore_op_name) if name])
+
+
+def other_operations(graph: Any) -> set[str]:
+    """Names of the operations anywhere but behind saving and restoring."""
+    saver = graph.saver_def
+    saving = _visited(graph, [name for name in (saver.save_tensor_name, saver.restore_op_name) if name])
+    called = [each for node in saving for each in _called(node)]
     functions = _functions(graph)
-    wanted = [tensor.name.split(":")[0] for tensor in graph.signature_def[signature].outputs.values()]
-    found: set[str] = set()
-    seen: set[str] = set()
-    called: list[str] = []
+    own = {node.name for node in saving}
+    found = {node.op for node in graph.graph_def.node if node.name not in own}
+    return (found | _operations(graph, functions.keys() - _closure(graph, called))) - functions.keys()
+
+
+def odd_objects(graph: Any) -> list[str]:
+    """What a loaded model would be made of beside variables, functions and constants, such as assets and resources,
+    which run operations of their own when they are loaded; and what else is run then."""
+    if not graph.object_graph_def.nodes:
+        return ["no object graph"]
+    kinds = {node.WhichOneof("kind") for node in graph.object_graph_def.nodes} - KINDS
+    first = [name for name in graph.signature_def if name.startswith(OWN)]
+    run = {op for name in first for op in served_operations(graph, name)} - {"NoOp"}
+    return [f"object: {kind}" for kind in sorted(map(str, kinds))] + [f"at loading: {op}" for op in sorted(run)]
+
+
+def _reached(graph: Any, tensors: Iterable[str]) -> set[str]:
+    nodes = _visited(graph, tensors)
+    called = [each for node in nodes for each in _called(node)]
+    inside = _operations(graph, _closure(graph, called))
+    return ({node.op for node in nodes} | inside) - _functions(graph).keys()
+
+
+def _visited(graph: Any, tensors: Iterable[str]) -> list[Any]:
+    """The nodes of the graph itself that tensors need."""
+    nodes = {node.name: node for node in graph.graph_def.node}
+    wanted, seen = [_node(name) for name in tensors], {}
     while wanted:
         name = wanted.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        found.add(nodes[name].op)
-        called += _called(nodes[name])
-        wanted += [source.removeprefix("^").split(":")[0] for source in nodes[name].input]
-    for name in _closure(called, functions):
-        # Of a function everything that has an effect runs, needed or not.
-        found |= {node.op for node in functions[name].node_def}
-    return found - functions.keys()
+        if name not in seen:
+            seen[name] = nodes[name]
+            wanted += [_node(source) for source in nodes[name].input]
+    return list(seen.values())
+
+
+def _node(tensor: str) -> str:
+    return tensor.removeprefix("^").split(":")[0]
+
+
+def _operations(graph: Any, names: Iterable[str]) -> set[str]:
+    """Of functions: of a function everything that has an effect runs, needed or not."""
+    functions = _functions(graph)
+    return {node.op for name in names for node in functions[name].node_def} - functions.keys()
 
 
 def _functions(graph: Any) -> dict[str, Any]:
@@ -72,9 +121,9 @@ def _called(node: Any) -> Iterator[str]:
         yield from (function.name for function in value.list.func)
 
 
-def _closure(names: Iterable[str], functions: dict[str, Any]) -> set[str]:
+def _closure(graph: Any, names: Iterable[str]) -> set[str]:
     """Those functions, and all that they call."""
-    wanted, found = list(names), set()
+    functions, wanted, found = _functions(graph), list(names), set()
     while wanted:
         name = wanted.pop()
         if name in functions and name not in found:

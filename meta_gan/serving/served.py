@@ -34,7 +34,7 @@ class Served:
         self._loaded, self.about = loaded, inspection.about
         self.signatures = inspection.signatures
 
-    def call(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+    def call(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Asks a signature.
 
         Args:
@@ -101,7 +101,10 @@ def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
         raise ValueError(f"the files of {str(path)!r} must be those that were exported. Received: others in {changed}")
     if found.refused:
         raise ValueError(f"{str(path)!r} must hold what our models are made of. Received: {list(found.refused)}")
-    return Served(tf.saved_model.load(str(folder)), found)
+    try:
+        return Served(tf.saved_model.load(str(folder)), found)
+    except (OSError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
+        raise ValueError(f"{str(path)!r} must be a whole SavedModel. Received: {error!r}") from error
 
 
 def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> keras.Model:
@@ -124,14 +127,20 @@ def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> k
     if found.kind != "keras" or found.refused:
         what = list(found.refused) or found.kind
         raise ValueError(f"{str(path)!r} must be a .keras file of Keras's layers and ours. Received: {what}")
-    return keras.models.load_model(path, compile=False)
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{str(path)!r} must be a whole model. Received: {error!r}") from error
 
 
 def _tensor(name: str, value: Any, wanted: dict[str, Any]) -> Any:
     """An input as a tensor of the dtype and shape that the signature wants."""
     dtype, shape = tf.dtypes.as_dtype(wanted["dtype"]), wanted["shape"]
-    given = np.asarray(value)
     said = f"{name!r} must be {dtype.name}{'' if shape is None else shape}".replace("None", "n")
+    try:
+        given = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{said}. Received: {error}") from error
     # A Python number or list has no dtype of its own; an array has, and its owner meant it.
     fits = given.dtype == dtype.as_numpy_dtype if isinstance(value, np.ndarray | np.generic) else True
     if not fits:

@@ -25,24 +25,16 @@ DIGEST = 32
 DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int64")
 
 
-def fingerprint(deployment: Any) -> str:
-    """The sha256 of the values that a model adapts from, with their shapes: what tells one model from another."""
-    digest = hashlib.sha256()
-    for value in functional.flat(deployment.values().initial):
-        digest.update(str(value.shape).encode())
-        digest.update(np.ascontiguousarray(value.numpy()).tobytes())
-    return digest.hexdigest()
-
-
 def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
     """Writes an adapted model's values and support set as one file, to be used beside the model it comes from.
 
     Args:
-        adapted: what `MetaModel.adapt` returned; the model must not have been trained since.
+        adapted: what `MetaModel.adapt` or `load_adapted` returned.
         path: the file to make; it must not exist.
 
     Raises:
-        ValueError: the file exists or cannot be written, or values are not finite.
+        ValueError: the file exists or cannot be written, values are not finite or of a dtype that numpy lacks, or an
+            adapted model was saved before models were told apart, so that nobody knows what it comes from.
 
     Example:
         >>> meta_gan.serving.save_weights(model.adapt(five_images), "glyph.adapted")
@@ -50,6 +42,8 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
     place = Path(path)
     if place.exists():
         raise ValueError(f"the file of adapted weights must not exist yet. Received: {str(path)!r}")
+    if not adapted.base:
+        raise ValueError("adapted weights must name the model that they belong to. Received: one that is not known")
     arrays = {f"value_{i:04d}": t.numpy() for i, t in enumerate(functional.flat(adapted.snapshot))}
     if isinstance(adapted.support, Mapping):
         arrays |= {f"support_{domain}": np.asarray(each) for domain, each in adapted.support.items()}
@@ -58,7 +52,7 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
     _check_finite(arrays, "the adapted model")
     header = {
         "format": 1,
-        "base": fingerprint(adapted.deployment),
+        "base": adapted.base,
         "arrays": {name: [str(a.dtype), list(a.shape)] for name, a in arrays.items()},
     }
     text = json.dumps(header).encode()
@@ -89,7 +83,7 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
         >>> meta_gan.serving.load_weights(meta_gan.load("omniglot"), "glyph.adapted").sample(64)
     """
     header, arrays = _read(Path(path))
-    own = fingerprint(model.deployment)
+    own = model.deployment.fingerprint()
     if header["base"] != own:
         raise ValueError(
             f"{str(path)!r} must be of this model, whose fingerprint is {own}. Received: one of {header['base']}"
@@ -97,15 +91,18 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
     _check_finite(arrays, repr(str(path)))
     fresh = model.deployment.values().initial
     leaves = functional.flat(fresh)
-    names = [f"value_{i:04d}" for i in range(len(leaves))]
-    shapes = [tuple(arrays[name].shape) if name in arrays else None for name in names]
-    if shapes != [tuple(leaf.shape) for leaf in leaves]:
-        raise ValueError(f"{str(path)!r} must hold the values of this model. Received: shapes {shapes}")
-    values = [tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(names, leaves, strict=True)]
-    domains = {name.removeprefix("support_"): a for name, a in arrays.items() if name.startswith("support_")}
-    support = domains or arrays.get("support")
+    shape = model.game.example_shape
+    sets = {"support": "support"} if not isinstance(shape, Mapping) else {name: f"support_{name}" for name in shape}
+    given = {name: arrays.pop(key) for name, key in sets.items() if key in arrays}
+    found = {name: (str(a.dtype), a.shape) for name, a in arrays.items()}
+    wanted = {f"value_{i:04d}": (leaf.dtype.name, tuple(leaf.shape)) for i, leaf in enumerate(leaves)}
+    if found != wanted or len(given) not in (0, len(sets)):
+        odd = sorted({*found.items()} ^ {*wanted.items()})[:4]
+        raise ValueError(f"{str(path)!r} must hold the values of this model. Received: others, such as {odd}")
+    values = [tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(wanted, leaves, strict=True)]
+    support = given.get("support") if not isinstance(shape, Mapping) else given or None
     snapshot = tf.nest.pack_sequence_as(fresh, values)
-    return AdaptedModel(model.deployment, snapshot, support, dict(model.data_card))
+    return AdaptedModel(model.deployment, snapshot, support, dict(model.data_card), own)
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -139,7 +136,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             place += count * kind.itemsize
         if header["format"] != 1 or place != len(body) or not isinstance(header["base"], str):
             raise ValueError(f"format {header['format']} with {len(body) - place} bytes left over")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"{str(path)!r} must be what `save_weights` wrote. Received: {error}") from error
     return header, arrays
 

@@ -1,7 +1,6 @@
 """What strangers send: requests, files and programs that are refused by name, and run nothing."""
 
 import json
-import os
 import shutil
 import time
 import zipfile
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from meta_gan import export, serving
 from tests.serving.conftest import support
@@ -128,11 +128,11 @@ def test_a_whole_export_is_loaded(copy):
 
 
 def test_files_cut_short_or_flipped_are_refused(copy):
-    """In every file of the export, at ten places each."""
+    """In every file of the export, at five places each."""
     for file in files_of(copy):
         data = file.read_bytes()
         spoils = [data[: len(data) // 2]]
-        for place in np.linspace(0, len(data) - 1, 10).astype(int) if data else []:
+        for place in np.linspace(0, len(data) - 1, 5).astype(int) if data else []:
             spoils.append(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         for spoil in spoils if data else [b"x"]:
             file.write_bytes(spoil)
@@ -191,6 +191,97 @@ def test_a_strangers_program_is_refused_and_nothing_of_it_ran(tmp_path, folder):
     assert (tmp_path / CANARY).read_text() == "ran", "it would have"
 
 
+def rewritten_graph(folder, change):
+    """Changes the graph of an export in its place, and its manifest with it."""
+    file = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    change(saved.meta_graphs[0])
+    file.write_bytes(saved.SerializeToString())
+    export.write_manifest(folder)
+
+
+def refused_by_load(folder):
+    with pytest.raises(ValueError, match=r"must hold what our models are made of|must be whole") as refusal:
+        serving.load(folder)
+    return str(refusal.value)
+
+
+def test_a_program_that_hides_behind_another_signature_is_refused(tmp_path, folder):
+    """The graph's list of signatures names a harmless tensor; Python would call the function all the same."""
+    dressed = foreign(tmp_path, folder)
+
+    def hide(graph):
+        signature = graph.signature_def["serving_default"]
+        signature.outputs["y"].name = signature.inputs["x"].name
+
+    rewritten_graph(dressed, hide)
+    assert "WriteFile" in refused_by_load(dressed) and not (tmp_path / CANARY).exists()
+
+
+def test_a_program_that_runs_at_loading_is_refused(tmp_path, folder):
+    class Resource(tf.saved_model.experimental.TrackableResource):
+        def _create_resource(self):
+            return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
+
+        def _initialize(self):
+            written = tf.raw_ops.SaveV2(
+                prefix=str(tmp_path / CANARY), tensor_names=["a"], shape_and_slices=[""], tensors=[tf.zeros([1])]
+            )
+            with tf.control_dependencies([written]):
+                tf.debugging.Assert(tf.constant(True), ["x"])
+
+    module = tf.Module()
+    module.resource = Resource()
+    module.resource.resource_handle  # noqa: B018  (made when it is first asked for)
+    ask = tf.function(lambda x: {"y": x + 1.0}, input_signature=[tf.TensorSpec([], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "resource"), signatures=ask)
+    for path in tmp_path.glob(f"{CANARY}*"):
+        path.unlink()
+    shutil.copytree(folder / export.EXTRA, tmp_path / "resource" / export.EXTRA)
+    export.write_manifest(tmp_path / "resource")
+    assert "SaveV2" in refused_by_load(tmp_path / "resource")
+    assert not list(tmp_path.glob(f"{CANARY}*"))
+    tf.saved_model.load(str(tmp_path / "resource"))
+    assert list(tmp_path.glob(f"{CANARY}*")), "it would have"
+
+
+def test_a_graph_of_the_old_form_is_refused(copy):
+    """Without its objects TensorFlow would load it another way, and run its first operation."""
+    rewritten_graph(copy, lambda graph: graph.ClearField("object_graph_def"))
+    assert "no object graph" in refused_by_load(copy)
+
+
+def test_graphs_with_something_missing_are_refused_by_name(copy):
+    def change(graph):
+        del graph.graph_def.node[: len(graph.graph_def.node) // 2]
+
+    rewritten_graph(copy, change)
+    with pytest.raises(ValueError, match="must be whole"):
+        serving.inspect(copy)
+
+
+def test_cards_that_are_none_are_refused(copy):
+    for bad in ('{"limits": [1], "signatures": {}}', '{"limits": {}, "signatures": {"a": {}}}', "[]", "[" * 10000):
+        (copy / export.EXTRA / export.ABOUT).write_text(bad)
+        with pytest.raises(ValueError, match="must be what an export says of itself"):
+            serving.inspect(copy)
+
+
+def test_a_file_that_is_called_like_the_manifest_is_no_other(copy):
+    (copy / "assets").mkdir(exist_ok=True)
+    (copy / "assets" / export.MANIFEST).write_text("x")
+    with pytest.raises(ValueError, match=r"others in \['assets/sha256.json'\]"):
+        serving.load(copy)
+
+
+def test_inputs_may_be_called_anything(served):
+    for name in ("self", "signature"):
+        with pytest.raises(ValueError, match="must be given"):
+            served.call("sample", **{"num": 1, "seed": 0, name: 1})
+    with pytest.raises(ValueError, match="'support' must be float32"):
+        served.call("adapt", support=[[1.0], [1.0, 2.0]], steps=0, seed=0)
+
+
 def test_no_folder_and_no_saved_model_are_refused(tmp_path):
     with pytest.raises(ValueError, match="there must be a file or folder"):
         serving.inspect(tmp_path / "nothing")
@@ -224,24 +315,86 @@ def test_a_generator_is_loaded(generator, adapted):
     np.testing.assert_allclose(serving.load_generator(generator)(z), adapted.generator(z), atol=1e-6)
 
 
-def test_keras_files_that_name_code_are_refused_and_nothing_ran(generator, tmp_path):
-    canary = tmp_path / CANARY
-    touch = {"module": "os", "class_name": "function", "config": "system", "registered_name": "function"}
-    path = str(canary)
-    code = keras.layers.Lambda(lambda x: os.mkdir(path) or x)
-    hidden = keras.saving.serialize_keras_object(code)
-    keras_function = {"module": "keras.utils", "class_name": "get_file", "config": {}, "registered_name": None}
-    for number, spoil in enumerate((touch, hidden, keras_function)):
-        bad = rewritten(generator, tmp_path / f"{number}.keras", lambda config, s=spoil: {**config, "build_config": s})
-        assert serving.inspect(bad).refused, number
-        with pytest.raises(ValueError, match=r"must be a .keras file of Keras's layers and ours"):
-            serving.load_generator(bad)
-    renamed = rewritten(
-        generator, tmp_path / "os.keras", lambda config: {**config, "module": "os", "class_name": "system"}
-    )
-    with pytest.raises(ValueError, match=r"Received: \['os>system'"):
-        serving.load_generator(renamed)
-    assert not canary.exists()
+@keras.saving.register_keras_serializable("app")
+class Application(keras.layers.Layer):
+    """A class of the program that loads, which does something when it is made."""
+
+    made = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        Application.made += 1
+
+
+def in_a_stack(tmp_path, layer):
+    """A `.keras` file of a stack of layers, one of which is what a stranger wrote."""
+    plain = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    plain.save(tmp_path / "plain.keras")
+
+    def change(config):
+        config["config"]["layers"].append(layer)
+        return config
+
+    return rewritten(tmp_path / "plain.keras", tmp_path / "bad.keras", change)
+
+
+KERAS = {"module": "keras.layers", "config": {"name": "l"}, "registered_name": None}
+OURS = "meta_gan>ConditionedGenerator"
+CODE = {
+    "a class of the application": {**KERAS, "class_name": "Application", "registered_name": "app>Application"},
+    "behind a layer's name": {**KERAS, "class_name": "Dense", "registered_name": "app>Application"},
+    "by its registered name alone": {**KERAS, "class_name": "app>Application"},
+    "a function of a module": {
+        "module": "os",
+        "class_name": "function",
+        "config": "system",
+        "registered_name": "function",
+    },
+    "a module of ours that is none": {"module": "meta_gan", "class_name": "function", "config": "os.system"},
+    "a module that is not ours": {**KERAS, "module": "os", "class_name": "system", "registered_name": OURS},
+    "a function of Keras": {"module": "keras.utils", "class_name": "get_file", "config": {}, "registered_name": None},
+    "a Lambda": keras.saving.serialize_keras_object(keras.layers.Lambda(lambda x: x)),
+    "an older Lambda": {"class_name": "Lambda", "registered_name": OURS, "config": {"name": "l"}},
+    "without a module": {"class_name": "Dense", "config": {"units": 2}},
+    "a bare lambda": {"module": "meta_gan", "class_name": "__lambda__", "config": {"value": "x"}},
+    "another SavedModel": {**KERAS, "class_name": "TFSMLayer", "config": {"filepath": "/tmp"}},
+    "a file of words": {**KERAS, "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}},
+}
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_keras_files_that_name_code_are_refused_and_nothing_ran(name, tmp_path):
+    bad, before = in_a_stack(tmp_path, CODE[name]), Application.made
+    assert serving.inspect(bad).refused
+    with pytest.raises(ValueError, match=r"must be a .keras file of Keras's layers and ours"):
+        serving.load_generator(bad)
+    assert Application.made == before
+
+
+def test_without_the_inspection_it_would_have_run(tmp_path):
+    bad, before = in_a_stack(tmp_path, CODE["behind a layer's name"]), Application.made
+    keras.models.load_model(bad)
+    assert Application.made > before
+    assert serving.inspect(bad, allow=["app>Application"]).refused == ()
+
+
+def test_a_functional_model_of_keras_is_loaded(tmp_path):
+    z = keras.Input((3,))
+    model = keras.Model(z, keras.layers.Dense(2, activation="tanh")(z))
+    model.compile("adam", "mse")
+    model.save(tmp_path / "f.keras")
+    given = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(serving.load_generator(tmp_path / "f.keras")(given), model(given))
+
+
+def test_files_that_unpack_to_far_more_are_refused_before_they_do(generator, tmp_path):
+    bad = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(generator) as old, zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, b" " * 2**25 if name == "config.json" else old.read(name))
+    assert bad.stat().st_size < 2**20
+    with pytest.raises(ValueError, match=r"'config.json' of .* must be of at most 16777216 bytes"):
+        serving.inspect(bad)
 
 
 def test_archives_that_climb_out_are_refused(generator, tmp_path):
@@ -264,8 +417,10 @@ def test_keras_files_cut_short_or_flipped_are_refused_or_the_same(generator, ada
         bad.write_bytes(part)
         with pytest.raises(ValueError):
             serving.load_generator(bad)
-    for place in np.linspace(0, len(data) - 1, 40).astype(int):
-        bad.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+    # Heads and tails of the archive, where its own lists stand; in between here and there.
+    ends = [(place, bit) for place in [*range(40), *range(len(data) - 60, len(data))] for bit in (0, 6)]
+    for place, bit in [*ends, *((int(p), 2) for p in np.linspace(0, len(data) - 1, 40))]:
+        bad.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
         try:
             made = serving.load_generator(bad)(z)
         except ValueError:

@@ -1,5 +1,8 @@
 """Adapted weights as a file: equal samples after it, and refused when anything about it is wrong."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,7 +55,7 @@ def test_what_conditions_is_kept(tmp_path, make):
 
 def test_it_says_what_it_is(small, file):
     found = serving.inspect(file)
-    assert found.kind == "adapted_weights" and found.about["base"] == weights.fingerprint(small[0].deployment)
+    assert found.kind == "adapted_weights" and found.about["base"] == small[0].deployment.fingerprint()
     assert found.about["arrays"]["support"] == ["float32", [3, 2]]
 
 
@@ -94,6 +97,54 @@ def test_numbers_that_are_not_finite_are_neither_written_nor_read(small, tmp_pat
         patched.setattr(weights, "_check_finite", lambda *_: None)
         serving.save_weights(broken, tmp_path / "a")
     with pytest.raises(ValueError, match=r"must be finite. Received: others in"):
+        serving.load_weights(model, tmp_path / "a")
+
+
+def written(path, base, arrays):
+    """A file of adapted weights with whatever in it, and a sha256 that is right."""
+    header = {"format": 1, "base": base, "arrays": {name: [str(a.dtype), list(a.shape)] for name, a in arrays.items()}}
+    text = json.dumps(header).encode()
+    body = b"".join([weights.NAME, len(text).to_bytes(8, "little"), text, *[a.tobytes() for a in arrays.values()]])
+    path.write_bytes(body + hashlib.sha256(body).digest())
+    return path
+
+
+def test_other_dtypes_and_other_arrays_are_refused(small, tmp_path):
+    """1e300 is finite in float64, and infinite in the weight that it would become."""
+    model, adapted = small
+    good = {f"value_{i:04d}": t.numpy() for i, t in enumerate(functional.flat(adapted.snapshot))}
+    assert serving.load_weights(model, written(tmp_path / "good", adapted.base, good)).support is None
+    wide = {**good, "value_0000": np.full(good["value_0000"].shape, 1e300)}
+    fewer = {name: a for name, a in good.items() if name != "value_0001"}
+    for bad in (wide, fewer, {**good, "more": np.zeros(3, np.float32)}):
+        with pytest.raises(ValueError, match="must hold the values of this model"):
+            serving.load_weights(model, written(tmp_path / "bad", adapted.base, bad))
+
+
+def test_headers_that_lie_are_refused(small, tmp_path):
+    for arrays in ({"a": ["float32", [2**70]]}, {"a": ["object", [1]]}, {"a": ["float32", [-1]]}, [1], "x"):
+        text = json.dumps({"format": 1, "base": "x", "arrays": arrays}).encode()
+        body = weights.NAME + len(text).to_bytes(8, "little") + text
+        (tmp_path / "bad").write_bytes(body + hashlib.sha256(body).digest())
+        with pytest.raises(ValueError, match="must be what `save_weights` wrote"):
+            serving.inspect(tmp_path / "bad")
+
+
+def test_what_was_saved_and_loaded_still_belongs_to_its_model(small, tmp_path):
+    model, adapted = small
+    adapted.save(tmp_path / "adapted")
+    serving.save_weights(mg.load_adapted(tmp_path / "adapted"), tmp_path / "a")
+    again = serving.load_weights(model, tmp_path / "a")
+    np.testing.assert_array_equal(again.sample(4, seed=3), adapted.sample(4, seed=3))
+
+
+def test_a_model_that_was_trained_since_is_another(tmp_path):
+    model = mg.MetaModel(tiny_gan(width=1), mg.FOMAML(1, 0.1))
+    adapted = model.adapt(SUPPORT, steps=1)
+    model.compile()
+    model.meta_step(random_episodes())
+    serving.save_weights(adapted, tmp_path / "a")
+    with pytest.raises(ValueError, match="must be of this model"):
         serving.load_weights(model, tmp_path / "a")
 
 
