@@ -31,13 +31,13 @@ def test_a_translation_there_and_back():
 
 
 def test_terms_of_a_translation():
-    """Energy in the features of a frozen network, and the truth."""
+    """Energy in the features of a frozen network, or in pixels where there is none, and the truth."""
     shapes = {"source": (28, 28, 1), "target": (28, 28, 1)}
     recipe = presets.get("translation", width=2, energy=0.5, features="omniglot28-objective", truth=2.0)
     game = presets.build(recipe, shapes).game
     assert (game.energy, game.truth) == (0.5, 2.0) and not game.nets["features"].trainable
-    with pytest.raises(ValueError, match="'energy' 0 without 'features'"):
-        presets.get("translation", energy=0.5)
+    plain = presets.build(presets.get("translation", width=2, energy=0.5), shapes).game
+    assert plain.energy == 0.5 and "features" not in plain.nets
 
 
 def test_a_translation_needs_two_domains_of_one_shape():
