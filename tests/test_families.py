@@ -59,6 +59,7 @@ def measured(toy_rows, folder):
     return folder
 
 
+@pytest.mark.slow
 def test_every_row_is_measured_beside_those_that_need_no_model(measured):
     results, about = families.collect(measured, ["toys"])
     assert list(results) == ["light to dark, K = 2"]
@@ -74,6 +75,7 @@ def test_every_row_is_measured_beside_those_that_need_no_model(measured):
     assert Image.open(measured / "light-to-dark-k-2.png").size == (2 * side - GAP, 5 * side - GAP)
 
 
+@pytest.mark.slow
 def test_a_training_that_has_used_its_time_is_not_begun_anew(measured):
     folder = measured / "runs" / families.slug(f"toys {META}")
     (run,) = folder.iterdir()

@@ -121,6 +121,7 @@ def test_nets_of_another_dtype_learn_from_float32_episodes(dtype):
     assert all(np.isfinite(value) for value in model.assess(episodes).values())
 
 
+@pytest.mark.slow
 def test_a_rule_is_told_of_the_code():
     rule = mg.meta_learners.AttentionMetaLearner(hidden=4, heads=2, code_dim=3)
     model = mg.MetaModel(told_translation(), mg.Algorithm("told", rule, mg.Unrolled(2), 1))

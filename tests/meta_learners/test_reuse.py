@@ -47,6 +47,7 @@ def trained(rule):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFERABLE)
 def test_a_rule_moves_to_another_network(name, tmp_path):
     """Trained on points, it adapts a convolutional GAN of images, with its own weights as they were; and is saved with

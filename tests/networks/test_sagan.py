@@ -222,7 +222,7 @@ def test_every_weight_has_a_gradient(code_dim, index):
 
 @pytest.mark.slow
 def test_meta_gradient_equals_finite_differences():
-    """Of both players' WGAN-GP losses after a step of each; of width 2, for a spectral kernel of one number is its sign."""
+    """Of both players' WGAN-GP losses after a step of each; of width 2, for a kernel of one number is its sign."""
     generator, discriminator = (perturbed(net) for net in sagan(SHAPE, 3, 2, code_dim=2, dtype="float64"))
     split, condition, loss = len(generator.trainable_variables), conditioning_of(generator), Wasserstein()
     (first, of_generator), (second, of_discriminator) = values_of(generator), values_of(discriminator)
