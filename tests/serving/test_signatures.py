@@ -76,7 +76,8 @@ def test_no_request_can_change_the_model_or_touch_the_machine(folder, other):
     for place in (folder, other[2]):
         odd, reached = effects(place)
         assert not odd, odd
-        assert {"ReadVariableOp", "StatelessRandomNormalV2"} & reached, "the walk must reach draws and weights"
+        assert "ReadVariableOp" in reached, "the walk must reach the weights"
+    assert "StatelessRandomNormalV2" in effects(folder)[1], "and the draws"
 
 
 def test_the_walk_finds_what_it_looks_for(tmp_path):
