@@ -55,7 +55,7 @@ class MetaModel(keras.Model):
         self.paths = path_tools.select(game, algorithm.paths)
         self.nets = dict(game.nets)
         self.meta_learner = algorithm.meta_learner
-        self.meta_learner.prepare(path_tools.infos(game, self.paths), game.signals)
+        path_tools.prepare(game, self.paths, self.meta_learner)
         self.data_card: dict[str, Any] = {}
         self.built = True
         self._averages = [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []

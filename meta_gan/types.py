@@ -71,10 +71,12 @@ class Settings(NamedTuple):
     Attributes:
         rate_scale: float32[] >= 0 that multiplies the update, or None for 1.
         penalty_scale: float32[] >= 0 that multiplies the game's gradient penalty, or None for 1.
+        augmentation: float32[] in [0, 1], the share of examples that the game's augmentation changes, or None for all.
     """
 
     rate_scale: Any = None
     penalty_scale: Any = None
+    augmentation: Any = None
 
 
 class LeafInfo(NamedTuple):

@@ -45,7 +45,7 @@ class Quadratic(Game):
         value = self.distance(snapshot, batch, conditioning, seed)
         return value, snapshot.state, tf.cast(value, tf.float32)[None]
 
-    def distance(self, snapshot, query, conditioning, seed):
+    def distance(self, snapshot, query, conditioning, seed, biased=False):
         (w,) = snapshot.weights["point"]
         return 0.5 * self.curvature * tf.square(w - tf.reduce_mean(query))
 
@@ -63,7 +63,7 @@ class TwoPlayers(Game):
         value = self.losses[player](psi, theta, tf.reduce_mean(batch))
         return value, snapshot.state, tf.cast(value, tf.float32)[None]
 
-    def distance(self, snapshot, query, conditioning, seed):
+    def distance(self, snapshot, query, conditioning, seed, biased=False):
         return self.loss("theta", snapshot, query, conditioning, None, seed)[0]
 
 

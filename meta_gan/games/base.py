@@ -114,6 +114,11 @@ class Game:
         return tuple(self.example_shape)
 
     @property
+    def heeds(self) -> frozenset[str]:
+        """Which `Settings` of a loss change it: of `penalty_scale` and `augmentation`; by default none."""
+        return frozenset()
+
+    @property
     def conditioned(self) -> bool:
         """Whether losses and endpoints need a support set; by default, whether there are `conditioners`."""
         return bool(self.conditioners)
@@ -162,8 +167,11 @@ class Game:
         """What the outer loop minimises for `player` on the query set: by default its loss."""
         return self.loss(player, snapshot, query, conditioning, Settings(), seed)[0]
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        """A scalar distance from samples to the query set: the objective of learned rules, a reward of policies."""
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
+        """A scalar distance from samples to the query set: the objective of learned rules, a reward of policies.
+
+        With `biased` it is the distance of the two sets as they are, >= 0, of which a policy's reward takes logarithms.
+        """
         raise NotImplementedError
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:

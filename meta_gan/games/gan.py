@@ -12,6 +12,7 @@ from meta_gan.games.base import Endpoint, Game
 from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
 from meta_gan.games.terms import Terms, coarse, in_features, split, spread
 from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
+from meta_gan.losses.augmentation import augmented_share
 from meta_gan.types import ByNet, Settings, Snapshot
 
 _NESTED = ("generator", "discriminator", "encoder", "features", "loss", "penalty", "terms", "augmentation")
@@ -93,7 +94,7 @@ class GAN(Game):
             nets=nets,
             players={"discriminator": ("discriminator",), "generator": tuple(owned)},
             turns=((("discriminator",), self.discriminator_turns), (("generator",), 1)),
-            signals={"discriminator": 3, "generator": 2},
+            signals={"discriminator": 5, "generator": 2},
             example_shape=tuple(example_shape or generated_shape(generator)),
             conditioners=("encoder",) if encoder is not None else (),
         )
@@ -106,6 +107,12 @@ class GAN(Game):
                     f"the {name} must take what the generator makes, {self.example_shape}. "
                     f"Received: a {name} of {tuple(expected)}"
                 )
+
+    @property
+    def heeds(self) -> frozenset[str]:
+        """See `Game.heeds`."""
+        parts = {"penalty_scale": self.penalty, "augmentation": self.augmentation}
+        return frozenset(name for name, part in parts.items() if part is not None)
 
     @property
     def conditioned(self) -> bool:
@@ -147,41 +154,46 @@ class GAN(Game):
     def loss(
         self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
     ) -> tuple[Any, ByNet, Any]:
-        """See `Game.loss`. Signals: loss, mean real logit (discriminator only), mean fake logit."""
-        draws = [functional.fold(seed, i) for i in range(7)]
+        """See `Game.loss`. Signals: of the discriminator its loss, the mean real and fake logits, the mean sign of the
+        real logits, and the penalty before its weight (0 without one); of the generator its loss and the mean logit.
+        """
+        draws, share = [functional.fold(seed, i) for i in range(7)], settings.augmentation
         z = self.latents(tf.shape(batch)[0], draws[0])
         fake, generator_state = self._call("generator", snapshot, z, conditioning, True, draws[1])
         batch = tf.cast(batch, fake.dtype)  # episodes are float32 whatever the nets are
         start = Snapshot(snapshot.weights, {**snapshot.state, "generator": generator_state})
         if player == "generator":
-            value, state, logits = self._generator_loss(start, batch, fake, z, conditioning, draws)
+            value, state, logits = self._generator_loss(start, batch, fake, z, conditioning, draws, share)
             return value, state, _signals(value, logits)
-        real_logits, between = self._judge(start, batch, conditioning, draws[2], draws[5])
-        fake_logits, after = self._judge(between, fake, conditioning, draws[3], draws[5])
+        real_logits, between = self._judge(start, batch, conditioning, draws[2], draws[5], share)
+        fake_logits, after = self._judge(between, fake, conditioning, draws[3], draws[5], share)
         value = self.loss_function.discriminator(real_logits, fake_logits)
+        penalty = tf.zeros([], value.dtype)
         if self.penalty is not None:
             penalty = self._penalty(snapshot, batch, fake, conditioning, draws[4])
             scale = 1.0 if settings.penalty_scale is None else tf.cast(settings.penalty_scale, penalty.dtype)
             value += scale * penalty
-        return value, after.state, _signals(value, real_logits, fake_logits)
+        return value, after.state, _signals(value, real_logits, fake_logits, tf.sign(real_logits), penalty)
 
-    def _judge(self, snapshot: Snapshot, x: Any, conditioning: Any, seed: Any, augment_seed: Any) -> Any:
+    def _judge(self, snapshot: Snapshot, x: Any, conditioning: Any, seed: Any, augment_seed: Any, share: Any) -> Any:
         """The discriminator's logits of augmented examples, and the values after; one seed augments real and fake."""
-        if self.augmentation is not None:
+        if self.augmentation is not None and share is None:
             x = self.augmentation(x, augment_seed)
+        elif self.augmentation is not None:
+            x = augmented_share(self.augmentation, x, share, augment_seed)
         logits, state = self._call("discriminator", snapshot, x, conditioning, True, seed)
         return logits, Snapshot(snapshot.weights, {**snapshot.state, "discriminator": state})
 
     def _generator_loss(
-        self, snapshot: Snapshot, batch: Any, fake: Any, z: Any, conditioning: Any, draws: list[Any]
+        self, snapshot: Snapshot, batch: Any, fake: Any, z: Any, conditioning: Any, draws: list[Any], share: Any
     ) -> tuple[Any, ByNet, Any]:
         """The weighted terms, the new state, and the logits of the fakes."""
-        logits, after = self._judge(snapshot, fake, conditioning, draws[2], draws[5])
+        logits, after = self._judge(snapshot, fake, conditioning, draws[2], draws[5], share)
         terms, value = self.terms, tf.zeros([], fake.dtype)
         if terms.adversarial:
             against = [logits]
             if self.loss_function.relativistic:
-                real_logits, after = self._judge(after, batch, conditioning, draws[3], draws[5])
+                real_logits, after = self._judge(after, batch, conditioning, draws[3], draws[5], share)
                 against.append(real_logits)
             value += terms.adversarial * self.loss_function.generator(*against)
         if terms.features:
@@ -206,7 +218,7 @@ class GAN(Game):
 
         return self.penalty(critic, real, fake, draw_seed)
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
         """The energy distance between as many samples as there are query examples, without self pairs.
 
         `2 E|x - y| - E|x - x'| - E|y - y'|`, unbiased, so it may fall below 0 when the two agree; between features
@@ -217,8 +229,8 @@ class GAN(Game):
         z = self.latents(tf.shape(query)[0], functional.fold(seed, 0))
         fake, _ = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 1))
         if "features" in self.nets:
-            return energy_distance(*(self._features(snapshot, x) for x in (fake, query)))
-        return energy_distance(fake, query)
+            fake, query = self._features(snapshot, fake), self._features(snapshot, query)
+        return energy_distance(fake, query, biased)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the generator's examples of shared z, the discriminator's logits of shared examples."""

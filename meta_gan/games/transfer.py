@@ -62,6 +62,11 @@ class Transfer(Game):
         return self.game.made_shape
 
     @property
+    def heeds(self) -> frozenset[str]:
+        """See `Game.heeds`."""
+        return self.game.heeds
+
+    @property
     def conditioned(self) -> bool:
         """See `Game.conditioned`."""
         return self.game.conditioned
@@ -104,9 +109,9 @@ class Transfer(Game):
             value += self.source_weight * self.game.objective(player, snapshot, query[SOURCE], told, draws)
         return value
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
         """See `Game.distance`: the game's, of the target."""
-        return self.game.distance(snapshot, query[TARGET], _of(conditioning, TARGET), seed)
+        return self.game.distance(snapshot, query[TARGET], _of(conditioning, TARGET), seed, biased)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the game's, of the target."""

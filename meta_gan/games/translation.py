@@ -239,12 +239,13 @@ class Translation(Game):
                     value += self.truth * mean_absolute(made, truth)
         return value
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
         """The energy distance between translations of the source's query and the target's query: in features where the
         game has a net for them, else in pixels."""
         calls = Calls(self, snapshot, conditioning, True, seed)
         made = calls("translator", query[SOURCE])
-        return energy_distance(*self._seen(calls, made, tf.cast(query[TARGET], made.dtype)))
+        seen, real = self._seen(calls, made, tf.cast(query[TARGET], made.dtype))
+        return energy_distance(seen, real, biased)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the translations of shared examples, or the discriminator's logits of them."""
@@ -252,6 +253,11 @@ class Translation(Game):
         if player == "discriminator":
             return calls("discriminator", episode.query[TARGET])
         return calls("translator", episode.query[SOURCE])
+
+    @property
+    def heeds(self) -> frozenset[str]:
+        """See `Game.heeds`."""
+        return frozenset({"penalty_scale"} if self.penalty is not None else ())
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:

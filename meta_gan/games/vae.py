@@ -172,14 +172,19 @@ class VAE(Game):
         z = self.latents(num, functional.fold(seed, 0))
         return self._call("generator", snapshot, z, conditioning, training, functional.fold(seed, 1))[0]
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
         """The energy distance in pixels between as many samples as there are query examples; see `energy_distance`."""
-        return energy_distance(self._samples(snapshot, tf.shape(query)[0], conditioning, True, seed), query)
+        return energy_distance(self._samples(snapshot, tf.shape(query)[0], conditioning, True, seed), query, biased)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the generator's examples of shared z."""
         conditioning = self.condition(snapshot, episode.support)
         return self._samples(snapshot, tf.shape(episode.query)[0], conditioning, True, seed)
+
+    @property
+    def heeds(self) -> frozenset[str]:
+        """See `Game.heeds`."""
+        return frozenset({"penalty_scale"})
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:

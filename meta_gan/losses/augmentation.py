@@ -135,6 +135,28 @@ class DifferentiableAugmentation(Configured):
         return tf.where(hit, tf.cast(self.fill, images.dtype), images)
 
 
+def augmented_share(augmentation: Any, images: Any, share: Any, seed: Any) -> Any:
+    """Return the images, of which a share drawn at random is augmented and the rest is as it was.
+
+    Args:
+        augmentation: of `(images, seed)`, such as a `DifferentiableAugmentation`.
+        images: float[n, *example].
+        share: float[] in [0, 1]; at 1 the result is that of the augmentation alone.
+        seed: int32[2]; row i's draw does not depend on n, so real and generated images of one seed are alike in it.
+
+    Returns:
+        float[n, *example].
+
+    Reference: Karras et al., Training Generative Adversarial Networks with Limited Data, 2020, for augmenting by a
+        probability; there every transform is drawn apart.
+    """
+    changed = augmentation(images, seed)
+    own = tf.random.experimental.stateless_fold_in(seed, 0)
+    draws = tf.random.stateless_uniform([tf.shape(images)[0]], own, alg="philox")
+    chosen = draws < tf.cast(share, draws.dtype)
+    return tf.where(tf.reshape(chosen, [-1, *[1] * (images.shape.rank - 1)]), changed, images)
+
+
 def _rounded(sides: Any, share: float) -> Any:
     """Return int32[2], a share of each side in whole pixels, halves rounded up."""
     return tf.cast(tf.cast(sides, tf.float32) * share + 0.5, tf.int32)

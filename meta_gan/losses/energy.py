@@ -60,11 +60,12 @@ def pairwise_distances(x: Any, y: Any) -> Any:
     return tf.where(apart, tf.sqrt(tf.where(apart, squares, tf.ones_like(squares))), tf.zeros_like(squares))
 
 
-def mean_within(x: Any) -> Any:
+def mean_within(x: Any, biased: bool = False) -> Any:
     """Return the mean distance of two different examples of `x`.
 
     Args:
         x: float[n, *example], n >= 1.
+        biased: whether every example is held against itself too, at a distance of 0.
 
     Returns:
         float[], >= 0, of the dtype of `x`; 0 for a single example, which has no pairs.
@@ -75,16 +76,18 @@ def mean_within(x: Any) -> Any:
     """
     x = tf.convert_to_tensor(x)
     n = tf.shape(x)[0]
-    pairs = tf.cast(n * tf.maximum(n - 1, 1), x.dtype)
+    pairs = tf.cast(n * (n if biased else tf.maximum(n - 1, 1)), x.dtype)
     return tf.reduce_sum(pairwise_distances(x, x)) / pairs
 
 
-def energy_distance(x: Any, y: Any) -> Any:
+def energy_distance(x: Any, y: Any, biased: bool = False) -> Any:
     """Return 2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: no example is held against itself.
 
     Args:
         x: float[n, *example], examples, n >= 1, which need not be known when traced.
         y: float[m, *example], examples of the same shape, m >= 1.
+        biased: whether examples are held against themselves: the V-statistic, the distance of the two samples as they
+            are, which is >= 0 (but for rounding) and has a logarithm; too large by about E|x - x'| / n + E|y - y'| / m.
 
     Returns:
         float[], of the dtype of `x`; its expectation is 0 when both are drawn from one distribution, and > 0
@@ -102,7 +105,7 @@ def energy_distance(x: Any, y: Any) -> Any:
     """
     x = tf.convert_to_tensor(x)
     y = tf.convert_to_tensor(y, dtype=x.dtype)
-    return 2.0 * tf.reduce_mean(pairwise_distances(x, y)) - mean_within(x) - mean_within(y)
+    return 2.0 * tf.reduce_mean(pairwise_distances(x, y)) - mean_within(x, biased) - mean_within(y, biased)
 
 
 def variety_gap(x: Any, y: Any) -> Any:

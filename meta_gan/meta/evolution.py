@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop
+from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import Episode, MetaWeights, Paths
@@ -31,12 +31,19 @@ class EvolutionStrategies(Estimator):
     ends, each window draws a perturbation of its own, and its difference is credited to the sum of all so far. That
     has no bias, and less variance where early steps matter little for late ones.
 
+    With `logarithm` the distance is that of the sets as they are (`Game.distance`, biased), not below .001, and its
+    logarithm counts, up to ten times the distance at the start: what diverged then does not drown what is a tenth
+    nearer. With `spread` every task's rates are multiplied by a factor that is drawn log-uniformly
+    and spans that much, so that the rule does not rely on a rate that suits.
+
     Only the rule is trained. The nets' initial weights, too many to perturb, have no gradient and stay as they are.
 
     Args:
         sigma: deviation of the perturbations, > 0.
         pairs: perturbations of a task, >= 1.
         window: inner steps of a window, >= 1; None for all of them. They must divide the inner steps.
+        logarithm: whether the logarithm of the distance is what falls.
+        spread: >= 1, the greatest factor of a task's rates over the least.
 
     Raises:
         ValueError: an argument out of range; when used, a rule without weights, or windows that do not fit.
@@ -47,19 +54,30 @@ class EvolutionStrategies(Estimator):
     """
 
     trains_meta_learner = True
+    trains_policies = True
     fixed_steps = True
 
-    def __init__(self, sigma: float = 0.01, pairs: int = 4, window: int | None = None):
+    def __init__(
+        self,
+        sigma: float = 0.01,
+        pairs: int = 4,
+        window: int | None = None,
+        logarithm: bool = False,
+        spread: float = 1.0,
+    ):
         if not 0.0 < sigma < math.inf:
             raise ValueError(f"'sigma' must be finite and > 0. Received: {sigma!r}")
+        if not isinstance(logarithm, bool):
+            raise ValueError(f"'logarithm' must be True or False. Received: {logarithm!r}")
         for name, value in (("pairs", pairs), ("window", window)):
             wrong = isinstance(value, bool) or not isinstance(value, int) or value < 1
             if wrong and not (name == "window" and value is None):
                 raise ValueError(f"{name!r} must be an int >= 1. Received: {value!r}")
         self.sigma, self.pairs, self.window = float(sigma), int(pairs), window
+        self.logarithm, self.spread = logarithm, outcomes.checked_spread(spread)
 
     def get_config(self) -> dict[str, Any]:
-        return {"sigma": self.sigma, "pairs": self.pairs, "window": self.window}
+        return {name: getattr(self, name) for name in ("sigma", "pairs", "window", "logarithm", "spread")}
 
     def check(self, learner: MetaLearner, inner_steps: Any) -> None:
         super().check(learner, inner_steps)
@@ -141,5 +159,11 @@ class EvolutionStrategies(Estimator):
     ) -> tuple[Any, Any]:
         """One window with the rule moved: `(carry, distance)`."""
         moved = MetaWeights(meta.initial, [v + sign * m for v, m in zip(meta.meta_learner, moves, strict=True)])
-        carry, _ = inner_loop.advance(game, learner, paths, moved, carry, episode.support, window, 1, episode.seed)
-        return carry, inner_loop.distance(game, inner_loop.final(paths, moved, carry), episode)
+        factor = outcomes.rate_factor(self.spread, episode.seed)
+        pieces = (game, learner, paths, moved)
+        carry, _ = inner_loop.advance(*pieces, carry, episode.support, window, 1, episode.seed, rate_scale=factor)
+        snapshot = inner_loop.final(paths, moved, carry)
+        if self.logarithm:
+            first, now = (outcomes.log_distance(game, values, episode) for values in (meta.initial, snapshot))
+            return carry, tf.minimum(now, first + outcomes.LOST)
+        return carry, inner_loop.distance(game, snapshot, episode)

@@ -31,18 +31,25 @@ class Estimator:
         adapts: whether it uses the inner loop at all.
         fixed_steps: whether the number of inner steps must be known when traced.
         least_steps: the fewest inner steps that training may ramp up from.
+        trains_policies: whether it trains a rule that decides between options, of which nothing is differentiable.
     """
 
     trains_meta_learner = False
     adapts = True
     fixed_steps = False
     least_steps = 1
+    trains_policies = False
 
     def check(self, learner: MetaLearner, inner_steps: Any) -> None:
         """Raises ValueError for a rule, or a number of inner steps, with which something would stay untrained."""
         if learner.learned and not self.trains_meta_learner:
             raise ValueError(
                 f"a learned rule needs an estimator that trains it, such as Unrolled. "
+                f"Received: {type(learner).__name__} with {type(self).__name__}"
+            )
+        if learner.steers and not self.trains_policies:
+            raise ValueError(
+                f"a rule that steers needs an estimator that trains policies, PolicyGradient or EvolutionStrategies. "
                 f"Received: {type(learner).__name__} with {type(self).__name__}"
             )
 

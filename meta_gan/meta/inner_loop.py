@@ -13,11 +13,14 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games.base import Game
 from meta_gan.meta import paths as path_tools
+from meta_gan.meta import steering
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import Carry, Episode, MetaWeights, Paths, Snapshot
 
 # Roles of random draws: two draws of one task may share a key only if they share a role.
 ADAPT, RULE, QUERY, SAMPLE = 0, 1, 2, 3
+# Of a rule's draws in one step: turns have the lower numbers.
+_DECISION = 1_000_000
 
 
 def begin(game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights) -> Carry:
@@ -39,6 +42,11 @@ def columns(game: Game, paths: Paths) -> list[str]:
     return [p for names, repeats in game.turns for _ in range(repeats) for p in names if paths[p]]
 
 
+def rule_key(seed: Any, step: Any) -> Any:
+    """The key of what a rule draws in one inner step of a task."""
+    return functional.fold(functional.fold(seed, RULE), step)
+
+
 class _Step:
     """One inner step: every turn of the game, in order."""
 
@@ -55,16 +63,52 @@ class _Step:
         self.game, self.learner, self.paths, self.meta = game, learner, paths, meta
         self.order, self.partial, self.rate_scale = order, partial, rate_scale
 
-    def __call__(self, carry: Carry, support: Any, seed: Any) -> tuple[Carry, list[Any]]:
+    def __call__(self, carry: Carry, support: Any, watched: Any, seed: Any) -> tuple[Carry, list[Any]]:
+        if not self.learner.steers:
+            return self.moves(carry, support, seed)
+        carry = self.steered(carry, support, watched, seed)
+        width = len(columns(self.game, self.paths))
+
+        def rests() -> tuple[Carry, list[Any]]:
+            return carry._replace(step=carry.step + 1), [tf.zeros([])] * width
+
+        finished = self.learner.finished(carry.learner_state)
+        return tf.cond(finished, rests, lambda: self.moves(carry, support, seed))
+
+    def steered(self, carry: Carry, support: Any, watched: Any, seed: Any) -> Carry:
+        """Lets a rule that steers decide, on the steps where a decision is due."""
+        state = carry.learner_state
+        due = self.learner.due(state, carry.step)
+        key = rule_key(seed, carry.step)
+
+        def decide() -> Any:
+            snapshot = path_tools.merge(self.paths, self.meta.initial, carry.leaves, carry.state)
+            found = steering.watched_distance(self.game, snapshot, support, watched, key)
+            told = (state, carry.step, carry.signals, found, functional.fold(key, _DECISION))
+            return functional.pure(self.learner, "observe", self.meta.meta_learner, *told)
+
+        return carry._replace(learner_state=tf.cond(due, decide, lambda: state))
+
+    def moves(self, carry: Carry, support: Any, seed: Any) -> tuple[Carry, list[Any]]:
+        """Makes all turns of one step."""
         losses: list[Any] = []
         step_seed = functional.fold(functional.fold(seed, ADAPT), carry.step)
-        rule_seed = functional.fold(functional.fold(seed, RULE), carry.step)
+        rule_seed = rule_key(seed, carry.step)
         batch, condition_on = self.game.view(support, carry.step, step_seed)
         for index, (names, repeats) in enumerate(self.game.turns):
             movers = [name for name in names if self.paths[name]]
-            for repeat in range(repeats if movers else 0):
+
+            def once(carry: Carry, repeat: Any, index: int = index, movers: list[str] = movers) -> Any:
                 seeds = [functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)]
-                carry, reported = self.turn(carry, movers, batch, condition_on, *seeds)
+                return self.turn(carry, movers, batch, condition_on, *seeds)
+
+            asked = self.learner.repeats(carry.learner_state, index, repeats) if self.learner.steers else None
+            if movers and asked is not None:
+                carry, reported = _so_often(once, carry, asked, len(movers))
+                losses += reported * repeats
+                continue
+            for repeat in range(repeats if movers else 0):
+                carry, reported = once(carry, repeat)
                 losses += reported
         return carry._replace(step=carry.step + 1), losses
 
@@ -137,6 +181,18 @@ class _Step:
         return tf.concat([report, tf.cast(code, report.dtype)], axis=0)
 
 
+def _so_often(once: Any, carry: Carry, count: Any, width: int) -> tuple[Carry, list[Any]]:
+    """Takes a turn as often as is known only when it is run: the carry, and the last losses."""
+
+    def body(repeat: Any, carry: Carry, losses: list[Any]) -> Any:
+        carry, losses = once(carry, repeat)
+        return repeat + 1, carry, losses
+
+    first = (tf.constant(0), carry, [tf.zeros([])] * width)
+    _, carry, losses = tf.while_loop(lambda repeat, *_: repeat < count, body, first)
+    return carry, list(losses)
+
+
 def advance(
     game: Game,
     learner: MetaLearner,
@@ -166,9 +222,11 @@ def advance(
         rate_scale: float32[] >= 0 that multiplies every update, to ask how a rule bears another rate; None for 1.
 
     Returns:
-        `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`.
+        `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`. Of a rule
+        that steers they are 0 for steps after it stopped, and the last loss of a turn stands in each of its columns.
     """
     step = _Step(game, learner, paths, meta, order, partial, rate_scale)
+    support, watched = steering.apart(support, learner.holdout, seed) if learner.steers else (support, None)
     # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
     bound = steps if isinstance(steps, int) else None
     width = len(columns(game, paths))
@@ -179,7 +237,7 @@ def advance(
     records = tf.TensorArray(tf.float32, size=steps, element_shape=[width], clear_after_read=False)
 
     def body(i: Any, carry: Carry, records: Any) -> Any:
-        carry, losses = step(carry, support, seed)
+        carry, losses = step(carry, support, watched, seed)
         return i + 1, carry, records.write(i, tf.stop_gradient(tf.stack(losses)))
 
     _, carry, records = tf.while_loop(
@@ -204,10 +262,10 @@ def objectives(game: Game, snapshot: Snapshot, episode: Episode, own: bool = Tru
     return values
 
 
-def distance(game: Game, snapshot: Snapshot, episode: Episode) -> Any:
+def distance(game: Game, snapshot: Snapshot, episode: Episode, **options: Any) -> Any:
     """The game's sample-to-query distance, conditioned on the support set."""
     conditioning = game.condition(snapshot, episode.support)
-    return game.distance(snapshot, episode.query, conditioning, functional.fold(episode.seed, QUERY))
+    return game.distance(snapshot, episode.query, conditioning, functional.fold(episode.seed, QUERY), **options)
 
 
 def assess(

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from meta_gan.games.base import Game
+from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import ByPlayer, LeafInfo, Paths, Snapshot
 
 
@@ -57,6 +58,20 @@ def merge(paths: Paths, initial: Snapshot, leaves: ByPlayer, state: dict[str, An
         for (net, i), value in zip(places, leaves[player], strict=True):
             weights[net][i] = value
     return Snapshot(weights, state)
+
+
+def prepare(game: Game, paths: Paths, learner: MetaLearner) -> None:
+    """Makes a rule ready for a game and what adapts of it; see `MetaLearner.prepare`.
+
+    Raises:
+        ValueError: the rule decides a setting that the game does not heed, so that it would decide nothing.
+    """
+    if unheard := sorted(learner.needs - game.heeds):
+        raise ValueError(
+            f"{type(learner).__name__} decides {unheard}, which needs a game that heeds it: one with a penalty, or "
+            f"with an augmentation. Received: a {type(game).__name__} that heeds {sorted(game.heeds)}"
+        )
+    learner.prepare(infos(game, paths), game.signals)
 
 
 def infos(game: Game, paths: Paths) -> dict[str, list[LeafInfo]]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.meta import paths as path_tools
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByPlayer, Paths, Settings, Snapshot, Tensors
+from meta_gan.types import ByPlayer, Paths, Snapshot, Tensors
 
 # The role of the factors' draws; see `inner_loop`.
 SCALES = 7
@@ -39,19 +39,13 @@ def draw_scales(initial: Snapshot, paths: Paths, size: float, seed: Any) -> ByPl
 
 
 class Wrapped:
-    """A rule behind another face: what stands before it changes `update`, and passes the rest on."""
+    """A rule behind another face: what stands before it changes some of its methods, and passes the rest on."""
 
     def __init__(self, learner: MetaLearner):
-        self.learner, self.code_dim = learner, learner.code_dim
-        self.trainable_variables, self.variables = learner.trainable_variables, learner.variables
+        self.learner = learner
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        """See `MetaLearner.begin`."""
-        return self.learner.begin(leaves)
-
-    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
-        """See `MetaLearner.plan`."""
-        return self.learner.plan(state, signals, seed)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.learner, name)
 
 
 class Rescaled(Wrapped):

@@ -2,6 +2,7 @@
 
 from meta_gan.meta_learners.attention import AttentionMetaLearner
 from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.meta_learners.controller import ScheduleController
 from meta_gan.meta_learners.coordinatewise import CoordinatewiseLSTM, MetaLSTM
 from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum, OptimisticGradient
 from meta_gan.meta_learners.layerwise import ALFA, MetaCurvature
@@ -23,4 +24,5 @@ __all__ = [
     "OptimisticGradient",
     "PerStepRates",
     "RecurrentMetaLearner",
+    "ScheduleController",
 ]

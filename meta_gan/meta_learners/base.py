@@ -24,6 +24,12 @@ class MetaLearner(keras.Model):
         stochastic: whether `log_prob` is defined, for policy gradients.
         coupled: whether an update of one player uses the gradient or leaves of another.
         code_dim: how many numbers of the task's code follow a player's own signals, once it has moved; 0 for none.
+        steers: whether the inner loop asks it, at the steps where a decision is due, how to go on: `due`, `observe`,
+            `repeats` and `finished` are called of such a rule alone.
+        every: inner steps from one decision to the next, of a rule that steers.
+        holdout: share in [0, 1) of the support examples that are kept from training, for such a rule to watch how far
+            samples are from them; 0 to watch those that are trained on.
+        needs: which `Settings` of a loss the rule decides, that a game must heed (`Game.heeds`).
 
     Reference: the `initialize / next` form follows the pure optimizers of TensorFlow Federated.
     """
@@ -32,6 +38,10 @@ class MetaLearner(keras.Model):
     stochastic = False
     coupled = False
     code_dim = 0
+    steers = False
+    every = 0
+    holdout = 0.0
+    needs: frozenset[str] = frozenset()
 
     def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
         """Makes the rule ready for a model: `setup`, or for a rule that has been set up, `check_leaves`."""
@@ -59,6 +69,34 @@ class MetaLearner(keras.Model):
     def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
         """Decides the settings of the coming turn; by default leaves them to the game."""
         return state, Settings()
+
+    def due(self, state: Any, step: Any) -> Any:
+        """Whether a decision is due before this inner step (int32[]), bool[]; of a rule that steers."""
+        raise NotImplementedError(f"{type(self).__name__} does not steer")
+
+    def observe(self, state: Any, step: Any, signals: Mapping[str, Any], distance: Any, seed: Any) -> Any:
+        """Decides how to go on; of a rule that steers.
+
+        Args:
+            state: the rule's state.
+            step: int32[], inner steps made.
+            signals: `{player: float32[n]}`, what each player last reported; zeros before its first move.
+            distance: float32[], from samples to the watched examples (`Game.distance`, biased); it may be infinite
+                or NaN where the nets diverged.
+            seed: int32[2].
+
+        Returns:
+            The new state.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not steer")
+
+    def repeats(self, state: Any, turn: int, planned: int) -> Any:
+        """How often a turn of the game is taken, int32[] >= 0, or None as often as the game says (`planned`)."""
+        return None
+
+    def finished(self, state: Any) -> Any:
+        """Whether no more moves are to be made in this task, bool[]; of a rule that steers."""
+        raise NotImplementedError(f"{type(self).__name__} does not steer")
 
     def update(
         self,

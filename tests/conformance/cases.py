@@ -15,7 +15,15 @@ from meta_gan.losses import (
     RelativisticAverage,
     Wasserstein,
 )
-from meta_gan.meta import Consistent, Displacement, EvolutionStrategies, JointTraining, SplitOpponents, Unrolled
+from meta_gan.meta import (
+    Consistent,
+    Displacement,
+    EvolutionStrategies,
+    JointTraining,
+    PolicyGradient,
+    SplitOpponents,
+    Unrolled,
+)
 from meta_gan.meta_learners import (
     ALFA,
     Adam,
@@ -30,6 +38,7 @@ from meta_gan.meta_learners import (
     OptimisticGradient,
     PerStepRates,
     RecurrentMetaLearner,
+    ScheduleController,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
 from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
@@ -63,6 +72,13 @@ GAMES = {
     TRANSFERRED: lambda: Transfer(told_gan(), source_weight=0.5),
 }
 
+
+def steered(**options):
+    """A controller that decides before every step, and that does not stop: some of what is tested is that it moves."""
+    rule = Adam(0.05, epsilon=1e-3)
+    return ScheduleController(rule, horizon=2, every=1, hidden=4, actions=("rates", "turns"), **options)
+
+
 ALGORITHMS = {
     "MAML": lambda: mg.MAML(2, 0.05),
     "MAML, total derivatives": lambda: mg.MAML(2, 0.05, partial=False),
@@ -89,6 +105,10 @@ LEARNED = {
     "ALFA": lambda: mg.Algorithm("ALFA", ALFA(0.05, hidden=4), Unrolled(2), 2),
     "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
     "Meta-SGD by evolution": lambda: mg.Algorithm("ES", MetaSGD(0.05), EvolutionStrategies(0.1, 1), 2),
+    "controller": lambda: mg.Algorithm("controller", steered(), PolicyGradient(rollouts=2), 2),
+    "controller by evolution": lambda: mg.Algorithm(
+        "ES", steered(calm=0.0), EvolutionStrategies(1.0, 2, logarithm=True, spread=3.0), 2
+    ),
     "recurrent": lambda: mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3), Unrolled(2), 2),
     "coordinatewise LSTM": lambda: mg.Algorithm("L2L", CoordinatewiseLSTM(5.0, hidden=3), Unrolled(2), 2),
     "meta-LSTM": lambda: mg.Algorithm("meta-LSTM", MetaLSTM(0.05, hidden=3), Unrolled(2), 2),
@@ -111,14 +131,14 @@ MET = {"points, non-saturating", "points, two discriminator turns", "batch stati
 ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 # A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
-ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention")
+ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention", "controller")
 APART = (FUSION, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION, TRANSFERRED)
 PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in APART]
 # A rule of many tensors meets every game but the largest.
 PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
 PAIRS += [*((TRANSLATED, a) for a in (*ALONE, "MAML, total derivatives")), (TOLD_TRANSLATION, "FOMAML")]
-PAIRS += [(TRANSFERRED, a) for a in ("MAML", "FOMAML", "Reptile", "Pretraining", "recurrent")]
+PAIRS += [(TRANSFERRED, a) for a in ("MAML", "FOMAML", "Reptile", "Pretraining", "recurrent", "controller")]
 """All that make sense; a new game or algorithm is one line above."""
 
 PLAIN = "points, non-saturating"

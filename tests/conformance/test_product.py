@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan as mg
-from meta_gan.meta import Consistent, EvolutionStrategies
+from meta_gan.meta import Consistent, EvolutionStrategies, PolicyGradient
 from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, PLAIN, TOLD, TOLD_VAE, make, marked
 from tests.toys import flat_close, numbers, one, random_episodes
 
@@ -21,6 +21,8 @@ DEPLOYED = [
     for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator", *LEARNED)]
+# Who trained a policy is no matter of what is deployed.
+DEPLOYED = [pair for pair in DEPLOYED if "controller by evolution" not in pair]
 DEPLOYED += [(TOLD, "only the context")]
 
 # Tracing costs seconds a pair. So the two games that say most of an estimator, the plainest and the one whose state
@@ -60,8 +62,8 @@ def meta_gradients(model, graph):
     pieces = (model.game, row.meta_learner, model.paths, model.meta_weights())
     if graph:
         return tf.function(lambda: row.estimator.estimate(*pieces, batch, row.inner_steps), autograph=False)()
-    if isinstance(row.estimator, Consistent):
-        # It has no estimate of one task; its mean over tasks and its penalty are eager, each pass over tasks a graph.
+    if isinstance(row.estimator, (Consistent, PolicyGradient)):
+        # They have no estimate of one task; what they do over tasks is eager, each pass over tasks a graph.
         return row.estimator.estimate(*pieces, batch, row.inner_steps)
     each = [row.estimator.task(*pieces, one(batch, i), row.inner_steps) for i in range(2)]
     return tf.nest.map_structure(lambda a, b: (a + b) / 2, *each)
@@ -70,14 +72,14 @@ def meta_gradients(model, graph):
 @pytest.mark.parametrize(("game", "algorithm"), marked(PAIRS))
 def test_the_meta_gradient_is_finite_and_reaches_every_net(game, algorithm):
     """Every net that learns, and a rule that does: a frozen net has no weights to give a gradient, and evolution
-    strategies train the rule alone."""
+    strategies and policy gradients train the rule alone."""
     model = make(game, algorithm)
     estimate = meta_gradients(model, graph=False)
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(estimate))
     assert [net for net, gradients in estimate.weights.items() if not gradients] == ["features"] * (
         game in (TOLD, FUSION)
     )
-    still = isinstance(model.algorithm.estimator, EvolutionStrategies)
+    still = isinstance(model.algorithm.estimator, (EvolutionStrategies, PolicyGradient))
     for net, gradients in estimate.weights.items():
         assert not gradients or still != (max(np.abs(g).max() for g in gradients) > 1e-4), net
     assert model.meta_learner.learned == (max((np.abs(g).max() for g in estimate.meta_learner), default=0) > 1e-6)

@@ -53,6 +53,13 @@ class Planner(GradientDescent):
         return state, Settings(*[None if s is None else tf.constant(s) for s in self.settings])
 
 
+class Walker(GradientDescent):
+    """Goes down by its rate at every move, whatever the gradient."""
+
+    def update(self, state, player, leaves, gradients, signals, seed):
+        return state, [-self.rates.of(player) * tf.ones_like(g) for g in gradients]
+
+
 class Recorder(MetaLearner):
     """Moves nothing; its state keeps the signals that the last `plan` and `update` were shown, and all leaves."""
 

@@ -1,0 +1,180 @@
+"""How a GAN of two-dimensional mixtures is steered for 40 inner steps: by a trained policy, or by a rule of hand.
+
+The tasks are those of `benchmarks.mixtures`, from nets that are freshly drawn. The base rule is Adam; every task's
+rates are multiplied by a factor that is drawn log-uniformly and spans `SPREAD`, of which nobody is told: a rule that is
+right for one rate is wrong for another. What a rule of hand leaves open, a multiple of all rates and of the constant
+one also the discriminator's share and turns, is chosen by a grid on tasks that are not measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import meta_gan as mg
+from benchmarks import mixtures
+from meta_gan import functional
+from meta_gan.meta import inner_loop, outcomes
+from meta_gan.meta.rescaled import Wrapped
+from meta_gan.meta_learners import Adam, ScheduleController
+from meta_gan.types import Episode, MetaWeights, Snapshot
+
+STEPS, EVERY, SPREAD = 40, 5, 30.0
+BASE_RATE = 1e-2
+TARGET = 0.6  # of the mean sign of real logits, in Karras et al., 2020
+PLAYERS = ("discriminator", "generator")
+Script = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Any], dict[str, Any]]
+
+
+def base() -> Adam:
+    """The rule that is steered."""
+    return Adam(BASE_RATE, 0.5, 0.99, 1e-6)
+
+
+def controller(**options: Any) -> ScheduleController:
+    """A controller of that rule that was not trained."""
+    return ScheduleController(base(), horizon=STEPS, every=EVERY, **options)
+
+
+def rates(discriminator: Any, generator: Any, turns: Any = None) -> dict[str, Any]:
+    """Knobs that stand so."""
+    made = {"rate/discriminator": discriminator, "rate/generator": generator}
+    return made if turns is None else {**made, "turns": turns}
+
+
+# Every script is given the knobs, the step, what players reported, and the numbers that it may choose.
+def constant(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
+    """Rates and turns that stay: multiple, discriminator's share, turns."""
+    return rates(numbers[0] * numbers[1], numbers[0], numbers[2])
+
+
+def cosine(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
+    """Both rates fall to 0 along half a cosine."""
+    now = numbers[0] * 0.5 * (1.0 + tf.cos(math.pi * tf.cast(step, tf.float32) / STEPS))
+    return rates(now, now)
+
+
+def two_time_scales(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
+    """TTUR: the discriminator's rate is four times the generator's."""
+    return rates(4.0 * numbers[0], numbers[0])
+
+
+def five_critic_turns(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
+    """Five discriminator turns a generator turn."""
+    return rates(numbers[0], numbers[0], tf.constant(5.0))
+
+
+def proportional(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
+    """In the manner of ADA: the discriminator's rate falls where it is too sure of real examples, and rises else.
+
+    ADA turns up augmentation there; points have none, and what it is to slow down is the same.
+    """
+    sure = tf.sign(signals["discriminator"][3] - TARGET)
+    first = tf.equal(step, 0)
+    slower = tf.where(first, numbers[0], knobs["rate/discriminator"] * tf.pow(2.0, -0.25 * sure))
+    return rates(tf.clip_by_value(slower, numbers[0] / 16.0, numbers[0] * 16.0), numbers[0])
+
+
+MULTIPLES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+GRIDS: dict[str, tuple[Script, int, list[tuple[float, ...]]]] = {
+    "constant": (
+        constant,
+        STEPS,
+        [(m, share, turns) for m in MULTIPLES for share in (0.25, 0.5, 1.0, 2.0, 4.0) for turns in (1.0, 2.0, 4.0)],
+    ),
+    "cosine decay": (cosine, 1, [(m,) for m in MULTIPLES]),
+    "TTUR 1:4": (two_time_scales, STEPS, [(m,) for m in MULTIPLES]),
+    "five critic turns": (five_critic_turns, STEPS, [(m,) for m in MULTIPLES]),
+    "proportional (ADA)": (proportional, EVERY, [(m,) for m in MULTIPLES]),
+}
+"""Of every rule of hand its script, the steps between two calls of it, and the numbers that it may choose from."""
+
+
+class Scripted(Wrapped):
+    """A controller whose knobs a script turns. It trains on all of the support set."""
+
+    holdout = 0.0
+
+    def __init__(self, learner: ScheduleController, script: Script, every: int, numbers: Any):
+        super().__init__(learner)
+        self._script, self._every, self._numbers = script, every, numbers
+
+    def due(self, state: Any, step: Any) -> Any:
+        return tf.equal(tf.math.floormod(step, self._every), 0)
+
+    def finished(self, state: Any) -> Any:
+        return tf.constant(False)
+
+    def observe(self, state: Any, step: Any, signals: Mapping[str, Any], distance: Any, seed: Any) -> Any:
+        return {**state, "knobs": {**state["knobs"], **self._script(state["knobs"], step, signals, self._numbers)}}
+
+
+class Random(Wrapped):
+    """A controller that draws every option with one probability, and does not stop."""
+
+    holdout = 0.0
+
+    def observe(self, state: Any, step: Any, signals: Mapping[str, Any], distance: Any, seed: Any) -> Any:
+        draws = tf.random.stateless_uniform([len(self.knobs)], seed, alg="philox")
+        action = [tf.cast(draws[i] * len(knob.options), tf.int32) for i, knob in enumerate(self.knobs)]
+        return self.learner.follow(state, step, signals, distance, seed, tf.stack(action))  # type: ignore[operator]
+
+
+class Runs:
+    """How tasks end under a rule, compiled once for it.
+
+    Args:
+        make: from the numbers float32[n] to the rule.
+        numbers: how many.
+    """
+
+    def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
+        self.game, self.rule, self.make = mixtures.make_game(), rule, make
+        self.paths = mg.meta.paths.select(self.game, "")
+        if not rule.built:
+            rule.prepare(mg.meta.paths.infos(self.game, self.paths), self.game.signals)
+        self._run = tf.function(self._ends, autograph=False, reduce_retracing=True)
+
+    def __call__(
+        self, starts: list[Snapshot], tasks: Episode, numbers: tuple[float, ...] = ()
+    ) -> dict[str, np.ndarray]:
+        """`{"first", "last"}`: distances float64[tasks] before and after, and the knobs after every step."""
+        count, parts = int(tasks.seed.shape[0]), []
+        learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
+        for number, first in enumerate(range(0, count, mixtures.TASKS_OF_A_START)):
+            some = tf.nest.map_structure(lambda t, a=first: t[a : a + mixtures.TASKS_OF_A_START], tasks)
+            meta = MetaWeights(starts[number % len(starts)], learned)
+            parts.append(self._run(meta, some, tf.constant(numbers, tf.float32)))
+        return {key: np.concatenate([part[key].numpy() for part in parts]) for key in parts[0]}
+
+    def _ends(self, meta: MetaWeights, tasks: Episode, numbers: Any) -> dict[str, Any]:
+        rule = self.make(numbers)
+        pieces = (self.game, rule, self.paths, meta)
+
+        def one(episode: Episode) -> dict[str, Any]:
+            factor = outcomes.rate_factor(SPREAD, episode.seed)
+            carry = inner_loop.begin(*pieces)
+            first = inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
+            pieces_of, kept = STEPS // EVERY, []
+            for _ in range(pieces_of):
+                carry, _ = inner_loop.advance(
+                    *pieces, carry, episode.support, EVERY, 1, episode.seed, rate_scale=factor
+                )
+                kept.append(tf.stack([carry.learner_state["knobs"][knob.name] for knob in self.rule.knobs]))
+            last = inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
+            return {"first": first, "last": last, "factor": factor, "knobs": tf.stack(kept)}
+
+        return functional.map_tasks(one, tasks)
+
+
+def ended(found: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """`(distances, diverged)`, float64[tasks] and bool[tasks]: a run that ends further than it began has diverged, and
+    one that ends at no number, or more than ten times as far, counts as ten times as far."""
+    first, last = (found[key].astype(np.float64) for key in ("first", "last"))
+    worst = 10.0 * np.abs(first)
+    last = np.where(np.isfinite(last), np.minimum(last, worst), worst)
+    return last, last > first
