@@ -21,12 +21,13 @@ from meta_gan import functional
 from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.rescaled import Wrapped
 from meta_gan.meta_learners import Adam, ScheduleController
+from meta_gan.meta_learners.knobs import knobs_of
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 STEPS, EVERY, SPREAD = 40, 5, 30.0
-BASE_RATE = 1e-2
+BASE_RATE = 5e-3
 TARGET = 0.6  # of the mean sign of real logits, in Karras et al., 2020
-PLAYERS = ("discriminator", "generator")
+KNOBS = knobs_of(("rates", "turns", "stop"), ("discriminator", "generator"))
 Script = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Any], dict[str, Any]]
 
 
@@ -142,7 +143,8 @@ class Runs:
     def __call__(
         self, starts: list[Snapshot], tasks: Episode, numbers: tuple[float, ...] = ()
     ) -> dict[str, np.ndarray]:
-        """`{"first", "last"}`: distances float64[tasks] before and after, and the knobs after every step."""
+        """Of every task `first` and `last`, the distances before and after, `factor` of its rates, and `knobs`
+        float32[tasks, decisions, knobs], where they stood after each decision."""
         count, parts = int(tasks.seed.shape[0]), []
         learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
         for number, first in enumerate(range(0, count, mixtures.TASKS_OF_A_START)):
@@ -159,14 +161,18 @@ class Runs:
             factor = outcomes.rate_factor(SPREAD, episode.seed)
             carry = inner_loop.begin(*pieces)
             first = inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
-            pieces_of, kept = STEPS // EVERY, []
-            for _ in range(pieces_of):
-                carry, _ = inner_loop.advance(
-                    *pieces, carry, episode.support, EVERY, 1, episode.seed, rate_scale=factor
-                )
-                kept.append(tf.stack([carry.learner_state["knobs"][knob.name] for knob in self.rule.knobs]))
+            count = STEPS // EVERY
+
+            def body(i: Any, carry: Any, kept: Any) -> Any:
+                task = (carry, episode.support, EVERY, 1, episode.seed)
+                carry, _ = inner_loop.advance(*pieces, *task, rate_scale=factor)
+                stand = [carry.learner_state["knobs"][knob.name] for knob in self.rule.knobs]
+                return i + 1, carry, kept.write(i, tf.stack(stand))
+
+            kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.rule.knobs)])
+            _, carry, kept = tf.while_loop(lambda i, *_: i < count, body, (tf.constant(0), carry, kept))
             last = inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
-            return {"first": first, "last": last, "factor": factor, "knobs": tf.stack(kept)}
+            return {"first": first, "last": last, "factor": factor, "knobs": kept.stack()}
 
         return functional.map_tasks(one, tasks)
 

@@ -73,10 +73,10 @@ GAMES = {
 }
 
 
-def steered(**options):
+def steered():
     """A controller that decides before every step, and that does not stop: some of what is tested is that it moves."""
     rule = Adam(0.05, epsilon=1e-3)
-    return ScheduleController(rule, horizon=2, every=1, hidden=4, actions=("rates", "turns"), **options)
+    return ScheduleController(rule, horizon=2, every=1, hidden=4, actions=("rates", "turns"))
 
 
 ALGORITHMS = {
@@ -106,9 +106,6 @@ LEARNED = {
     "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
     "Meta-SGD by evolution": lambda: mg.Algorithm("ES", MetaSGD(0.05), EvolutionStrategies(0.1, 1), 2),
     "controller": lambda: mg.Algorithm("controller", steered(), PolicyGradient(rollouts=2), 2),
-    "controller by evolution": lambda: mg.Algorithm(
-        "ES", steered(calm=0.0), EvolutionStrategies(1.0, 2, logarithm=True, spread=3.0), 2
-    ),
     "recurrent": lambda: mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3), Unrolled(2), 2),
     "coordinatewise LSTM": lambda: mg.Algorithm("L2L", CoordinatewiseLSTM(5.0, hidden=3), Unrolled(2), 2),
     "meta-LSTM": lambda: mg.Algorithm("meta-LSTM", MetaLSTM(0.05, hidden=3), Unrolled(2), 2),

@@ -31,8 +31,8 @@ def used():
     return names - {"NoneType"}
 
 
-# Contracts and records, which no case can be an instance of.
-ABSTRACT = {"Endpoint", "Estimator", "Game", "MetaLearner"}
+# Contracts and records, which no case can be an instance of, and what is around a game and a rule.
+ABSTRACT = {"AdaptationEnvironment", "Endpoint", "Estimator", "Game", "MetaLearner"}
 
 
 def test_every_loss_rule_estimator_and_game_is_in_a_case():

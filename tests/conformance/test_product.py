@@ -21,8 +21,6 @@ DEPLOYED = [
     for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator", *LEARNED)]
-# Who trained a policy is no matter of what is deployed.
-DEPLOYED = [pair for pair in DEPLOYED if "controller by evolution" not in pair]
 DEPLOYED += [(TOLD, "only the context")]
 
 # Tracing costs seconds a pair. So the two games that say most of an estimator, the plainest and the one whose state

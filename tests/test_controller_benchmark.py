@@ -1,0 +1,116 @@
+"""The controller's benchmark: rules of hand against plain runs, what counts as diverged, and training in pieces."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import controller, mixtures, schedules
+from meta_gan.meta import inner_loop, outcomes, paths
+from meta_gan.types import MetaWeights
+
+TASKS = mixtures.episodes(2, 3, 32)
+START = mixtures.initial(1)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    return schedules.controller(actions=("rates", "turns"))
+
+
+def runs(rule, name):
+    script, every, _ = schedules.GRIDS[name]
+    return schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
+
+
+def test_a_constant_is_adam_at_that_rate(untrained):
+    """Twice all rates, of a task whose own factor is known: as Adam at twice the rate times the factor."""
+    found = runs(untrained, "constant")([START], TASKS, (2.0, 0.5, 1.0))
+    game = mixtures.make_game()
+    chosen = paths.select(game, "")
+    rate = 2.0 * schedules.BASE_RATE
+    adam = type(schedules.base())({"discriminator": 0.5 * rate, "generator": rate}, 0.5, 0.99, 1e-6)
+    paths.prepare(game, chosen, adam)
+    pieces = (game, adam, chosen, MetaWeights(START, []))
+
+    @tf.function(autograph=False)
+    def last(episode):
+        factor = outcomes.rate_factor(schedules.SPREAD, episode.seed)
+        carry, _ = inner_loop.advance(
+            *pieces, inner_loop.begin(*pieces), episode.support, schedules.STEPS, 1, episode.seed, rate_scale=factor
+        )
+        return inner_loop.distance(game, inner_loop.final(chosen, pieces[3], carry), episode), factor
+
+    for i in range(2):
+        distance, factor = last(tf.nest.map_structure(lambda t, i=i: t[i], TASKS))
+        assert found["last"][i] == pytest.approx(float(distance), rel=1e-3)
+        assert found["factor"][i] == pytest.approx(float(factor)) and 30**-0.5 <= float(factor) <= 30**0.5
+    np.testing.assert_allclose(found["knobs"], np.broadcast_to([1.0, 2.0, 1.0], (2, 8, 3)))
+
+
+def test_the_scripts_by_hand():
+    knobs, signals = {"rate/discriminator": 2.0}, {"discriminator": [0.0, 0.0, 0.0, 0.9, 0.0]}
+    half = schedules.cosine(knobs, tf.constant(20), signals, [3.0])
+    assert [float(rate) for rate in half.values()] == pytest.approx([1.5, 1.5])
+    assert schedules.two_time_scales(knobs, 0, signals, [0.5]) == {"rate/discriminator": 2.0, "rate/generator": 0.5}
+    assert float(schedules.five_critic_turns(knobs, 0, signals, [1.0])["turns"]) == 5.0
+    sure = schedules.proportional(knobs, tf.constant(5), signals, [1.0])
+    assert float(sure["rate/discriminator"]) == pytest.approx(2.0 * 2**-0.25)
+    signals["discriminator"][3] = 0.1
+    assert float(schedules.proportional(knobs, tf.constant(5), signals, [1.0])["rate/discriminator"]) == pytest.approx(
+        2.0 * 2**0.25
+    )
+    assert float(schedules.proportional(knobs, tf.constant(0), signals, [0.5])["rate/discriminator"]) == 0.5
+
+
+def test_a_random_policy_turns_every_knob(untrained):
+    found = schedules.Runs(untrained, lambda numbers: schedules.Random(untrained))([START], TASKS)
+    assert all(len(np.unique(found["knobs"][..., i])) > 2 for i in range(3))
+
+
+def test_what_has_diverged():
+    found = {"first": np.array([1.0, 1.0, 2.0, 1.0]), "last": np.array([0.5, 1.5, np.nan, 50.0])}
+    distances, lost = schedules.ended(found)
+    np.testing.assert_array_equal(distances, [0.5, 1.5, 20.0, 10.0])
+    np.testing.assert_array_equal(lost, [False, True, True, True])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [controller.CONTROLLER, controller.OPEN])
+def test_a_training_goes_on_to_the_same_bits(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(controller, "BATCH", 1)
+    monkeypatch.setattr(controller, "CHECKPOINT", 1)
+    whole = controller.Training(name, 1, 2, tmp_path / "whole.npz")
+    whole.run()
+    controller.Training(name, 1, 2, tmp_path / "part.npz").run(until=1)
+    rest = controller.Training(name, 1, 2, tmp_path / "part.npz")
+    assert rest.made == 1
+    rest.run()
+    for mine, theirs in zip(rest._variables, whole._variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.npz", "whole.npz"]
+
+
+def test_results_and_verdicts(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    near, far = draw.uniform(0.1, 0.2, 50), draw.uniform(0.3, 0.4, 50)
+    lost = np.arange(50) < 5
+    found = {controller.CONTROLLER: [(near, ~lost)], "constant": [(far, lost)], "same": [(near, ~lost)]}
+    controller.write(tmp_path, found, {})
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["constant"] == {
+        "mean": pytest.approx(far.mean(), abs=1e-6),
+        "low": pytest.approx(far.mean(), abs=0.02),
+        "high": pytest.approx(far.mean(), abs=0.02),
+        "diverged": 0.1,
+    }
+    lines = (tmp_path / "controller.md").read_text()
+    assert f"| constant | {near.mean() / far.mean():.2f} |" in lines and "| win | 0.900 / 0.100 |" in lines
+    assert "| tie |" in lines and lines in capsys.readouterr().out
+
+
+def test_the_picture_shows_what_was_chosen(tmp_path):
+    knobs = np.ones((9, 8, 4))
+    controller.picture(tmp_path / "chosen.png", [{"knobs": knobs, "factor": np.linspace(0.2, 5.0, 9)}])
+    assert (tmp_path / "chosen.png").stat().st_size > 5000
