@@ -42,15 +42,17 @@ TUNING_SEED, TEST_SEED = 5555, 7000
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much is done: outer steps of a training, seeds, and tasks for tuning and, of every seed, for measuring."""
+    """How much is done: outer steps of a training, seeds, tasks for tuning and, of every seed, for measuring, and of
+    how many constant settings one is tried."""
 
     steps: int
     seeds: int
     tuning: int
     tasks: int
+    thinned: int
 
 
-FULL, QUICK = Size(400, 5, 60, 100), Size(40, 1, 20, 40)
+FULL, QUICK = Size(400, 5, 60, 100, 1), Size(30, 1, 20, 40, 4)
 
 
 def _by_evolution(**options: Any) -> tuple[Any, Any, float]:
@@ -127,6 +129,7 @@ def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ..
     script, every, grid = schedules.GRIDS[name]
     rule = schedules.controller(actions=("rates", "turns"))
     runs = schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
+    grid = grid[:: size.thinned] if name == "constant" else grid
     tasks, starts = mixtures.episodes(size.tuning, TUNING_SEED, mixtures.TEST_QUERY), mixtures.fresh(50)
     return runs, min(grid, key=lambda numbers: schedules.ended(runs(starts, tasks, numbers))[0].mean())
 

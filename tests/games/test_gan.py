@@ -37,7 +37,7 @@ def test_losses_and_signals_by_hand(name):
     of_discriminator, of_generator = BY_HAND[name]
     np.testing.assert_allclose(got["discriminator"][0], of_discriminator, rtol=1e-12)
     np.testing.assert_allclose(got["generator"][0], of_generator, rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(got["discriminator"][2], [of_discriminator, 0.5, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(got["discriminator"][2], [of_discriminator, 0.5, 1.0, 0.0, 0.0], rtol=1e-6)
     np.testing.assert_allclose(got["generator"][2], [of_generator, 1.0], rtol=1e-6, atol=1e-7)
     for player, count in game.signals.items():
         assert got[player][2].shape == (count,)
@@ -196,3 +196,48 @@ def test_endpoints():
     judged, _ = game._call("discriminator", snapshot, images, None, False, SEED)
     logits = game.endpoints["discriminate"].fn(snapshot, None, {"images": images}, SEED)["logits"]
     np.testing.assert_array_equal(logits, tf.reshape(judged, [2]))
+
+
+def test_the_discriminator_reports_the_sign_of_real_logits_and_its_penalty():
+    """Logits of -.5, 1.5 and 1: one of three is below 0. D(x) = x / 2 has a slope of .5 everywhere, R1 half its square
+    times the weight; a scale of it changes the loss and not the report."""
+    game, snapshot = linear(penalty=losses.R1(3.0))
+    batch = tf.concat([REAL, [[2.0]]], axis=0)
+    plain, scaled = (
+        game.loss("discriminator", snapshot, batch, None, Settings(penalty_scale=scale), SEED) for scale in (None, 2.0)
+    )
+    penalty = float(scaled[0] - plain[0])
+    assert penalty > 0
+    np.testing.assert_allclose(plain[2][3:], [1 / 3, penalty], rtol=1e-6)
+    np.testing.assert_allclose(scaled[2][3:], plain[2][3:], rtol=1e-6)
+
+
+def test_a_game_says_which_settings_it_heeds():
+    augmentation = losses.DifferentiableAugmentation(0.25)
+    assert tiny_gan().heeds == frozenset()
+    assert tiny_gan(penalty=losses.R1()).heeds == {"penalty_scale"}
+    assert tiny_dcgan(penalty=losses.R1(), augmentation=augmentation).heeds == {"penalty_scale", "augmentation"}
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_the_augmented_share_runs_from_no_augmentation_to_all(player):
+    """At 0 the loss is that of the game without it, at 1 that of the game as it is, and in between another."""
+    batch = tf.random.stateless_uniform([4, 8, 8, 1], [1, 2], -1.0, 1.0)
+    game = tiny_dcgan(augmentation=losses.DifferentiableAugmentation(0.25))
+    without = tiny_dcgan()
+    snapshot = functional.read(game.nets)
+
+    def value(game, share):
+        return float(game.loss(player, snapshot, batch, None, Settings(augmentation=share), SEED)[0])
+
+    assert value(game, tf.constant(0.0)) == pytest.approx(value(without, None), rel=1e-6)
+    assert value(game, tf.constant(1.0)) == pytest.approx(value(game, None), rel=1e-6)
+    assert len({round(value(game, tf.constant(share)), 6) for share in (0.0, 0.5, 1.0)}) == 3
+
+
+def test_the_distance_of_the_sets_as_they_are_holds_every_sample_against_itself_too():
+    game, snapshot = linear()
+    near = game.distance(snapshot, REAL, None, SEED)
+    biased = game.distance(snapshot, REAL, None, SEED, biased=True)
+    # Samples are all 2: 2 (3 + 1) / 2 - 0 - 4, or with both self pairs of two examples at a distance of 4, - 2.
+    assert (float(near), float(biased)) == (pytest.approx(0.0), pytest.approx(2.0))

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.losses import DifferentiableAugmentation
+from meta_gan.losses.augmentation import augmented_share
 from tests.layers.finite_differences import directional_error
 
 SEED = (3, 4)
@@ -197,3 +198,15 @@ def test_survives_serialisation_and_is_frozen():
     assert DifferentiableAugmentation() == DifferentiableAugmentation(0.125, 0.0, 0.0, 0.0, -1.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         ALL.fill = 0.0
+
+
+def test_a_share_of_the_images_is_augmented():
+    """About so many, whole images, the same of real and fake for one seed, and row i whatever their number."""
+    images = tf.ones([400, 4, 4, 1])
+    seen = augmented_share(DifferentiableAugmentation(cutout=0.5), images, tf.constant(0.3), (0, 1)).numpy()
+    changed = (seen != 1.0).any(axis=(1, 2, 3))
+    assert 0.2 < changed.mean() < 0.4
+    whole = DifferentiableAugmentation(cutout=0.5)(images, (0, 1)).numpy()
+    np.testing.assert_array_equal(seen[changed], whole[changed])
+    half = augmented_share(DifferentiableAugmentation(cutout=0.5), images[:50], tf.constant(0.3), (0, 1))
+    np.testing.assert_array_equal(half, seen[:50])

@@ -173,3 +173,15 @@ def test_the_variety_gap_draws_a_wide_sample_together_and_a_narrow_one_apart():
             tape.watch(half)
             value = variety_gap(tf.stack([0.0 * half, 2.0 * half])[:, None], [[1.0], [5.0]])
         np.testing.assert_allclose(tape.gradient(value, half), 4.0 * (2.0 * a - 4.0))
+
+
+def test_the_biased_distance_by_hand_and_never_below_0():
+    """{0, 2} against {5}: 2 (5 + 3) / 2 - 4 / 4 with both self pairs; of a set to itself 0."""
+    x, y = tf.constant([[0.0], [2.0]]), tf.constant([[5.0]])
+    assert float(energy_distance(x, y, biased=True)) == pytest.approx(8.0 - 1.0)
+    assert float(energy_distance(x, x, biased=True)) == pytest.approx(0.0, abs=1e-7)
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = (tf.constant(draw.normal(size=(4, 3)), tf.float32) for _ in range(2))
+        assert float(energy_distance(a, b, biased=True)) >= 0.0
+    assert float(mean_within(x, biased=True)) == pytest.approx(1.0)

@@ -1,0 +1,166 @@
+"""A controller on drawings, quick form: `python -m benchmarks.controller_images --data omniglot28.npz --out DIR`.
+
+It meta-trains a DCGAN by FOMAML for so many minutes, finds the constant rate by which Adam brings it nearest to
+validation characters in 40 inner steps, trains a controller over that rule and these weights (`PolicyGradient`; its
+reward is the distance in the features of the shipped objective net, which is no judge), and evaluates both rows as
+few-shot-28 says, K = 5, on 100 unseen characters, one seed and one draw. It writes `results.json`, `report.md` and
+`chosen.png`, what the controller chose over time; a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import keras
+import matplotlib.figure
+import numpy as np
+import tensorflow as tf
+
+import meta_gan as mg
+import trainers
+from benchmarks import lanes, mixtures
+from benchmarks.flagship import JUDGES
+from meta_gan import functional, loading, presets, storage
+from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
+from meta_gan.games import GAN
+from meta_gan.meta import PolicyGradient, inner_loop
+from meta_gan.meta_learners import Adam, ScheduleController
+from meta_gan.tasks import open_source
+from meta_gan.types import Episode
+from trainers import MetaTrainer, TrainConfig, run_folder
+
+STEPS, EVERY, ENDLESS, TUNING_TASKS = 40, 5, 10_000_000, 24
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+RECIPE = ("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "outer_rate=0.001", "averaging=0.99")
+
+
+def start(data: str, out: Path, minutes: float) -> GAN:
+    """The GAN that FOMAML leaves, with the objective's features to measure distances in.
+
+    Raises:
+        RuntimeError: the training failed; the message holds the end of its output.
+    """
+    folder = out / "fomaml"
+    fields = [*RECIPE, f"minutes={minutes}", "processor_time=true", "validate_every=100000", "checkpoint_every=50"]
+    command = ["train", "--preset", "fomaml", "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
+    command += ["--queries", "10", "--set", *fields]
+    command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
+    done = lanes.meta_gan(command, lanes.cores()[0])
+    if done.returncode:
+        raise RuntimeError(f"training by FOMAML failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+    model = loading.load(loading.resolve(folder))
+    game: Any = model.deployment.copy(model.meta_weights(averaged=True).initial)
+    judge = load_judge(presets.named.OBJECTIVE)
+    unit = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
+    features = keras.Sequential([keras.Input(game.example_shape), judge.network, unit], name="features")
+    return GAN(game.nets["generator"], game.nets["discriminator"], game.loss_function, game.penalty, features=features)
+
+
+def adam(rate: float) -> Adam:
+    """The rule that is steered."""
+    return Adam(rate, 0.5, 0.99, 1e-6)
+
+
+def best_rate(game: GAN, episodes: Episode) -> tuple[float, dict[str, float]]:
+    """The rate by which Adam comes nearest in 40 steps, and every rate's mean distance."""
+    curves = mixtures.Curves(game, adam(1.0), False)
+    starts = functional.read(game.nets)
+    found = {rate: float(np.nanmean(curves(starts, episodes, rate)[:, STEPS])) for rate in RATES}
+    return min(found, key=found.__getitem__), {str(rate): value for rate, value in found.items()}
+
+
+def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float) -> mg.MetaModel:
+    """A controller over Adam and these weights, trained for so many minutes of processor, or the rest of them."""
+    rule = ScheduleController(adam(rate), STEPS, EVERY, holdout=0.2)
+    row = mg.Algorithm("controller", rule, PolicyGradient(rollouts=8, entropy=0.01), STEPS)
+    model = mg.MetaModel(game, row)
+    model.compile(optimizer=keras.optimizers.Adam(0.01), clip=1.0, skip_nonfinite=True)
+    runs = run_folder.runs(folder)
+    place = runs[-1] if runs else run_folder.new_run(folder, "controller")
+    config = TrainConfig(
+        steps=ENDLESS,
+        minutes=minutes,
+        processor_time=True,
+        meta_batch=2,
+        log_every=1,
+        validate_every=ENDLESS,
+        checkpoint_every=5,
+    )
+    return loading.load(MetaTrainer(model, tasks, place, config, {"recipe": "controller"}).run())
+
+
+def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
+    """Where the knobs stood after each decision, float32[tasks, decisions, knobs]."""
+    rule: Any = model.meta_learner
+    pieces = (model.game, rule, model.paths, model.meta_weights(averaged=True))
+
+    def one(episode: Episode) -> Any:
+        carry, kept = inner_loop.begin(*pieces), tf.TensorArray(tf.float32, STEPS // EVERY, clear_after_read=False)
+
+        def body(i: Any, carry: Any, kept: Any) -> Any:
+            carry, _ = inner_loop.advance(*pieces, carry, episode.support, EVERY, 1, episode.seed)
+            stand = [carry.learner_state["knobs"][knob.name] for knob in rule.knobs]
+            return i + 1, carry, kept.write(i, tf.stack(stand))
+
+        _, _, kept = tf.while_loop(lambda i, *_: i < STEPS // EVERY, body, (tf.constant(0), carry, kept))
+        return tf.ensure_shape(kept.stack(), [STEPS // EVERY, len(rule.knobs)])
+
+    return tf.function(lambda: functional.map_tasks(one, episodes), autograph=False)().numpy()
+
+
+def picture(path: Path, names: list[str], knobs: np.ndarray) -> None:
+    """The mean over tasks of every knob over time, and its quartiles."""
+    figure = matplotlib.figure.Figure(figsize=(9, 2.4), layout="constrained")
+    times = EVERY * np.arange(knobs.shape[1])
+    for place, (axes, name) in enumerate(zip(figure.subplots(1, len(names)), names, strict=True)):
+        low, high = np.quantile(knobs[..., place], [0.25, 0.75], axis=0)
+        axes.fill_between(times, low, high, step="post", alpha=0.2)
+        axes.step(times, knobs[..., place].mean(axis=0), where="post")
+        axes.set(title=name, xlabel="inner step")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Trains and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="omniglot28.npz")
+    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of processor for each training (default: 8)")
+    parser.add_argument("--classes", type=int, default=100, help="evaluation classes (default: 100)")
+    arguments = parser.parse_args()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    trainers.configure_threads()
+    tasks = open_source(arguments.data, shots=5, queries=10)
+    game = start(arguments.data, out, arguments.minutes)
+    rate, found = best_rate(game, tasks.episode_batch("validation", 0, TUNING_TASKS))
+    print(f"Adam's constant rate: {rate} of {found}", flush=True)
+    model = controlled(game, rate, tasks, out / "controller", arguments.minutes)
+    steered: Any = model.meta_learner
+    knobs = chosen(model, tasks.episode_batch("test", 0, TUNING_TASKS))
+    picture(out / "chosen.png", [knob.name for knob in steered.knobs], knobs)
+    plain = mg.MetaModel(
+        model.deployment.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
+    )
+    entries = {name: Entry(row, {}) for name, row in (("controller", model), ("constant", plain))}
+    settings = Settings(
+        steps=STEPS,
+        curve=(0, 10, 20, STEPS),
+        classes=arguments.classes,
+        scratch_steps=0,
+        classification_draws=0,
+        stability_classes=0,
+    )
+    source = open_source(arguments.data, shots=1, queries=1).source
+    report = Evaluation(source, entries, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
+    means = {name: knobs[..., i].mean(axis=0).tolist() for i, name in enumerate(k.name for k in steered.knobs)}
+    results = {"rates": found, "chosen": means, "curve": report["curve"], "rows": report["rows"]}
+    storage.write_json(out / "results.json", results)
+    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
