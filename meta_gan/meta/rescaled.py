@@ -67,6 +67,7 @@ class Rescaled(Wrapped):
         return {p: [w / c for w, c in zip(ws, self.scales[p], strict=True)] for p, ws in leaves.items()}
 
     def begin(self, leaves: ByPlayer) -> Any:
+        """See `MetaLearner.begin`."""
         return self.learner.begin(self._shown(leaves))
 
     def update(
