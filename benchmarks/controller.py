@@ -128,7 +128,7 @@ def trained(out: Path, name: str, seed: int, size: Size) -> schedules.Runs:
 def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ...]]:
     """A rule of hand, and the numbers by which its mean distance on tuning tasks is least."""
     script, every, grid = schedules.GRIDS[name]
-    rule = schedules.controller(actions=("rates", "turns"))
+    rule = schedules.controller()
     runs = schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
     grid = grid[:: size.thinned] if name == "constant" else grid
     tasks, starts = mixtures.episodes(size.tuning, TUNING_SEED, mixtures.TEST_QUERY), mixtures.fresh(50)
@@ -153,7 +153,7 @@ def measure(out: Path, size: Size) -> tuple[dict[str, list[Any]], dict[str, Any]
         about[name] = list(numbers)
         found[name] = [schedules.ended(runs(*test, numbers)) for test in tests]
         print(f"{name}: {numbers}", flush=True)
-    untrained = schedules.controller(actions=("rates", "turns"))
+    untrained = schedules.controller()
     runs = schedules.Runs(untrained, lambda numbers: schedules.Random(untrained))
     found["random policy"] = [schedules.ended(runs(*test)) for test in tests]
     return found, about

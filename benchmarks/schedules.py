@@ -27,7 +27,8 @@ from meta_gan.types import Episode, MetaWeights, Snapshot
 STEPS, EVERY, SPREAD = 40, 5, 30.0
 BASE_RATE = 5e-3
 TARGET = 0.6  # of the mean sign of real logits, in Karras et al., 2020
-KNOBS = knobs_of(("rates", "turns", "stop"), ("discriminator", "generator"))
+ACTIONS = ("rates", "turns")
+KNOBS = knobs_of(ACTIONS, ("discriminator", "generator"))
 Script = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Any], dict[str, Any]]
 
 
@@ -37,8 +38,10 @@ def base() -> Adam:
 
 
 def controller(**options: Any) -> ScheduleController:
-    """A controller of that rule that was not trained. It watches what it trains on: of 16 points none is to spare."""
-    return ScheduleController(base(), **{"horizon": STEPS, "every": EVERY, "holdout": 0.0, **options})
+    """A controller of that rule that was not trained. All make the same inner steps, so it has no knob to stop; and it
+    watches what it trains on, for of 16 points none is to spare."""
+    fixed = {"horizon": STEPS, "every": EVERY, "actions": ACTIONS, "holdout": 0.0}
+    return ScheduleController(base(), **{**fixed, **options})
 
 
 def rates(discriminator: Any, generator: Any, turns: Any = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ START = mixtures.initial(1)
 
 @pytest.fixture(scope="module")
 def untrained():
-    return schedules.controller(actions=("rates", "turns"))
+    return schedules.controller()
 
 
 def runs(rule, name):
@@ -111,6 +111,6 @@ def test_results_and_verdicts(tmp_path, capsys):
 
 
 def test_the_picture_shows_what_was_chosen(tmp_path):
-    knobs = np.ones((9, 8, 4))
+    knobs = np.ones((9, 8, 3))
     controller.picture(tmp_path / "chosen.png", [{"knobs": knobs, "factor": np.linspace(0.2, 5.0, 9)}])
     assert (tmp_path / "chosen.png").stat().st_size > 5000
