@@ -1,14 +1,15 @@
 """A trained controller beside schedules by hand: `python -m benchmarks.controller --out DIR`, or with `--quick`.
 
 What is steered, and by which rules of hand, is in `benchmarks.schedules`. Every trained row has so many outer steps of
-32 adaptations each, `SEEDS` of them, on two lanes; what a rule of hand leaves open is chosen on 60 tasks of their own.
-All are measured on the same tasks, which none has seen, from nets that none has seen: for every seed 100 tasks.
+32 adaptations each, from so many seeds, on two lanes; what a rule of hand leaves open is chosen on 60 tasks of their
+own. All are measured on the same tasks, which none has seen, from nets that none has seen: for every seed 100 tasks.
 
 It writes `results.json`, `{method: {mean, low, high, diverged}}`: the mean energy distance after 40 inner steps with
-its 95 % bootstrap interval over tasks, and the share of tasks that ended further than they began; `controller.md` with
+its 95 % bootstrap interval over tasks (which share the seed's training), and the share of tasks that ended further than
+they began; `about.json`, with the numbers chosen and the discriminator's turns that were taken; `controller.md` with
 every comparison and its verdict; and `chosen.png`, what the controller chose over time, by a task's rate. A run that
-was cut off goes on to the same bits. `--quick` does a tenth of the training, one seed and 40 tasks, in under ten
-minutes of two cores: it says that all is well, and little of quality.
+was cut off goes on to the same bits. `--quick` does a tenth of the training, one seed, 40 tasks and a quarter of every
+grid, in under ten minutes of two cores: it says that all is well, and little of quality.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import tensorflow as tf
 import meta_gan as mg
 import trainers
 from benchmarks import lanes, mixtures, schedules
+from benchmarks.families import claimed
 from meta_gan import functional, storage
 from meta_gan.evaluation.intervals import bootstrap_mean
 from meta_gan.meta import EvolutionStrategies, PolicyGradient
@@ -43,7 +45,7 @@ TUNING_SEED, TEST_SEED = 5555, 7000
 @dataclasses.dataclass(frozen=True)
 class Size:
     """How much is done: outer steps of a training, seeds, tasks for tuning and, of every seed, for measuring, and of
-    how many constant settings one is tried."""
+    how many settings of a grid one is tried."""
 
     steps: int
     seeds: int
@@ -126,7 +128,7 @@ def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ..
     script, every, grid = schedules.GRIDS[name]
     rule = schedules.controller()
     runs = schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
-    grid = grid[:: size.thinned] if name == "constant" else grid
+    grid = grid[:: size.thinned]
     tasks, starts = mixtures.episodes(size.tuning, TUNING_SEED, mixtures.TEST_QUERY), mixtures.fresh(50)
     return runs, min(grid, key=lambda numbers: schedules.ended(runs(starts, tasks, numbers))[0].mean())
 
@@ -134,24 +136,30 @@ def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ..
 def measure(out: Path, size: Size) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Per method what `schedules.ended` says of every seed's tasks; and what was chosen by whom."""
     found: dict[str, list[Any]] = {}
-    about: dict[str, Any] = {"size": dataclasses.asdict(size)}
+    about: dict[str, Any] = {"size": dataclasses.asdict(size), "turns": {}}
     tests = [
         (mixtures.fresh(60 + seed), mixtures.episodes(size.tasks, TEST_SEED + seed, mixtures.TEST_QUERY))
         for seed in range(size.seeds)
     ]
+    turns = [knob.name for knob in schedules.KNOBS].index("turns")
+
+    def add(name: str, ends: list[Any]) -> None:
+        found[name] = [schedules.ended(end) for end in ends]
+        about["turns"][name] = float(np.mean([end["knobs"][..., turns] for end in ends]))
+        print(f"{name}: {about.get(name, '')} {np.mean([each[0].mean() for each in found[name]]):.4f}", flush=True)
+
     for name in (CONTROLLER, OPEN):
         ends = [trained(out, name, seed, size)(*test) for seed, test in enumerate(tests)]
-        found[name] = [schedules.ended(end) for end in ends]
+        add(name, ends)
         if name == CONTROLLER:
             picture(out / "chosen.png", ends)
     for name in schedules.GRIDS:
         runs, numbers = best_numbers(name, size)
         about[name] = list(numbers)
-        found[name] = [schedules.ended(runs(*test, numbers)) for test in tests]
-        print(f"{name}: {numbers}", flush=True)
+        add(name, [runs(*test, numbers) for test in tests])
     untrained = schedules.controller()
     runs = schedules.Runs(untrained, lambda numbers: schedules.Random(untrained))
-    found["random policy"] = [schedules.ended(runs(*test)) for test in tests]
+    add("random policy", [runs(*test) for test in tests])
     return found, about
 
 
@@ -215,6 +223,8 @@ def main() -> None:
     arguments = parser.parse_args()
     out, size = Path(arguments.out), QUICK if arguments.quick else FULL
     out.mkdir(parents=True, exist_ok=True)
+    if (other := claimed(out, size)) is not None:
+        parser.error(f"--out must be empty, or of a run of this size, {size}. Received: {str(out)!r}, of {other}")
     trainers.configure_threads()
     if arguments.train:
         Training(arguments.train, arguments.seed, size.steps, checkpoint(out, arguments.train, arguments.seed)).run()

@@ -75,7 +75,7 @@ FULL = Size(10.0, 2000, 3, 10, SCALES, 200)
 QUICK = Size(0.35, 200, 1, 1, (1.0,), 5)
 
 
-def claimed(out: Path, size: Size) -> Any:
+def claimed(out: Path, size: Any) -> Any:
     """Writes the size of what a folder is to hold, for results of another would pass for its own; the size that it is
     of already, where it is another, or None."""
     path, own = out / "size.json", json.loads(json.dumps(dataclasses.asdict(size)))

@@ -2,12 +2,13 @@
 
 The tasks are those of `benchmarks.mixtures`, from nets that are freshly drawn. The base rule is Adam; every task's
 rates are multiplied by a factor that is drawn log-uniformly and spans `SPREAD`, of which nobody is told: a rule that is
-right for one rate is wrong for another. What a rule of hand leaves open, a multiple of all rates and of the constant
-one also the discriminator's share and turns, is chosen by a grid on tasks that are not measured.
+right for one rate is wrong for another. What a rule of hand leaves open, a multiple of all rates, the discriminator's
+turns and a number of its own, is chosen by a grid on tasks that are not measured.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,50 +51,49 @@ def rates(discriminator: Any, generator: Any, turns: Any = None) -> dict[str, An
     return made if turns is None else {**made, "turns": turns}
 
 
-# Every script is given the knobs, the step, what players reported, and the numbers that it may choose.
+# Every script is given the knobs, the step, what players reported, and the numbers that it may choose: the multiple of
+# all rates, the discriminator's turns, and where it has one a number of its own.
 def constant(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """Rates and turns that stay: multiple, discriminator's share, turns."""
-    return rates(numbers[0] * numbers[1], numbers[0], numbers[2])
+    """Rates and turns that stay; its own number is the discriminator's share."""
+    return rates(numbers[0] * numbers[2], numbers[0], numbers[1])
 
 
 def cosine(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
     """Both rates fall to 0 along half a cosine."""
     now = numbers[0] * 0.5 * (1.0 + tf.cos(math.pi * tf.cast(step, tf.float32) / STEPS))
-    return rates(now, now)
+    return rates(now, now, numbers[1])
 
 
 def two_time_scales(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
     """TTUR: the discriminator's rate is four times the generator's."""
-    return rates(4.0 * numbers[0], numbers[0])
-
-
-def five_critic_turns(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """Five discriminator turns a generator turn."""
-    return rates(numbers[0], numbers[0], tf.constant(5.0))
+    return rates(4.0 * numbers[0], numbers[0], numbers[1])
 
 
 def proportional(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """In the manner of ADA: the discriminator's rate falls where it is too sure of real examples, and rises else.
+    """In the manner of ADA: the discriminator's rate falls where it is too sure of real examples, and rises else; its
+    own number is by how many doublings a decision.
 
     ADA turns up augmentation there; points have none, and what it is to slow down is the same.
     """
     sure = tf.sign(signals["discriminator"][3] - TARGET)
     first = tf.equal(step, 0)
-    slower = tf.where(first, numbers[0], knobs["rate/discriminator"] * tf.pow(2.0, -0.25 * sure))
-    return rates(tf.clip_by_value(slower, numbers[0] / 16.0, numbers[0] * 16.0), numbers[0])
+    slower = tf.where(first, numbers[0], knobs["rate/discriminator"] * tf.pow(2.0, -numbers[2] * sure))
+    return rates(tf.clip_by_value(slower, numbers[0] / 16.0, numbers[0] * 16.0), numbers[0], numbers[1])
 
 
-MULTIPLES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+MULTIPLES, TURNS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0), (1.0, 2.0, 4.0)
+
+
+def _grid(*more: tuple[float, ...]) -> list[tuple[float, ...]]:
+    return list(itertools.product(MULTIPLES, *more))
+
+
 GRIDS: dict[str, tuple[Script, int, list[tuple[float, ...]]]] = {
-    "constant": (
-        constant,
-        STEPS,
-        [(m, share, turns) for m in MULTIPLES for share in (0.25, 0.5, 1.0, 2.0, 4.0) for turns in (1.0, 2.0, 4.0)],
-    ),
-    "cosine decay": (cosine, 1, [(m,) for m in MULTIPLES]),
-    "TTUR 1:4": (two_time_scales, STEPS, [(m,) for m in MULTIPLES]),
-    "five critic turns": (five_critic_turns, STEPS, [(m,) for m in MULTIPLES]),
-    "proportional (ADA)": (proportional, EVERY, [(m,) for m in MULTIPLES]),
+    "constant": (constant, STEPS, _grid(TURNS, (0.25, 0.5, 1.0, 2.0, 4.0))),
+    "cosine decay": (cosine, 1, _grid(TURNS)),
+    "TTUR 1:4": (two_time_scales, STEPS, _grid(TURNS)),
+    "five critic turns": (constant, STEPS, _grid((5.0,), (1.0,))),
+    "proportional (ADA)": (proportional, EVERY, _grid(TURNS, (0.25, 0.5))),
 }
 """Of every rule of hand its script, the steps between two calls of it, and the numbers that it may choose from."""
 

@@ -88,7 +88,7 @@ class Toy(Game):
         value = value if player == "x" else -value
         return value, snapshot.state, tf.cast(value, tf.float32)[None]
 
-    def distance(self, snapshot: Any, query: Any, conditioning: Any, seed: Any) -> Any:
+    def distance(self, snapshot: Any, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
         """The common logarithm of the distance to rest, so that the last moves are worth as much as the first."""
         squares = tf.reduce_sum(tf.square(self.gap(*self.places(snapshot, query))))
         return 0.5 * tf.math.log(squares + REST**2) / math.log(10.0)

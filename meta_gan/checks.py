@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,3 +96,28 @@ def check_integer(value: Any, argument: str, least: int = -(2**31)) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
         raise ValueError(f"`{argument}` must be a whole number in [{least}, 2^31). Received: {value!r}")
     return int(value)
+
+
+def check_number(value: Any, argument: str, inside: Callable[[float], bool], required: str) -> float:
+    """Checks a number.
+
+    Args:
+        value: an int or float, numpy's too.
+        argument: the name that the message uses.
+        inside: whether a number is allowed.
+        required: what the message says of that, such as "finite and > 0".
+
+    Returns:
+        The float.
+
+    Raises:
+        ValueError: anything else, a bool included.
+
+    Example:
+        >>> check_number(0.5, "share", lambda x: 0 <= x < 1, "in [0, 1)")
+        0.5
+    """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not inside(float(value)):
+        raise ValueError(f"`{argument}` must be a number {required}. Received: {value!r}")
+    return float(value)

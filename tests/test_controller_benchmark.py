@@ -26,7 +26,7 @@ def runs(rule, name):
 
 def test_a_constant_is_adam_at_that_rate(untrained):
     """Twice all rates, of a task whose own factor is known: as Adam at twice the rate times the factor."""
-    found = runs(untrained, "constant")([START], TASKS, (2.0, 0.5, 1.0))
+    found = runs(untrained, "constant")([START], TASKS, (2.0, 1.0, 0.5))
     game = mixtures.make_game()
     chosen = paths.select(game, "")
     rate = 2.0 * schedules.BASE_RATE
@@ -51,17 +51,20 @@ def test_a_constant_is_adam_at_that_rate(untrained):
 
 def test_the_scripts_by_hand():
     knobs, signals = {"rate/discriminator": 2.0}, {"discriminator": [0.0, 0.0, 0.0, 0.9, 0.0]}
-    half = schedules.cosine(knobs, tf.constant(20), signals, [3.0])
-    assert [float(rate) for rate in half.values()] == pytest.approx([1.5, 1.5])
-    assert schedules.two_time_scales(knobs, 0, signals, [0.5]) == {"rate/discriminator": 2.0, "rate/generator": 0.5}
-    assert float(schedules.five_critic_turns(knobs, 0, signals, [1.0])["turns"]) == 5.0
-    sure = schedules.proportional(knobs, tf.constant(5), signals, [1.0])
-    assert float(sure["rate/discriminator"]) == pytest.approx(2.0 * 2**-0.25)
+    half = schedules.cosine(knobs, tf.constant(20), signals, [3.0, 2.0])
+    assert [float(value) for value in half.values()] == pytest.approx([1.5, 1.5, 2.0])
+    apart = schedules.two_time_scales(knobs, 0, signals, [0.5, 4.0])
+    assert apart == {"rate/discriminator": 2.0, "rate/generator": 0.5, "turns": 4.0}
+    assert {numbers[1] for numbers in schedules.GRIDS["five critic turns"][2]} == {5.0}
+
+    def slowed(step, multiple, doublings):
+        found = schedules.proportional(knobs, tf.constant(step), signals, [multiple, 1.0, doublings])
+        return float(found["rate/discriminator"])
+
+    assert slowed(5, 1.0, 0.25) == pytest.approx(2.0 * 2**-0.25)
     signals["discriminator"][3] = 0.1
-    assert float(schedules.proportional(knobs, tf.constant(5), signals, [1.0])["rate/discriminator"]) == pytest.approx(
-        2.0 * 2**0.25
-    )
-    assert float(schedules.proportional(knobs, tf.constant(0), signals, [0.5])["rate/discriminator"]) == 0.5
+    assert slowed(5, 1.0, 0.5) == pytest.approx(2.0 * 2**0.5)
+    assert slowed(0, 0.5, 0.25) == 0.5
 
 
 def test_a_random_policy_turns_every_knob(untrained):

@@ -219,15 +219,16 @@ class GAN(Game):
         return self.penalty(critic, real, fake, draw_seed)
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """The energy distance between as many samples as there are query examples, without self pairs.
+        """The energy distance between as many samples as there are query examples.
 
-        `2 E|x - y| - E|x - x'| - E|y - y'|`, unbiased, so it may fall below 0 when the two agree; between features
-        where the game has a net for them, else in pixel space.
+        `2 E|x - y| - E|x - x'| - E|y - y'|`, unbiased, so it may fall below 0 when the two agree, or with `biased` of
+        the two sets as they are; between features where the game has a net for them, else in pixel space.
 
         Reference: Szekely and Rizzo, "Energy statistics", 2013.
         """
         z = self.latents(tf.shape(query)[0], functional.fold(seed, 0))
         fake, _ = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 1))
+        query = tf.cast(query, fake.dtype)
         if "features" in self.nets:
             fake, query = self._features(snapshot, fake), self._features(snapshot, query)
         return energy_distance(fake, query, biased)

@@ -240,8 +240,8 @@ class Translation(Game):
         return value
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """The energy distance between translations of the source's query and the target's query: in features where the
-        game has a net for them, else in pixels."""
+        """The energy distance between translations of the source's query and the target's query, `biased` as in
+        `Game.distance`: in features where the game has a net for them, else in pixels."""
         calls = Calls(self, snapshot, conditioning, True, seed)
         made = calls("translator", query[SOURCE])
         seen, real = self._seen(calls, made, tf.cast(query[TARGET], made.dtype))

@@ -173,8 +173,10 @@ class VAE(Game):
         return self._call("generator", snapshot, z, conditioning, training, functional.fold(seed, 1))[0]
 
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """The energy distance in pixels between as many samples as there are query examples; see `energy_distance`."""
-        return energy_distance(self._samples(snapshot, tf.shape(query)[0], conditioning, True, seed), query, biased)
+        """The energy distance in pixels between as many samples as there are query examples; see `energy_distance`, for
+        `biased` too."""
+        made = self._samples(snapshot, tf.shape(query)[0], conditioning, True, seed)
+        return energy_distance(made, tf.cast(query, made.dtype), biased)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the generator's examples of shared z."""

@@ -62,8 +62,8 @@ class _Anchored:
         value = self._game.objective(player, snapshot, query, conditioning, seed)
         return value + self._penalty(player, snapshot) if player in self._means else value
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        value = self._game.distance(snapshot, query, conditioning, seed)
+    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, **options: Any) -> Any:
+        value = self._game.distance(snapshot, query, conditioning, seed, **options)
         penalties = [self._penalty(player, snapshot) for player in self._means]
         return tf.add_n([value, *[tf.cast(penalty, value.dtype) for penalty in penalties]])
 

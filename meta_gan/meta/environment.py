@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop, outcomes, steering
 from meta_gan.meta import paths as path_tools
@@ -103,10 +103,9 @@ class AdaptationEnvironment:
                 f"'steps' must be a multiple of the controller's {controller.every} from one decision to the next. "
                 f"Received: {self.steps}"
             )
-        if not 0.0 <= cost < float("inf"):
-            raise ValueError(f"'cost' must be finite and >= 0. Received: {cost!r}")
         self.game, self.controller, self.episodes = game, controller, episodes
-        self.cost, self.spread = float(cost), outcomes.checked_spread(spread)
+        self.cost = check_number(cost, "cost", lambda x: 0.0 <= x < float("inf"), "finite and >= 0")
+        self.spread = outcomes.checked_spread(spread)
         self._paths = path_tools.select(game, paths)
         path_tools.prepare(game, self._paths, controller)
         knobs = controller.knobs
@@ -121,11 +120,16 @@ class AdaptationEnvironment:
 
         Args:
             seed: the task's number >= 0; None for the one after the last.
-            options: none are known; there for Gymnasium.
+            options: None; the argument is there for Gymnasium.
 
         Returns:
             `(observation float32[width], {"distance"})`.
+
+        Raises:
+            ValueError: a negative seed, or options.
         """
+        if options:
+            raise ValueError(f"'options' must be None: no options are known. Received: {dict(options)}")
         number = self._next if seed is None else check_integer(seed, "seed", 0)
         self._next, self._over = number + 1, False
         values = [tf.convert_to_tensor(v) for v in self.controller.trainable_variables]
@@ -165,7 +169,7 @@ class AdaptationEnvironment:
     def _started(self, meta: MetaWeights, episode: Episode) -> Any:
         carry = inner_loop.begin(self.game, self.controller, self._paths, meta)
         snapshot = inner_loop.final(self._paths, meta, carry)
-        return carry, outcomes.log_distance(self.game, snapshot, episode), self._seen(meta, episode, carry)
+        return carry, outcomes.first_distance(self.game, snapshot, episode), self._seen(meta, episode, carry)
 
     def _stepped(self, meta: MetaWeights, episode: Episode, carry: Carry, action: Any, first: Any, last: Any) -> Any:
         rule: Any = _Told(self.controller, action)

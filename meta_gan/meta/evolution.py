@@ -36,6 +36,9 @@ class EvolutionStrategies(Estimator):
     nearer. With `spread` every task's rates are multiplied by a factor that is drawn log-uniformly
     and spans that much, so that the rule does not rely on a rate that suits.
 
+    A `ScheduleController` takes its most likely actions here too, so a move of its weights tells something only where
+    it changes one: it needs a `calm` near 0 and a large `sigma`, such as .1 and .2. Inner steps cost nothing.
+
     Only the rule is trained. The nets' initial weights, too many to perturb, have no gradient and stay as they are.
 
     Args:
@@ -164,6 +167,6 @@ class EvolutionStrategies(Estimator):
         carry, _ = inner_loop.advance(*pieces, carry, episode.support, window, 1, episode.seed, rate_scale=factor)
         snapshot = inner_loop.final(paths, moved, carry)
         if self.logarithm:
-            first, now = (outcomes.log_distance(game, values, episode) for values in (meta.initial, snapshot))
-            return carry, tf.minimum(now, first + outcomes.LOST)
+            first = outcomes.first_distance(game, meta.initial, episode)
+            return carry, tf.minimum(outcomes.log_distance(game, snapshot, episode), first + outcomes.LOST)
         return carry, inner_loop.distance(game, snapshot, episode)

@@ -8,11 +8,12 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.checks import check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.types import Episode, Snapshot
 
-NEAREST, FURTHEST = 1e-3, 1e3
+NEAREST, FURTHEST = 1e-3, 1e30
 LOST = math.log(10.0)
 """By how much further than at its start, in nats, a task counts as diverged."""
 # The role of the draw of a task's rate factor; see `inner_loop`.
@@ -22,18 +23,20 @@ FACTOR = 10
 def log_distance(game: Game, snapshot: Snapshot, episode: Episode) -> Any:
     """The logarithm float32[] of the distance from samples to the query set, as the two sets are.
 
-    It lies between those of .001 and 1,000; what is not finite is the furthest.
+    It is not below that of .001; what is no number is infinitely far.
     """
     found = tf.cast(inner_loop.distance(game, snapshot, episode, biased=True), tf.float32)
-    known = tf.where(tf.math.is_finite(found), found, FURTHEST)
-    return tf.math.log(tf.clip_by_value(known, NEAREST, FURTHEST))
+    return tf.where(tf.math.is_finite(found), tf.math.log(tf.maximum(found, NEAREST)), math.inf)
+
+
+def first_distance(game: Game, snapshot: Snapshot, episode: Episode) -> Any:
+    """`log_distance` before the first step: finite, so that what becomes infinite later is told from it."""
+    return tf.minimum(log_distance(game, snapshot, episode), math.log(FURTHEST))
 
 
 def checked_spread(spread: Any) -> float:
     """`spread` as a float, or a ValueError: it must be finite and >= 1."""
-    if isinstance(spread, bool) or not isinstance(spread, (int, float)) or not 1.0 <= spread < math.inf:
-        raise ValueError(f"'spread' must be finite and >= 1. Received: {spread!r}")
-    return float(spread)
+    return check_number(spread, "spread", lambda x: 1.0 <= x < math.inf, "finite and >= 1")
 
 
 def rate_factor(spread: float, seed: Any) -> Any:

@@ -64,12 +64,15 @@ def prepare(game: Game, paths: Paths, learner: MetaLearner) -> None:
     """Makes a rule ready for a game and what adapts of it; see `MetaLearner.prepare`.
 
     Raises:
-        ValueError: the rule decides a setting that the game does not heed, so that it would decide nothing.
+        ValueError: the rule decides a setting that the game does not heed, or how often a turn is taken in which
+            nothing adapts, so that it would decide nothing; or it was set up for what does not fit.
     """
-    if unheard := sorted(learner.needs - game.heeds):
+    heeded = game.heeds | ({"turns"} if any(paths[player] for player in game.turns[0][0]) else set())
+    if unheard := sorted(learner.needs - heeded):
         raise ValueError(
-            f"{type(learner).__name__} decides {unheard}, which needs a game that heeds it: one with a penalty, or "
-            f"with an augmentation. Received: a {type(game).__name__} that heeds {sorted(game.heeds)}"
+            f"{type(learner).__name__} decides {unheard}, which needs a game that heeds it: one with a penalty, with "
+            f"an augmentation, or whose first turn adapts. Received: a {type(game).__name__} that heeds "
+            f"{sorted(heeded)}"
         )
     learner.prepare(infos(game, paths), game.signals)
 

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
@@ -31,6 +31,7 @@ class Trajectory(NamedTuple):
         rewards: float32[decisions].
         made: float32[decisions], 1 for decisions that were made and 0 for those after the end.
         lost: float32[decisions], 1 where the task diverged before the next decision.
+        observed: float32[decisions], 1 where the policy decided, and 0 after a stop.
     """
 
     seen: Any
@@ -38,6 +39,7 @@ class Trajectory(NamedTuple):
     rewards: Any
     made: Any
     lost: Any
+    observed: Any
 
 
 class _Exploring(Wrapped):
@@ -112,17 +114,14 @@ class PolicyGradient(Estimator):
     ):
         self.rollouts, self.epochs = check_integer(rollouts, "rollouts", 2), check_integer(epochs, "epochs", 1)
         self.trials = check_integer(trials, "trials", 1)
-        for name, value, inside in (
-            ("rate", rate, 0.0 < rate < math.inf),
-            ("clip", clip, 0.0 < clip < 1.0),
-            ("entropy", entropy, 0.0 <= entropy < math.inf),
-            ("cost", cost, 0.0 <= cost < math.inf),
-        ):
-            if not inside:
-                raise ValueError(f"{name!r} is out of range. Received: {value!r}")
+        self.rate = check_number(rate, "rate", lambda x: 0.0 < x < math.inf, "finite and > 0")
+        self.clip = check_number(clip, "clip", lambda x: 0.0 < x < 1.0, "in (0, 1)")
+        self.entropy, self.cost = (
+            check_number(value, name, lambda x: 0.0 <= x < math.inf, "finite and >= 0")
+            for name, value in (("entropy", entropy), ("cost", cost))
+        )
         if not isinstance(normalize, bool):
             raise ValueError(f"'normalize' must be True or False. Received: {normalize!r}")
-        self.rate, self.clip, self.entropy, self.cost = float(rate), float(clip), float(entropy), float(cost)
         self.spread, self.normalize = outcomes.checked_spread(spread), normalize
 
     def get_config(self) -> dict[str, Any]:
@@ -145,8 +144,9 @@ class PolicyGradient(Estimator):
     def estimate(
         self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episodes: Episode, steps: Any
     ) -> Estimate:
-        """See `Estimator.estimate`; rewards are compared over the meta-batch. Metrics beside those of `Unrolled`:
-        `reward`, what the rollouts earned on average, `entropy` in nats a decision, and `diverged`, their share."""
+        """See `Estimator.estimate`; advantages are of one size over the meta-batch. Metrics beside those of `Unrolled`
+        (over the rollouts in which they are finite; a loss counts as 0 in steps after a stop): `reward`, what the
+        rollouts earned on average, `entropy` in nats a decision, and `diverged`, their share."""
         self.check(learner, steps)
         tasks = int(episodes.seed.shape[0])
         whose = tf.repeat(tf.range(tasks), self.rollouts)
@@ -161,7 +161,7 @@ class PolicyGradient(Estimator):
         gradient, entropy = self._ascent(learner, meta.meta_learner, trajectory, advantages)
         still = tf.nest.map_structure(tf.zeros_like, meta.initial.weights)
         earned = tf.reduce_sum(trajectory.rewards, axis=1)
-        means = {name: tf.reduce_mean(values) for name, values in metrics.items()}
+        means = {name: _mean_of_finite(values) for name, values in metrics.items()}
         means.update(reward=tf.reduce_mean(earned), entropy=entropy)
         return Estimate(still, gradient, meta.initial.state, means)
 
@@ -198,20 +198,21 @@ class PolicyGradient(Estimator):
         """One trial, decision by decision."""
         count, every = steps // learner.every, learner.every
         factor = outcomes.rate_factor(self.spread, episode.seed)
-        first = outcomes.log_distance(game, inner_loop.final(paths, meta, carry), episode)
+        first = outcomes.first_distance(game, inner_loop.final(paths, meta, carry), episode)
         width = len(inner_loop.columns(game, paths))
         rows: list[Any] = [(tf.float32, [learner.width]), (tf.int32, [len(learner.knobs)])]
-        rows += [(tf.float32, [])] * 3 + [(tf.float32, [every, width])]
+        rows += [(tf.float32, [])] * 4 + [(tf.float32, [every, width])]
         arrays = [tf.TensorArray(kind, size=count, element_shape=shape) for kind, shape in rows]
 
         def body(i: Any, carry: Carry, last: Any, going: Any, arrays: list[Any]) -> Any:
+            observed = 1.0 - tf.cast(learner.finished(carry.learner_state), tf.float32)
             carry, records = inner_loop.advance(
                 game, learner, paths, meta, carry, episode.support, every, 1, episode.seed, rate_scale=factor
             )
             now = outcomes.log_distance(game, inner_loop.final(paths, meta, carry), episode)
             state, stopped = carry.learner_state, learner.finished(carry.learner_state)
             reward, now, lost = outcomes.reward(first, last, now, stopped, self.cost * every)
-            row = (state["seen"], state["chosen"], going * reward, going, going * lost, records)
+            row = (state["seen"], state["chosen"], going * reward, going, going * lost, observed, records)
             arrays = [array.write(i, value) for array, value in zip(arrays, row, strict=True)]
             going = going * (1.0 - tf.cast(stopped, tf.float32)) * (1.0 - lost)
             return i + 1, carry, now, going, arrays
@@ -259,7 +260,8 @@ class PolicyGradient(Estimator):
         """The gradients of all epochs, summed and to descend, and the entropy of a decision before them."""
 
         def judge(values: list[Any]) -> Any:
-            return functional.pure(learner, "judge", values, trajectory.seen, trajectory.chosen)
+            told = (trajectory.seen, trajectory.chosen, trajectory.observed)
+            return functional.pure(learner, "judge", values, *told)
 
         before, spread = functional.stop(judge(values))
         start, total = values, [tf.zeros_like(v) for v in values]
@@ -271,3 +273,10 @@ class PolicyGradient(Estimator):
             values = [v - self.rate * t for v, t in zip(start, total, strict=True)]
         made = tf.reduce_sum(trajectory.made)
         return total, tf.math.divide_no_nan(tf.reduce_sum(trajectory.made * spread), made)
+
+
+def _mean_of_finite(values: Any) -> Any:
+    """One rollout that went wild must not hide what the others report."""
+    known = tf.math.is_finite(values)
+    total = tf.reduce_sum(tf.where(known, values, tf.zeros_like(values)))
+    return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(known, values.dtype)))

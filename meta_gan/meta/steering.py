@@ -10,8 +10,9 @@ from meta_gan import functional
 from meta_gan.games.base import Game
 from meta_gan.types import Snapshot
 
-# The roles of draws: which examples are held out, and the samples that are held against them; see `inner_loop`.
-APART, WATCHED = 8, 9
+# The roles of draws, which examples are held out, and of the samples that are held against them; see `inner_loop`.
+APART = 8
+WATCHED = 1_000_001  # in a step's key for the rule, beside its decision: turns have the lower numbers
 # What is held out is repeated up to so many: as many samples are drawn, and few would tell mostly of chance.
 FEWEST = 32
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.meta_learners.knobs import ACTIONS, NEEDS, Knob, knobs_of
 from meta_gan.meta_learners.policy import Policy, drawn, likeliest, log_prob
@@ -41,8 +41,8 @@ class ScheduleController(MetaLearner):
         hidden: units of the GRU, >= 1.
         actions: kinds of knobs, some of "rates", "turns", "penalty", "augmentation" and "stop", in any order.
         holdout: share in [0, 1) of the support examples that it watches and that train nothing, at least one example
-            unless 0; with 0 it watches those that are trained on.
-        calm: finite, the first logit of every option that changes nothing, beside 0 of the others.
+            unless 0; with 0, and where there is but one, it watches those that are trained on.
+        calm: finite and > 0, the first logit of every option that changes nothing, beside 0 of the others.
         logit_clip: > 0, the greatest size of a logit.
         closed_loop: False for a policy that sees the time alone: a schedule.
         seed: of its initial weights, >= 0.
@@ -85,19 +85,23 @@ class ScheduleController(MetaLearner):
         if isinstance(actions, str) or not actions or not set(actions) <= set(ACTIONS):
             raise ValueError(f"'actions' must be some of {ACTIONS}. Received: {actions!r}")
         self.actions = tuple(action for action in ACTIONS if action in actions)
-        self.needs = frozenset(NEEDS[action] for action in self.actions if action in NEEDS)
-        for name, value, inside in (
-            ("holdout", holdout, 0.0 <= holdout < 1.0),
-            ("calm", calm, math.isfinite(calm)),
-            ("logit_clip", logit_clip, 0.0 < logit_clip < math.inf),
-        ):
-            if not inside:
-                raise ValueError(f"{name!r} is out of range. Received: {value!r}")
+        self.needs = frozenset(NEEDS.get(action, action) for action in self.actions if action in (*NEEDS, "turns"))
         if not isinstance(closed_loop, bool):
             raise ValueError(f"'closed_loop' must be True or False. Received: {closed_loop!r}")
-        self.holdout, self.calm, self.logit_clip = float(holdout), float(calm), float(logit_clip)
+        self.holdout = check_number(holdout, "holdout", lambda x: 0.0 <= x < 1.0, "in [0, 1)")
+        self.calm = check_number(calm, "calm", lambda x: 0.0 < x < math.inf, "finite and > 0")
+        self.logit_clip = check_number(logit_clip, "logit_clip", lambda x: 0.0 < x < math.inf, "finite and > 0")
         self.closed_loop = closed_loop
         self.knobs: tuple[Knob, ...] = ()
+
+    def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+        super().prepare(leaves, signals)
+        given = {player: int(signals[player]) for player, infos in leaves.items() if infos}
+        if given != self.reports:
+            raise ValueError(
+                f"a controller that was set up needs a game whose players that adapt report {dict(self.reports)} "
+                f"numbers. Received: {given}"
+            )
 
     def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
         self.base.check_leaves(leaves)
@@ -193,9 +197,9 @@ class ScheduleController(MetaLearner):
             "chosen": chosen,
         }
 
-    def judge(self, seen: Any, chosen: Any) -> tuple[Any, Any]:
+    def judge(self, seen: Any, chosen: Any, observed: Any) -> tuple[Any, Any]:
         """See `Policy.judge`."""
-        return self.policy.judge(seen, chosen)
+        return self.policy.judge(seen, chosen, observed)
 
     def remember(self, fresh: Any, last: Any) -> Any:
         """The state of a new attempt at the same task: the knobs are back, what the policy remembers is kept."""

@@ -25,17 +25,19 @@ class Policy(keras.layers.Layer):
     def __init__(
         self, knobs: tuple[Knob, ...], width: int, hidden: int, calm: float, logit_clip: float, seed: int, **kwargs: Any
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.counts, self.hidden, self.logit_clip = [len(knob.options) for knob in knobs], hidden, logit_clip
         self.calm = [calm * (i == knob.still) for knob in knobs for i in range(len(knob.options))]
         self.cell = keras.layers.GRUCell(
             hidden,
             kernel_initializer=keras.initializers.GlorotUniform(seed=1000 * seed),
             recurrent_initializer=keras.initializers.Orthogonal(seed=1000 * seed + 1),
+            seed=seed,
             name="cell",
+            dtype="float32",
         )
         self.cell.build((None, width))
-        self.readout = keras.layers.Dense(sum(self.counts), kernel_initializer="zeros", name="readout")
+        self.readout = keras.layers.Dense(sum(self.counts), kernel_initializer="zeros", name="readout", dtype="float32")
         self.readout.build((None, hidden))
         self.built = True
 
@@ -48,19 +50,21 @@ class Policy(keras.layers.Layer):
         words = self.readout(memory) + tf.constant(self.calm)
         return tf.split(self.logit_clip * tf.tanh(words / self.logit_clip), self.counts, axis=-1)
 
-    def judge(self, seen: Any, chosen: Any) -> tuple[Any, Any]:
+    def judge(self, seen: Any, chosen: Any, observed: Any) -> tuple[Any, Any]:
         """What the policy thinks of decisions that were made one after the other, from a memory of nothing.
 
         Args:
             seen: float32[n, decisions, width], what was seen before each; the number of decisions is static.
             chosen: int32[n, decisions, knobs].
+            observed: float32[n, decisions], 0 for rows after a stop: nothing was decided there, and the memory stays.
 
         Returns:
             `(log probabilities, entropies)`: float32[n, decisions] each, of all knobs together.
         """
         memory, sure, spread = tf.zeros([tf.shape(seen)[0], self.hidden]), [], []
         for number in range(seen.shape[1]):
-            memory, _ = self.cell(seen[:, number], [memory])
+            moved, _ = self.cell(seen[:, number], [memory])
+            memory = tf.where(observed[:, number, None] > 0, moved, memory)
             logs = [tf.nn.log_softmax(each) for each in self._logits(memory)]
             sure.append(tf.add_n([_of(each, chosen[:, number, i]) for i, each in enumerate(logs)]))
             spread.append(-tf.add_n([tf.reduce_sum(tf.exp(each) * each, axis=-1) for each in logs]))

@@ -10,7 +10,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import EvolutionStrategies, Unrolled
+from meta_gan.meta import EvolutionStrategies, Unrolled, outcomes
 from meta_gan.meta_learners import GradientDescent, MetaSGD
 from tests.meta.rules import LearnedRates
 from tests.toys import Quadratic, constant_episodes, flat_close, one, parts, random_episodes, tiny_gan
@@ -147,6 +147,45 @@ def test_a_rule_without_weights_is_refused():
 
 
 def test_round_trip():
-    made = EvolutionStrategies(0.5, 3, 2)
+    made = EvolutionStrategies(0.5, 3, 2, True, 3.0)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
-    assert again.get_config() == made.get_config() == {"sigma": 0.5, "pairs": 3, "window": 2}
+    assert (
+        again.get_config()
+        == made.get_config()
+        == {
+            "sigma": 0.5,
+            "pairs": 3,
+            "window": 2,
+            "logarithm": True,
+            "spread": 3.0,
+        }
+    )
+
+
+def test_of_logarithms_and_spread_rates_by_hand():
+    """One pair: the difference of the log distances, capped at ten times the first, at the task's own rate."""
+    pieces = quadratic()
+    _, rule, _, meta = pieces
+    strategies = EvolutionStrategies(0.2, 1, logarithm=True, spread=9.0)
+    seed = functional.fold(functional.fold(EPISODE.seed, 6), 0)
+    moves = [float(m) for m in strategies._draw(meta.meta_learner, functional.fold(seed, 0))]
+    names = dict(zip([v.name for v in rule.trainable_variables], moves, strict=True))
+    factor = float(outcomes.rate_factor(9.0, EPISODE.seed))
+    first = 0.5 * CURVATURE * (START - QUERY) ** 2
+
+    def log_end(sign):
+        w = START
+        rate = math.exp(math.log(0.3) + sign * names["log_rate_learner"])
+        for _ in range(3):
+            w += factor * (-rate * CURVATURE * (w - SUPPORT) - (0.05 + sign * names["decay"]) * w)
+        return math.log(np.clip(0.5 * CURVATURE * (w - QUERY) ** 2, 1e-3, 10 * first))
+
+    expected = [(log_end(1) - log_end(-1)) / (2 * 0.2**2) * m for m in moves]
+    found = estimate(pieces, 3, sigma=0.2, pairs=1, logarithm=True, spread=9.0).meta_learner
+    np.testing.assert_allclose([float(g) for g in found], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"logarithm": 1}, {"spread": 0.5}, {"spread": "a"}])
+def test_options_are_checked(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        EvolutionStrategies(**options)

@@ -1,23 +1,22 @@
-"""The policy gradient against finite differences and sums over all trajectories; bandits and schedules whose best
-answer is known; and what is refused."""
+"""The policy gradient against finite differences and sums over all trajectories, and what is refused."""
 
 import itertools
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan import functional
-from meta_gan.meta import EvolutionStrategies, PolicyGradient, Unrolled, inner_loop, outcomes
+from meta_gan.meta import PolicyGradient, Unrolled, inner_loop, outcomes
 from meta_gan.meta.policy_gradient import Trajectory
 from meta_gan.meta_learners import GradientDescent, ScheduleController
+from meta_gan.meta_learners.policy import log_prob
 from tests.meta.rules import Walker
 from tests.toys import Quadratic, constant_episodes, one, parts
 
-CALM = {"calm": 0.0, "holdout": 0.0, "hidden": 3}
+CALM = {"calm": 1e-3, "holdout": 0.0, "hidden": 3}
 PLAIN = {"epochs": 1, "normalize": False, "entropy": 0.0, "cost": 0.0}
 
 
@@ -48,15 +47,20 @@ def returns(pieces, steps):
             carry, _ = inner_loop.advance(game, told, chosen, meta, carry, EPISODE.support, 1, 1, EPISODE.seed)
             now = outcomes.log_distance(game, inner_loop.final(chosen, meta, carry), EPISODE)
             reward, now, lost = outcomes.reward(first, last, now, tf.constant(False), 0.0)
-            rows.append((carry.learner_state["seen"], action, reward, 1.0, lost))
+            rows.append((carry.learner_state["seen"], action, reward, 1.0, lost, 1.0))
             last = now
-        found.append([tf.stack([tf.convert_to_tensor(row[i]) for row in rows]) for i in range(5)])
-    return Trajectory(*[tf.stack([each[i] for each in found]) for i in range(5)])
+        found.append([tf.stack([tf.convert_to_tensor(row[i]) for row in rows]) for i in range(6)])
+    return Trajectory(*[tf.stack([each[i] for each in found]) for i in range(6)])
+
+
+def judged(rule, values, trajectory):
+    """Log-probabilities and entropies of decisions that were made."""
+    return functional.pure(rule, "judge", values, trajectory.seen, trajectory.chosen, trajectory.observed)
 
 
 def expected_return(rule, values, trajectory):
     """Sum over trajectories of probability times what they earn."""
-    logs, _ = functional.pure(rule, "judge", values, trajectory.seen, trajectory.chosen)
+    logs, _ = judged(rule, values, trajectory)
     chances = tf.exp(tf.reduce_sum(logs, axis=1))
     return float(tf.reduce_sum(chances * tf.reduce_sum(trajectory.rewards, axis=1))), chances
 
@@ -126,7 +130,7 @@ def test_the_estimate_has_no_bias(two_steps):
 def test_advantages_by_hand():
     """Two rollouts of two decisions: what is left, less what the other has left."""
     rewards = tf.constant([[1.0, 2.0], [0.0, -1.0]])
-    trajectory = Trajectory(None, None, rewards, tf.ones([2, 2]), None)
+    trajectory = Trajectory(None, None, rewards, tf.ones([2, 2]), None, None)
     found = PolicyGradient(rollouts=2, normalize=False).advantages(trajectory, 1)
     np.testing.assert_allclose(found, [[4.0, 3.0], [-4.0, -3.0]])
     normal = PolicyGradient(rollouts=2).advantages(trajectory, 1)
@@ -141,7 +145,7 @@ def test_the_surrogate_by_hand():
     judged = (tf.math.log([[1.5, 1.5, 0.5, 0.5]]), tf.fill([1, 4], 2.0))
     advantages = tf.constant([[1.0, -1.0, 1.0, -1.0]])
     for made, expected in (([1, 1, 1, 1], 1.2 - 1.5 + 0.5 - 0.8 + 4 * 0.2), ([1, 0, 0, 0], 1.2 + 0.2)):
-        trajectory = Trajectory(None, None, None, tf.constant([made], tf.float32), None)
+        trajectory = Trajectory(None, None, None, tf.constant([made], tf.float32), None, None)
         found = PolicyGradient(entropy=0.1).surrogate(judged, before, trajectory, advantages)
         assert float(found) == pytest.approx(expected, rel=1e-5)
 
@@ -158,49 +162,13 @@ def test_epochs_follow_one_another(two_steps):
 
     first, both = ascent(1, meta.meta_learner), ascent(2, meta.meta_learner)
     moved = [v - 0.05 * g for v, g in zip(meta.meta_learner, first, strict=True)]
-    before, _ = functional.pure(rule, "judge", meta.meta_learner, trajectory.seen, trajectory.chosen)
+    before, _ = judged(rule, meta.meta_learner, trajectory)
     with tf.GradientTape() as tape:
         tape.watch(moved)
-        judged = functional.pure(rule, "judge", moved, trajectory.seen, trajectory.chosen)
-        goal = -PolicyGradient(rollouts=9, entropy=0.0).surrogate(judged, before, trajectory, advantages)
+        now = judged(rule, moved, trajectory)
+        goal = -PolicyGradient(rollouts=9, entropy=0.0).surrogate(now, before, trajectory, advantages)
     for total, one_, other in zip(both, first, tape.gradient(goal, moved), strict=True):
         np.testing.assert_allclose(total, one_ + other, atol=1e-5)
-
-
-def trained(estimator, start, actions, steps, outer, rate=0.1, **options):
-    """Trains the policy of a walk; the model, and where a greedy walk then ends."""
-    rule = ScheduleController(Walker(1.0), horizon=steps, every=1, actions=actions, **{**CALM, **options})
-    game = Quadratic(start, 2.0)
-    model = mg.MetaModel(game, mg.Algorithm("controller", rule, estimator, steps))
-    model.compile(optimizer=keras.optimizers.Adam(rate))
-    step = tf.function(model.meta_step, autograph=False)
-    for seed in range(outer):
-        metrics = step(constant_episodes([0.0] * 4, [0.0] * 4, seed))
-    adapted = model.adapt(np.zeros((1, 1), np.float32), seed=5)
-    assert float(game.nets["point"].trainable_variables[0]) == start, "the nets' own weights stay"
-    return model, float(adapted.snapshot.weights["point"][0]), metrics
-
-
-@pytest.mark.parametrize("estimator", [PolicyGradient(), EvolutionStrategies(0.5, 8, logarithm=True)])
-def test_a_bandit_of_three_arms_is_learned(estimator):
-    """One decision between 1, 2 and 4 moves, from 2: the second arm ends at 0, the others at a distance of 1 and 4."""
-    _, end, metrics = trained(estimator, 2.0, ("turns",), 1, 40)
-    assert end == 0.0
-    if isinstance(estimator, PolicyGradient):
-        assert float(metrics["reward"]) > 0.9 * math.log(4 / 1e-3)
-
-
-def test_a_schedule_is_learned_whose_best_answer_is_known():
-    """Two decisions about the rate, from 6: only to double it twice (2 + 4) ends at 0. It takes seeing the time, since
-    to double it is right now as it was before, and all that is seen else has changed."""
-    _, end, metrics = trained(PolicyGradient(), 6.0, ("rates",), 2, 150)
-    assert end == 0.0 and float(metrics["diverged"]) == 0.0
-
-
-def test_steps_that_cost_more_than_they_earn_are_not_made():
-    """From .5, where the first move leads to -.5, as far away: to stop at once is best, if moving costs anything."""
-    _, end, _ = trained(PolicyGradient(cost=0.1), 0.5, ("stop",), 2, 60)
-    assert end == 0.5
 
 
 def test_a_task_that_diverges_ends_and_costs_one_more():
@@ -224,23 +192,46 @@ def test_rollouts_differ_by_the_policys_draws_alone():
         np.testing.assert_array_equal(rollout.seen[0], rollouts[0].seen[0])
 
 
-def test_another_trial_starts_anew_and_remembers():
-    """Two attempts: the second begins from the same distance, and judged in one run their log-probabilities are those
-    of decisions made with the memory of the first."""
-    pieces = walk(3.5, ("turns",), 2)
-    estimator = PolicyGradient(trials=2, **PLAIN)
-    trajectory, _ = estimator.rollout(*pieces, EPISODE, 2, tf.constant(1))
-    assert trajectory.seen.shape[0] == 4
-    np.testing.assert_array_equal(trajectory.seen[0], trajectory.seen[2])
+@pytest.mark.parametrize("actions", [("turns",), ("turns", "stop")])
+def test_another_trial_starts_anew_and_remembers(actions):
+    """Two attempts: the second begins from the same distance, and what its decisions are judged by is the memory that
+    they were drawn with, whether or not the first stopped."""
+    pieces = walk(3.5, actions, 3)
     _, rule, _, meta = pieces
-    both, _ = functional.pure(rule, "judge", meta.meta_learner, trajectory.seen[None], trajectory.chosen[None])
-    fresh, _ = functional.pure(rule, "judge", meta.meta_learner, trajectory.seen[None, 2:], trajectory.chosen[None, 2:])
-    np.testing.assert_allclose(
-        both[0, :2],
-        functional.pure(rule, "judge", meta.meta_learner, trajectory.seen[None, :2], trajectory.chosen[None, :2])[0][0],
-        rtol=1e-5,
+    estimator, stopped = PolicyGradient(trials=2, **PLAIN), set()
+    run = tf.function(lambda number: estimator.rollout(*pieces, EPISODE, 3, number)[0], autograph=False)
+    kept = []
+    for number in range(8):
+        trajectory = run(tf.constant(number))
+        assert trajectory.seen.shape[0] == 6
+        np.testing.assert_allclose(trajectory.seen[0], trajectory.seen[3], atol=1e-6)
+        both, _ = judged(rule, meta.meta_learner, tf.nest.map_structure(lambda t: t[None], trajectory))
+        memory, drawn = tf.zeros([rule.hidden]), []
+        for row in range(6):
+            if trajectory.observed[row]:
+                memory, logits = rule.policy.step(trajectory.seen[row], memory)
+                drawn.append(float(both[0, row] - log_prob(logits, trajectory.chosen[row])))
+        np.testing.assert_allclose(drawn, 0.0, atol=1e-5)
+        stopped.add(bool(tf.reduce_any(trajectory.observed[:3] == 0)))
+        kept.append(both[0, 3:])
+    assert stopped == ({True, False} if "stop" in actions else {False})
+    fresh, _ = functional.pure(
+        rule, "judge", meta.meta_learner, trajectory.seen[None, 3:], trajectory.chosen[None, 3:], tf.ones([1, 3])
     )
-    assert np.abs(both[0, 2:] - fresh[0]).max() > 1e-4
+    assert np.abs(kept[-1] - fresh[0]).max() > 1e-4, "the first attempt is remembered"
+
+
+def test_what_ends_at_no_number_is_lost_however_far_it_began():
+    for first in (0.0, math.log(150.0), math.log(1e6)):
+        reward, now, lost = outcomes.reward(first, first, tf.constant(math.inf), tf.constant(False), 0.0)
+        assert (float(reward), float(lost)) == (pytest.approx(-1.0 - math.log(10.0), rel=1e-5), 1.0)
+        assert float(now) == pytest.approx(first + math.log(10.0))
+    assert float(outcomes.log_distance(Quadratic(float("nan"), 2.0), walk_from(float("nan")), EPISODE)) == math.inf
+    assert np.isfinite(outcomes.first_distance(Quadratic(float("nan"), 2.0), walk_from(float("nan")), EPISODE))
+
+
+def walk_from(start):
+    return functional.read(Quadratic(start, 2.0).nets)
 
 
 def test_rates_are_spread_over_tasks():
@@ -262,6 +253,7 @@ def test_rates_are_spread_over_tasks():
         ({"cost": float("nan")}, "cost"),
         ({"spread": 0.5}, "spread"),
         ({"normalize": 1}, "normalize"),
+        ({"rate": "a"}, "`rate` must be a number finite and > 0"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
