@@ -39,6 +39,7 @@ def test_the_measured_nets_have_half_a_million_weights():
     assert 450_000 < count < 550_000
 
 
+@pytest.mark.slow
 def test_results_and_verdicts_are_told(tmp_path, capsys):
     rule_cost.main(["--quick", "--out", str(tmp_path / "out")])
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))

@@ -9,7 +9,19 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.meta import Consistent, EvolutionStrategies, PolicyGradient
-from tests.conformance.cases import ALGORITHMS, FUSION, GAMES, LEARNED, PAIRS, PLAIN, TOLD, TOLD_VAE, make, marked
+from tests.conformance.cases import (
+    ALGORITHMS,
+    FUSION,
+    GAMES,
+    LEARNED,
+    PAIRS,
+    PLAIN,
+    TOLD,
+    TOLD_TRANSLATION,
+    TOLD_VAE,
+    make,
+    marked,
+)
 from tests.toys import flat_close, numbers, one, random_episodes
 
 POINTS = "points, two discriminator turns"
@@ -17,7 +29,9 @@ POINTS = "points, two discriminator turns"
 # with one game, say all of it.
 DEPLOYED = [
     # Those that take longest to export; of either kind there is one in a test of its own.
-    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in (FUSION, TOLD_VAE) else [])
+    pytest.param(
+        game, "FOMAML", marks=[pytest.mark.conformance] if game in (FUSION, TOLD_VAE, TOLD_TRANSLATION) else []
+    )
     for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("MAML with momentum", "Reptile with Adam", "only the generator", *LEARNED)]

@@ -76,7 +76,7 @@ def gan():
 
 
 @pytest.mark.parametrize(
-    ("steps", "options"), [(3, {"last": 2}), pytest.param(6, {"window": 3, "last": 2}, marks=pytest.mark.slow)]
+    ("steps", "options"), [(2, {"last": 2}), pytest.param(6, {"window": 3, "last": 2}, marks=pytest.mark.slow)]
 )
 def test_checkpoints_change_nothing(steps, options):
     """A piece of two steps is cut short by the end of a window, or of all."""
@@ -84,6 +84,7 @@ def test_checkpoints_change_nothing(steps, options):
     flat_close(*(estimate(steps, pieces, episode, checkpoint=c, **options) for c in (0, 2)), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_end_is_where_the_loop_ends():
     """Records and state are those of the whole loop, however it is cut."""
     pieces, episode = gan()
@@ -102,6 +103,7 @@ def test_a_ramp_by_hand():
     assert Algorithm("none", MetaSGD(0.1), Unrolled(2), 10).steps_at(tf.constant(0)) == 10
 
 
+@pytest.mark.slow
 def test_a_ramp_is_trained_with():
     """Outer steps of a ramp of 2 to 4 inner steps are those of models with 2 and with 4."""
     episodes, moved = random_episodes(dtype="float64"), {}

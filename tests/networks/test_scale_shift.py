@@ -140,7 +140,7 @@ def test_a_code_that_the_network_cannot_take_is_refused():
         ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"code": np.zeros(3)})
 
 
-@pytest.mark.parametrize("name", ["dcgan", "sagan", "translation", "vae"])
+@pytest.mark.parametrize("name", ["dcgan", pytest.param("sagan", marks=pytest.mark.slow), "translation", "vae"])
 def test_a_recipe_adapts_scales_and_shifts_alone(name):
     changes = {"algorithm": "fomaml", "energy": 0.0, "features": "", "code_dim": 3} if name == "sagan" else {}
     recipe = presets.get(name, width=2, scale_and_shift=True, inner_steps=2, **changes)
