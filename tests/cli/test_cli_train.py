@@ -59,6 +59,7 @@ def test_the_run_folder_records_what_was_asked(world):
     assert meta_gan.load(world.runs).data_card["name"] == "noise.npz"
 
 
+@pytest.mark.slow
 def test_resume_goes_on_to_the_bits_of_one_run(world, copy, tmp_path, capsys):
     assert call(*train_arguments(world, copy, "--resume", "--steps", "4")) == 0
     resumed = copy / "00000-fomaml-noise"

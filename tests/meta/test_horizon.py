@@ -75,9 +75,8 @@ def gan():
     return pieces, one(random_episodes(dtype="float64"))
 
 
-@pytest.mark.parametrize(
-    ("steps", "options"), [(2, {"last": 2}), pytest.param(6, {"window": 3, "last": 2}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("steps", "options"), [(3, {"last": 2}), (6, {"window": 3, "last": 2})])
 def test_checkpoints_change_nothing(steps, options):
     """A piece of two steps is cut short by the end of a window, or of all."""
     pieces, episode = gan()

@@ -42,6 +42,7 @@ def test_a_fused_rule_moves_as_the_other(kind, turned):
         assert max(np.abs(a - b).max() for a, b in zip(own[player], adam[player], strict=True)) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_trained_rule_may_be_fused_before_it_adapts_and_is_exported_so(tmp_path):
     model = mg.MetaModel(tiny_gan(), mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4), Unrolled(2), 3))
     shake(model.meta_learner, 0.2)

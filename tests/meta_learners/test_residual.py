@@ -179,7 +179,7 @@ def gan_pieces(kind, **options):
     )
 
 
-@KIND
+@pytest.mark.parametrize("kind", ["recurrent", pytest.param("attention", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("told", "step", "rtol"), [(False, 1e-5, 1e-6), (True, 1e-5, 1e-3)])
 def test_the_meta_gradient_equals_finite_differences(kind, told, step, rtol):
     """For all of the rule's weights, and for both nets' initial weights, through three steps. Signals are float32, and

@@ -64,6 +64,7 @@ def test_the_picture_shows_both_sets_and_translations(finished):
     assert Image.open(finished.folder / "reals.png").size == (13 * SIDE - GAP, 2 * SIDE - GAP)
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_ends_in_the_same_bits(finished, tmp_path):
     folder = run_folder.new_run(tmp_path, "pairs")
     trainer(folder, steps=2, symmetries=True, fewest_shots=2).run()
