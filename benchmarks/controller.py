@@ -8,7 +8,7 @@ It writes `results.json`, `{method: {mean, low, high, diverged}}`: the mean ener
 its 95 % bootstrap interval over tasks (which share the seed's training), and the share of tasks that ended further than
 they began; `about.json`, with the numbers chosen and the discriminator's turns that were taken; `controller.md` with
 every comparison and its verdict; and `chosen.png`, what the controller chose over time, by a task's rate. A run that
-was cut off goes on to the same bits. `--quick` does a tenth of the training, one seed, 40 tasks and a quarter of every
+was cut off goes on to the same bits. `--quick` does a third of the training, one seed, 40 tasks and a quarter of every
 grid, in under ten minutes of two cores: it says that all is well, and little of quality.
 """
 
@@ -54,7 +54,7 @@ class Size:
     thinned: int
 
 
-FULL, QUICK = Size(400, 5, 60, 100, 1), Size(40, 1, 20, 40, 4)
+FULL, QUICK = Size(400, 5, 60, 100, 1), Size(120, 1, 20, 40, 4)
 
 
 def parts_of(name: str, seed: int) -> tuple[Any, Any, float]:
