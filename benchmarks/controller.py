@@ -19,8 +19,6 @@ import dataclasses
 import itertools
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +234,8 @@ def main() -> None:
 
 
 def _train(job: tuple[str, int], core: int, own: list[str]) -> None:
-    """Trains one row from one seed in a process of its own, pinned to a core where the system can pin it.
-
-    Raises:
-        RuntimeError: it failed; the message holds the end of its output.
-    """
-    command = [sys.executable, "-m", "benchmarks.controller", *own, "--train", job[0], "--seed", str(job[1])]
-    pin = (lambda: os.sched_setaffinity(0, {core})) if hasattr(os, "sched_setaffinity") else None
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=pin)
-    if done.returncode:
-        raise RuntimeError(f"training {job} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+    """Trains one row from one seed in a process of its own."""
+    lanes.python(["-m", "benchmarks.controller", *own, "--train", job[0], "--seed", str(job[1])], core)
     print(f"trained: {job[0]}, seed {job[1]}", flush=True)
 
 

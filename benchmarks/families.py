@@ -15,10 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -263,24 +260,12 @@ def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argpars
     if not arguments.only:
         command = ["-m", "benchmarks.meta_vae", "--data", str(data / "omniglot28.npz"), "--out", str(out / "vae")]
         command += ["--minutes", str(size.minutes), "--classes", "8" if arguments.quick else "100"]
-        _python(command, None)
+        lanes.python(command, None)
 
 
 def _run(job: tuple[str, str], core: int, own: list[str]) -> None:
-    _python(["-m", "benchmarks.families", *own, "--only", job[0], "--row", job[1]], core)
+    lanes.python(["-m", "benchmarks.families", *own, "--only", job[0], "--row", job[1]], core)
     print(f"measured: {job[0]}, {job[1]}", flush=True)
-
-
-def _python(arguments: list[str], core: int | None) -> None:
-    """Runs Python, pinned to a core where one is given.
-
-    Raises:
-        RuntimeError: it failed; the message holds the end of its output.
-    """
-    pin = None if core is None or not hasattr(os, "sched_setaffinity") else lambda: os.sched_setaffinity(0, {core})
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, preexec_fn=pin)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,18 @@ def meta_gan(arguments: Sequence[str], core: int) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=pin)
 
 
+def python(arguments: Sequence[str], core: int | None) -> None:
+    """Runs Python, pinned to a core where one is given.
+
+    Raises:
+        RuntimeError: it failed; the message holds the end of its output.
+    """
+    pin = None if core is None or not hasattr(os, "sched_setaffinity") else lambda: os.sched_setaffinity(0, {core})
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, preexec_fn=pin)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+
+
 def side_by_side(jobs: Sequence[Job], work: Callable[[Job, int], None], most: int = 2) -> None:
     """Calls `work(job, core)` for every job, up to `most` at once, and no two on one core.
 

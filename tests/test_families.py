@@ -150,12 +150,12 @@ def test_judges_see_the_classes_that_they_should(data_folder):
 
 def test_a_part_that_fails_is_told(monkeypatch):
     with pytest.raises(RuntimeError, match=r"(?s)failed:.*out of luck"):
-        families._python(["-c", "raise SystemExit('out of luck')"], None)
+        families.lanes.python(["-c", "raise SystemExit('out of luck')"], None)
 
 
 def test_parts_that_are_there_are_not_made_again(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(families, "_python", lambda arguments, core: made.append(arguments))
+    monkeypatch.setattr(families.lanes, "python", lambda arguments, core: made.append(arguments))
     (tmp_path / "parts").mkdir()
     families._part(tmp_path, "fonts", META).write_text("{}")
     arguments = families.argparse.Namespace(quick=False, only=["fonts"])
