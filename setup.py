@@ -36,10 +36,11 @@ setup(
     extras_require={
         "train": ["tensorboard"],
         "serving": ["tensorflow-serving-api"],
+        "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
-            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime"],
+            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan.cli:main"]},

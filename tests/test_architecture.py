@@ -60,7 +60,7 @@ UNREACHABLE = {
     "trainers": {"presets", "evaluation", "cli"},
 }
 LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "tensorboard"}
-LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving"}
+LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 
 # Right first derivatives, silently wrong second ones.
 LAYERS = [f"keras.layers.{kind}" for kind in ("Resizing", *(f"{k}Normalization" for k in ("Batch", "Layer", "Group")))]

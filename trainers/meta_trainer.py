@@ -79,7 +79,7 @@ class MetaTrainer:
         self.description = description or {}
         model.data_card = {
             "name": tasks.name,
-            "polarity": tasks.polarity,
+            **tasks.card,
             "image_shape": model.game.card["image_shape"],
             "splits": tasks.splits,
         }

@@ -88,6 +88,10 @@ class GAN(Game):
         if features is not None:
             features.trainable = False
         self.sees_support = any(getattr(net, "sees_support", False) for net in (generator, discriminator))
+        if self.terms.likelihood and not hasattr(generator, "log_likelihood"):
+            raise ValueError(
+                f"the term 'likelihood' needs a generator that has one. Received: {type(generator).__name__}"
+            )
         if self.terms.nearness and not self.sees_support:
             raise ValueError(f"the term 'nearness' needs a net that sees the support set. Received: {self.terms}")
         super().__init__(
@@ -205,6 +209,10 @@ class GAN(Game):
             other = self.latents(tf.shape(batch)[0], draws[6])
             second, _ = self._call("generator", after, other, conditioning, True, draws[1])
             value += ModeSeeking(terms.mode_seeking)(fake, second, z, other)
+        if terms.likelihood:
+            weights = snapshot.weights["generator"]
+            nats = functional.pure(self.nets["generator"], "log_likelihood", weights, batch, conditioning)
+            value -= terms.likelihood * tf.reduce_mean(nats)
         return value, after.state, logits
 
     def _features(self, snapshot: Snapshot, x: Any) -> Any:

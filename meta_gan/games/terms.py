@@ -31,6 +31,8 @@ class Terms(Configured):
             same features: so that generated examples are as unlike one another as real ones, no more and no less.
         pixels: of the energy distance in pixels, averaged over blocks of 4x4, as a root mean square.
         mode_seeking: of the mode-seeking regulariser, by which two z of one task must give two images.
+        likelihood: of the mean negative log-likelihood of real examples, in nats, under a generator that has one
+            (`networks.TextGenerator`).
 
     Raises:
         ValueError: a weight that is negative or not finite, all of them 0, or one that `features` carries without it.
@@ -50,12 +52,13 @@ class Terms(Configured):
     variety: float = 0.0
     pixels: float = 0.0
     mode_seeking: float = 0.0
+    likelihood: float = 0.0
 
     def __post_init__(self) -> None:
         weights = self.get_config()
         for name, value in weights.items():
             require_nonnegative(name, value)
-        if not any((self.adversarial, self.features, self.pixels, self.mode_seeking)):
+        if not any((self.adversarial, self.features, self.pixels, self.mode_seeking, self.likelihood)):
             raise ValueError(f"a generator needs a term of weight > 0. Received: {weights}")
         if (self.nearness or self.variety) and not self.features:
             raise ValueError(f"the terms 'nearness' and 'variety' need the term 'features'. Received: {weights}")

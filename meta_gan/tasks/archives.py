@@ -15,8 +15,13 @@ from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.photos import resize_images
 from meta_gan.tasks.pixels import check_shape
+from meta_gan.tasks.sounds import from_sounds
+from meta_gan.tasks.texts import from_texts
 
-FORMS = "`images` and `labels`, or `x_train` and `y_train` and/or `x_test` and `y_test`"
+FORMS = (
+    "`images` and `labels`, or `x_train` and `y_train` and/or `x_test` and `y_test`; or `audio`, `rate` and `labels` "
+    "of sounds; or `texts` and `labels`"
+)
 
 
 def open_npz(path: str | Path) -> Any:
@@ -58,15 +63,17 @@ def from_npz(
     """Make tasks from a `.npz` file.
 
     The file holds `images` and `labels`, or `x_train`, `y_train`, `x_test`, `y_test` (either part alone will do;
-    both are joined, for the split here is by class, and the test part is marked `held_out`). `class_names` and
-    the split are optional.
+    both are joined, for the split here is by class, and the test part is marked `held_out`); or sounds, `audio`
+    int16 or floats [n, samples], their `rate` and `labels`; or `texts`, str[n], and `labels`. `class_names` and the
+    split are optional.
 
     Args:
         path: the file. Images are uint8[n, height, width] or [n, height, width, channels], or floats (see
             `from_arrays`); labels are integers.
         split_key: the array with 0 train, 1 validation, 2 test for each class. Where the file has no
             `class_split` the classes are split 80/10/10 by a hash of their names.
-        image_shape: (height, width, channels) to resize to by area, or None to keep the images as they are.
+        image_shape: (height, width, channels) to resize to by area, or None to keep the images as they are; None
+            for sounds and texts.
         shots: support images of a task.
         queries: query images of a task.
         seed: the key of every draw.
@@ -84,6 +91,11 @@ def from_npz(
     path = Path(path)
     shape = None if image_shape is None else check_shape(image_shape)
     with open_npz(path) as archive:
+        for medium in ("audio", "texts"):
+            if {medium, "labels"} <= set(archive.files):
+                if shape is not None:
+                    raise DataError(f"{path}: `image_shape` must be None for `{medium}`. Received: {image_shape}")
+                return _sequences(path, archive, medium, split_key, {"shots": shots, "queries": queries, "seed": seed})
         keys = _parts(path, archive.files)
         if split_key != "class_split" and split_key not in archive.files:
             raise DataError(f"{path}: `split_key` must be one of {archive.files}. Received: {split_key!r}")
@@ -98,6 +110,26 @@ def from_npz(
     sizes = [len(part[1]) for part in parts]
     held_out = np.repeat([False, True], sizes) if len(parts) == 2 else None
     return Tasks(Source(levels, indices, names, split, name=path.name, held_out=held_out), shots, queries, seed)
+
+
+def _sequences(path: Path, archive: Any, medium: str, split_key: str, episode: dict[str, int]) -> Tasks:
+    """Make tasks of the sounds or texts of an open archive."""
+    found = {key: read_array(path, archive, key) for key in (medium, "labels")}
+    names = read_array(path, archive, "class_names").tolist() if "class_names" in archive.files else None
+    split = read_array(path, archive, split_key) if split_key in archive.files else None
+    fixed: dict[str, Any] = {"class_names": names, "class_split": split, "name": path.name, **episode}
+    if medium == "texts":
+        if found["texts"].dtype.kind != "U":
+            raise DataError(f"{path}: `texts` must be strings. Received: {found['texts'].dtype}")
+        return from_texts(found["texts"].tolist(), found["labels"], **fixed)
+    if "rate" not in archive.files:
+        raise DataError(f"{path}: sounds need `rate`, samples a second. Received: {', '.join(archive.files)}")
+    rate = read_array(path, archive, "rate")
+    if rate.size != 1 or rate.dtype.kind not in "iu" or int(rate.ravel()[0]) < 1:
+        raise DataError(
+            f"{path}: `rate` must be one whole number >= 1. Received: {rate.dtype}{list(rate.shape)} {rate}"
+        )
+    return from_sounds(found["audio"], found["labels"], int(rate.ravel()[0]), **fixed)
 
 
 def _parts(path: Path, keys: list[str]) -> list[tuple[str, str]]:

@@ -1,15 +1,16 @@
-"""`Source`: labelled images split by class, the one form that every loader of this package produces."""
+"""`Source`: labelled examples split by class, the one form that every loader of this package produces."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.pixels import polarity_of
 
 SPLITS = ("train", "validation", "test")
@@ -39,11 +40,12 @@ def default_split(class_names: Iterable[str]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled images with a split by class: a class is a task, and belongs to exactly one split.
+    """Labelled examples with a split by class: a class is a task, and belongs to exactly one split.
 
     Attributes:
-        images: uint8[n, height, width, channels], levels 0..255.
-        labels: int32[n] in 0..classes-1, the class of each image.
+        images: the examples, as their medium stores them: of pictures uint8[n, height, width, channels], levels
+            0..255.
+        labels: int32[n] in 0..classes-1, the class of each example.
         class_names: the name of each class, in any script.
         class_split: int8[classes]: 0 train, 1 validation, 2 test.
         groups: int32[n] or None. Within an episode no two examples of a group are drawn, so that a group (a
@@ -51,6 +53,7 @@ class Source:
         name: what messages call the data.
         held_out: bool[n] or None: the examples that the publisher set apart for testing. Episodes draw from all;
             evaluation takes its references from these, and support from the others.
+        medium: what the examples are: `Pictures`, `Sounds` or `Texts`.
 
     Raises:
         DataError: if the arrays do not fit together.
@@ -69,12 +72,13 @@ class Source:
     groups: np.ndarray | None = None
     name: str = "arrays"
     held_out: np.ndarray | None = None
+    medium: Medium = field(default_factory=Pictures)
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together."""
         images, count, classes = self.images, len(self.images), len(self.class_names)
-        if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
-            self._refuse("images", "uint8[n, height, width, channels] with n >= 1", images)
+        if not self.medium.fits(images):
+            self._refuse("images", self.medium.stored, images)
         if self.labels.dtype != np.int32 or self.labels.shape != (count,):
             self._refuse("labels", f"int32[{count}]", self.labels)
         if self.labels.min() < 0 or self.labels.max() >= classes:
@@ -92,19 +96,20 @@ class Source:
         raise DataError(f"{self.name}: `{argument}` must be {required}. Received: {received}")
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """The (height, width, channels) of every image."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of every example as a model sees it; of pictures (height, width, channels)."""
+        return self.medium.shape_of(self.images)
 
     @cached_property
     def class_sizes(self) -> np.ndarray:
-        """int64[classes]: the number of images of each class."""
+        """int64[classes]: the number of examples of each class."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
     @cached_property
     def polarity(self) -> str:
-        """The polarity, "light-on-dark" or "dark-on-light", by the vote of the images; see `pixels.votes`."""
+        """The polarity of pictures, "light-on-dark" or "dark-on-light", by their vote; see `pixels.votes`."""
+        if self.medium.kind != Pictures.kind:
+            raise DataError(f"{self.name}: only pictures have a polarity. Received: {self.medium.kind}")
         return polarity_of(self.images)
 
     def split_classes(self, split: str) -> np.ndarray:
@@ -118,12 +123,9 @@ class Source:
         return np.flatnonzero(self.class_split == SPLITS.index(split))
 
     def describe(self) -> str:
-        """Return a few lines for people: counts, the image shape, the polarity, and a line for each split."""
-        height, width, channels = self.image_shape
-        lines = [
-            f"{self.name}: {len(self.class_names)} classes, {len(self.images)} images of "
-            f"{height} x {width} x {channels}, {self.polarity}"
-        ]
+        """Return a few lines for people: counts, what the examples are, and a line for each split."""
+        lines = [f"{self.name}: {len(self.class_names)} classes, {self.medium.described(self.images)}"]
+        what = {"pictures": "images"}.get(self.medium.kind, self.medium.kind)
         for split in SPLITS:
             chosen = self.split_classes(split)
             if len(chosen) == 0:
@@ -133,5 +135,5 @@ class Source:
             names = ", ".join(self.class_names[index] for index in chosen[:5])
             more = ", ..." if len(chosen) > 5 else ""
             each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-            lines.append(f"  {split:<10} {len(chosen):>5} classes of {each} images: {names}{more}")
+            lines.append(f"  {split:<10} {len(chosen):>5} classes of {each} {what}: {names}{more}")
         return "\n".join(lines)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.episodes import ALGORITHM, TURN, Tasks, drawn_shots, turned
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.media import Pictures
 from meta_gan.tasks.paired import PairedDraws
 from meta_gan.tasks.streams import Streams, whole_number
 from meta_gan.types import Episode
@@ -60,6 +61,9 @@ class DomainTasks(Streams):
         paired: bool = False,
     ) -> None:
         """See the class."""
+        for side in (source, target):
+            if side.medium.kind != Pictures.kind:
+                raise DataError(f"domains must be of pictures. Received: {side.name}, of {side.medium.kind}")
         if source.image_shape[2] != target.image_shape[2]:
             raise DataError(
                 f"both domains must have as many channels. Received: {source.name} of {source.image_shape[2]} and "
@@ -99,6 +103,11 @@ class DomainTasks(Streams):
         return f"{self.source.name} > {self.target.name}"
 
     @property
+    def card(self) -> dict[str, Any]:
+        """What a model card must know to read a user's own examples: the medium, and the polarity of each domain."""
+        return {"medium": Pictures.kind, "polarity": self.polarity}
+
+    @property
     def polarity(self) -> dict[str, str]:
         """The polarity of each domain; see `Source.polarity`."""
         return {SOURCE: self.source.polarity, TARGET: self.target.polarity}
@@ -110,7 +119,7 @@ class DomainTasks(Streams):
         return "\n".join([*(source.describe() for source in sources), f"pairs: {counts}"])
 
     @property
-    def image_shape(self) -> dict[str, tuple[int, int, int]]:
+    def image_shape(self) -> dict[str, tuple[int, ...]]:
         """`{"source": (height, width, channels), "target": ...}`, the `example_shape` of a game of domains."""
         return {SOURCE: self.source.image_shape, TARGET: self.target.image_shape}
 

@@ -2,8 +2,8 @@
 
 An episode is a class with `shots` support and `queries` query images. Nothing here keeps a state: step k of a
 split is drawn by stateless operations from a key that names the seed, the split and k, so a run that stops at
-step k and starts again with `start_step=k` sees exactly what it would have seen. The images stay one uint8
-tensor on the host; only the drawn ones become float.
+step k and starts again with `start_step=k` sees exactly what it would have seen. The examples stay one tensor on the
+host, as they are stored; only the drawn ones become float.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.pixels import LEVELS
 from meta_gan.tasks.streams import Streams, whole_number
 from meta_gan.types import Episode
 
@@ -59,7 +58,7 @@ class Tasks(Streams):
     episode takes one example from each of `shots + queries` different groups.
 
     Args:
-        source: the labelled images.
+        source: the labelled examples.
         shots: support images of a task, at least 1.
         queries: query images of a task, at least 1.
         seed: 0..2**31-1, the key of every draw.
@@ -88,7 +87,6 @@ class Tasks(Streams):
         self._split_classes = {split: source.split_classes(split).astype(np.int32) for split in SPLITS}
         with tf.device("CPU:0"):
             self._images = tf.constant(source.images)
-            self._levels = tf.constant(LEVELS)
 
     def _index(self) -> None:
         """Sort the examples by class and group into cells; an example without a group is a cell by itself."""
@@ -130,14 +128,19 @@ class Tasks(Streams):
         return self.source.describe()
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """The (height, width, channels) of every image."""
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of every example; of pictures (height, width, channels)."""
         return self.source.image_shape
 
     @property
     def polarity(self) -> str:
-        """The polarity, "light-on-dark" or "dark-on-light"; see `Source.polarity`."""
+        """The polarity of pictures, "light-on-dark" or "dark-on-light"; see `Source.polarity`."""
         return self.source.polarity
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a model card must know to read a user's own examples, see `media`: of pictures their polarity."""
+        return self.source.medium.card(self.source.images)
 
     @property
     def splits(self) -> dict[str, list[str]]:
@@ -180,15 +183,15 @@ class Tasks(Streams):
         )
 
     def draw_of(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
-        """Draw float32[tasks, shots + queries, height, width, channels] of given classes, int32[tasks]; pure.
+        """Draw float32[tasks, shots + queries, *example] of given classes, int32[tasks]; pure.
 
         The keys, int32[2] each, choose groups (or examples, where there are none) and the members of groups.
         """
         return self.images_of(self._examples(classes, cell_key, member_key, meta_batch))
 
     def images_of(self, examples: Any) -> Any:
-        """Return float32[..., height, width, channels] in [-1, 1] of examples by their indices, int32[...]; pure."""
-        return tf.gather(self._levels, tf.cast(tf.gather(self._images, examples), tf.int32))
+        """Return float32[..., *example] in [-1, 1] of examples by their indices, int32[...]; pure."""
+        return self.source.medium.seen(tf.gather(self._images, examples))
 
     def _examples(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
         """Draw int32[tasks, shots + queries] indices of examples, each from another cell of its class."""

@@ -10,9 +10,12 @@ from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.folders import from_folder
 from meta_gan.tasks.glyph_set import glyphs
+from meta_gan.tasks.photos import image_files
+from meta_gan.tasks.sounds import from_sound_folder, sound_files
+from meta_gan.tasks.texts import from_text_folder, text_files
 from meta_gan.tasks.tfds_sets import from_tfds
 
-FORMS = "`glyphs`, `tfds:NAME`, a .npz file, or a folder of class folders"
+FORMS = "`glyphs`, `tfds:NAME`, a .npz file, a folder of class folders of images or sounds, or a folder of text files"
 
 
 def open_source(
@@ -23,6 +26,8 @@ def open_source(
     seed: int = 0,
     image_shape: Any = None,
     archives: str | Path | None = None,
+    rate: int | None = None,
+    length: int | None = None,
 ) -> Tasks:
     """Make tasks from a string: `glyphs`, `tfds:NAME`, the path of a `.npz` file, or that of a folder.
 
@@ -33,6 +38,8 @@ def open_source(
         seed: the key of every draw.
         image_shape: (height, width, channels), or None for the source's own.
         archives: for `tfds:NAME` only, the folder of its downloaded archives.
+        rate: for sounds of a folder or of TFDS, samples a second; None for their own.
+        length: for a folder of sounds or texts, and sounds of TFDS: samples or characters; None for the data's own.
 
     Returns:
         `Tasks`.
@@ -46,12 +53,25 @@ def open_source(
     """
     episode: dict[str, Any] = {"shots": shots, "queries": queries, "seed": seed}
     if spec.startswith("tfds:"):
-        return from_tfds(spec.removeprefix("tfds:"), archives=archives, image_shape=image_shape, **episode)
+        given: dict[str, Any] = {"image_shape": image_shape, "rate": rate, "length": length}
+        return from_tfds(spec.removeprefix("tfds:"), archives=archives, **given, **episode)
     if archives is not None:
         raise DataError(f"`archives` must be None except for `tfds:NAME`. Received: {archives} with {spec!r}")
     if spec == "glyphs":
         return glyphs((28, 28, 1) if image_shape is None else image_shape, **episode)
     path = Path(spec)
+    sounds = path.is_dir() and _holds_sounds(path)
+    if sounds or (path.is_dir() and text_files(path)):
+        if image_shape is not None or (rate is not None and not sounds):
+            raise DataError(
+                f"{spec}: `image_shape` is for images and `rate` for sounds. "
+                f"Received: image_shape={image_shape}, rate={rate}"
+            )
+        if sounds:
+            return from_sound_folder(path, rate, length, **episode)
+        return from_text_folder(path, length=length, **episode)
+    if rate is not None or length is not None:
+        raise DataError(f"`rate` and `length` are for sounds and texts. Received: {rate}, {length} with {spec!r}")
     if path.suffix.lower() == ".npz":
         return from_npz(path, image_shape=image_shape, **episode)
     if path.is_dir():
@@ -59,3 +79,13 @@ def open_source(
     if path.exists():
         raise DataError(f"SOURCE must be {FORMS}. Received: the file {spec}")
     raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: {spec!r}, at which there is nothing")
+
+
+def _holds_sounds(path: Path) -> bool:
+    """Whether a folder's class folders are of sounds: the first that holds a sound or an image decides."""
+    for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        if sound_files(folder):
+            return True
+        if image_files(folder):
+            return False
+    return False

@@ -64,7 +64,7 @@ class Streams:
         meta_batch = self._check(meta_batch, "train")
         start_step = whole_number(start_step, "start_step", 0)
         shapes = list(self.image_shape.values()) if isinstance(self.image_shape, Mapping) else [self.image_shape]
-        if symmetries and any(shape[0] != shape[1] for shape in shapes):
+        if symmetries and any(len(shape) != 3 or shape[0] != shape[1] for shape in shapes):
             raise DataError(f"{self.name}: `symmetries` needs square images. Received: {shapes[0]}")
         fewest = None if fewest_shots is None else whole_number(fewest_shots, "fewest_shots", 1, self.shots)
         return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)

@@ -19,8 +19,10 @@ from meta_gan.tasks.arrays import to_levels, to_split
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.photos import resize_images
 from meta_gan.tasks.pixels import check_shape
+from meta_gan.tasks.sounds import fitted
 
 PARTS = ("train", "validation", "test")
 BATCH = 1024
@@ -32,13 +34,15 @@ def from_tfds(
     archives: str | Path | None = None,
     split_names: Sequence[str] | None = None,
     image_shape: Any = None,
+    rate: int | None = None,
+    length: int | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,
 ) -> Tasks:
-    """Make tasks from an image classification data set of TensorFlow Datasets.
+    """Make tasks from a data set of TensorFlow Datasets of images, or of sounds, and class labels.
 
     Args:
         name: a name that `tfds.builder` knows, such as "omniglot", with a config where it has several.
@@ -46,8 +50,9 @@ def from_tfds(
             set is then prepared from them, once, without a network.
         split_names: the TFDS splits to read; by default those of train, validation and test that exist. They
             are pooled, for the split here is by class: 80/10/10 by a hash of the class names.
-        image_shape: (height, width, channels) to resize to by area; None keeps the images, if all have one
-            size.
+        image_shape: (height, width, channels) to resize to by area; None keeps the images, if all have one size.
+        rate: of sounds, samples a second to bring them to; None for the data set's own.
+        length: of sounds, samples of each; None for the least power of 2 that holds all, at most 16384.
         data_dir: where prepared data sets are; by default TFDS_DATA_DIR, else ~/tensorflow_datasets.
         download: whether TFDS may use the network.
         shots: support images of a task.
@@ -61,8 +66,7 @@ def from_tfds(
         ImportError: if tensorflow_datasets, or importlib_resources which it needs, is not installed.
         FileNotFoundError: if the data set is neither prepared nor in `archives`, and `download` is false; it
             lists the files with their sha256.
-        DataError: if TFDS does not know the name, an archive is another file, or there are no images and
-            labels.
+        DataError: if TFDS does not know the name, an archive is another file, or there are no examples and labels.
 
     Example:
         `from_tfds("omniglot", archives="downloads/", image_shape=(28, 28, 1), shots=5, queries=5)`
@@ -71,14 +75,17 @@ def from_tfds(
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, archives, download)
-    image_key, label_key = _keys(builder)
+    keys = _keys(builder)
+    sound = _is_sound(builder, keys[0], shape, rate, length)
     splits = _splits(builder, split_names)
-    images, labels, held_out = _read(builder, splits, image_key, label_key, shape)
-    names = list(builder.info.features[label_key].names)
+    read, options = (_read_sounds, (rate, length)) if sound else (_read, (shape,))
+    images, labels, held_out, medium = read(builder, splits, *keys, *options)
+    names = list(builder.info.features[keys[1]].names)
     present = np.unique(labels)
     # TFDS numbers the labels of every split alike, so the splits that were read may lack some classes.
     labels, names = np.searchsorted(present, labels).astype(np.int32), [names[index] for index in present]
-    source = Source(images, labels, names, to_split(None, names), name=f"tfds:{name}", held_out=held_out)
+    split = to_split(None, names)
+    source = Source(images, labels, names, split, name=f"tfds:{name}", held_out=held_out, medium=medium)
     return Tasks(source, shots, queries, seed)
 
 
@@ -148,16 +155,18 @@ def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], fold
 
 
 def _keys(builder: Any) -> tuple[str, str]:
-    """Return the names of the image and of the label feature."""
+    """Return the names of the feature of images, or of sounds, and of the label feature."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     found = []
-    for kind, usual in ((tfds.features.Image, "image"), (tfds.features.ClassLabel, "label")):
+    examples = (tfds.features.Image, tfds.features.Audio)
+    for kind, usual in ((examples, "image"), (tfds.features.ClassLabel, "label")):
         keys = [key for key in features if isinstance(features[key], kind)]
         if not keys:
             raise DataError(
-                f"tfds:{builder.name} must have an image feature and a class label. Received: {', '.join(features)}"
+                f"tfds:{builder.name} must have a feature of images or sounds, and a class label. "
+                f"Received: {', '.join(features)}"
             )
         found.append(usual if usual in keys else keys[0])
     return found[0], found[1]
@@ -174,8 +183,8 @@ def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
 
 def _read(
     builder: Any, splits: list[str], image_key: str, label_key: str, shape: tuple[int, int, int] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read images, resized if a shape is asked for, labels, and what is of the split "test"."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Medium]:
+    """Read images, resized if a shape is asked for, labels, what is of the split "test", and the medium."""
     import tensorflow_datasets as tfds
 
     own = builder.info.features[image_key].shape
@@ -191,4 +200,37 @@ def _read(
             images.append(levels if shape is None else resize_images(levels, shape))
             labels.append(label)
             held_out.append(np.full(len(label), split == "test"))
-    return np.concatenate(images), np.concatenate(labels), np.concatenate(held_out)
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(held_out), Pictures()
+
+
+def _is_sound(builder: Any, key: str, shape: Any, rate: int | None, length: int | None) -> bool:
+    """Whether the examples are sounds; an argument that is for the other kind is refused."""
+    import tensorflow_datasets as tfds
+
+    sound = isinstance(builder.info.features[key], tfds.features.Audio)
+    if (shape is not None) if sound else (rate, length) != (None, None):
+        what = "sounds, and `image_shape` must be None" if sound else "images, and `rate` and `length` must be None"
+        raise DataError(f"tfds:{builder.name} has {what}. Received: {shape if sound else (rate, length)}")
+    return sound
+
+
+def _read_sounds(
+    builder: Any, splits: list[str], key: str, label_key: str, rate: int | None, length: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Medium]:
+    """Read sounds, as `from_sound_folder` reads files, labels, what is of the split "test", and the medium."""
+    import tensorflow_datasets as tfds
+
+    own = builder.info.features[key].sample_rate
+    if not own:
+        raise DataError(f"tfds:{builder.name} must say the rate of its sounds. Received: {own}")
+    sounds, labels, held_out = [], [], []
+    for split in splits:
+        for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
+            levels = np.asarray(example[key])
+            # TFDS gives 16-bit levels as int64.
+            scale = 1.0 if np.issubdtype(levels.dtype, np.floating) else 32768.0
+            sounds.append((levels.reshape(len(levels), -1).mean(axis=1) / scale).astype(np.float32))
+            labels.append(example[label_key])
+            held_out.append(split == "test")
+    stored, medium = fitted([(sound, int(own)) for sound in sounds], rate, length)
+    return stored, np.array(labels), np.array(held_out), medium

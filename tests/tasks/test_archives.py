@@ -87,7 +87,7 @@ def test_resizing_and_channels(tmp_path):
 @pytest.mark.parametrize(
     "arrays",
     [
-        {"audio": np.zeros((3, 8), np.int16), "labels": np.zeros(3, int)},
+        {"sounds": np.zeros((3, 8), np.int16), "labels": np.zeros(3, int)},
         {"images": np.zeros((3, 4, 4), np.uint8), "fonts": np.zeros(3, int)},
         {"x_train": np.zeros((3, 4, 4), np.uint8), "y_test": np.zeros(3, int)},
     ],

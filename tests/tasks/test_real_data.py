@@ -58,7 +58,7 @@ def test_speaker_and_digit_as_a_task(data_folder):
     np.testing.assert_array_equal(tasks.source.class_sizes, 50)
 
 
-@pytest.mark.parametrize("name", ["fsdd_wave8192", "names18", "emoji_domains32", "fonts32", "omniglot105_packed"])
+@pytest.mark.parametrize("name", ["names18", "emoji_domains32", "fonts32", "omniglot105_packed"])
 def test_files_of_other_forms_are_refused(data_folder, name):
     with pytest.raises(DataError, match=rf"{name}.npz: must hold `images` and `labels`, or .*Received: "):
         from_npz(data_folder / f"{name}.npz")

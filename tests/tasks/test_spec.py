@@ -35,7 +35,7 @@ def test_glyphs_and_tfds_are_handed_all_arguments(monkeypatch):
     assert calls == [
         (((28, 28, 1),), episode),
         (((16, 16, 1),), episode),
-        (("omniglot",), {"archives": "down", "image_shape": (28, 28, 1), **episode}),
+        (("omniglot",), {"archives": "down", "image_shape": (28, 28, 1), "rate": None, "length": None, **episode}),
     ]
 
 

@@ -141,7 +141,7 @@ def test_several_sizes_need_a_shape(prepared):
 
 
 def test_a_set_without_images(prepared):
-    with pytest.raises(DataError, match=r"must have an image feature and a class label. Received: text"):
+    with pytest.raises(DataError, match=r"must have a feature of images or sounds, and a class label. Received: text"):
         from_tfds("only_text", data_dir=prepared)
 
 

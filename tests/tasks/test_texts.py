@@ -1,0 +1,85 @@
+"""Texts: lists, files, folders and archives of them, alphabets, and what is refused."""
+
+import numpy as np
+import pytest
+
+from meta_gan.tasks import DataError, from_npz, open_source
+from meta_gan.tasks.texts import alphabet_of, from_text_folder, from_texts, read_lines
+
+WORDS = ["ab", "ba", "aab", "bba"]
+
+
+def folder_of(path, **classes):
+    for name, lines in classes.items():
+        (path / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_tasks_by_hand():
+    tasks = from_texts(WORDS * 2, np.repeat(["x", "y"], 4), class_split=[0, 2], shots=1, queries=2)
+    assert tasks.image_shape == (3, 3) and tasks.source.medium.alphabet == "ab"
+    assert tasks.source.medium.decode(tasks.source.images) == WORDS * 2
+    episode = tasks.episode_batch("test", 0, 1)
+    assert episode.support.shape == (1, 1, 3, 3) and episode.query.shape == (1, 2, 3, 3)
+    drawn = tasks.source.medium.decode(np.concatenate([episode.support[0], episode.query[0]]))
+    assert len(set(drawn)) == 3 and set(drawn) <= set(WORDS)
+
+
+def test_an_alphabet_and_a_length_that_are_given():
+    tasks = from_texts(WORDS, ["x"] * 4, alphabet="cba", length=2, shots=1, queries=1)
+    assert tasks.image_shape == (2, 4) and tasks.card == {"medium": "texts", "alphabet": "cba"}
+    assert tasks.source.medium.decode(tasks.source.images) == ["ab", "ba", "aa", "bb"]
+    with pytest.raises(DataError, match=r"texts: a text must be .*'ab', with 'b'"):
+        from_texts(WORDS, ["x"] * 4, alphabet="a")
+
+
+def test_long_texts_are_cut_at_64_unless_asked():
+    long = ["ab" * 50, "a", "b", "ba"]
+    assert from_texts(long, ["x"] * 4, shots=1, queries=1).image_shape == (64, 3)
+    assert from_texts(long, ["x"] * 4, length=100, shots=1, queries=1).image_shape == (100, 3)
+
+
+def test_alphabets_are_sorted():
+    assert alphabet_of(["ö b", "ab"]) == " abö"
+
+
+def test_a_folder(tmp_path):
+    folder_of(tmp_path, Grün=["ä", " äb ", "", "b"], rot=["a", "aa", "b"])
+    (tmp_path / "notes.md").write_text("no class")
+    tasks = from_text_folder(tmp_path, shots=1, queries=2)
+    assert tasks.source.class_names == ["Grün", "rot"] and tasks.source.class_sizes.tolist() == [3, 3]
+    assert tasks.source.medium.decode(tasks.source.images[:3]) == ["ä", "äb", "b"]
+    again = open_source(str(tmp_path), shots=1, queries=2, length=1)
+    assert again.image_shape == (1, 4)
+    with pytest.raises(DataError, match=r"`rate` for sounds\. Received: image_shape=None, rate=8000"):
+        open_source(str(tmp_path), rate=8000)
+
+
+def test_folders_and_files_that_will_not_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="must exist"):
+        from_text_folder(tmp_path / "none")
+    with pytest.raises(DataError, match=r"must hold one .txt file for each class"):
+        from_text_folder(tmp_path)
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(DataError, match=r"a.txt: must be a text file in UTF-8"):
+        from_text_folder(tmp_path)
+    (tmp_path / "a.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=r"a.txt: must hold at least 1 line"):
+        read_lines(tmp_path / "a.txt")
+
+
+def test_an_archive(tmp_path):
+    arrays = {"texts": np.array(WORDS * 2), "labels": np.repeat([0, 1], 4), "class_names": np.array(["x", "y"])}
+    np.savez(tmp_path / "a.npz", **arrays, class_split=np.array([0, 2]))
+    tasks = from_npz(tmp_path / "a.npz", shots=1, queries=1)
+    assert tasks.splits["test"] == ["y"] and tasks.name == "a.npz"
+    np.savez(tmp_path / "b.npz", **{**arrays, "texts": np.arange(8)})
+    with pytest.raises(DataError, match=r"b.npz: `texts` must be strings"):
+        from_npz(tmp_path / "b.npz")
+
+
+def test_too_few_texts():
+    with pytest.raises(DataError, match=r"every class needs at least shots \+ queries = 40 examples"):
+        from_texts(WORDS, ["x"] * 4)
+    with pytest.raises(DataError, match=r"at least 1 text\. Received: none"):
+        from_texts([], [], alphabet="ab")
