@@ -43,7 +43,7 @@ ALLOWED = {
     "loading": {"storage", "adapted", "model"},
     "augment": {"checks", "tasks"},
     "evaluation": {"functional", "checks", "layers", "networks", "meta_learners", "tasks", *SAVED, "augment"},
-    "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "evaluation"},
+    "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "evaluation"},
     "trainers": {"types", "functional", "storage", "tasks", "model"},
     "cli": {"storage", "tasks", "loading", "export", "serving", "presets", "evaluation", "trainers"},
     "meta_gan": {"types", "losses", "layers", "networks", "meta_learners", "games", "meta", "tasks", "export", *FACE},

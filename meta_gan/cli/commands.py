@@ -11,16 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from meta_gan import loading, presets, serving, storage
-from meta_gan.cli import sources
+from meta_gan.cli import outputs, sources
 from meta_gan.export import Limits
-from meta_gan.tasks import load_support
-from meta_gan.tasks.pictures import contact_sheet, grid, save_png
+from meta_gan.tasks.media import Texts
 from trainers import MetaTrainer, TrainConfig, run_folder
-
-GRID_COLUMNS = 10
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -36,7 +31,7 @@ def train(arguments: argparse.Namespace) -> None:
     print(tasks.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
     config.episodes(tasks)
-    model = presets.build(recipe, tasks.image_shape)
+    model = presets.build(recipe, tasks.image_shape, tasks.card.get("rate"))
     if arguments.resume:
         folder = run_folder.latest_run(arguments.out)
         MetaTrainer(model, tasks, folder, config, description).check_resumable()
@@ -103,15 +98,15 @@ def adapt(arguments: argparse.Namespace) -> None:
         )
     paths = {"source": arguments.support, "target": arguments.target_support} if domains else {"": arguments.support}
     sets = {
-        name: _pictures_of(path, model.game, model.data_card, name, arguments.invert) for name, path in paths.items()
+        name: outputs.read(path, model.game, model.data_card, name, arguments.invert) for name, path in paths.items()
     }
     adapted = model.adapt(sets if domains else sets[""], steps=arguments.steps, seed=arguments.seed)
     translates = "translate" in model.game.endpoints
     made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:
         adapted.write_into(folder)
-        _write_pictures(folder, made, list(sets.values()))
-    print(f"adapted model, {len(made)} {'translations' if translates else 'samples'} and grid.png: {arguments.out}")
+        beside = outputs.write(folder, model.data_card, made, list(sets.values()))
+    print(f"adapted model, {len(made)} {'translations' if translates else 'samples'} and {beside}: {arguments.out}")
 
 
 def sample(arguments: argparse.Namespace) -> None:
@@ -130,22 +125,11 @@ def sample(arguments: argparse.Namespace) -> None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
     else:
         game = adapted.deployment.game
-        inputs = [_pictures_of(arguments.inputs, game, adapted.data_card, "source", "auto")]
+        inputs = [outputs.read(arguments.inputs, game, adapted.data_card, "source", "auto")]
         made = adapted.translate(inputs[0])
     with storage.new_folder(arguments.out) as folder:
-        _write_pictures(folder, made, inputs)
-    print(f"{len(made)} {'translations' if inputs else 'samples'} and grid.png: {arguments.out}")
-
-
-def _pictures_of(path: str, game: Any, data_card: dict[str, Any], domain: str, invert: str) -> np.ndarray:
-    """The pictures of a folder in the form that a game takes, or one of its domains."""
-    shape, polarity = game.example_shape, data_card.get("polarity")
-    if isinstance(shape, Mapping):
-        shape, polarity = shape[domain], (polarity or {}).get(domain)
-    images, message, _ = load_support(path, shape, invert=invert, polarity=polarity)
-    if message:
-        print(message)
-    return images
+        beside = outputs.write(folder, adapted.data_card, made, inputs)
+    print(f"{len(made)} {'translations' if inputs else 'samples'} and {beside}: {arguments.out}")
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -187,7 +171,7 @@ def info(arguments: argparse.Namespace) -> None:
     splits = model.data_card.get("splits") or {}
     print(f"model: {folder}")
     print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
-    print(f"image shape: {model.game.example_shape}, polarity {model.data_card.get('polarity')}")
+    print(f"example shape: {model.game.example_shape}, {outputs.described(model.data_card)}")
     for name, net in model.game.nets.items():
         print(f"{name}: {type(net).__name__}, {net.count_params():,} values")
     counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
@@ -214,12 +198,13 @@ def _inspected(path: str) -> str:
 def data(arguments: argparse.Namespace) -> None:
     """`meta-gan data`."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(arguments.data).name)
-    out = Path(arguments.out or f"contact_sheet-{stem}.png")
-    if arguments.out and out.exists():
+    if arguments.out and Path(arguments.out).exists():
         raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
     tasks = sources.open_tasks(arguments)
+    ending = "txt" if isinstance(tasks.source.medium, Texts) else "png"
+    out = Path(arguments.out or f"contact_sheet-{stem}.{ending}")
     print(tasks.source.describe())
-    contact_sheet(tasks.source, out)
+    outputs.sheet(tasks.source, out)
     print(f"contact sheet: {out}")
 
 
@@ -227,12 +212,3 @@ def _in_range(value: int, flag: str, least: int) -> None:
     # TensorFlow would wrap a greater number around to another int32 without a word.
     if not least <= value < 2**31:
         raise ValueError(f"{flag} must be a whole number in [{least}, 2^31). Received: {value}")
-
-
-def _write_pictures(folder: Path, samples: np.ndarray, given: Sequence[np.ndarray]) -> None:
-    """`samples/NNNN.png`, and `grid.png`: a row of each set of images that was given, then the samples."""
-    (folder / "samples").mkdir()
-    for index, image in enumerate(samples):
-        save_png(folder / "samples" / f"{index:04d}.png", image)
-    rows = [samples[i : i + GRID_COLUMNS] for i in range(0, len(samples), GRID_COLUMNS)]
-    save_png(folder / "grid.png", grid([*(images[:GRID_COLUMNS] for images in given), *rows]))

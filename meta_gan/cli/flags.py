@@ -10,7 +10,7 @@ from meta_gan.cli import commands, measure
 from meta_gan.evaluation import METHODS, NETWORKS, PURPOSES, JudgeRecipe
 from meta_gan.export import Limits
 
-SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders"
+SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
 MODEL_HELP = "saved model, run folder or shipped name"
 SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
 
@@ -28,6 +28,9 @@ def _command(commands_: argparse._SubParsersAction, name: str, what: str, exampl
 def _source_arguments(group: argparse._ArgumentGroup, shape: str = "the source's own") -> None:
     group.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
     group.add_argument("--image_shape", metavar="HxWxC", help=f"such as 28x28x1 (default: {shape})")
+    group.add_argument("--rate", type=int, metavar="HZ", help="of sounds, samples a second, >= 1 (default: their own)")
+    length = "samples of a sound, characters of a text, >= 1 (default: the data's own)"
+    group.add_argument("--length", type=int, metavar="N", help=length)
     group.add_argument(
         "--protocol",
         metavar="TASK",
@@ -85,7 +88,12 @@ def _adapt(commands_: argparse._SubParsersAction) -> None:
     )
     main_ = parser.add_argument_group("main arguments")
     main_.add_argument("--model", required=True, metavar="DIR", help=MODEL_HELP)
-    main_.add_argument("--support", required=True, metavar="FOLDER_OR_NPZ", help="images of one class")
+    main_.add_argument(
+        "--support",
+        required=True,
+        metavar="PATH",
+        help="a folder or .npz of images or sounds, or a text file: one class",
+    )
     main_.add_argument("--out", required=True, metavar="DIR", help="folder to make; must not exist")
     other = parser.add_argument_group("other arguments")
     other.add_argument("--steps", type=int, metavar="N", help="inner steps, >= 0 (default: the model's own)")

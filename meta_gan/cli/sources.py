@@ -21,7 +21,8 @@ def open_tasks(
     """Opens `--data`, at `--image_shape`, split as `--protocol` says where it is given.
 
     Args:
-        arguments: with `data`, `image_shape`, `archives` and `protocol`, and `shots` and `queries` unless they follow.
+        arguments: with `data`, `image_shape`, `archives`, `rate`, `length` and `protocol`, and `shots` and `queries`
+            unless they follow.
         seed: of the episodes.
         shots: in place of `--shots`.
         queries: in place of `--queries`.
@@ -40,7 +41,8 @@ def open_tasks(
         "queries": arguments.queries if queries is None else queries,
         "seed": seed,
     }
-    tasks = open_source(arguments.data, image_shape=shape, archives=arguments.archives, **options)
+    own = {"rate": arguments.rate, "length": arguments.length}
+    tasks = open_source(arguments.data, image_shape=shape, archives=arguments.archives, **own, **options)
     if arguments.protocol is None:
         return tasks
     return Tasks(splits.apply(tasks.source, arguments.protocol), **options)

@@ -3,6 +3,7 @@
 from meta_gan.layers.allowed import check_differentiable
 from meta_gan.layers.attention import SelfAttention2D
 from meta_gan.layers.conditioning import FiLM, MetaBatchNormalization
+from meta_gan.layers.ngrams import SymbolPairs
 from meta_gan.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -10,18 +11,23 @@ from meta_gan.layers.normalization import (
     LayerNormalization,
 )
 from meta_gan.layers.resizing import UpsampleBilinear, UpsampleNearest
+from meta_gan.layers.sound import Bands, LogMel, PhaseShuffle
 from meta_gan.layers.spectral import SpectralConv2D, SpectralDense
 
 __all__ = [
+    "Bands",
     "BatchNormalization",
     "FiLM",
     "GroupNormalization",
     "InstanceNormalization",
     "LayerNormalization",
+    "LogMel",
     "MetaBatchNormalization",
+    "PhaseShuffle",
     "SelfAttention2D",
     "SpectralConv2D",
     "SpectralDense",
+    "SymbolPairs",
     "UpsampleBilinear",
     "UpsampleNearest",
     "check_differentiable",

@@ -8,8 +8,11 @@ from meta_gan.networks.fusion_discriminator import FusionDiscriminator, fusion
 from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
 from meta_gan.networks.sagan import SAGANDiscriminator, SAGANGenerator, sagan
 from meta_gan.networks.scale_shift import SCALE_AND_SHIFT, ScaleAndShift
+from meta_gan.networks.sequence import SequenceDiscriminator, WaveGenerator
 from meta_gan.networks.task_encoder import TaskEncoder
+from meta_gan.networks.texts import TextGenerator
 from meta_gan.networks.translation import Translator
+from meta_gan.networks.wave_fusion import WaveFusionDiscriminator, WaveFusionGenerator
 
 __all__ = [
     "SCALE_AND_SHIFT",
@@ -26,8 +29,13 @@ __all__ = [
     "SAGANDiscriminator",
     "SAGANGenerator",
     "ScaleAndShift",
+    "SequenceDiscriminator",
     "TaskEncoder",
+    "TextGenerator",
     "Translator",
+    "WaveFusionDiscriminator",
+    "WaveFusionGenerator",
+    "WaveGenerator",
     "dcgan",
     "fusion",
     "mlp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,12 +20,13 @@ _SMALLEST_SIDE = 4
 class TaskEncoder(keras.Model):
     """Encodes a support set as one code, the same for every order of the images and right for any number >= 1.
 
-    Each image goes through strided convolutions to a code of its own; the codes are pooled, brought to a root mean
+    Each example goes through strided convolutions to a code of its own; the codes are pooled, brought to a root mean
     square of 1, and the trainable vector `context`, which starts at 0, is added. The context is what context-only
     adaptation moves: with the paths `/context$` the inner loop refines the code of a task and nothing else.
 
     Args:
-        image_shape: (height, width, channels), sides of at least 8.
+        image_shape: (height, width, channels), sides of at least 8; or of sounds and texts (length, channels), a length
+            of at least 8, with convolutions along it.
         code_dim: int >= 1, the size of the code.
         width: int >= 1, channels of the first convolution; they double with every halving, up to four times.
         pooling: "mean", or "attention": a mean weighted by the softmax of a learned score of each image.
@@ -55,10 +57,10 @@ class TaskEncoder(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         self.image_shape = require_shape(image_shape)
-        if len(self.image_shape) != 3 or min(self.image_shape[:2]) < 2 * _SMALLEST_SIDE:
+        if len(self.image_shape) not in (2, 3) or min(self.image_shape[:-1]) < 2 * _SMALLEST_SIDE:
             raise ValueError(
-                f"`image_shape` must be (height, width, channels) with sides of at least {2 * _SMALLEST_SIDE}. "
-                f"Received: image_shape={self.image_shape}"
+                f"`image_shape` must be (height, width, channels) with sides of at least {2 * _SMALLEST_SIDE}, or "
+                f"(length, channels) with such a length. Received: image_shape={self.image_shape}"
             )
         self.code_dim = require_int("code_dim", code_dim, 1)
         self.width = require_int("width", width, 1)
@@ -68,13 +70,14 @@ class TaskEncoder(keras.Model):
 
     def _make(self) -> None:
         normal = seeded_normal(self.seed, "TaskEncoder")
-        side, channels = min(self.image_shape[:2]), self.image_shape[2]
+        *lengths, channels = self.image_shape
+        side, kind = min(lengths), keras.layers.Conv2D if len(lengths) == 2 else keras.layers.Conv1D
         layers: list[keras.layers.Layer] = []
         while side >= 2 * _SMALLEST_SIDE - 1:
             wider = self.width * min(2 ** len(layers), 4)
-            kernel = normal(16 * channels, _SLOPE)
+            kernel = normal(4 ** len(lengths) * channels, _SLOPE)
             layers.append(
-                keras.layers.Conv2D(
+                kind(
                     wider,
                     4,
                     strides=2,
@@ -87,8 +90,7 @@ class TaskEncoder(keras.Model):
                 )
             )
             side, channels = -(-side // 2), wider
-        sides = [-(-n // 2 ** len(layers)) for n in self.image_shape[:2]]
-        size = sides[0] * sides[1] * channels
+        size = channels * math.prod(-(-n // 2 ** len(layers)) for n in lengths)
         flatten = keras.layers.Flatten(dtype=self.dtype_policy)
         readout = keras.layers.Dense(
             self.code_dim, kernel_initializer=normal(size, 1.0), name="readout", dtype=self.dtype_policy

@@ -106,7 +106,10 @@ class TextGenerator(Generator):
             raise ValueError(f"`attends` must be True or False. Received: attends={attends!r}")
         self.attends = self.sees_support = attends
         self.relaxation = require_choice("relaxation", relaxation, RELAXATIONS)
-        self.softness, self.temperature = require_positive("softness", softness), require_positive("temp", temperature)
+        self.softness, self.temperature = (
+            require_positive("softness", softness),
+            require_positive("temperature", temperature),
+        )
         make, policy = seeded_normal(self.seed, type(self).__name__), self.dtype_policy
         told = self.code_dim + (self.width if attends else 0)
         self.writer = self._cell(self.symbols + told, "writer", make)
@@ -186,7 +189,8 @@ class TextGenerator(Generator):
             states.append(state)
             weights.append(alive)
             before = support[:, position]
-            alive = alive * (1.0 - before[:, 0])
+            # Examples may be any numbers in [-1, 1]; a weight may not.
+            alive = alive * tf.clip_by_value(1.0 - before[:, 0], 0.0, 1.0)
         read, weight = tf.stack(states, axis=1), tf.stack(weights, axis=1)
         mean = tf.reduce_sum(weight[..., None] * read, axis=[0, 1]) / tf.reduce_sum(weight)
         flat = tf.reshape(read, [-1, self.width])

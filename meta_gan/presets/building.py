@@ -8,41 +8,43 @@ from typing import Any
 import keras
 
 from meta_gan import losses, meta_learners, networks
-from meta_gan.evaluation.judges import load_judge
 from meta_gan.games import GAN, VAE, Game, Terms, Transfer, Translation
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
 from meta_gan.model import META_LEARNER, MetaModel
+from meta_gan.presets.players import features, players
 from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
 
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
 
 
-def build(recipe: Recipe, image_shape: Any) -> MetaModel:
+def build(recipe: Recipe, image_shape: Any, rate: int | None = None) -> MetaModel:
     """Makes and compiles the model of a recipe.
 
     Args:
         recipe: of `get`.
-        image_shape: (height, width, channels); of two domains `{"source": shape, "target": shape}`, of one shape:
-            the family translation translates between them, the others are `Transfer` from the one to the other.
+        image_shape: (height, width, channels), of sounds (samples, 1), of texts (length, symbols); of two domains
+            `{"source": shape, "target": shape}`, of one shape: the family translation translates between them, the
+            others are `Transfer` from the one to the other.
+        rate: of sounds, samples a second.
 
     Returns:
         A compiled `MetaModel`.
 
     Raises:
-        ValueError: a value that the networks or rules refuse, a feature network for other images, or none, or one shape
-            of a translation, or two domains of different shapes.
+        ValueError: a value that the networks or rules refuse, a feature network for other examples, or none, sounds
+            without a rate, or one shape of a translation, or two domains of different shapes.
 
     Example:
         >>> model = build(get("fomaml", width=8), (28, 28, 1))
     """
-    model = MetaModel(_game(recipe, image_shape), _algorithm(recipe), averaging=recipe.averaging or None)
+    model = MetaModel(_game(recipe, image_shape, rate), _algorithm(recipe), averaging=recipe.averaging or None)
     learned = recipe.rule in LEARNED_RULES
     optimizers = {group: _optimizer(recipe, group) for group in model.groups}
     model.compile(optimizer=optimizers, clip=recipe.clip or None, skip_nonfinite=learned)
     return model
 
 
-def _game(recipe: Recipe, image_shape: Any) -> Game:
+def _game(recipe: Recipe, image_shape: Any, rate: int | None) -> Game:
     domains = isinstance(image_shape, Mapping)
     if recipe.family == "translation" and not domains:
         raise ValueError(
@@ -53,11 +55,16 @@ def _game(recipe: Recipe, image_shape: Any) -> Game:
         raise ValueError(f"a recipe needs domains of one shape. Received: {dict(image_shape)}")
     if recipe.family == "translation":
         return _translation(recipe, image_shape)
-    one = _gan if recipe.family == "gan" else _vae
-    return Transfer(one(recipe, image_shape["target"])) if domains else one(recipe, image_shape)
+    if domains:
+        return Transfer(_alone(recipe, image_shape["target"], rate))
+    return _alone(recipe, image_shape, rate)
 
 
-def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
+def _alone(recipe: Recipe, shape: tuple[int, ...], rate: int | None) -> Game:
+    return (_gan if recipe.family == "gan" else _vae)(recipe, shape, rate)
+
+
+def _gan(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game:
     kind = PENALTIES[recipe.penalty]
     terms = Terms(
         adversarial=recipe.adversarial,
@@ -66,8 +73,9 @@ def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
         variety=recipe.variety,
         pixels=recipe.coarse,
         mode_seeking=recipe.mode_seeking,
+        likelihood=recipe.nats,
     )
-    generator, discriminator = _changed(recipe, *_players(recipe, image_shape))
+    generator, discriminator = _changed(recipe, *players(recipe, image_shape, rate))
     return GAN(
         generator,
         discriminator,
@@ -75,19 +83,19 @@ def _gan(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
         penalty=None if kind is None else kind(weight=recipe.penalty_weight),
         discriminator_turns=recipe.discriminator_turns,
         encoder=_encoder(recipe, image_shape),
-        features=_features(recipe.features, image_shape) if recipe.features else None,
+        features=features(recipe.features, image_shape, rate) if recipe.features else None,
         terms=terms,
         augmentation=losses.DifferentiableAugmentation(recipe.translation) if recipe.translation else None,
         holdout=recipe.holdout,
     )
 
 
-def _vae(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
+def _vae(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game:
     kind = networks.MLPEncoder if recipe.network == "mlp" else networks.ImageEncoder
     encoder = _changed(recipe, kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed))[0]
     likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)
     return VAE(
-        _changed(recipe, _players(recipe, image_shape)[0])[0],
+        _changed(recipe, players(recipe, image_shape, rate)[0])[0],
         encoder,
         likelihood,
         recipe.beta,
@@ -95,7 +103,7 @@ def _vae(recipe: Recipe, image_shape: tuple[int, int, int]) -> Game:
     )
 
 
-def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, int, int]]) -> Game:
+def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]) -> Game:
     shape, kind = shapes["source"], PENALTIES[recipe.penalty]
 
     def translator(seed: int) -> keras.Model:
@@ -118,7 +126,7 @@ def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, int, int]]) -> 
         content=recipe.content,
         encoder=_encoder(recipe, shape),
         discriminator_turns=recipe.discriminator_turns,
-        features=_features(recipe.features, shape) if recipe.features else None,
+        features=features(recipe.features, shape, None) if recipe.features else None,
         energy=recipe.energy,
         truth=recipe.truth,
     )
@@ -132,39 +140,10 @@ def _optimizer(recipe: Recipe, group: str) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate, beta_1=recipe.outer_first_decay, beta_2=recipe.outer_second_decay)
 
 
-def _players(recipe: Recipe, image_shape: tuple[int, int, int]) -> tuple[keras.Model, keras.Model]:
-    latent_dim, width, seed = recipe.latent_dim, recipe.width, recipe.seed
-    if recipe.network == "fusion":
-        fixed = (recipe.code_dim, recipe.normalization, recipe.detail, seed, recipe.temperature)
-        return networks.fusion(image_shape, latent_dim, width, *fixed)
-    if recipe.network == "sagan":
-        return networks.sagan(image_shape, latent_dim, width, recipe.code_dim, seed=seed)
-    if recipe.network == "dcgan":
-        return networks.dcgan(image_shape, latent_dim, width, recipe.normalization, seed=seed)
-    return networks.mlp(image_shape, latent_dim, width, seed=seed)
-
-
-def _encoder(recipe: Recipe, image_shape: tuple[int, int, int]) -> keras.Model | None:
+def _encoder(recipe: Recipe, image_shape: tuple[int, ...]) -> keras.Model | None:
     if not recipe.code_dim:
         return None
     return networks.TaskEncoder(image_shape, recipe.code_dim, pooling=recipe.pooling, seed=recipe.seed)
-
-
-def _features(name: str, image_shape: tuple[int, int, int]) -> keras.Model:
-    """The frozen network of an objective, its features in units of two real images' distance."""
-    judge = load_judge(name)
-    if judge.card.get("purpose") != "objective":
-        raise ValueError(
-            f"'features' must name a network of the purpose 'objective': a judge must never be an objective. "
-            f"Received: {name!r}, of the purpose {judge.card.get('purpose')!r}"
-        )
-    if tuple(judge.image_shape) != tuple(image_shape):
-        raise ValueError(
-            f"'features' must name a network for images of {tuple(image_shape)}; make one by "
-            f"`meta-gan judge --purpose objective`. Received: {name!r}, for {tuple(judge.image_shape)}"
-        )
-    rescaling = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
-    return keras.Sequential([keras.Input(image_shape), judge.network, rescaling], name="features")
 
 
 def _algorithm(recipe: Recipe) -> Algorithm:

@@ -38,6 +38,39 @@ _FUSION: dict[str, Any] = {
     "averaging": 0.999,
 }
 
+# As the flagship, but for what its features are of.
+_SOUND: dict[str, Any] = {
+    **_FUSION,
+    "width": 32,
+    "latent_dim": 32,
+    "code_dim": 0,
+    "temperature": 1.0,
+    "features": "spectrogram",
+    "coarse": 0.0,
+    "paths": "",
+    "inner_rate": 1e-3,
+    "averaging": 0.99,
+}
+_TEXT: dict[str, Any] = {
+    "network": "fusion",
+    "normalization": "meta",
+    "width": 96,
+    "loss": "non_saturating",
+    "penalty_weight": 0.1,
+    # Choices of symbols hand on a noisy gradient: as much of it as keeps the likelihood's in the lead.
+    "adversarial": 0.02,
+    "nats": 1.0,
+    "algorithm": "conditional",
+    "inner_steps": 0,
+    "inner_rate": 1e-3,
+    "discriminator_inner_rate": 1e-3,
+    "holdout": 10,
+    "outer_rate": 3e-3,
+    "outer_second_decay": 0.99,
+    "clip": 5.0,
+    "averaging": 0.99,
+}
+
 # The published recipes, re-implemented on this package's networks: what is theirs is the algorithm, the loss and the
 # rates, as far as the papers give them.
 _FIGR: dict[str, Any] = {  # Clouatre and Demers, "FIGR: Few-shot Image Generation with Reptile", 2019
@@ -94,6 +127,8 @@ PRESETS = {
     for recipe in (
         Recipe("fusion", **_FUSION),
         Recipe("sagan", **_SAGAN),
+        Recipe("sound", **_SOUND),
+        Recipe("text", **_TEXT),
         Recipe("dcgan", algorithm="fomaml"),
         Recipe("figr", **_FIGR),
         Recipe("faml", **_FAML),

@@ -31,7 +31,7 @@ _MOST = 2**31
 
 # What only games with a discriminator have, what only one family has, and what a translation has not.
 _ADVERSARIAL = ("loss", "penalty", "penalty_weight", "discriminator_turns", "discriminator_inner_rate")
-_OF_GAN = ("adversarial", "nearness", "variety", "coarse", "mode_seeking", "translation", "holdout")
+_OF_GAN = ("adversarial", "nearness", "variety", "coarse", "mode_seeking", "nats", "translation", "holdout")
 _IN_FEATURES = ("energy", "features")
 _OF_VAE = ("likelihood", "beta", "deviation")
 _OF_TRANSLATION = ("cycle", "identity", "content", "truth")
@@ -57,7 +57,7 @@ _COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
 _POSITIVE: tuple[str, ...] = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
 _POSITIVE += ("penalty_weight", "deviation")
 _WEIGHTS: tuple[str, ...] = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency")
-_WEIGHTS += ("clip", "beta", *_OF_TRANSLATION)
+_WEIGHTS += ("clip", "beta", "nats", *_OF_TRANSLATION)
 _SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
 
 
@@ -69,7 +69,8 @@ class Recipe:
         name: the preset's name, for folders and cards.
         family: gan; vae: a decoder (the network's generator) and an encoder of its width; or translation between two
             domains: a `Translator` of that width and the network's discriminator.
-        network: `dcgan`, `mlp`, `sagan`, or `fusion`, whose players see the support images.
+        network: `mlp`; `dcgan`, of sounds a `WaveGenerator` and of texts a `TextGenerator`; `sagan`, of pictures; or
+            `fusion`, whose players see the support set, of pictures, sounds or texts.
         width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
         latent_dim: size of z, >= 1.
         code_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators; 0 for no encoder.
@@ -91,12 +92,13 @@ class Recipe:
         adversarial: weight of the adversarial term of the generator, >= 0.
         energy: weight of the energy distance in the features of the net `features`, >= 0; not of a vae.
         features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
-            empty for none. Used when `energy` > 0, and by the distance that a learned rule is trained on (which, of a
-            vae, is one in pixels).
+            `spectrogram` for sounds, `pairs` (of symbols) for texts; empty for none. Used when `energy` > 0, and by the
+            distance that a learned rule is trained on (which, of a vae, is one in pixels).
         nearness: see `games.Terms`, >= 0.
         variety: see `games.Terms`, >= 0.
         coarse: weight of the energy distance in coarse pixels, >= 0.
         mode_seeking: weight of the mode-seeking regulariser, >= 0.
+        nats: of texts: weight of the negative log-likelihood of an example, >= 0.
         translation: of the differentiable augmentation, a share of the side in [0, 1); 0 for no augmentation.
         holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
         consistency: weight of the penalty on adapted players that differ across tasks, >= 0.
@@ -147,6 +149,7 @@ class Recipe:
     variety: float = 0.0
     coarse: float = 0.0
     mode_seeking: float = 0.0
+    nats: float = 0.0
     translation: float = 0.0
     holdout: int = 0
     consistency: float = 0.0

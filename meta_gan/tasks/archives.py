@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from meta_gan.tasks.arrays import to_labels, to_levels, to_split
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.npz import open_npz, rate_of, read_array
 from meta_gan.tasks.photos import resize_images
 from meta_gan.tasks.pixels import check_shape
 from meta_gan.tasks.sounds import from_sounds
@@ -22,33 +21,6 @@ FORMS = (
     "`images` and `labels`, or `x_train` and `y_train` and/or `x_test` and `y_test`; or `audio`, `rate` and `labels` "
     "of sounds; or `texts` and `labels`"
 )
-
-
-def open_npz(path: str | Path) -> Any:
-    """Open a `.npz` file without pickles.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        DataError: if it is no `.npz` file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"A .npz file must exist. Received: {path}")
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: must be a NumPy .npz archive. Received: {error}") from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise DataError(f"{path}: must be a .npz archive of named arrays. Received: one array, {archive.dtype}")
-    return archive
-
-
-def read_array(path: Path, archive: Any, key: str) -> np.ndarray:
-    """Read one array of an open archive, or raise a DataError that names the file and the array."""
-    try:
-        return archive[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: `{key}` must be a whole array without pickles. Received: {error}") from error
 
 
 def from_npz(
@@ -122,14 +94,7 @@ def _sequences(path: Path, archive: Any, medium: str, split_key: str, episode: d
         if found["texts"].dtype.kind != "U":
             raise DataError(f"{path}: `texts` must be strings. Received: {found['texts'].dtype}")
         return from_texts(found["texts"].tolist(), found["labels"], **fixed)
-    if "rate" not in archive.files:
-        raise DataError(f"{path}: sounds need `rate`, samples a second. Received: {', '.join(archive.files)}")
-    rate = read_array(path, archive, "rate")
-    if rate.size != 1 or rate.dtype.kind not in "iu" or int(rate.ravel()[0]) < 1:
-        raise DataError(
-            f"{path}: `rate` must be one whole number >= 1. Received: {rate.dtype}{list(rate.shape)} {rate}"
-        )
-    return from_sounds(found["audio"], found["labels"], int(rate.ravel()[0]), **fixed)
+    return from_sounds(found["audio"], found["labels"], rate_of(path, archive), **fixed)
 
 
 def _parts(path: Path, keys: list[str]) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_gan.tasks.archives import open_npz, read_array
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.npz import open_npz, read_array
 from meta_gan.tasks.photos import SUFFIXES, image_files, load_files
 from meta_gan.tasks.pixels import (
     DARK_ON_LIGHT,

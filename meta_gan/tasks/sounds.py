@@ -13,7 +13,8 @@ from meta_gan.tasks.arrays import to_labels, to_split
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.media import Sounds
+from meta_gan.tasks.media import FULL_SCALE, Sounds
+from meta_gan.tasks.npz import open_npz, rate_of, read_array
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 LONGEST = 16384
@@ -107,6 +108,47 @@ def load_sounds(files: Iterable[Path], rate: int, samples: int) -> np.ndarray:
         DataError: naming the first file that cannot be read.
     """
     return fitted([read_sound(file) for file in files], rate, samples)[0]
+
+
+def load_support_sounds(path: str | Path, rate: int, samples: int) -> np.ndarray:
+    """Read a user's few sounds into the rate and length that a model was trained on.
+
+    Args:
+        path: a folder of sound files, one sound file, or a `.npz` file with `audio` and `rate`.
+        rate: samples a second of the model.
+        samples: of its sounds.
+
+    Returns:
+        float32[shots, samples, 1] in [-1, 1]; trimmed, then cut or followed by silence, in the order of file names.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        DataError: if no sound is there, or a file cannot be read; it names the file.
+
+    Example:
+        `load_support_sounds("my_takes/", 8000, 8192)`
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"A support set must be a folder of sounds, one, or a .npz file. Received: {path}")
+    if path.suffix.lower() == ".npz":
+        read = _archived(path)
+    else:
+        files = sound_files(path) if path.is_dir() else [path]
+        if not files:
+            inside = sorted(entry.name for entry in path.iterdir())[:10]
+            raise DataError(f"{path}: must hold at least 1 sound file ({', '.join(SUFFIXES)}). Received: {inside}")
+        read = [read_sound(file) for file in files]
+    stored, medium = fitted(read, rate, samples)
+    return medium.seen(stored).numpy()
+
+
+def _archived(path: Path) -> list[tuple[np.ndarray, int]]:
+    with open_npz(path) as archive:
+        if not {"audio", "rate"} <= set(archive.files):
+            raise DataError(f"{path}: must hold the arrays `audio` and `rate`. Received: {archive.files}")
+        levels, rate = to_int16(read_array(path, archive, "audio"), f"{path}:audio"), rate_of(path, archive)
+    return [(sound[:, 0] / np.float32(FULL_SCALE), rate) for sound in levels]
 
 
 def write_wav(path: str | Path, sound: Any, rate: int) -> None:

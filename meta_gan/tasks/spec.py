@@ -62,14 +62,7 @@ def open_source(
     path = Path(spec)
     sounds = path.is_dir() and _holds_sounds(path)
     if sounds or (path.is_dir() and text_files(path)):
-        if image_shape is not None or (rate is not None and not sounds):
-            raise DataError(
-                f"{spec}: `image_shape` is for images and `rate` for sounds. "
-                f"Received: image_shape={image_shape}, rate={rate}"
-            )
-        if sounds:
-            return from_sound_folder(path, rate, length, **episode)
-        return from_text_folder(path, length=length, **episode)
+        return _sequences(path, sounds, image_shape, rate, length, episode)
     if rate is not None or length is not None:
         raise DataError(f"`rate` and `length` are for sounds and texts. Received: {rate}, {length} with {spec!r}")
     if path.suffix.lower() == ".npz":
@@ -79,6 +72,20 @@ def open_source(
     if path.exists():
         raise DataError(f"SOURCE must be {FORMS}. Received: the file {spec}")
     raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: {spec!r}, at which there is nothing")
+
+
+def _sequences(
+    path: Path, sounds: bool, image_shape: Any, rate: int | None, length: int | None, episode: dict[str, Any]
+) -> Tasks:
+    """Make tasks from a folder of sounds, or of text files."""
+    if image_shape is not None or (rate is not None and not sounds):
+        raise DataError(
+            f"{path}: `image_shape` is for images and `rate` for sounds. "
+            f"Received: image_shape={image_shape}, rate={rate}"
+        )
+    if sounds:
+        return from_sound_folder(path, rate, length, **episode)
+    return from_text_folder(path, length=length, **episode)
 
 
 def _holds_sounds(path: Path) -> bool:

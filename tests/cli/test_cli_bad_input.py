@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from meta_gan import AdaptedModel
-from meta_gan.cli import commands
+from meta_gan.cli import outputs
 from tests.trainers import helpers
 
 
@@ -196,8 +196,8 @@ def full(*_, **__):
 
 # What fails is late in the work: the last picture, or the SavedModel itself.
 FULL = {
-    "adapt": (commands, "grid"),
-    "sample": (commands, "grid"),
+    "adapt": (outputs, "grid"),
+    "sample": (outputs, "grid"),
     "export": (type(keras.export.ExportArchive()), "write_out"),
 }
 

@@ -9,17 +9,17 @@ from meta_gan.cli import program
 from tests.cli.conftest import call
 
 FLAGS = {
-    "train": "preset data out target pair both_ways steps shots queries seed archives image_shape protocol set resume "
-    "dry_run",
+    "train": "preset data out target pair both_ways steps shots queries seed archives image_shape rate length "
+    "protocol set resume dry_run",
     "adapt": "model support out steps sample target_support seed invert",
     "sample": "model count inputs out seed",
     "evaluate": "data out model judge target pair both_ways split shots steps classes draws quick seed scratch_steps "
-    "archives image_shape protocol",
+    "archives image_shape rate length protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
-    "image_shape protocol",
+    "image_shape rate length protocol",
     "export": "model out limits warm_up",
     "info": "model",
-    "data": "data out shots queries archives image_shape protocol",
+    "data": "data out shots queries archives image_shape rate length protocol",
 }
 REQUIRED = {
     "train": "data out",

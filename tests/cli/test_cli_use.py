@@ -136,7 +136,7 @@ def test_info_says_what_a_model_is(world, capsys):
     assert lines == [
         f"model: {world.run / 'model'}",
         "algorithm: fomaml, 2 inner steps",
-        f"image shape: (8, 8, 1), polarity {model.data_card['polarity']}",
+        f"example shape: (8, 8, 1), polarity {model.data_card['polarity']}",
         f"generator: DCGANGenerator, {model.game.nets['generator'].count_params():,} values",
         f"discriminator: DCGANDiscriminator, {model.game.nets['discriminator'].count_params():,} values",
         "data: noise.npz; classes: 6 train, 2 validation, 2 test",

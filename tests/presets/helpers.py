@@ -8,6 +8,9 @@ from meta_gan import presets
 
 SHAPE = (8, 8, 1)
 TINY = {"network": "mlp", "width": 3, "latent_dim": 2, "inner_steps": 1}
+OWN_SHAPES = {"sound": (1024, 1), "text": (8, 4)}
+RATE = 8000
+"""Of sounds; others pass it over."""
 WITHOUT_FEATURES = {"energy": 0.0, "features": "", "nearness": 0.0, "variety": 0.0}
 """What frees a preset of the shipped feature network, which takes 28x28 drawings alone."""
 
@@ -25,11 +28,12 @@ def small(name):
         size["code_dim"] = 3
     if recipe.inner_steps:
         size["inner_steps"] = 2
-    return {**size, **(WITHOUT_FEATURES if recipe.energy else {})}
+    return {**size, **(WITHOUT_FEATURES if recipe.energy and name not in OWN_SHAPES else {})}
 
 
 def shape_of(name, shape=SHAPE):
-    """What the preset `name` is built for: images of a shape, or two domains of them."""
+    """What the preset `name` is built for: images of a shape, two domains of them, sounds or texts."""
+    shape = OWN_SHAPES.get(name, shape)
     domains = {"source": shape, "target": shape}
     return domains if presets.PRESETS[name].family == "translation" else shape
 

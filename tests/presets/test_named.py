@@ -9,7 +9,7 @@ from meta_gan import presets
 from meta_gan.presets.recipe import Recipe
 
 NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan"]
-NAMES = sorted([*NAMES, "vae", "translation", "cyclegan"])
+NAMES = sorted([*NAMES, "vae", "translation", "cyclegan", "sound", "text"])
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe) if field.name != "name"}
 FIGR = {
     **{"loss": "wasserstein", "penalty": "gradient", "penalty_weight": 10.0, "rule": "descent", "inner_steps": 10},
@@ -41,6 +41,18 @@ CHANGES = {
         **{"network": "sagan", "code_dim": 64, "penalty": "none", "energy": 1.0, "features": "omniglot28-objective"},
         **{"coarse": 2.0, "algorithm": "conditional", "inner_steps": 0, "outer_first_decay": 0.0},
         **{"outer_second_decay": 0.9, "averaging": 0.999},
+    },
+    "sound": {
+        **{"network": "fusion", "width": 32, "latent_dim": 32, "normalization": "meta", "features": "spectrogram"},
+        **{"loss": "non_saturating", "penalty_weight": 0.1, "adversarial": 0.3, "energy": 1.0, "nearness": 2.0},
+        **{"variety": 1.0, "algorithm": "conditional", "inner_steps": 0, "inner_rate": 1e-3, "holdout": 2},
+        **{"outer_rate": 1e-3, "outer_first_decay": 0.9, "outer_second_decay": 0.99, "clip": 0.0, "averaging": 0.99},
+    },
+    "text": {
+        **{"network": "fusion", "normalization": "meta", "width": 96, "loss": "non_saturating", "penalty_weight": 0.1},
+        **{"adversarial": 0.02, "nats": 1.0, "algorithm": "conditional", "inner_steps": 0, "inner_rate": 1e-3},
+        **{"discriminator_inner_rate": 1e-3, "holdout": 10, "outer_rate": 3e-3, "outer_second_decay": 0.99},
+        **{"clip": 5.0, "averaging": 0.99},
     },
     "dcgan": {},
     "figr": {**FIGR, "algorithm": "reptile"},

@@ -10,7 +10,7 @@ import tensorflow as tf
 import meta_gan
 from meta_gan import presets
 from meta_gan.evaluation import load_judge
-from tests.presets.helpers import copies, shape_of, small, still
+from tests.presets.helpers import RATE, copies, shape_of, small, still
 from tests.toys import random_episodes
 
 DRAWING = (28, 28, 1)
@@ -38,7 +38,7 @@ EVERY = [
 @pytest.mark.parametrize("name", EVERY)
 def test_a_preset_moves_every_kernel(name):
     # At its own width a preset takes a minute to trace; the nets are made small, and nothing else is changed.
-    model = presets.build(presets.get(name, **small(name)), shape_of(name))
+    model = presets.build(presets.get(name, **small(name)), shape_of(name), RATE)
     before = copies(model.trainable_variables)
     gains = [v for v in model.trainable_variables if v.path.endswith("attention/gamma")]
     for metrics in stepped(model, shape_of(name), STEPS.get(name, 1)):

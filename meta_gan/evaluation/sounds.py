@@ -1,0 +1,67 @@
+"""Sounds as a judge sees them: log-mel spectrograms as pictures, for judges, copy rates and sheets."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from meta_gan.layers import LogMel
+from meta_gan.tasks import Source
+from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.media import Pictures, Sounds
+from meta_gan.tasks.pixels import to_uint8
+
+FRAMES, BANDS = 32, 32
+_AT_ONCE = 200
+
+
+def spectrograms(sounds: Any, rate: int) -> np.ndarray:
+    """Return the log-mel spectrograms of sounds as pictures: 32 frames, each of 32 bands.
+
+    Args:
+        sounds: float[n, samples, 1] in [-1, 1].
+        rate: samples a second.
+
+    Returns:
+        uint8[n, 32, 32, 1], time along the rows; 0 is silence.
+
+    Raises:
+        ValueError: another shape.
+
+    Example:
+        >>> spectrograms(np.zeros((2, 8192, 1)), 8000).shape
+        (2, 32, 32, 1)
+    """
+    array = np.asarray(sounds, np.float32)
+    if array.ndim != 3 or array.shape[2] != 1 or not array.size:
+        raise ValueError(f"`sounds` must be [n, samples, 1] with n >= 1. Received: shape {array.shape}")
+    front = LogMel(rate, -(-array.shape[1] // FRAMES), BANDS)
+    parts = [front(array[i : i + _AT_ONCE]).numpy() for i in range(0, len(array), _AT_ONCE)]
+    return to_uint8(np.concatenate(parts))
+
+
+def spectrogram_source(source: Source, for_people: bool = False) -> Source:
+    """Return a source of sounds as one of the pictures that judges of sounds are trained on and look at.
+
+    Args:
+        source: of sounds.
+        for_people: whether the pictures are `upright`, which judges' are not.
+
+    Raises:
+        DataError: a source of other examples.
+
+    Example:
+        `train_judge(spectrogram_source(tasks.source), JudgeRecipe(augmentation=False))`
+    """
+    medium = source.medium
+    if not isinstance(medium, Sounds):
+        raise DataError(f"{source.name}: must be of sounds. Received: {medium.kind}")
+    pictures = spectrograms(medium.seen(source.images), medium.rate)
+    return dataclasses.replace(source, images=upright(pictures) if for_people else pictures, medium=Pictures())
+
+
+def upright(pictures: np.ndarray) -> np.ndarray:
+    """Return spectrograms as people read them: time to the right, low bands at the bottom."""
+    return np.ascontiguousarray(pictures.transpose(0, 2, 1, 3)[:, ::-1])
