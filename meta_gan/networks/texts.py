@@ -106,10 +106,8 @@ class TextGenerator(Generator):
             raise ValueError(f"`attends` must be True or False. Received: attends={attends!r}")
         self.attends = self.sees_support = attends
         self.relaxation = require_choice("relaxation", relaxation, RELAXATIONS)
-        self.softness, self.temperature = (
-            require_positive("softness", softness),
-            require_positive("temperature", temperature),
-        )
+        self.softness = require_positive("softness", softness)
+        self.temperature = require_positive("temperature", temperature)
         make, policy = seeded_normal(self.seed, type(self).__name__), self.dtype_policy
         told = self.code_dim + (self.width if attends else 0)
         self.writer = self._cell(self.symbols + told, "writer", make)
@@ -117,7 +115,11 @@ class TextGenerator(Generator):
         if attends:
             self.reader = self._cell(self.symbols, "reader", make)
             self.query = dense(make, self.width, _KEY, "query", policy)
-            self.key = dense(make, self.width, _KEY, "key", policy)
+            # A bias would be the same for all keys, and the softmax over them does not see it.
+            self.key = keras.layers.Dense(
+                _KEY, use_bias=False, kernel_initializer=make(self.width), name="key", dtype=policy
+            )
+            self.key.build((None, self.width))
             self.share = dense(make, self.width, 1, "share", policy)
         self.build((None, self.latent_dim))
 

@@ -26,6 +26,9 @@ from meta_gan.networks.fusion_parts import SLOPE, dense, leaky, require_support
 
 _STYLE, _KEY, _NOISE, _MELS, _FRAMES = 64, 24, 6, 32, 32
 _SMALL = 0.02
+# Of a stretch, of a start and of a local way in frames, and of the log of a band's loudness: bounded smoothly, for a
+# sound that is warped off its own ends is silent, and silence has no gradient that would bring it back.
+_STRETCH, _START, _LOCAL, _LOUDNESS = 0.3, 4.0, 3.0, 3.0
 
 
 def require_sound(sound_shape: Sequence[int]) -> tuple[int, int]:
@@ -37,6 +40,11 @@ def require_sound(sound_shape: Sequence[int]) -> tuple[int, int]:
             f"Received: image_shape={tuple(sound_shape)}"
         )
     return shape[0], shape[1]
+
+
+def bounded(x: Any, most: float) -> Any:
+    """Return x within (-most, most), as it is near 0."""
+    return most * tf.tanh(x / most)
 
 
 def line(make: Any, given: int, channels: int, name: str, dtype: Any, kernel: int = 5) -> keras.layers.Conv1D:
@@ -173,12 +181,13 @@ class WaveFusionGenerator(Generator):
         """Return the sounds, warped and with their bands turned up or down."""
         hop = self.samples // _FRAMES
         spread = tf.cast(self._spread, sounds.dtype)
-        share = settings[:, 2, None, None] + 0.5
-        way = float(hop) * tf.einsum("nfc,tf->nt", local + share * shift, spread)
+        share = tf.sigmoid(settings[:, 2, None, None])
+        way = float(hop) * tf.einsum("nfc,tf->nt", bounded(local, _LOCAL) + share * shift, spread)
         time = tf.cast(np.arange(self.samples), sounds.dtype)[None]
-        affine = settings[:, :1] * (time - self.samples / 2.0) + float(hop) * settings[:, 1:2]
+        stretch, start = bounded(settings[:, :1], _STRETCH), bounded(settings[:, 1:2], _START)
+        affine = stretch * (time - self.samples / 2.0) + float(hop) * start
         warped = sound_at(sounds[..., 0], time + way + affine)
-        levels = tf.einsum("nfb,tf->ntb", tf.clip_by_value(gains + settings[:, 3, None, None], -4.0, 4.0), spread)
+        levels = tf.einsum("nfb,tf->ntb", bounded(gains + settings[:, 3, None, None], _LOUDNESS), spread)
         made = tf.reduce_sum(tf.exp(levels) * self.splitter(warped[..., None]), axis=-1, keepdims=True)
         return tf.clip_by_value(made, -1.0, 1.0)
 
