@@ -155,6 +155,13 @@ def check_arrays(path: Any, arrays: dict[str, np.ndarray], shapes: list[tuple[in
         raise ValueError(f"the weights of {str(path)!r} must have shapes {shapes}. Received: {stored}")
 
 
+def examples(shape: Any, data: dict[str, Any]) -> str:
+    """What a model's examples are, in words: their shape, and of pictures the polarity, of sounds the rate."""
+    medium = data.get("medium", "pictures")
+    known = {"sounds": f"{data.get('rate')} samples a second", "texts": f"of {data.get('alphabet')!r}"}
+    return f"{medium} {shape}, {known.get(medium, 'polarity ' + str(data.get('polarity', 'not recorded')))}"
+
+
 def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     """A model card in Markdown: what it is, what it was trained on, how to use it."""
     data, training = config.get("data") or {}, config.get("training") or {}
@@ -167,7 +174,7 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         "# A model of meta_gan",
         "",
         f"- Algorithm: {algorithm['name']}, {algorithm['inner_steps']} inner steps of its own.",
-        f"- Images: {config['image_shape']}, polarity {data.get('polarity', 'not recorded')}.",
+        f"- Examples: {examples(config['image_shape'], data)}.",
         f"- Stored values: {sum(int(a.size) for a in arrays.values()):,}.",
         f"- Data: {data.get('name', 'not recorded')}; classes "
         + (", ".join(f"{len(names)} {split}" for split, names in splits.items()) or "not recorded")

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from meta_gan.model import MetaModel
 from meta_gan.tasks import DomainTasks, Tasks
-from meta_gan.tasks.pictures import grid, save_png
 from trainers import pictures, run_folder
 from trainers.config import TrainConfig
 from trainers.interruption import Interruption
@@ -153,7 +152,8 @@ class MetaTrainer:
                 log = run_folder.MetricsLog(self.folder, -1 if fresh else start)
                 if fresh:
                     split = "validation" if self.tasks.splits["validation"] else "train"
-                    save_png(self.folder / "reals.png", grid(pictures.reals(self._picture_episodes(split))))
+                    reals = pictures.reals(self._picture_episodes(split))
+                    pictures.write(self.folder, "reals", reals, self.tasks.card)
                     self.validate(log)
                 else:
                     # A kill may have come between this checkpoint and the model of it.
@@ -265,7 +265,7 @@ class MetaTrainer:
         each = [self._assess(episode) for episode in episodes]
         means = {f"validation/{key}": float(np.mean([m[key] for m in each])) for key in each[0]}
         log.write(int(self.step.numpy()), means)
-        save_png(self.folder / f"samples_{int(self.step.numpy()):06d}.png", grid(self.picture()))
+        pictures.write(self.folder, f"samples_{int(self.step.numpy()):06d}", self.picture(), self.tasks.card)
         return means
 
     def _picture_episodes(self, split: str = "validation") -> Any:

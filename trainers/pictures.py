@@ -1,13 +1,16 @@
-"""The pictures of a run: real examples, and what a model makes of the same few tasks as it learns."""
+"""The pictures of a run, or lines of texts: real examples, and what a model makes of a few tasks as it learns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from meta_gan.model import MetaModel
+from meta_gan.tasks.media import Sounds, Texts, of_card
+from meta_gan.tasks.pictures import grid, save_png, waveforms
 from meta_gan.types import Episode
 
 
@@ -53,6 +56,24 @@ def progress(model: MetaModel, episodes: Episode, steps: Sequence[int]) -> list[
             parts.append(np.nan_to_num(made))
         rows.append(_apart(parts))
     return rows
+
+
+def write(folder: Path, name: str, rows: list[np.ndarray], card: Mapping[str, Any]) -> None:
+    """Writes rows of `reals` or `progress`: a grid of pictures or waveforms, `NAME.png`, or lines of texts, `NAME.txt`.
+
+    Args:
+        folder: where to.
+        name: without an ending.
+        rows: one a task.
+        card: what the examples are, see `tasks.media`.
+    """
+    medium = of_card(dict(card))
+    if not isinstance(medium, Texts):
+        sounds = isinstance(medium, Sounds)
+        save_png(folder / f"{name}.png", grid([waveforms(row) for row in rows] if sounds else rows))
+        return
+    lines = [", ".join(text if row[i].any() else "|" for i, text in enumerate(medium.decode(row))) for row in rows]
+    (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _sets(examples: Any, task: int) -> list[np.ndarray]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from meta_gan import storage
+
 SHOWN = 8  # inputs of a signature; `NAME_adapted` takes every weight
 
 
@@ -27,7 +29,7 @@ def markdown(about: Mapping[str, Any]) -> str:
         "# A SavedModel of meta_gan",
         "",
         f"- Algorithm: {about['algorithm']}, {about['inner_steps']} inner steps of its own.",
-        f"- Images: {about['image_shape']}, polarity {data.get('polarity', 'not recorded')}.",
+        f"- Examples: {storage.examples(about['image_shape'], data)}.",
         f"- Data: {data.get('name', 'not recorded')}; classes {splits or 'not recorded'}.",
         f"- Limits of a request: {limits}; what is over them is refused by name.",
         "- It keeps nothing between requests: the same request gives the same answer. Never batch requests together.",

@@ -43,6 +43,31 @@ def save_png(path: str | Path, image: Any) -> None:
     _save(path, array if array.dtype == np.uint8 else to_uint8(array))
 
 
+def waveforms(sounds: Any, height: int = 32, width: int = 64) -> np.ndarray:
+    """Draw sounds: in every column a light bar from the least to the greatest of the samples there.
+
+    Args:
+        sounds: float[n, samples, 1] in [-1, 1]; all are drawn to the scale of the loudest.
+        height: rows of a picture.
+        width: its columns.
+
+    Returns:
+        float32[n, height, width, 1] in [-1, 1].
+
+    Example:
+        >>> waveforms(np.zeros((2, 640, 1))).shape
+        (2, 32, 64, 1)
+    """
+    array = np.asarray(sounds, np.float64)[..., 0]
+    bounds = np.linspace(0, array.shape[1], width + 1).astype(int)[:-1]
+    loudest = max(float(np.abs(array).max()), 1e-9)
+    low, high = (reduce.reduceat(array, bounds, axis=1) / loudest for reduce in (np.minimum, np.maximum))
+    level = np.linspace(1.0, -1.0, height)[None, :, None]
+    half = 1.0 / (height - 1)
+    drawn = (level >= low[:, None] - half) & (level <= high[:, None] + half)
+    return np.where(drawn, 1.0, -1.0).astype(np.float32)[..., None]
+
+
 def grid(rows: Sequence[Any]) -> np.ndarray:
     """Lay rows of images out as one picture, with grey gaps; short rows leave grey at their right.
 

@@ -1,0 +1,191 @@
+"""Spoken digits of speakers: the data, judges, the training, and the rows of `benchmarks.modalities`."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_gan import presets
+from meta_gan.evaluation import Judge, JudgeRecipe, train_judge
+from meta_gan.evaluation.metrics import energy_distance
+from meta_gan.evaluation.sounds import spectrogram_source, spectrograms
+from meta_gan.model import MetaModel
+from meta_gan.tasks import Source, Tasks
+from meta_gan.tasks.media import Sounds
+from meta_gan.tasks.pixels import to_float
+from meta_gan.tasks.sounds import fit, resample
+from trainers import MetaTrainer, TrainConfig
+
+FILES = ("fsdd_wave8192.npz", "fsdd_spec32.npz")
+SHOTS, QUERIES, REFERENCES, MADE = 5, 10, 20, 20
+SPEEDS = (0.8, 0.86, 0.93, 1.07, 1.15, 1.25)
+"""Of training voices, pitch and all: another speaker each."""
+JUDGES = {
+    "conv4": {"network": "conv4", "width": 48, "augmentation": False, "seed": 1},
+    "residual": {"method": "classification", "network": "residual", "width": 24, "batch": 100, "seed": 2},
+}
+SHIFT, STRETCH, NOISE = 200, 0.07, 0.003  # samples; share; of the loudest sample
+
+
+@functools.cache
+def voices(data: Path) -> Source:
+    """A class for every speaker and digit; the test speaker is held out whole."""
+    with np.load(data / FILES[0]) as kept, np.load(data / FILES[1]) as split:
+        audio, digits, speakers, people = (kept[key] for key in ("audio", "labels", "speaker", "speakers"))
+        classes, rate = np.repeat(split["speaker_split"], 10).astype(np.int8), int(kept["rate"])
+    labels = speakers.astype(np.int32) * 10 + digits.astype(np.int32)
+    names = [f"{person} {digit}" for person in people for digit in range(10)]
+    return Source(audio[..., None], labels, names, classes, name="voices", medium=Sounds(rate))
+
+
+def at_speeds(source: Source) -> Source:
+    """The source, and its training classes at other speeds as classes of their own."""
+    medium, samples = source.medium, source.images.shape[1]
+    assert isinstance(medium, Sounds)
+    chosen = np.flatnonzero(np.isin(source.labels, source.split_classes("train")))
+    sounds, labels, names = [source.images], [source.labels], list(source.class_names)
+    for speed in SPEEDS:
+        rate = round(medium.rate / speed)
+        made = [resample(source.images[i, :, 0] / np.float32(32768), medium.rate, rate) for i in chosen]
+        sounds.append(medium.levels(np.stack([fit(sound, samples) for sound in made])[..., None]))
+        labels.append((source.labels[chosen] + len(names)).astype(np.int32))
+        names += [f"{name} x {speed}" for name in source.class_names]
+    # Classes of no examples, of the speakers that are held out, are never drawn.
+    labels_of_all, sounds_of_all = np.concatenate(labels), np.concatenate(sounds)
+    kept, numbers = np.unique(labels_of_all, return_inverse=True)
+    split = np.concatenate([source.class_split, np.zeros(len(names) - len(source.class_names), np.int8)])[kept]
+    return Source(
+        sounds_of_all, numbers.astype(np.int32), [names[i] for i in kept], split, name="voices", medium=medium
+    )
+
+
+def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
+    """Trains a judge on the spectrograms of training voices, unless it is there."""
+    folder = out / "judges" / name
+    if not folder.is_dir():
+        recipe = JudgeRecipe(**{"steps": steps, **JUDGES[name]})
+        train_judge(spectrogram_source(voices(data)), recipe, name=name).save(folder)
+
+
+def train(data: Path, folder: Path, steps: int) -> None:
+    """Trains the preset `sound`, or goes on."""
+    tasks = Tasks(at_speeds(voices(data)), SHOTS, QUERIES)
+    model = presets.build(presets.get("sound", decay_steps=steps), tasks.image_shape, tasks.card["rate"])
+    folder.mkdir(parents=True, exist_ok=True)
+    config = TrainConfig(steps=steps, meta_batch=4, validate_every=steps, checkpoint_every=50)
+    MetaTrainer(model, tasks, folder, config).run()
+
+
+def dealt(data: Path, index: int, draw: int) -> list[np.ndarray]:
+    """Support, reference and oracle takes of a class, float32[n, samples, 1]."""
+    source = voices(data)
+    order = np.random.default_rng([draw, index]).permutation(np.flatnonzero(source.labels == index))
+    cuts = np.cumsum([SHOTS, REFERENCES, MADE])
+    takes = source.medium.seen(source.images[order[: cuts[-1]]]).numpy()
+    return np.split(takes, cuts[:-1])
+
+
+def augmented(support: np.ndarray, seed: int, kind: str) -> np.ndarray:
+    """Copies of support sounds: `shift` of +-25 ms, and with `all` also a stretch of +-7 % and a little noise."""
+    draw, samples, made = np.random.default_rng([seed, 7]), support.shape[1], []
+    for number in range(MADE):
+        sound = support[number % len(support), :, 0].astype(np.float64)
+        if kind == "all":
+            speed = draw.uniform(1 - STRETCH, 1 + STRETCH)
+            sound = np.interp(np.arange(samples) * speed, np.arange(samples), sound, right=0)
+        way = int(draw.integers(-SHIFT, SHIFT + 1))
+        sound = np.pad(sound, SHIFT)[SHIFT - way :][:samples]
+        if kind == "all":
+            sound = sound + draw.normal(size=samples) * NOISE * np.abs(sound).max()
+        made.append(np.clip(sound, -1, 1))
+    return np.array(made, np.float32)[..., None]
+
+
+def scores_of(sounds: np.ndarray, support: np.ndarray, judged: dict[str, Any], rate: int) -> dict[str, float]:
+    """The scores of sounds of one class.
+
+    Args:
+        sounds: float32[n, samples, 1].
+        support: likewise.
+        judged: `judges`, `references` (of each judge the features of real takes of the class), `prototypes` (of each
+            judge the means of the speaker's ten digits), `place` (which of them is the class) and `threshold`.
+        rate: samples a second.
+    """
+    pictures = to_float(spectrograms(sounds, rate))
+    found = {}
+    for judge, references, prototypes in zip(judged["judges"], judged["references"], judged["prototypes"], strict=True):
+        features = judge.features(pictures)
+        found[f"energy/{judge.name}"] = energy_distance(features, references)
+        nearest = np.square(features[:, None] - prototypes[None]).sum(axis=-1).argmin(axis=1)
+        found[f"recognised/{judge.name}"] = float((nearest == judged["place"]).mean())
+    flat, own = (x.reshape(len(x), -1) for x in (pictures, to_float(spectrograms(support, rate))))
+    apart = np.sqrt(np.square(flat[:, None] - own[None]).sum(axis=-1)).min(axis=1)
+    found["copies"] = float((apart < judged["threshold"]).mean())
+    return found
+
+
+def threshold_of(data: Path, index: int, rate: int) -> float:
+    """The first percentile of the distances between real spectrograms of a class."""
+    source = voices(data)
+    takes = source.medium.seen(source.images[source.labels == index]).numpy()
+    flat = to_float(spectrograms(takes, rate)).reshape(len(takes), -1)
+    apart = np.sqrt(np.maximum(0, np.square(flat[:, None] - flat[None]).sum(axis=-1)))
+    return float(np.percentile(apart[np.triu_indices(len(flat), 1)], 1))
+
+
+def _judged(data: Path, split: str, judges: list[Judge], draw: int) -> list[tuple[Any, list[np.ndarray]]]:
+    """For every class of a split what `scores_of` needs, and its takes."""
+    source = voices(data)
+    rate, classes = source.medium.rate, source.split_classes(split)  # type: ignore[union-attr]
+    deals = [dealt(data, index, draw) for index in classes]
+    features = [[judge.features(to_float(spectrograms(deal[1], rate))) for deal in deals] for judge in judges]
+    prototypes = [np.stack([each.mean(axis=0) for each in of_judge]) for of_judge in features]
+    found = []
+    for place, (index, deal) in enumerate(zip(classes, deals, strict=True)):
+        told = {"judges": judges, "references": [each[place] for each in features], "prototypes": prototypes}
+        found.append(({**told, "place": place, "threshold": threshold_of(data, index, rate), "rate": rate}, deal))
+    return found
+
+
+def loss(data: Path, model: MetaModel, judges: list[Judge], steps: int) -> float:
+    """The mean energy distance, under both judges, on validation classes after so many inner steps."""
+    found = []
+    for told, (support, _, _) in _judged(data, "validation", judges, 0):
+        sounds = model.adapt(support, steps=steps).sample(MADE)
+        scores = scores_of(sounds, support, told, told["rate"])
+        found.append([scores[f"energy/{judge.name}"] for judge in judges])
+    return float(np.mean(found))
+
+
+def rows(
+    data: Path, model: MetaModel, judges: list[Judge], steps: int, draws: int
+) -> dict[str, dict[str, list[float]]]:
+    """Of every row the scores of all test classes and draws."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for draw in range(draws):
+        for told, (support, _, oracle) in _judged(data, "test", judges, draw):
+            sets = {
+                "oracle": oracle,
+                "copy": support[np.arange(MADE) % SHOTS],
+                "copy, shifted": augmented(support, draw, "shift"),
+                "copy, shifted, stretched, with noise": augmented(support, draw, "all"),
+                "meta-trained, not adapted": model.adapt(support, steps=0).sample(MADE, seed=draw),
+            }
+            if steps:
+                sets[f"meta-trained, {steps} inner steps"] = model.adapt(support, steps=steps).sample(MADE, seed=draw)
+            for row, sounds in sets.items():
+                for score, value in scores_of(sounds, support, told, told["rate"]).items():
+                    found.setdefault(row, {}).setdefault(score, []).append(value)
+    return found
+
+
+def shown(data: Path, model: MetaModel, steps: int) -> tuple[list[tuple[np.ndarray, ...]], int]:
+    """Of every test class support, held-out takes and samples, five each, and their rate."""
+    source, sets = voices(data), []
+    for index in source.split_classes("test"):
+        support, references, _ = dealt(data, index, 0)
+        sets.append((support, references[:SHOTS], model.adapt(support, steps=steps).sample(SHOTS, seed=1)))
+    return sets, source.medium.rate  # type: ignore[union-attr]
