@@ -155,6 +155,7 @@ class TextGenerator(Generator):
 
     def log_likelihood(self, texts: Any, conditioning: Any = None) -> Any:
         """Return the log-probabilities float[n], in nats, of `texts` float[n, length, symbols], their ends included."""
+        texts = tf.clip_by_value(texts, 0.0, 1.0)
         total, alive = tf.zeros([tf.shape(texts)[0]], texts.dtype), tf.ones([tf.shape(texts)[0]], texts.dtype)
 
         def follow(logs: Any, position: int) -> Any:
@@ -182,7 +183,8 @@ class TextGenerator(Generator):
                 return None, None
             return read_code(self, conditioning), None
         support, code = require_support(conditioning, type(self).__name__, self.code_dim)
-        support = tf.cast(support, self.compute_dtype)
+        # Examples may be any numbers in [-1, 1]; shares of symbols may not, nor weights made of them.
+        support = tf.clip_by_value(tf.cast(support, self.compute_dtype), 0.0, 1.0)
         state, before = tf.zeros([tf.shape(support)[0], self.width], support.dtype), tf.zeros_like(support[:, 0])
         alive = tf.ones([tf.shape(support)[0]], support.dtype)
         states, weights = [], []
@@ -191,8 +193,7 @@ class TextGenerator(Generator):
             states.append(state)
             weights.append(alive)
             before = support[:, position]
-            # Examples may be any numbers in [-1, 1]; a weight may not.
-            alive = alive * tf.clip_by_value(1.0 - before[:, 0], 0.0, 1.0)
+            alive = alive * (1.0 - before[:, 0])
         read, weight = tf.stack(states, axis=1), tf.stack(weights, axis=1)
         mean = tf.reduce_sum(weight[..., None] * read, axis=[0, 1]) / tf.reduce_sum(weight)
         flat = tf.reshape(read, [-1, self.width])

@@ -40,12 +40,13 @@ from meta_gan.meta_learners import (
     RecurrentMetaLearner,
     ScheduleController,
 )
-from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, told_gan
+from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, tiny_sounds, tiny_texts, told_gan
 from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
 TRANSLATED, TOLD_TRANSLATION = "points, translated there and back", "images, translated, told of the target"
 TRANSFERRED = "points, from noise to a target by way of a source"
+SOUNDS, TEXTS = "sounds, told of the support set", "texts, told of the support set"
 VARIATIONAL, TOLD_VAE = "points, variational", "images, variational, told of the support set"
 
 GAMES = {
@@ -65,6 +66,9 @@ GAMES = {
         augmentation=DifferentiableAugmentation(0.25),
         holdout=1,
     ),
+    SOUNDS: lambda: tiny_sounds("float64", terms=Terms(features=1.0, nearness=1.0), holdout=1),
+    # A choice of a symbol is an edge, too.
+    TEXTS: lambda: tiny_texts("float64", terms=Terms(adversarial=0.5, likelihood=0.3), holdout=1),
     VARIATIONAL: tiny_vae,
     TOLD_VAE: lambda: told_vae(likelihood=Bernoulli()),
     TRANSLATED: lambda: tiny_translation(cycle=1.0, identity=0.5),
@@ -120,7 +124,7 @@ ALGORITHMS |= LEARNED
 # the small game that is conditioned as they are, and they meet the algorithms below.
 ONLY = {
     "FOMAML, optimistic": {"points, non-saturating"},
-    "only the context": {TOLD, FUSION},
+    "only the context": {TOLD, FUSION, SOUNDS, TEXTS},
     "consistent FOMAML": {"points, non-saturating", TOLD},
 }
 # A learned rule knows leaves and signals only: it meets a game with state, and one whose players differ in moves.
@@ -129,11 +133,13 @@ ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 # A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
 ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention", "controller")
-APART = (FUSION, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION, TRANSFERRED)
+APART = (FUSION, SOUNDS, TEXTS, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION, TRANSFERRED)
 PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in APART]
 # A rule of many tensors meets every game but the largest.
 PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
+# Every row of the table on sounds and on texts, but for what meets one game alone.
+PAIRS += [(g, a) for g in (SOUNDS, TEXTS) for a in ALGORITHMS if a not in ("FOMAML, optimistic", "consistent FOMAML")]
 PAIRS += [*((TRANSLATED, a) for a in (*ALONE, "MAML, total derivatives")), (TOLD_TRANSLATION, "FOMAML")]
 PAIRS += [(TRANSFERRED, a) for a in ("MAML", "FOMAML", "Reptile", "Pretraining", "recurrent", "controller")]
 """All that make sense; a new game or algorithm is one line above."""

@@ -16,6 +16,8 @@ from tests.conformance.cases import (
     LEARNED,
     PAIRS,
     PLAIN,
+    SOUNDS,
+    TEXTS,
     TOLD,
     TOLD_TRANSLATION,
     TOLD_VAE,
@@ -29,11 +31,10 @@ POINTS = "points, two discriminator turns"
 CORE = ("recurrent", "controller")
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
 # with one game, say all of it.
+RARE = (FUSION, SOUNDS, TEXTS, TOLD_VAE, TOLD_TRANSLATION)
 DEPLOYED = [
     # Those that take longest to export; of either kind there is one in a test of its own.
-    pytest.param(
-        game, "FOMAML", marks=[pytest.mark.conformance] if game in (FUSION, TOLD_VAE, TOLD_TRANSLATION) else []
-    )
+    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in RARE else [])
     for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("Reptile with Adam", "only the generator", *CORE)]
@@ -52,8 +53,8 @@ GRAPHED = [
     for g, a in PAIRS
     if g == PLAIN
     or (g == "batch statistics" and a not in COSTLY)
-    or (g != FUSION and a in ("MAML", "FOMAML", "Pretraining"))
-    or (g, a) in ((TOLD, "only the context"), (FUSION, "FOMAML"))
+    or (g not in (FUSION, SOUNDS, TEXTS) and a in ("MAML", "FOMAML", "Pretraining"))
+    or (g, a) in ((TOLD, "only the context"), (FUSION, "FOMAML"), (SOUNDS, "FOMAML"), (TEXTS, "FOMAML"))
 ]
 
 
@@ -101,7 +102,7 @@ def test_the_meta_gradient_is_finite_and_reaches_every_net(game, algorithm):
     estimate = meta_gradients(model, graph=False)
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(estimate))
     assert [net for net, gradients in estimate.weights.items() if not gradients] == ["features"] * (
-        game in (TOLD, FUSION)
+        game in (TOLD, FUSION, SOUNDS)
     )
     still = isinstance(model.algorithm.estimator, (EvolutionStrategies, PolicyGradient))
     for net, gradients in estimate.weights.items():

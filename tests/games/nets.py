@@ -141,6 +141,25 @@ def tiny_fusion(dtype="float32", **options):
     return GAN(generator, discriminator, encoder=encoder, features=features, **options)
 
 
+def tiny_sounds(dtype="float32", **options):
+    """A fusion pair of sounds with an encoder, compared in their spectrograms."""
+    shape, made = (1024, 1), {"code_dim": 2, "dtype": dtype}
+    generator = networks.WaveFusionGenerator(shape, latent_dim=4, width=1, bands=3, **made)
+    discriminator = networks.WaveFusionDiscriminator(shape, width=1, **made)
+    encoder = networks.TaskEncoder(shape, width=1, **made)
+    front = [layers.LogMel(8000, hop=256, bands=4, dtype=dtype), keras.layers.Flatten(dtype=dtype)]
+    features = keras.Sequential([keras.Input(shape, dtype=dtype), *front])
+    return GAN(generator, discriminator, encoder=encoder, features=features, **options)
+
+
+def tiny_texts(dtype="float32", **options):
+    """A generator of texts that copies from the support set, with an encoder."""
+    shape, made = (8, 3), {"code_dim": 2, "attends": True, "dtype": dtype}
+    generator = networks.TextGenerator(shape, width=3, **made)
+    discriminator = networks.SequenceDiscriminator(shape, width=2, stride=2, **made)
+    return GAN(generator, discriminator, encoder=networks.TaskEncoder(shape, 2, width=2, dtype=dtype), **options)
+
+
 EVERYTHING = {
     "loss": losses.RelativisticAverage(),
     "terms": Terms(adversarial=0.5, features=1.0, nearness=0.7, pixels=0.3, mode_seeking=0.2),
