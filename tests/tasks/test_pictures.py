@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from meta_gan.tasks import DataError
-from meta_gan.tasks.pictures import GAP_LEVEL, contact_sheet, grid, save_png
+from meta_gan.tasks.pictures import GAP_LEVEL, contact_sheet, grid, save_png, waveforms
 from tests.tasks.helpers import numbered_source
 
 
@@ -90,3 +90,17 @@ def test_contact_sheet_takes_some_of_many_classes(tmp_path):
 def test_contact_sheet_skips_classes_without_images(tmp_path):
     contact_sheet(numbered_source([2, 0, 2]), tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == (10, 10)
+
+
+def test_waveforms_by_hand():
+    """Four columns of two samples: bars from the least to the greatest, to the scale of the loudest sound."""
+    sound = np.array([0.0, 0.5, -0.5, 0.0, 0.25, -0.25, 0.0, 0.0])
+    (drawn,) = waveforms(sound[None, :, None], height=5, width=4)[..., 0]
+    columns = ["".join("#" if level > 0 else "." for level in column) for column in drawn.T]
+    assert columns == ["###..", "..###", ".###.", "..#.."]
+
+
+def test_a_soft_sound_beside_a_loud_one_stays_soft():
+    sounds = np.stack([np.full((64, 1), 0.5), np.full((64, 1), 0.05)])
+    loud, soft = waveforms(sounds)[..., 0]
+    assert loud[0, 0] == 1.0 and soft[0, 0] == -1.0 and waveforms(np.zeros((1, 64, 1))).max() == 1.0

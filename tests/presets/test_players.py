@@ -1,0 +1,96 @@
+"""Players by what examples are: which networks, which features, and what is refused."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_gan import networks, presets
+from meta_gan.evaluation import JudgeRecipe
+from meta_gan.presets.players import features, kind_of, players
+
+SOUNDS, TEXTS, DRAWING = (1024, 1), (8, 4), (8, 8, 1)
+TINY = {"width": 3, "latent_dim": 4}
+
+
+def recipe(network, **changes):
+    return presets.get(
+        "dcgan", network=network, normalization="meta" if network == "fusion" else "layer", **TINY, **changes
+    )
+
+
+def test_kinds():
+    assert [kind_of(shape) for shape in (SOUNDS, TEXTS, DRAWING, (2,))] == ["sounds", "texts", "pictures", "pictures"]
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "kinds"),
+    [
+        ("fusion", SOUNDS, (networks.WaveFusionGenerator, networks.WaveFusionDiscriminator)),
+        ("dcgan", SOUNDS, (networks.WaveGenerator, networks.SequenceDiscriminator)),
+        ("mlp", SOUNDS, (networks.MLPGenerator, networks.MLPDiscriminator)),
+        ("fusion", TEXTS, (networks.TextGenerator, networks.SequenceDiscriminator)),
+        ("dcgan", TEXTS, (networks.TextGenerator, networks.SequenceDiscriminator)),
+        ("mlp", TEXTS, (networks.MLPGenerator, networks.MLPDiscriminator)),
+        ("fusion", DRAWING, (networks.FusionGenerator, networks.FusionDiscriminator)),
+        ("dcgan", DRAWING, (networks.DCGANGenerator, networks.DCGANDiscriminator)),
+    ],
+)
+def test_networks(network, shape, kinds):
+    made = players(recipe(network), shape, 8000)
+    assert tuple(type(net) for net in made) == kinds
+    assert all(getattr(net, "sees_support", False) == (network == "fusion") for net in made)
+
+
+def test_the_rate_reaches_the_players_of_sounds():
+    assert [net.rate for net in players(recipe("fusion"), SOUNDS, 4000)] == [4000, 4000]
+    for network in ("fusion", "dcgan"):
+        with pytest.raises(ValueError, match=r"sounds need `rate`, samples a second\. Received: None"):
+            presets.build(recipe(network), SOUNDS)
+
+
+def test_a_code_reaches_the_players_of_both():
+    for shape in (SOUNDS, TEXTS):
+        model = presets.build(recipe("fusion", code_dim=3), shape, 8000)
+        assert model.game.nets["encoder"].code_dim == 3 == model.game.nets["discriminator"].code_dim
+
+
+def test_sagan_is_of_pictures():
+    with pytest.raises(ValueError, match="a recipe of 'sagan' needs pictures. Received: texts".replace(".", r"\.")):
+        players(recipe("sagan"), TEXTS, None)
+
+
+@pytest.mark.parametrize(("name", "shape", "size"), [("spectrogram", SOUNDS, 16 * 16), ("pairs", TEXTS, 4 + 16)])
+def test_features_of_their_own(name, shape, size):
+    net = features(name, shape, 8000)
+    assert net.input_shape == (None, *shape) and net.output_shape == (None, size) and not net.weights
+    other = {SOUNDS: TEXTS, TEXTS: SOUNDS}[shape]
+    with pytest.raises(ValueError, match=f"'features' '{name}' is for other examples"):
+        features(name, other, 8000)
+    with pytest.raises(
+        ValueError, match=f"'features' '{name}' is for other examples. Received: pictures".replace(".", r"\.")
+    ):
+        features(name, DRAWING, None)
+
+
+def test_spectrogram_features_tell_pitches_apart():
+    """Two tones lie farther apart than a tone from itself a little later."""
+    time = np.arange(1024) / 8000
+    tones = np.stack([0.3 * np.sin(2 * np.pi * f * (time + shift)) for f, shift in ((300, 0), (300, 1e-3), (900, 0))])
+    first, later, higher = features("spectrogram", SOUNDS, 8000)(tf.constant(tones[..., None], tf.float32)).numpy()
+    assert np.linalg.norm(first - later) < 0.3 * np.linalg.norm(first - higher)
+
+
+@pytest.mark.slow
+def test_a_network_that_was_trained_on_spectrograms(tmp_path):
+    from meta_gan.evaluation import train_judge
+    from meta_gan.evaluation.sounds import spectrogram_source
+    from meta_gan.tasks import from_sounds
+
+    draw = np.random.default_rng(0).normal(0, 0.1, (24, 1024))
+    source = from_sounds(draw, np.repeat(["a", "b"], 12), 8000, class_split=[0, 0]).source
+    made = JudgeRecipe(width=4, steps=2, ways=2, shots=2, queries=2, augmentation=False, purpose="objective")
+    train_judge(spectrogram_source(source), made).save(tmp_path / "net")
+    net = features(str(tmp_path / "net"), SOUNDS, 8000)
+    assert net(tf.zeros([2, *SOUNDS])).shape[0] == 2
+    with pytest.raises(ValueError, match="must name a network for images of"):
+        features(str(tmp_path / "net"), DRAWING, None)
