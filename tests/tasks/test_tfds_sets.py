@@ -68,18 +68,34 @@ class OnlyText(TinyNumbers):
     def _generate_examples(self, first, last):
         for number in range(first, last):
             yield number, {"text": str(number)}
+
+
+class TinySounds(TinyNumbers):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "audio": tfds.features.Audio(sample_rate=8000),
+            "label": tfds.features.ClassLabel(names=["zero", "one", "unused", "three"]),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, first, last):
+        for number in range(first, last):
+            level = 1000 * (1 + number)
+            yield number, {"audio": np.full(40 + number, level, np.int64), "label": (0, 1, 3)[number % 3]}
 '''
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A data_dir in which the three small data sets have been prepared."""
+    """A data_dir in which the small data sets have been prepared."""
     folder = tmp_path_factory.mktemp("tfds")
     (folder / "tiny_numbers_module.py").write_text(textwrap.dedent(MODULE))
     sys.path.insert(0, str(folder))
     import tiny_numbers_module as module
 
-    for builder in (module.TinyNumbers, module.RaggedNumbers, module.OnlyText):
+    for builder in (module.TinyNumbers, module.RaggedNumbers, module.OnlyText, module.TinySounds):
         builder(data_dir=str(folder / "data")).download_and_prepare()
     yield folder / "data"
     sys.path.remove(str(folder))
@@ -229,3 +245,30 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "importlib_resources", None)
     with pytest.raises(ImportError, match=r"from_tfds needs `pip install tensorflow-datasets importlib_resources`"):
         from_tfds("mnist", data_dir=tmp_path)
+
+
+def test_a_set_of_sounds(prepared):
+    tasks = from_tfds("tiny_sounds", data_dir=prepared, shots=1, queries=2)
+    source = tasks.source
+    assert source.class_names == ["zero", "one", "three"] and source.image_shape == (128, 1)
+    assert tasks.card == {"medium": "sounds", "rate": 8000} and source.held_out.sum() == 12
+    by_level = source.images[np.argsort(source.images[:, 0, 0]), :, 0]
+    np.testing.assert_array_equal(by_level[:, 0], 1000 * (1 + np.arange(30)))
+    np.testing.assert_array_equal((by_level != 0).sum(axis=1), 40 + np.arange(30))
+    assert from_tfds("tiny_sounds", data_dir=prepared, length=32, shots=1, queries=1).image_shape == (32, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("tiny_sounds", {"image_shape": (8, 8, 1)}, r"has sounds, and `image_shape` must be None"),
+        (
+            "tiny_numbers",
+            {"rate": 8000},
+            r"has images, and `rate` and `length` must be None\. Received: \(8000, None\)",
+        ),
+    ],
+)
+def test_options_for_the_other_kind(prepared, name, options, said):
+    with pytest.raises(DataError, match=said):
+        from_tfds(name, data_dir=prepared, **options)
