@@ -21,7 +21,9 @@ from meta_gan.evaluation import (
     shipped_judges,
     train_judge,
 )
+from meta_gan.evaluation.sounds import spectrogram_source
 from meta_gan.tasks import Source
+from meta_gan.tasks.media import Pictures, Sounds, Texts
 
 REPORTS = ("report.json", "report.md", "report.html")
 
@@ -35,9 +37,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
         pairs.evaluate(arguments, models)
         return
     sources.refuse_pair_flags(arguments)
-    shape = next((entry.model.game.example_shape for entry in models.values()), None)
+    shapes = (entry.model.game.example_shape for entry in models.values())
+    shape = next((shape for shape in shapes if len(shape) == 3), None)
     # Two images a class will do here: only the evaluated classes must have enough, and they are asked themselves.
     tasks = sources.open_tasks(arguments, shots=1, queries=1, shape=shape)
+    if tasks.source.medium.kind != Pictures.kind:
+        raise ValueError(
+            f"--data of an evaluation must be pictures; `benchmarks.modalities` measures sounds and texts. "
+            f"Received: {tasks.name}, of {tasks.source.medium.kind}"
+        )
     judges = [load_judge(name) for name in arguments.judge] or default_judges(tasks.source)
     evaluation = Evaluation(tasks.source, models, judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
@@ -113,8 +121,9 @@ def judge(arguments: argparse.Namespace) -> None:
     recipe = JudgeRecipe(**{"ways": min(JudgeRecipe().ways, max(2, len(tasks.splits["train"]))), **given})
     print(f"recipe: {dataclasses.asdict(recipe)}", flush=True)
     print(tasks.source.describe(), flush=True)
+    source = _seen(tasks.source)
     progress = _Progress()
-    made = train_judge(tasks.source, recipe, on_progress=lambda step, *_: progress("training", step, recipe.steps))
+    made = train_judge(source, recipe, on_progress=lambda step, *_: progress("training", step, recipe.steps))
     made.save(arguments.out)
     validation = made.card.get("validation")
     if validation:
@@ -123,6 +132,16 @@ def judge(arguments: argparse.Namespace) -> None:
             f"{validation['shots']}-shot"
         )
     print(f"judge: {arguments.out}, {made.dim} features, sha256 {made.sha256}")
+
+
+def _seen(source: Source) -> Source:
+    """The pictures that a judge looks at: of sounds their spectrograms."""
+    if isinstance(source.medium, Texts):
+        raise ValueError(
+            "--data of a judge must be pictures or sounds; texts are scored by their n-grams "
+            f"(`meta_gan.evaluation.texts`). Received: {source.name}, of texts"
+        )
+    return spectrogram_source(source) if isinstance(source.medium, Sounds) else source
 
 
 class _Progress:

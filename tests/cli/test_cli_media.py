@@ -145,3 +145,22 @@ def test_bad_support_sets(request, tmp_path, refused, kind, support, flags, said
     given = ("--model", model, "--support", tmp_path / "in" / support, "--out", tmp_path / "out")
     assert said in refused("adapt", *given, *flags)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
+    given = ("--data", sounds / "data", "--out", tmp_path / "net", "--purpose", "objective", "--no-augmentation")
+    assert call("judge", *given, "--ways", 2, "--shots", 1, "--queries", 1, "--steps", 1, "--width", 2) == 0
+    assert meta_gan.evaluation.load_judge(str(tmp_path / "net")).image_shape == (32, 32, 1)
+    features = (*SMALL, "latent_dim=4", f"features={tmp_path / 'net'}")
+    given = ("--data", sounds / "data", "--out", tmp_path / "runs", *COMMON, "--dry_run")
+    assert call("train", "--preset", "sound", *given, "--set", *features) == 0
+    assert "dry run" in capsys.readouterr().out
+
+
+def test_what_is_for_pictures_alone(sounds, texts, tmp_path, refused):
+    said = refused("judge", "--data", texts / "data", "--out", tmp_path / "net")
+    assert "--data of a judge must be pictures or sounds" in said
+    for folder, kind in ((sounds, "sounds"), (texts, "texts")):
+        said = refused("evaluate", "--data", folder / "data", "--model", folder / "runs", "--out", tmp_path / "report")
+        assert "--data of an evaluation must be pictures; `benchmarks.modalities`" in said and f"of {kind}" in said
+    assert list(tmp_path.iterdir()) == []
