@@ -1,0 +1,45 @@
+"""The controller on drawings, quick form: its parts on points; the whole is run by hand."""
+
+import numpy as np
+from PIL import Image
+
+import meta_gan as mg
+from benchmarks import controller_images as images
+from meta_gan.meta import PolicyGradient
+from meta_gan.meta_learners import ScheduleController
+from tests.toys import random_episodes, tiny_gan
+
+
+def model_of(calm):
+    rule = ScheduleController(images.adam(1e-3), images.STEPS, images.EVERY, actions=("rates", "turns"), calm=calm)
+    return mg.MetaModel(tiny_gan(), mg.Algorithm("controller", rule, PolicyGradient(rollouts=2), images.STEPS))
+
+
+def test_an_untrained_controller_chooses_no_change():
+    model, episodes = model_of(4.0), random_episodes(tasks=3, shape=(2,), seed=0)
+    knobs = images.chosen(model, episodes)
+    assert knobs.shape == (3, images.STEPS // images.EVERY, 3)
+    np.testing.assert_array_equal(knobs, np.ones_like(knobs))
+
+
+def test_what_a_policy_chooses_accumulates():
+    """Readouts that always ask for twice the rate: 2, 4, 8, 16, and no more than that."""
+    model = model_of(0.1)
+    rule = model.meta_learner
+    bias = np.zeros(rule.policy.readout.bias.shape, np.float32)
+    bias[rule.knobs[0].options.index(2.0)] = 4.0
+    rule.policy.readout.bias.assign(bias)
+    knobs = images.chosen(model, random_episodes(tasks=2, shape=(2,), seed=0))
+    np.testing.assert_allclose(knobs[0, :, 0], [2, 4, 8, 16, 16, 16, 16, 16])
+    np.testing.assert_array_equal(knobs[..., 1:], 1.0)
+
+
+def test_the_best_rate_is_the_nearest():
+    best, found = images.best_rate(tiny_gan(), random_episodes(tasks=4, shape=(2,), seed=0))
+    assert list(found) == [str(rate) for rate in images.RATES] and all(np.isfinite(list(found.values())))
+    assert found[str(best)] == min(found.values())
+
+
+def test_the_drawing(tmp_path):
+    images.picture(tmp_path / "chosen.png", ["a", "b"], np.random.default_rng(0).uniform(size=(5, 8, 2)))
+    assert Image.open(tmp_path / "chosen.png").size == (990, 264)
