@@ -40,14 +40,15 @@ def train(data: Path, folder: Path, steps: int) -> None:
     MetaTrainer(model, tasks, folder, config).run()
 
 
-def dealt(data: Path, index: int, draw: int) -> tuple[list[str], list[str]]:
-    """Support and held-out names of a class."""
+def dealt(data: Path, index: int, draw: int) -> tuple[list[str], list[str], list[str]]:
+    """Support, reference and oracle names of a class; the latter two share the others."""
     source = tasks_of(data).source
     medium = source.medium
     assert isinstance(medium, Texts)
     order = np.random.default_rng([draw, index]).permutation(np.flatnonzero(source.labels == index))
     texts = medium.decode(source.images[order[: SHOTS + HELD]])
-    return texts[:SHOTS], texts[SHOTS:]
+    held = texts[SHOTS:]
+    return texts[:SHOTS], held[::2], held[1::2]
 
 
 def made_by(data: Path, model: MetaModel, support: list[str], steps: int, count: int, seed: int) -> list[str]:
@@ -62,7 +63,7 @@ def loss(data: Path, model: MetaModel, judges: Any, steps: int) -> float:
     """The mean n-gram distance on validation classes after so many inner steps."""
     found = []
     for index in tasks_of(data).source.split_classes("validation"):
-        support, held = dealt(data, index, 0)
+        support, held, _ = dealt(data, index, 0)
         found.append(ngram_distance(made_by(data, model, support, steps, MADE, 0), held))
     return float(np.mean(found))
 
@@ -84,11 +85,11 @@ def rows(data: Path, model: MetaModel, judges: Any, steps: int, draws: int) -> d
     found: dict[str, dict[str, list[float]]] = {}
     for index in source.split_classes("test"):
         for draw in range(draws):
-            support, held = dealt(data, index, draw)
+            support, held, oracle = dealt(data, index, draw)
             pick = np.random.default_rng([draw, index, 1])
             alone, backed = NGramModel(support, ORDER, alphabet=medium.alphabet), NGramModel(support, ORDER, base)
             sets = {
-                "oracle": pick.choice(held, MADE).tolist(),
+                "oracle": pick.choice(oracle, MADE).tolist(),
                 "copy": pick.choice(support, MADE).tolist(),
                 "n-grams of the 20 names": alone.sample(MADE, LENGTH, draw),
                 "n-grams with back-off to all training names": backed.sample(MADE, LENGTH, draw),

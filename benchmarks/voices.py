@@ -16,7 +16,7 @@ from meta_gan.model import MetaModel
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.media import Sounds
 from meta_gan.tasks.pixels import to_float
-from meta_gan.tasks.sounds import fit, resample
+from meta_gan.tasks.sound_files import fit, resample
 from trainers import MetaTrainer, TrainConfig
 
 FILES = ("fsdd_wave8192.npz", "fsdd_spec32.npz")

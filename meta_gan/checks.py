@@ -14,7 +14,8 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
     """Checks examples of any rank, and returns them as float32 in [-1, 1].
 
     Args:
-        examples: uint8[n, *example] in 0..255, or floats of the same shape in [-1, 1], n >= 1.
+        examples: uint8[n, *example] in 0..255, but of sounds and texts, whose shape is (length, channels); or floats of
+            the same shape in [-1, 1]; n >= 1.
         example_shape: the shape that the model was built for.
         argument: the name that the messages use.
 
@@ -32,6 +33,10 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
     if array.shape[1:] != shape or array.ndim != len(shape) + 1 or len(array) < 1:
         wanted = ", ".join(str(size) for size in shape)
         raise ValueError(f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
+    if array.dtype == np.uint8 and len(shape) == 2:
+        raise ValueError(
+            f"`{argument}` of sounds or texts must be floating point in [-1, 1]; uint8 is for pictures. Received: uint8"
+        )
     if array.dtype == np.uint8:
         return (array / 127.5 - 1.0).astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):

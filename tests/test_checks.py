@@ -88,3 +88,9 @@ def test_the_least_value():
     assert check_integer(0, "steps", 0) == 0
     with pytest.raises(ValueError, match=r"`steps` must be a whole number in \[0, 2\^31\). Received: -1"):
         check_integer(-1, "steps", 0)
+
+
+def test_levels_are_of_pictures():
+    """A one-hot text of uint8 would be read as nearly nothing."""
+    with pytest.raises(ValueError, match=r"`support` of sounds or texts must be floating point.*Received: uint8"):
+        check_examples(np.ones((2, 8, 3), np.uint8), (8, 3))

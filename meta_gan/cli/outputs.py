@@ -15,7 +15,7 @@ from meta_gan.tasks import Source, load_support
 from meta_gan.tasks.media import Medium, Sounds, Texts, of_card
 from meta_gan.tasks.pictures import contact_sheet, grid, save_png
 from meta_gan.tasks.pixels import to_float
-from meta_gan.tasks.sounds import load_support_sounds, write_wav
+from meta_gan.tasks.sound_files import load_support_sounds, write_wav
 from meta_gan.tasks.texts import read_lines
 
 GRID_COLUMNS = 10

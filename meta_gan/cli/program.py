@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
-    except (ValueError, OSError, *DISK) as error:
+    # An ImportError names the extra that a command needs.
+    except (ValueError, OSError, ImportError, *DISK) as error:
         _complain(arguments, f"error: {error}")
         return 2
     except TrainingStopped as error:

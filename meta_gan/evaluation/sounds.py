@@ -37,7 +37,10 @@ def spectrograms(sounds: Any, rate: int) -> np.ndarray:
     array = np.asarray(sounds, np.float32)
     if array.ndim != 3 or array.shape[2] != 1 or not array.size:
         raise ValueError(f"`sounds` must be [n, samples, 1] with n >= 1. Received: shape {array.shape}")
-    front = LogMel(rate, -(-array.shape[1] // FRAMES), BANDS)
+    hop = max(2, -(-array.shape[1] // FRAMES))
+    # To whole frames: of some lengths there would be fewer.
+    array = np.pad(array, ((0, 0), (0, hop * FRAMES - array.shape[1]), (0, 0)))
+    front = LogMel(rate, hop, BANDS)
     parts = [front(array[i : i + _AT_ONCE]).numpy() for i in range(0, len(array), _AT_ONCE)]
     return to_uint8(np.concatenate(parts))
 

@@ -71,6 +71,8 @@ def ngram_distance(made: Sequence[str], real: Sequence[str], most: int = 3) -> f
         >>> ngram_distance(["ab", "ba"], ["ba", "ab"])
         0.0
     """
+    if most < 1:
+        raise ValueError(f"`most` must be an int >= 1. Received: most={most!r}")
     return float(np.mean([divergence(grams(made, n), grams(real, n)) for n in range(1, most + 1)]))
 
 
@@ -82,6 +84,7 @@ def novelty(made: Sequence[str], known: Iterable[str]) -> float:
         0.5
     """
     seen = set(known)
+    _require_some(made)
     return float(np.mean([text not in seen for text in made]))
 
 
@@ -92,7 +95,13 @@ def valid(made: Sequence[str], alphabet: str, length: int) -> float:
         >>> valid(["ab", "", "abc"], "ab", 2)
         0.3333333333333333
     """
+    _require_some(made)
     return float(np.mean([0 < len(text) <= length and set(text) <= set(alphabet) for text in made]))
+
+
+def _require_some(made: Sequence[str]) -> None:
+    if not len(made):
+        raise ValueError("`made` must hold at least 1 text. Received: none")
 
 
 class NGramModel:
@@ -108,7 +117,7 @@ class NGramModel:
         alphabet: characters that chance chooses from; None for those of the texts, or the base model's.
 
     Raises:
-        ValueError: no text, an order below 1, or another than the base model's.
+        ValueError: no text, an empty one or one of other characters, an order below 1, or not the base model's.
 
     Example:
         >>> model = NGramModel(["ab"], order=1)
@@ -128,10 +137,17 @@ class NGramModel:
                 f"a model needs texts, an order >= 1, and a base of that order. Received: {len(texts)} texts, "
                 f"order={order!r}, base of order {getattr(base, 'order', None)}"
             )
+        own = "".join(sorted(set().union(*texts))) if alphabet is None else alphabet
+        characters = [*own, END] if base is None else base.characters
+        wrong = [text for text in texts if not text or not set(text) <= set(characters)]
+        if wrong or (base is not None and alphabet is not None):
+            raise ValueError(
+                "texts must be of 1 or more characters of the alphabet, which is the base model's where there is one. "
+                f"Received: {wrong[:3]}, alphabet={alphabet!r}, base {'given' if base is not None else 'None'}"
+            )
         self.order: int = order
         self.base = base
-        own = "".join(sorted(set().union(*texts))) if alphabet is None else alphabet
-        self.characters: list[str] = [*own, END] if base is None else base.characters
+        self.characters: list[str] = characters
         place = {character: i for i, character in enumerate(self.characters)}
         self._counts: dict[str, np.ndarray] = {}
         for text in texts:

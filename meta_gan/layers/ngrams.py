@@ -28,15 +28,17 @@ class SymbolPairs(keras.layers.Layer):
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Check the shape; there are no weights."""
-        if len(shape) != 3 or shape[2] is None:
+        if len(shape) != 3 or None in shape[1:]:
             raise ValueError(f"texts must be [n, length, symbols]. Received: shape {tuple(shape)}")
 
     def call(self, texts: Any) -> Any:
         """Return float[n, symbols + symbols^2] of `texts` float[n, length, symbols]."""
         symbols = texts.shape[2]
-        # The share of a text that has not ended ahead of a place.
-        alive = tf.math.cumprod(1.0 - texts[..., 0], axis=1, exclusive=True)[..., None]
-        seen = alive * texts
+        # The share of a text that has not ended ahead of a place; `cumprod` has no derivative where a factor is 0.
+        alive = [tf.ones_like(texts[:, 0, 0])]
+        for position in range(texts.shape[1] - 1):
+            alive.append(alive[-1] * (1.0 - texts[:, position, 0]))
+        seen = tf.stack(alive, axis=1)[..., None] * texts
         # After an end there is nothing: a pair whose first is the end does not count.
         first = seen[:, :-1] * (1.0 - tf.one_hot(0, symbols, dtype=texts.dtype))
         pairs = tf.einsum("nta,ntb->nab", first, texts[:, 1:])

@@ -11,7 +11,7 @@ from meta_gan import losses, meta_learners, networks
 from meta_gan.games import GAN, VAE, Game, Terms, Transfer, Translation
 from meta_gan.meta import Algorithm, Consistent, Displacement, Estimator, JointTraining, SplitOpponents, Unrolled
 from meta_gan.model import META_LEARNER, MetaModel
-from meta_gan.presets.players import features, players
+from meta_gan.presets.players import features, kind_of, players
 from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
 
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
@@ -91,6 +91,11 @@ def _gan(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game
 
 
 def _vae(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game:
+    if recipe.likelihood == "bernoulli" and kind_of(image_shape) in ("sounds", "texts"):
+        raise ValueError(
+            "a recipe of the family 'vae' needs 'likelihood' gaussian but of pictures, whose two levels are -1 and 1. "
+            f"Received: 'bernoulli' of {kind_of(image_shape)}, of shape {image_shape}"
+        )
     kind = networks.MLPEncoder if recipe.network == "mlp" else networks.ImageEncoder
     encoder = _changed(recipe, kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed))[0]
     likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)

@@ -36,6 +36,7 @@ def players(recipe: Recipe, shape: tuple[int, ...], rate: int | None) -> tuple[k
     if (kind := kind_of(shape)) != "pictures":
         if recipe.network == "sagan":
             raise ValueError(f"a recipe of 'sagan' needs pictures. Received: {kind}, of shape {shape}")
+        _refuse_mute(recipe, kind)
         return _sounds(recipe, shape, required(rate)) if kind == "sounds" else _texts(recipe, shape)
     if recipe.network == "fusion":
         fixed = (recipe.code_dim, recipe.normalization, recipe.detail, seed, recipe.temperature)
@@ -43,6 +44,15 @@ def players(recipe: Recipe, shape: tuple[int, ...], rate: int | None) -> tuple[k
     if recipe.network == "sagan":
         return networks.sagan(shape, latent_dim, width, recipe.code_dim, seed=seed)
     return networks.dcgan(shape, latent_dim, width, recipe.normalization, seed=seed)
+
+
+def _refuse_mute(recipe: Recipe, kind: str) -> None:
+    """Refuses fields that have no say of sounds or texts."""
+    silent = {"detail": 2, "normalization": "meta" if recipe.network == "fusion" else "layer"}
+    if kind == "texts":
+        silent["latent_dim"] = Recipe.latent_dim
+    if changed := [name for name, default in silent.items() if getattr(recipe, name) != default]:
+        raise ValueError(f"a recipe needs {changed} left alone for {kind}: they have no say. Received: {recipe}")
 
 
 def required(rate: int | None) -> int:

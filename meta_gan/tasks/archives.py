@@ -63,14 +63,14 @@ def from_npz(
     path = Path(path)
     shape = None if image_shape is None else check_shape(image_shape)
     with open_npz(path) as archive:
+        if split_key != "class_split" and split_key not in archive.files:
+            raise DataError(f"{path}: `split_key` must be one of {archive.files}. Received: {split_key!r}")
         for medium in ("audio", "texts"):
             if {medium, "labels"} <= set(archive.files):
                 if shape is not None:
                     raise DataError(f"{path}: `image_shape` must be None for `{medium}`. Received: {image_shape}")
                 return _sequences(path, archive, medium, split_key, {"shots": shots, "queries": queries, "seed": seed})
         keys = _parts(path, archive.files)
-        if split_key != "class_split" and split_key not in archive.files:
-            raise DataError(f"{path}: `split_key` must be one of {archive.files}. Received: {split_key!r}")
         parts = [(read_array(path, archive, first), read_array(path, archive, second)) for first, second in keys]
         names = read_array(path, archive, "class_names").tolist() if "class_names" in archive.files else None
         split = read_array(path, archive, split_key) if split_key in archive.files else None
@@ -90,11 +90,15 @@ def _sequences(path: Path, archive: Any, medium: str, split_key: str, episode: d
     names = read_array(path, archive, "class_names").tolist() if "class_names" in archive.files else None
     split = read_array(path, archive, split_key) if split_key in archive.files else None
     fixed: dict[str, Any] = {"class_names": names, "class_split": split, "name": path.name, **episode}
-    if medium == "texts":
-        if found["texts"].dtype.kind != "U":
-            raise DataError(f"{path}: `texts` must be strings. Received: {found['texts'].dtype}")
-        return from_texts(found["texts"].tolist(), found["labels"], **fixed)
-    return from_sounds(found["audio"], found["labels"], rate_of(path, archive), **fixed)
+    rate = rate_of(path, archive) if medium == "audio" else 0
+    try:
+        if medium == "texts":
+            if found["texts"].dtype.kind != "U":
+                raise DataError(f"`texts` must be strings. Received: {found['texts'].dtype}")
+            return from_texts(found["texts"].tolist(), found["labels"], **fixed)
+        return from_sounds(found["audio"], found["labels"], rate, **fixed)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _parts(path: Path, keys: list[str]) -> list[tuple[str, str]]:

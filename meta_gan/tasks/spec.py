@@ -11,7 +11,8 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.folders import from_folder
 from meta_gan.tasks.glyph_set import glyphs
 from meta_gan.tasks.photos import image_files
-from meta_gan.tasks.sounds import from_sound_folder, sound_files
+from meta_gan.tasks.sound_files import sound_files
+from meta_gan.tasks.sounds import from_sound_folder
 from meta_gan.tasks.texts import from_text_folder, text_files
 from meta_gan.tasks.tfds_sets import from_tfds
 
@@ -58,13 +59,14 @@ def open_source(
     if archives is not None:
         raise DataError(f"`archives` must be None except for `tfds:NAME`. Received: {archives} with {spec!r}")
     if spec == "glyphs":
+        _require_own(spec, rate, length)
         return glyphs((28, 28, 1) if image_shape is None else image_shape, **episode)
     path = Path(spec)
     sounds = path.is_dir() and _holds_sounds(path)
-    if sounds or (path.is_dir() and text_files(path)):
+    # Files beside class folders are passed over, as `from_folder` does.
+    if sounds or (path.is_dir() and text_files(path) and not any(entry.is_dir() for entry in path.iterdir())):
         return _sequences(path, sounds, image_shape, rate, length, episode)
-    if rate is not None or length is not None:
-        raise DataError(f"`rate` and `length` are for sounds and texts. Received: {rate}, {length} with {spec!r}")
+    _require_own(spec, rate, length)
     if path.suffix.lower() == ".npz":
         return from_npz(path, image_shape=image_shape, **episode)
     if path.is_dir():
@@ -72,6 +74,15 @@ def open_source(
     if path.exists():
         raise DataError(f"SOURCE must be {FORMS}. Received: the file {spec}")
     raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: {spec!r}, at which there is nothing")
+
+
+def _require_own(spec: str, rate: int | None, length: int | None) -> None:
+    """Refuse a rate and a length for what they do not change."""
+    if rate is not None or length is not None:
+        raise DataError(
+            "`rate` and `length` are for folders of sounds or texts, and sounds of TFDS. "
+            f"Received: rate={rate}, length={length} with {spec!r}"
+        )
 
 
 def _sequences(

@@ -34,7 +34,7 @@ def read_lines(path: str | Path) -> list[str]:
         DataError: naming the file, if it is not UTF-8 or holds no text.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: must be a text file in UTF-8. Received: {error}") from error
     texts = [line.strip() for line in lines if line.strip()]

@@ -22,7 +22,7 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.photos import resize_images
 from meta_gan.tasks.pixels import check_shape
-from meta_gan.tasks.sounds import fitted
+from meta_gan.tasks.sound_files import fitted
 
 PARTS = ("train", "validation", "test")
 BATCH = 1024

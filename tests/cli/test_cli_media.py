@@ -10,7 +10,7 @@ from PIL import Image
 
 import meta_gan
 from meta_gan.tasks.base import default_split
-from meta_gan.tasks.sounds import write_wav
+from meta_gan.tasks.sound_files import write_wav
 from tests.cli.conftest import call
 
 RATE = 8000

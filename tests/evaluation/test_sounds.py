@@ -49,3 +49,8 @@ def test_a_source_of_pictures():
 def test_refusals(shape):
     with pytest.raises(ValueError, match=r"`sounds` must be \[n, samples, 1\]"):
         spectrograms(np.zeros(shape), 8000)
+
+
+@pytest.mark.parametrize("samples", [20, 64, 100, 961, 1000, 8192])
+def test_sounds_of_any_length_have_one_size(samples):
+    assert spectrograms(np.zeros((1, samples, 1)), 8000).shape == (1, 32, 32, 1)

@@ -83,3 +83,25 @@ def test_samples_are_like_what_was_fitted():
 def test_refusals(options):
     with pytest.raises(ValueError, match="a model needs texts, an order >= 1, and a base of that order"):
         NGramModel(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"texts": ["abc"], "alphabet": "ab"},
+        {"texts": ["", "a"]},
+        {"texts": ["xyz"], "order": 2, "base": NGramModel(NAMES, 2)},
+        {"texts": NAMES, "order": 2, "base": NGramModel(NAMES, 2), "alphabet": "ahn"},
+    ],
+)
+def test_texts_that_do_not_fit(options):
+    with pytest.raises(ValueError, match="texts must be of 1 or more characters of the alphabet"):
+        NGramModel(**options)
+
+
+def test_scores_of_nothing():
+    for score in (lambda: novelty([], NAMES), lambda: valid([], "a", 1)):
+        with pytest.raises(ValueError, match="`made` must hold at least 1 text"):
+            score()
+    with pytest.raises(ValueError, match="`most` must be an int >= 1"):
+        ngram_distance(NAMES, NAMES, 0)

@@ -56,6 +56,17 @@ def test_second_derivatives():
     assert max(directional_error(tf.function(first), [texts], step=1e-6)) < 1e-6
 
 
+def test_the_way_back_through_a_hard_end():
+    """Of "a": were the end a little less of one, what follows it would count as much."""
+    texts = tf.one_hot([[1, 0, 0]], 3)
+    with tf.GradientTape() as tape:
+        tape.watch(texts)
+        symbols = tf.reduce_sum(SymbolPairs()(texts)[:, :3])
+    slopes = tape.gradient(symbols, texts)[0]
+    # One symbol more or less at its own place, and at the first end one less for the end that follows.
+    np.testing.assert_allclose(slopes[:2], [[1 - 1, 1, 1], [1 - 1, 1, 1]])
+
+
 def test_shapes_and_saving(tmp_path):
     with pytest.raises(ValueError, match=r"texts must be \[n, length, symbols\]"):
         SymbolPairs()(tf.zeros([2, 3]))

@@ -24,6 +24,8 @@ def small(name):
     """The preset `name` as it is, but for the size of the nets and the number of inner steps."""
     recipe = presets.PRESETS[name]
     size = {"width": 2} if recipe.family == "translation" else {"width": 2, "latent_dim": 4}
+    if name == "text":
+        del size["latent_dim"]  # it has no say
     if recipe.code_dim:
         size["code_dim"] = 3
     if recipe.inner_steps:

@@ -13,9 +13,8 @@ TINY = {"width": 3, "latent_dim": 4}
 
 
 def recipe(network, **changes):
-    return presets.get(
-        "dcgan", network=network, normalization="meta" if network == "fusion" else "layer", **TINY, **changes
-    )
+    own = {"normalization": "meta"} if network == "fusion" else {}
+    return presets.get("dcgan", network=network, **{**TINY, **own, **changes})
 
 
 def test_kinds():
@@ -36,7 +35,8 @@ def test_kinds():
     ],
 )
 def test_networks(network, shape, kinds):
-    made = players(recipe(network), shape, 8000)
+    # A text's z is as large as the text.
+    made = players(recipe(network, **({"latent_dim": 64} if shape == TEXTS else {})), shape, 8000)
     assert tuple(type(net) for net in made) == kinds
     assert all(getattr(net, "sees_support", False) == (network == "fusion") for net in made)
 
@@ -50,8 +50,28 @@ def test_the_rate_reaches_the_players_of_sounds():
 
 def test_a_code_reaches_the_players_of_both():
     for shape in (SOUNDS, TEXTS):
-        model = presets.build(recipe("fusion", code_dim=3), shape, 8000)
+        model = presets.build(recipe("fusion", code_dim=3, latent_dim=64), shape, 8000)
         assert model.game.nets["encoder"].code_dim == 3 == model.game.nets["discriminator"].code_dim
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "changes", "field"),
+    [
+        ("dcgan", SOUNDS, {"normalization": "batch"}, "normalization"),
+        ("fusion", SOUNDS, {"detail": 3}, "detail"),
+        ("fusion", TEXTS, {"latent_dim": 5}, "latent_dim"),
+    ],
+)
+def test_fields_that_have_no_say(network, shape, changes, field):
+    with pytest.raises(ValueError, match=rf"a recipe needs \['{field}'\] left alone for"):
+        players(recipe(network, **{"latent_dim": 64, **changes}), shape, 8000)
+
+
+def test_a_likelihood_of_two_levels_is_of_pictures():
+    for shape in (SOUNDS, TEXTS):
+        with pytest.raises(ValueError, match="needs 'likelihood' gaussian but of pictures"):
+            presets.build(presets.get("vae", network="mlp", **TINY), shape, 8000)
+        assert presets.build(presets.get("vae", network="mlp", likelihood="gaussian", **TINY), shape).game
 
 
 def test_sagan_is_of_pictures():

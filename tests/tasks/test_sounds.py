@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from meta_gan.tasks import DataError, from_npz, open_source
-from meta_gan.tasks.sounds import (
+from meta_gan.tasks.sound_files import (
     fit,
     fitted,
-    from_sound_folder,
-    from_sounds,
     load_sounds,
+    load_support_sounds,
     read_sound,
     resample,
     to_int16,
     trim,
     write_wav,
 )
+from meta_gan.tasks.sounds import from_sound_folder, from_sounds
 
 soundfile = pytest.importorskip("soundfile", reason="needs the extra `sound`")
 RATE = 8000
@@ -160,7 +160,7 @@ def test_an_image_shape_is_not_for_sounds(tmp_path):
         from_npz(tmp_path / "a.npz", image_shape=(8, 8, 1))
     with pytest.raises(DataError, match="`image_shape` is for images"):
         open_source(str(folder_of(tmp_path)), image_shape=(8, 8, 1))
-    with pytest.raises(DataError, match="`rate` and `length` are for sounds and texts"):
+    with pytest.raises(DataError, match="`rate` and `length` are for folders of sounds or texts"):
         open_source(str(tmp_path / "a.npz"), rate=8000)
 
 
@@ -173,6 +173,52 @@ def test_what_is_written_is_read_again(tmp_path):
     np.testing.assert_array_equal(to_int16(sound[None])[0, :, 0], to_int16(tone()[None])[0, :, 0])
     with pytest.raises(DataError, match=r"b.wav: a sound must be .*Received: shape \(3, 2\)"):
         write_wav(tmp_path / "b.wav", np.zeros((3, 2)), RATE)
+
+
+def test_what_was_stored_is_written_as_it_is(tmp_path):
+    stored = np.array([[0], [1], [-32768], [32767]], np.int16)
+    write_wav(tmp_path / "a.wav", stored, RATE)
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        np.testing.assert_array_equal(np.frombuffer(file.readframes(4), "<i2"), stored[:, 0])
+    for wrong in (np.zeros((4, 1), np.int64), np.full((4, 1), np.nan)):
+        with pytest.raises(DataError, match="a sound must be int16, or finite floats"):
+            write_wav(tmp_path / "b.wav", wrong, RATE)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_file_that_was_cut_off(tmp_path, subtype):
+    path = tmp_path / "a.wav"
+    soundfile.write(str(path), tone(), RATE, subtype=subtype)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"a.wav: must be a whole WAV file, of \d+ bytes. Received: \d+"):
+        read_sound(path)
+    path.write_bytes(whole[:4] + b"\xff\xff\xff\xff" + whole[8:])  # a stream says so
+    assert len(read_sound(path)[0]) == 800
+
+
+def test_a_sound_of_no_sample_at_the_rate(tmp_path):
+    with pytest.raises(DataError, match=r"short.wav: must have a sample at 8000 Hz. Received: 1 at 48000 Hz"):
+        fitted([(np.ones(1, np.float32), 48000)], RATE, None, ["short.wav"])
+
+
+def test_an_archive_of_the_models_form_is_left_as_it_is(tmp_path):
+    audio = np.zeros((2, 64), np.int16)
+    audio[:, 40:50] = 1000
+    np.savez(tmp_path / "own.npz", audio=audio, rate=np.array(RATE))
+    np.testing.assert_array_equal(load_support_sounds(tmp_path / "own.npz", RATE, 64)[..., 0], audio / 32768)
+    longer = load_support_sounds(tmp_path / "own.npz", RATE, 80)
+    np.testing.assert_array_equal(np.flatnonzero(longer[0, :, 0]), np.arange(10))  # of another form: trimmed
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    arrays = {"audio": np.zeros((8, 64)), "labels": np.repeat([0, 1], 4), "rate": np.array(RATE)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match="`split_key` must be one of"):
+        from_npz(tmp_path / "a.npz", split_key="speaker_spilt")
+    np.savez(tmp_path / "b.npz", **{**arrays, "labels": np.zeros(3)})
+    with pytest.raises(DataError, match=r"b.npz: `labels` must be 8 integers or strings"):
+        from_npz(tmp_path / "b.npz")
 
 
 @pytest.mark.data

@@ -65,3 +65,19 @@ def test_a_file_of_another_kind(tmp_path):
 def test_archives_are_for_tfds_only(text):
     with pytest.raises(DataError, match=r"`archives` must be None except for `tfds:NAME`. Received: down with"):
         open_source(text, archives="down")
+
+
+def test_text_files_beside_class_folders_are_passed_over(tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("L", (4, 4), 40 * i).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "README.txt").write_text("not a class\n")
+    assert open_source(str(tmp_path), shots=1, queries=1).source.class_names == ["a", "b"]
+
+
+def test_a_rate_of_glyphs():
+    with pytest.raises(DataError, match="`rate` and `length` are for folders of sounds or texts"):
+        open_source("glyphs", rate=8000)

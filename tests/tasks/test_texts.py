@@ -83,3 +83,8 @@ def test_too_few_texts():
         from_texts(WORDS, ["x"] * 4)
     with pytest.raises(DataError, match=r"at least 1 text\. Received: none"):
         from_texts([], [], alphabet="ab")
+
+
+def test_a_byte_order_mark_is_no_character(tmp_path):
+    (tmp_path / "a.txt").write_text("ab\nb\n", encoding="utf-8-sig")
+    assert read_lines(tmp_path / "a.txt") == ["ab", "b"]
