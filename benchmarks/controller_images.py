@@ -112,6 +112,11 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
     return tf.function(lambda: functional.map_tasks(one, episodes), autograph=False)().numpy()
 
 
+def card_of(model: mg.MetaModel, minutes: float) -> dict[str, Any]:
+    """What a report says of a row."""
+    return {"weights_sha256": model.deployment.fingerprint(), "training": {"minutes by FOMAML": minutes}}
+
+
 def picture(path: Path, names: list[str], knobs: np.ndarray) -> None:
     """The mean over tasks of every knob over time, and its quartiles."""
     figure = matplotlib.figure.Figure(figsize=(9, 2.4), layout="constrained")
@@ -146,7 +151,9 @@ def main() -> None:
     plain = mg.MetaModel(
         model.deployment.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
     )
-    entries = {name: Entry(row, {}) for name, row in (("controller", model), ("constant", plain))}
+    entries = {
+        name: Entry(row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
+    }
     settings = Settings(
         steps=STEPS,
         curve=(0, 10, 20, STEPS),

@@ -43,3 +43,11 @@ def test_the_best_rate_is_the_nearest():
 def test_the_drawing(tmp_path):
     images.picture(tmp_path / "chosen.png", ["a", "b"], np.random.default_rng(0).uniform(size=(5, 8, 2)))
     assert Image.open(tmp_path / "chosen.png").size == (990, 264)
+
+
+def test_a_report_can_be_made_of_a_row():
+    from meta_gan.evaluation.tables import REQUIRED
+
+    card = images.card_of(model_of(4.0), 8.0)
+    made_by_evaluation = {"algorithm", "inner_steps", "parameters", "stability"}
+    assert set(REQUIRED["models"]) == made_by_evaluation | set(card)
