@@ -11,6 +11,7 @@ import numpy as np
 from meta_gan import presets
 from meta_gan.evaluation import Judge, JudgeRecipe, train_judge
 from meta_gan.evaluation.metrics import energy_distance
+from meta_gan.evaluation.neighbours import pair_distances, pairwise
 from meta_gan.evaluation.sounds import spectrogram_source, spectrograms
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Source, Tasks
@@ -122,8 +123,7 @@ def scores_of(sounds: np.ndarray, support: np.ndarray, judged: dict[str, Any], r
         nearest = np.square(features[:, None] - prototypes[None]).sum(axis=-1).argmin(axis=1)
         found[f"recognised/{judge.name}"] = float((nearest == judged["place"]).mean())
     flat, own = (x.reshape(len(x), -1) for x in (pictures, to_float(spectrograms(support, rate))))
-    apart = np.sqrt(np.square(flat[:, None] - own[None]).sum(axis=-1)).min(axis=1)
-    found["copies"] = float((apart < judged["threshold"]).mean())
+    found["copies"] = float((pairwise(flat, own).min(axis=1) < judged["threshold"]).mean())
     return found
 
 
@@ -132,8 +132,7 @@ def threshold_of(data: Path, index: int, rate: int) -> float:
     source = voices(data)
     takes = source.medium.seen(source.images[source.labels == index]).numpy()
     flat = to_float(spectrograms(takes, rate)).reshape(len(takes), -1)
-    apart = np.sqrt(np.maximum(0, np.square(flat[:, None] - flat[None]).sum(axis=-1)))
-    return float(np.percentile(apart[np.triu_indices(len(flat), 1)], 1))
+    return float(np.percentile(pair_distances(flat), 1))
 
 
 def _judged(data: Path, split: str, judges: list[Judge], draw: int) -> list[tuple[Any, list[np.ndarray]]]:
