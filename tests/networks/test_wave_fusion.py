@@ -129,8 +129,8 @@ def test_second_derivatives():
         return tf.add_n([tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values)])
 
     errors = directional_error(first, start, step=1e-6)
-    # A leaky rectifier has a kink, and a step across one measures something else: not in most tensors.
-    assert np.median(errors) < 1e-4 and np.mean(np.array(errors) < 1e-2) > 0.8
+    # A leaky rectifier has a kink, and a step across one measures something else: in few tensors, and by little.
+    assert np.median(errors) < 1e-7 and np.mean(np.array(errors) < 1e-5) > 0.9 and max(errors) < 1e-2
 
 
 @pytest.mark.parametrize(
