@@ -1,7 +1,8 @@
 """A variational autoencoder of a character from few drawings: meta-trained, beside the same one trained jointly.
 
 `python -m benchmarks.meta_vae --data omniglot28.npz --out DIR` makes the drawings black and white (at half intensity),
-so that the likelihood is one of drawings, trains every row of `ROWS` for so many minutes of one core, two at once, and
+so that the likelihood is one of drawings, trains every row of `ROWS` for so many minutes of one core (a row of phases
+for so many in all), two at once, and
 measures the negative log-likelihood of ten drawings of unseen characters, in nats a drawing, by the
 importance-weighted bound with 100 draws: given K = 1, 5 or 10 other drawings, along the curve of inner steps. The rate
 of these steps is, for each row, the best of five multiples of the one in training, for five drawings of 24 validation
@@ -34,10 +35,12 @@ QUERIES, DRAWS, ENDLESS = 10, 100, 10_000_000
 # that falls would be at its lowest for most of the steps of one of them.
 COMMON = ("width=16", "symmetries=true", "fewest_shots=1", "averaging=0.99")
 SCALES, TUNING = (0.1, 0.3, 1.0, 3.0, 10.0), 24
-ROWS: dict[str, tuple[str, ...]] = {
-    "meta-trained (FOMAML)": ("algorithm=fomaml",),
-    "trained jointly": ("algorithm=pretraining",),
+ROWS: dict[str, tuple[tuple[str, float], ...]] = {
+    "meta-trained (FOMAML)": (("fomaml", 1.0),),
+    "trained jointly": (("pretraining", 1.0),),
+    "trained jointly, then meta-trained": (("pretraining", 0.6), ("fomaml", 0.4)),
 }
+"""Of every row its phases, each from where the last one ended: an algorithm and its share of the time."""
 
 
 def black_and_white(data: str, folder: Path) -> Path:
@@ -52,20 +55,27 @@ def black_and_white(data: str, folder: Path) -> Path:
 
 
 def train(row: str, data: Path, out: Path, minutes: float, core: int) -> None:
-    """Trains a row in a process of its own, or goes on with its run.
+    """Trains a row, every phase in a process of its own, or goes on with its runs.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.
     """
-    folder = out / "runs" / row.replace(" ", "-")
-    fields = [*COMMON, *ROWS[row], f"minutes={minutes}", "processor_time=true"]
-    fields += ["validate_every=100000", "checkpoint_every=200"]
-    command = ["train", "--preset", "vae", "--data", str(data), "--out", str(folder), "--steps", str(ENDLESS)]
-    command += ["--shots", "10", "--queries", str(QUERIES), "--set", *fields]
-    command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
-    done = lanes.meta_gan(command, core)
-    if done.returncode:
-        raise RuntimeError(f"training {row!r} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+    start: list[str] = []
+    for folder, (algorithm, share) in zip(folders(row, out), ROWS[row], strict=True):
+        fields = [*COMMON, f"algorithm={algorithm}", f"minutes={share * minutes:g}", "processor_time=true"]
+        fields += ["validate_every=100000", "checkpoint_every=200"]
+        command = ["train", "--preset", "vae", "--data", str(data), "--out", str(folder), "--steps", str(ENDLESS)]
+        command += ["--shots", "10", "--queries", str(QUERIES), *start, "--set", *fields]
+        command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
+        done = lanes.meta_gan(command, core)
+        if done.returncode:
+            raise RuntimeError(f"training {row!r} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+        start = ["--start", str(folder)]
+
+
+def folders(row: str, out: Path) -> list[Path]:
+    """Where the runs of every phase of a row go; the last one's model is the row's."""
+    return [out / "runs" / row.replace(" ", "-").replace(",", "") / f"{i}" for i in range(len(ROWS[row]))]
 
 
 def drawings(source: Source, split: str, classes: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -158,7 +168,7 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = {}
     about: dict[str, Any] = {}
     for row in ROWS:
-        path = loading.resolve(out / "runs" / row.replace(" ", "-"))
+        path = loading.resolve(folders(row, out)[-1])
         model = loading.load(path)
         about[row] = {**storage.read_config(path)["training"], "rate_scale": best_scale(model, tuning)}
         print(f"{row}: {about[row]}", flush=True)

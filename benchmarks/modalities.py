@@ -1,10 +1,11 @@
 """Few-shot voices and names: sounds and texts through one-dimensional players, beside copies and n-gram models.
 
 `python -m benchmarks.modalities --data FOLDER --out DIR` takes `fsdd_wave8192.npz`, `fsdd_spec32.npz` (whose split of
-speakers it uses) and `names18.npz` from FOLDER. It meta-trains the presets `sound`, on the digits of four speakers at
-seven speeds, and `text`, on the names of twelve nationalities, and two judges of spectrograms, two jobs at once; it
-chooses the inner steps of each on validation classes, and measures both on classes that were never seen: ten digits of
-another speaker from 5 takes, three nationalities from 20 names, each by several draws.
+speakers it uses) and `names18.npz` from FOLDER. It meta-trains the presets `sound`, on the digits of four speakers, who
+speak faster, slower and more quietly too, and `text`, on the names of twelve nationalities, and two judges of
+spectrograms, two jobs at once; it chooses the inner steps of each on validation classes, and measures both on classes
+that were never seen: ten digits of another speaker from 5 takes, three nationalities from 20 names, each by several
+draws.
 
 It writes `results.json`, `{modality: {row: {score: {mean, low, high}}}}` with 95 % bootstrap intervals over classes and
 draws; `about.json`; `modalities.md`; `voices.png`, spectrograms of support, held-out takes and samples, a row a digit;

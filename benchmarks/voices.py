@@ -22,8 +22,10 @@ from trainers import MetaTrainer, TrainConfig
 
 FILES = ("fsdd_wave8192.npz", "fsdd_spec32.npz")
 SHOTS, QUERIES, REFERENCES, MADE = 5, 10, 20, 20
-SPEEDS = (0.8, 0.86, 0.93, 1.07, 1.15, 1.25)
-"""Of training voices, pitch and all: another speaker each."""
+MANNERS = ((0.8, -6), (0.8, -18), (0.86, -12), (0.86, -24), (0.93, -6), (0.93, -18))
+MANNERS += ((1.0, -12), (1.0, -24), (1.07, -6), (1.07, -18), (1.15, -12), (1.15, -24), (1.25, -6), (1.25, -18))
+"""Speeds, pitch and all, and loudness in dB at which every training voice is another speaker's: those that are held
+out were recorded 12 to 20 dB below the others."""
 JUDGES = {
     "conv4": {"network": "conv4", "width": 48, "augmentation": False, "seed": 1},
     "residual": {"method": "classification", "network": "residual", "width": 24, "batch": 100, "seed": 2},
@@ -42,18 +44,18 @@ def voices(data: Path) -> Source:
     return Source(audio[..., None], labels, names, classes, name="voices", medium=Sounds(rate))
 
 
-def at_speeds(source: Source) -> Source:
-    """The source, and its training classes at other speeds as classes of their own."""
+def in_manners(source: Source) -> Source:
+    """The source, and its training classes at other speeds and as quiet as may be, as classes of their own."""
     medium, samples = source.medium, source.images.shape[1]
     assert isinstance(medium, Sounds)
     chosen = np.flatnonzero(np.isin(source.labels, source.split_classes("train")))
     sounds, labels, names = [source.images], [source.labels], list(source.class_names)
-    for speed in SPEEDS:
-        rate = round(medium.rate / speed)
-        made = [resample(source.images[i, :, 0] / np.float32(32768), medium.rate, rate) for i in chosen]
+    for speed, level in MANNERS:
+        rate, scale = round(medium.rate / speed), np.float32(10 ** (level / 20) / 32768)
+        made = [resample(source.images[i, :, 0] * scale, medium.rate, rate) for i in chosen]
         sounds.append(medium.levels(np.stack([fit(sound, samples) for sound in made])[..., None]))
         labels.append((source.labels[chosen] + len(names)).astype(np.int32))
-        names += [f"{name} x {speed}" for name in source.class_names]
+        names += [f"{name} x {speed} {level} dB" for name in source.class_names]
     # Classes of no examples, of the speakers that are held out, are never drawn.
     labels_of_all, sounds_of_all = np.concatenate(labels), np.concatenate(sounds)
     kept, numbers = np.unique(labels_of_all, return_inverse=True)
@@ -68,12 +70,12 @@ def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
     folder = out / "judges" / name
     if not folder.is_dir():
         recipe = JudgeRecipe(**{"steps": steps, **JUDGES[name]})
-        train_judge(spectrogram_source(voices(data)), recipe, name=name).save(folder)
+        train_judge(spectrogram_source(in_manners(voices(data))), recipe, name=name).save(folder)
 
 
 def train(data: Path, folder: Path, steps: int) -> None:
     """Trains the preset `sound`, or goes on."""
-    tasks = Tasks(at_speeds(voices(data)), SHOTS, QUERIES)
+    tasks = Tasks(in_manners(voices(data)), SHOTS, QUERIES)
     model = presets.build(presets.get("sound", decay_steps=steps), tasks.image_shape, tasks.card["rate"])
     folder.mkdir(parents=True, exist_ok=True)
     config = TrainConfig(steps=steps, meta_batch=4, validate_every=steps, checkpoint_every=50)

@@ -8,7 +8,7 @@ from meta_gan import evaluation, games, layers, losses, meta_learners, networks,
 from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment
 from meta_gan.export import Limits
-from meta_gan.loading import from_preset, load, load_adapted, save_to_preset
+from meta_gan.loading import from_preset, load, load_adapted, save_to_preset, start_from
 from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
 from meta_gan.model import MetaModel
 from meta_gan.types import Episode, MetaWeights, Snapshot
@@ -42,5 +42,6 @@ __all__ = [
     "networks",
     "save_to_preset",
     "serving",
+    "start_from",
     "tasks",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 from meta_gan import storage
 from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
+from meta_gan.types import Snapshot
 
 
 def shipped_root() -> Path:
@@ -101,6 +102,35 @@ def load(path: str | os.PathLike[str]) -> MetaModel:
 def from_preset(name: str | os.PathLike[str]) -> MetaModel:
     """Loads a preset: what `save_to_preset` wrote, by its folder, or by name where it ships; the same as `load`."""
     return load(name)
+
+
+def start_from(model: MetaModel, path: str | os.PathLike[str]) -> None:
+    """Gives the nets of a model the weights of a saved one's, to train on from there, by any algorithm.
+
+    Of averaged weights the averages are taken, as adaptation does. The meta-learner's own variables stay as they are.
+
+    Args:
+        model: a `MetaModel`; its averages, where it has them, start from the same weights.
+        path: of the saved one, see `resolve`.
+
+    Raises:
+        ValueError: no model is there, or it has other nets, or nets of other shapes; `model` is left as it was.
+
+    Example:
+        >>> start_from(model, "runs/trained-jointly")
+    """
+    snapshot = load(path).meta_weights(averaged=True).initial
+    given, wanted = _shapes(snapshot), _shapes(model.meta_weights().initial)
+    if differing := sorted(name for name in {*given, *wanted} if given.get(name) != wanted.get(name)):
+        raise ValueError(
+            f"a model to start from must have the same nets, of the same shapes. Received: {str(path)!r}, which "
+            f"differs in {differing} (it has {sorted(given)}, and this model {sorted(wanted)})"
+        )
+    model.start_at(snapshot)
+
+
+def _shapes(snapshot: Snapshot) -> dict[str, list[tuple[int, ...]]]:
+    return {name: [tuple(t.shape) for t in [*ts, *snapshot.state[name]]] for name, ts in snapshot.weights.items()}
 
 
 def save_to_preset(

@@ -90,6 +90,12 @@ class MetaModel(keras.Model):
             initial = Snapshot(weights, initial.state)
         return MetaWeights(initial, [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables])
 
+    def start_at(self, initial: Snapshot) -> None:
+        """Assigns values to the nets, of a snapshot of their shapes; averages of weights start there, too."""
+        functional.write(self.game.nets, initial)
+        for shadow, variable in zip(self._averages, self._averaged_variables(), strict=False):
+            shadow.assign(variable)
+
     def compile(
         self,
         optimizer: keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer] | None = None,
@@ -250,11 +256,8 @@ class MetaModel(keras.Model):
         storage.write_model(path, config, arrays, overwrite)
 
     def _stored_variables(self) -> list[Any]:
-        return [
-            *[v for net in self.game.nets.values() for v in net.variables],
-            *self.meta_learner.variables,
-            *self._averages,
-        ]
+        nets = [v for net in self.game.nets.values() for v in net.variables]
+        return [*nets, *self.meta_learner.variables, *self._averages]
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> MetaModel:
@@ -287,12 +290,9 @@ class MetaModel(keras.Model):
         exporting.export_meta_model(self.deployment, path, limits or exporting.Limits(), self.data_card)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "game": keras.saving.serialize_keras_object(self.game),
-            "algorithm": keras.saving.serialize_keras_object(self.algorithm),
-            "averaging": self.averaging,
-            "name": self.name,
-        }
+        kept = keras.saving.serialize_keras_object
+        game, algorithm = kept(self.game), kept(self.algorithm)
+        return {"game": game, "algorithm": algorithm, "averaging": self.averaging, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetaModel:

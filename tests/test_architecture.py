@@ -40,7 +40,7 @@ ALLOWED = {
     "deployment": CORE - {"storage"},
     "adapted": {*CORE, "layers", "export", "deployment"} - {"games.base", "meta.algorithms"},
     "model": {*CORE, "export", "outer", "deployment", "adapted"},
-    "loading": {"storage", "adapted", "model"},
+    "loading": {"types", "storage", "adapted", "model"},
     "augment": {"checks", "tasks"},
     "evaluation": {"functional", "checks", "layers", "networks", "meta_learners", "tasks", *SAVED, "augment"},
     "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "evaluation"},

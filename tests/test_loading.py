@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import meta_gan as mg
-from meta_gan import loading, storage
+from meta_gan import functional, loading, storage
 from tests.toys import random_episodes, tiny_gan
 
 SUPPORT = random_episodes().support[0].numpy()
@@ -115,3 +115,28 @@ def test_a_preset_has_the_averages_as_its_weights_and_the_same_samples(tmp_path)
     assert "- steps: 2" in card and "- licence: MIT" in card
     with pytest.raises(ValueError, match="must not exist yet"):
         mg.save_to_preset(model, tmp_path / "rings")
+
+
+def test_training_starts_from_the_averages_of_a_saved_model_whatever_the_algorithm(tmp_path):
+    trained = mg.MetaModel(tiny_gan(), mg.Pretraining(), averaging=0.9)
+    trained.compile()
+    for seed in range(2):
+        trained.meta_step(random_episodes(seed=seed))
+    trained.save(tmp_path / "trained")
+    for averaging in (None, 0.5):
+        model = mg.MetaModel(tiny_gan(seed=7), mg.FOMAML(2, 0.1), averaging=averaging)
+        mg.start_from(model, tmp_path / "trained")
+        expected = functional.flat(trained.meta_weights(averaged=True).initial.weights)
+        assert not np.array_equal(expected[0], functional.flat(trained.meta_weights().initial.weights)[0])
+        for averaged in (False, True):
+            found = functional.flat(model.meta_weights(averaged).initial.weights)
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_start_of_other_nets_is_refused_and_changes_nothing(tmp_path):
+    mg.MetaModel(tiny_gan(width=3), mg.FOMAML(1, 0.1)).save(tmp_path / "wider")
+    model = mg.MetaModel(tiny_gan(width=2), mg.FOMAML(1, 0.1))
+    before = [v.numpy() for v in model.variables]
+    with pytest.raises(ValueError, match=r"the same nets, of the same shapes\. Received: .*wider', which differs"):
+        mg.start_from(model, tmp_path / "wider")
+    assert all(np.array_equal(a, v) for a, v in zip(before, model.variables, strict=True))

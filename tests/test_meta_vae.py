@@ -32,17 +32,22 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize("row", meta_vae.ROWS)
 def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
-    """The rows differ in the algorithm alone."""
+    """The rows differ in the algorithms alone, and where a phase starts."""
     meta_vae.train(row, tmp_path / "data.npz", tmp_path, 10.0, 0)
-    recipe, config = commands._settings(program._parser().parse_args(calls[0]))
-    assert recipe.family == "vae" and config.minutes == 10 and config.processor_time and config.fewest_shots == 1
-    (algorithm,) = meta_vae.ROWS[row]
-    assert recipe.algorithm == algorithm.removeprefix("algorithm=")
-    assert "--resume" not in calls[0]
-    folder = tmp_path / "runs" / row.replace(" ", "-") / "00000"
-    folder.mkdir(parents=True)
+    phases, minutes, last = meta_vae.ROWS[row], 0.0, None
+    assert len(calls) == len(phases)
+    for call, (algorithm, _), folder in zip(calls, phases, meta_vae.folders(row, tmp_path), strict=True):
+        arguments = program._parser().parse_args(call)
+        recipe, config = commands._settings(arguments)
+        assert recipe.family == "vae" and recipe.algorithm == algorithm
+        assert config.processor_time and config.fewest_shots == 1 and not arguments.resume
+        assert (arguments.start, arguments.out) == (last, str(folder))
+        minutes, last = minutes + config.minutes, str(folder)
+    assert minutes == pytest.approx(10)
+    for folder in meta_vae.folders(row, tmp_path):
+        (folder / "00000").mkdir(parents=True)
     meta_vae.train(row, tmp_path / "data.npz", tmp_path, 10.0, 0)
-    assert calls[1] == [*calls[0], "--resume"]
+    assert calls[len(phases) :] == [[*call, "--resume"] for call in calls[: len(phases)]]
 
 
 def test_a_failed_training_is_told(tmp_path, monkeypatch):

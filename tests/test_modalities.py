@@ -15,7 +15,7 @@ LETTERS = "abcdefgh"
 
 @pytest.fixture
 def data(tmp_path):
-    """The three files, tiny: three speakers of ten digits, six takes; three nationalities of 60 names."""
+    """The three files, tiny: three speakers of ten digits, six takes; three nationalities of 320 names."""
     draw, takes = np.random.default_rng(0), 50
     labels = np.tile(np.repeat(np.arange(10), takes), 3).astype(np.uint8)
     speaker = np.repeat(np.arange(3), 10 * takes).astype(np.uint8)
@@ -27,8 +27,8 @@ def data(tmp_path):
         tmp_path / voices.FILES[0], audio=audio, labels=labels, speaker=speaker, speakers=people, rate=np.array(8000)
     )
     np.savez(tmp_path / voices.FILES[1], speaker_split=np.array([0, 1, 2], np.int8))
-    texts = ["".join(draw.choice(list(LETTERS[2 * c : 2 * c + 4]), 5)) for c in range(3) for _ in range(60)]
-    kept = {"names": np.array(texts), "labels": np.repeat(np.arange(3), 60).astype(np.uint8)}
+    texts = ["".join(draw.choice(list(LETTERS[2 * c : 2 * c + 4]), 5)) for c in range(3) for _ in range(320)]
+    kept = {"names": np.array(texts), "labels": np.repeat(np.arange(3), 320).astype(np.uint8)}
     np.savez(tmp_path / names.FILE, **kept, class_names=np.array(["x", "y", "z"]), class_split=np.array([0, 1, 2]))
     yield tmp_path
     voices.voices.cache_clear()
@@ -41,15 +41,21 @@ def test_a_speaker_is_held_out_whole(data):
     assert source.medium == Sounds(8000) and set(source.class_sizes) == {50}
 
 
-def test_training_voices_at_other_speeds_are_other_classes(data):
+def test_training_voices_in_other_manners_are_other_classes(data):
     source = voices.voices(data)
-    more = voices.at_speeds(source)
-    assert len(more.split_classes("train")) == 10 * 7 and len(more.split_classes("test")) == 10
-    assert len(more.images) == 1500 + 6 * 500
-    slow = more.images[more.labels == more.class_names.index("ada 0 x 0.8")][0, :, 0]
-    fast = more.images[more.labels == more.class_names.index("ada 0 x 1.25")][0, :, 0]
+    more = voices.in_manners(source)
+    manners = len(voices.MANNERS)
+    assert len(more.split_classes("train")) == 10 * (1 + manners) and len(more.split_classes("test")) == 10
+    assert len(more.images) == 1500 + manners * 500
+
+    def first(name: str) -> np.ndarray:
+        return more.images[more.labels == more.class_names.index(name)][0, :, 0].astype(float)
+
+    slow, fast = first("ada 0 x 0.8 -6 dB"), first("ada 0 x 1.25 -6 dB")
     crossings = [np.sum(np.diff(np.sign(x[100:700])) != 0) for x in (slow, fast)]
     assert crossings[1] / crossings[0] == pytest.approx(1.25 / 0.8, rel=0.15)
+    assert np.abs(slow).mean() / np.abs(first("ada 0 x 0.8 -18 dB")).mean() == pytest.approx(10**0.6, rel=0.02)
+    np.testing.assert_allclose(first("ada 0 x 1.0 -12 dB"), first("ada 0") * 10**-0.6, atol=1)
 
 
 def test_takes_are_dealt_once(data):
@@ -76,10 +82,10 @@ def test_augmented_copies_by_hand():
 
 def test_names_are_dealt_once_and_distances_are_as_hoped(data):
     support, held, oracle = names.dealt(data, 2, 0)
-    assert len(support) == 20 and len(held) == len(oracle) == 20
+    assert len(support) == 20 and len(held) == len(oracle) == 150
     other = names.dealt(data, 0, 0)[1]
     assert ngram_distance(support, held) < ngram_distance(other, held)
-    assert len(names.known(data)) == 60
+    assert len(names.known(data)) == 320
 
 
 @pytest.mark.slow

@@ -26,12 +26,16 @@ def train(arguments: argparse.Namespace) -> None:
     description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
     if arguments.target is not None:
         description["target"] = arguments.target
+    if arguments.start is not None:
+        description["start"] = arguments.start
     resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
     print(json.dumps(resolved, indent=2), flush=True)
     print(tasks.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.image_shape, tasks.card.get("rate"))
+    if arguments.start is not None:
+        loading.start_from(model, arguments.start)
     if arguments.resume:
         folder = run_folder.latest_run(arguments.out)
         MetaTrainer(model, tasks, folder, config, description).check_resumable()

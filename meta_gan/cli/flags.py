@@ -74,6 +74,8 @@ def _train(commands_: argparse._SubParsersAction) -> None:
         metavar="KEY=VALUE",
         help="fields of the recipe or run; --dry_run prints them all",
     )
+    start = "train on from the nets of this model, of the same recipe but for its algorithm (default: none)"
+    other.add_argument("--start", metavar="DIR", help=start)
     other.add_argument("--resume", action="store_true", help="with the same command: go on with the newest run in DIR")
     other.add_argument("--dry_run", action="store_true", help="check all and print the config; write nothing")
     parser.set_defaults(run=commands.train)

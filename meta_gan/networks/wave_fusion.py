@@ -185,7 +185,7 @@ class WaveFusionGenerator(Generator):
         way = float(hop) * tf.einsum("nfc,tf->nt", bounded(local, _LOCAL) + share * shift, spread)
         time = tf.cast(np.arange(self.samples), sounds.dtype)[None]
         stretch, start = bounded(settings[:, :1], _STRETCH), bounded(settings[:, 1:2], _START)
-        affine = stretch * (time - self.samples / 2.0) + float(hop) * start
+        affine = stretch * time + float(hop) * start
         warped = sound_at(sounds[..., 0], time + way + affine)
         levels = tf.einsum("nfb,tf->ntb", bounded(gains + settings[:, 3, None, None], _LOUDNESS), spread)
         made = tf.reduce_sum(tf.exp(levels) * self.splitter(warped[..., None]), axis=-1, keepdims=True)

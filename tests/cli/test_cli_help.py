@@ -10,7 +10,7 @@ from tests.cli.conftest import call
 
 FLAGS = {
     "train": "preset data out target pair both_ways steps shots queries seed archives image_shape rate length "
-    "protocol set resume dry_run",
+    "protocol set start resume dry_run",
     "adapt": "model support out steps sample target_support seed invert",
     "sample": "model count inputs out seed",
     "evaluate": "data out model judge target pair both_ways split shots steps classes draws quick seed scratch_steps "

@@ -39,6 +39,21 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_starts_from_a_saved_model(world, tmp_path, capsys):
+    out, still = tmp_path / "out", ["algorithm=reptile", "outer_rate=1e-30"]
+    assert call(*train_arguments(world, out, *still, "--start", world.runs)) == 0
+    assert resolved(capsys.readouterr().out)[0]["start"] == str(world.runs)
+    support = helpers.arrays(seed=1)["images"][:5]
+    started, first = (meta_gan.load(runs).adapt(support).sample(4) for runs in (out, world.runs))
+    np.testing.assert_allclose(started, first, atol=1e-5)
+
+
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_written(world, tmp_path, refused):
+    arguments = train_arguments(world, tmp_path / "out", "width=5", "--start", world.runs)
+    assert "a model to start from must have the same nets, of the same shapes" in refused(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_run_folder_records_what_was_asked(world):
     config = json.loads((world.run / "config.json").read_text("utf-8"))
     assert config["recipe"]["name"] == "fomaml" and config["recipe"]["width"] == 4
