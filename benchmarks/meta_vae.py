@@ -35,12 +35,15 @@ QUERIES, DRAWS, ENDLESS = 10, 100, 10_000_000
 # that falls would be at its lowest for most of the steps of one of them.
 COMMON = ("width=16", "symmetries=true", "fewest_shots=1", "averaging=0.99")
 SCALES, TUNING = (0.1, 0.3, 1.0, 3.0, 10.0), 24
-ROWS: dict[str, tuple[tuple[str, float], ...]] = {
-    "meta-trained (FOMAML)": (("fomaml", 1.0),),
-    "trained jointly": (("pretraining", 1.0),),
-    "trained jointly, then meta-trained": (("pretraining", 0.6), ("fomaml", 0.4)),
+_TOLD = ("algorithm=conditional", "inner_steps=0", "code_dim=64")
+ROWS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
+    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml",)),),
+    "trained jointly": ((1.0, ("algorithm=pretraining",)),),
+    "trained jointly, then meta-trained": ((0.6, ("algorithm=pretraining",)), (0.4, ("algorithm=fomaml",))),
+    "a prior of the support set": ((1.0, _TOLD),),
+    "a prior of the support set, then meta-trained": ((0.7, _TOLD), (0.3, ("algorithm=fomaml", "code_dim=64"))),
 }
-"""Of every row its phases, each from where the last one ended: an algorithm and its share of the time."""
+"""Of every row its phases, each from where the last one ended: its share of the time, and fields of the recipe."""
 
 
 def black_and_white(data: str, folder: Path) -> Path:
@@ -61,8 +64,8 @@ def train(row: str, data: Path, out: Path, minutes: float, core: int) -> None:
         RuntimeError: the training failed; the message holds the end of its output.
     """
     start: list[str] = []
-    for folder, (algorithm, share) in zip(folders(row, out), ROWS[row], strict=True):
-        fields = [*COMMON, f"algorithm={algorithm}", f"minutes={share * minutes:g}", "processor_time=true"]
+    for folder, (share, own) in zip(folders(row, out), ROWS[row], strict=True):
+        fields = [*COMMON, *own, f"minutes={share * minutes:g}", "processor_time=true"]
         fields += ["validate_every=100000", "checkpoint_every=200"]
         command = ["train", "--preset", "vae", "--data", str(data), "--out", str(folder), "--steps", str(ENDLESS)]
         command += ["--shots", "10", "--queries", str(QUERIES), *start, "--set", *fields]

@@ -87,7 +87,7 @@ def picture(path: Path, sets: list[tuple[np.ndarray, ...]], rate: int) -> None:
         pictures = [to_float(upright(spectrograms(part, rate))) for part in parts]
         gap = np.zeros_like(pictures[0][:1])
         rows.append(np.concatenate([each for part in pictures for each in (gap, part)][1:]))
-    save_png(path, grid(rows))
+    save_png(path, grid(rows).repeat(2, axis=0).repeat(2, axis=1))
 
 
 def table(results: dict[str, Any]) -> str:

@@ -36,10 +36,10 @@ def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
     meta_vae.train(row, tmp_path / "data.npz", tmp_path, 10.0, 0)
     phases, minutes, last = meta_vae.ROWS[row], 0.0, None
     assert len(calls) == len(phases)
-    for call, (algorithm, _), folder in zip(calls, phases, meta_vae.folders(row, tmp_path), strict=True):
+    for call, (_, own), folder in zip(calls, phases, meta_vae.folders(row, tmp_path), strict=True):
         arguments = program._parser().parse_args(call)
         recipe, config = commands._settings(arguments)
-        assert recipe.family == "vae" and recipe.algorithm == algorithm
+        assert recipe.family == "vae" and f"algorithm={recipe.algorithm}" == own[0]
         assert config.processor_time and config.fewest_shots == 1 and not arguments.resume
         assert (arguments.start, arguments.out) == (last, str(folder))
         minutes, last = minutes + config.minutes, str(folder)

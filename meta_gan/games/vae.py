@@ -33,7 +33,8 @@ class VAE(Game):
         likelihood: `losses.Bernoulli` (the default), `losses.Gaussian`, or what has their `log_likelihood`.
         beta: weight of the divergence, finite and >= 0; 1 is the bound.
         task_encoder: built Keras model from a support set float[k, *example] to a code float[code], on which the
-            generator is then conditioned (as `{"code": code}`): together they are a prior of the class. Or None.
+            generator is then conditioned (as `{"code": code}`), such as a `networks.SetPrior`, the prior of a class:
+            the divergence is then from that prior. Or None.
 
     Raises:
         ValueError: nets that do not fit each other, a `likelihood` that is none, or a `beta` out of range.
@@ -103,17 +104,33 @@ class VAE(Game):
             self.nets[net], snapshot.weights[net], snapshot.state[net], x, conditioning, training, seed
         )
 
-    def _encoded(self, snapshot: Snapshot, x: Any, training: bool, seed: Any) -> tuple[Any, Any, Any]:
-        """Means, logarithms of variances, and the encoder's new state."""
+    def _encoded(
+        self, snapshot: Snapshot, x: Any, conditioning: Any, training: bool, seed: Any
+    ) -> tuple[Any, Any, Any]:
+        """Means and logarithms of variances of z, and the encoder's new state.
+
+        The encoder speaks of the generator's latents; of a generator with a prior of its own these are z moved and
+        scaled, which is undone here: the divergence from a standard normal z is that of the latents from the prior.
+        """
         statistics, state = self._call("encoder", snapshot, x, None, training, seed)
-        return statistics[:, : self.latent_dim], statistics[:, self.latent_dim :], state
+        mean, log_variance = statistics[:, : self.latent_dim], statistics[:, self.latent_dim :]
+        if self._has_prior:
+            weights = snapshot.weights["generator"]
+            centre, log_deviation = functional.pure(self.nets["generator"], "prior", weights, conditioning)
+            mean, log_variance = (mean - centre) * tf.exp(-log_deviation), log_variance - 2.0 * log_deviation
+        return mean, log_variance, state
+
+    @property
+    def _has_prior(self) -> bool:
+        return "task_encoder" in self.nets and hasattr(self.nets["generator"], "prior")
 
     def loss(
         self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
     ) -> tuple[Any, ByNet, Any]:
         """See `Game.loss`. Signals: the loss, the mean divergence and the mean negative log-likelihood, all in nats a
         number of an example."""
-        mean, log_variance, encoder_state = self._encoded(snapshot, batch, True, functional.fold(seed, 0))
+        own = functional.fold(seed, 0)
+        mean, log_variance, encoder_state = self._encoded(snapshot, batch, conditioning, True, own)
         noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(seed, 1), dtype=mean.dtype)
         z = mean + tf.exp(0.5 * log_variance) * noise
         words, state = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 2))
@@ -145,7 +162,7 @@ class VAE(Game):
             >>> game.log_evidence(model.adapt(five).snapshot, tf.constant(images), None, 100, tf.constant([0, 0]))
         """
         draws = check_integer(draws, "draws", 1)
-        mean, log_variance, _ = self._encoded(snapshot, examples, False, functional.fold(seed, 0))
+        mean, log_variance, _ = self._encoded(snapshot, examples, conditioning, False, functional.fold(seed, 0))
 
         def weight(draw: Any) -> Any:
             own = functional.fold(functional.fold(seed, 1), draw)
@@ -200,7 +217,7 @@ class VAE(Game):
             return {"samples": self._call("generator", snapshot, inputs["z"], conditioning, False, seed)[0]}
 
         def encode(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
-            mean, log_variance, _ = self._encoded(snapshot, inputs["images"], False, seed)
+            mean, log_variance, _ = self._encoded(snapshot, inputs["images"], conditioning, False, seed)
             return {"mean": mean, "log_variance": log_variance}
 
         def reconstruct(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
@@ -215,7 +232,7 @@ class VAE(Game):
             "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True, decoder),
             "generate": Endpoint(generate, z, False, decoder),
             "reconstruct": Endpoint(reconstruct, images, False, both),
-            "encode": Endpoint(encode, images, False, both[1:]),
+            "encode": Endpoint(encode, images, False, both if self._has_prior else both[1:]),
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
 from meta_gan.networks.sagan import SAGANDiscriminator, SAGANGenerator, sagan
 from meta_gan.networks.scale_shift import SCALE_AND_SHIFT, ScaleAndShift
 from meta_gan.networks.sequence import SequenceDiscriminator, WaveGenerator
+from meta_gan.networks.set_prior import SetPrior
 from meta_gan.networks.task_encoder import TaskEncoder
 from meta_gan.networks.texts import TextGenerator
 from meta_gan.networks.translation import Translator
@@ -30,6 +31,7 @@ __all__ = [
     "SAGANGenerator",
     "ScaleAndShift",
     "SequenceDiscriminator",
+    "SetPrior",
     "TaskEncoder",
     "TextGenerator",
     "Translator",

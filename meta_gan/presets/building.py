@@ -99,8 +99,11 @@ def _vae(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game
     kind = networks.MLPEncoder if recipe.network == "mlp" else networks.ImageEncoder
     encoder = _changed(recipe, kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed))[0]
     likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)
+    generator = _changed(recipe, players(recipe, image_shape, rate)[0])[0]
+    if recipe.code_dim and recipe.network != "sagan":
+        generator = networks.SetPrior(generator, recipe.code_dim, seed=recipe.seed)
     return VAE(
-        _changed(recipe, players(recipe, image_shape, rate)[0])[0],
+        generator,
         encoder,
         likelihood,
         recipe.beta,

@@ -73,7 +73,8 @@ class Recipe:
             `fusion`, whose players see the support set, of pictures, sounds or texts.
         width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
         latent_dim: size of z, >= 1.
-        code_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators; 0 for no encoder.
+        code_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators, and is the prior
+            of other vaes (`networks.SetPrior`); 0 for no encoder.
         pooling: of the task encoder over the support set: mean or attention.
         normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
         detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
@@ -208,7 +209,7 @@ class Recipe:
 
     def _check_together(self) -> None:
         """Refuses fields that contradict one another, or that would be passed over in silence."""
-        conditioned = self.network in ("sagan", "fusion") or self.family == "translation"
+        conditioned = self.network in ("sagan", "fusion") or self.family in ("translation", "vae")
         learned = self.rule in LEARNED_RULES
         demands = (
             (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
