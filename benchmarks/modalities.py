@@ -9,7 +9,7 @@ draws.
 
 It writes `results.json`, `{modality: {row: {score: {mean, low, high}}}}` with 95 % bootstrap intervals over classes and
 draws; `about.json`; `modalities.md`; `voices.png`, spectrograms of support, held-out takes and samples, a row a digit;
-and `names.txt`. A run that was cut off goes on. `--quick` trains for a quarter as long, within 15 minutes of two cores.
+and `names.txt`. A run that was cut off goes on. `--quick` trains for less, within 15 minutes of two cores.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Size:
     steps: tuple[int, ...]
 
 
-FULL, QUICK = Size(2000, 600, 1000, 3, (0, 5, 20, 50)), Size(400, 150, 300, 1, (0, 20))
+FULL, QUICK = Size(5000, 600, 1000, 3, (0, 5, 20, 50)), Size(1000, 300, 400, 1, (0, 20))
 
 
 def work(job: str, data: Path, out: Path, size: Size) -> None:

@@ -140,7 +140,9 @@ class WaveFusionGenerator(Generator):
         """Return sounds float[n, samples, 1] of `z` float[n, latent_dim], for the support set in `conditioning`."""
         support, code = require_support(conditioning, type(self).__name__, self.code_dim)
         count, rows = tf.shape(support)[0], tf.shape(z)[0]
-        anchor, partner = choose(z[:, 0], count), choose(z[:, 1], count)
+        anchor = choose(z[:, 0], count)
+        # Another sound where there is one: what leans towards itself is a copy.
+        partner = (anchor + 1 + choose(z[:, 1], tf.maximum(count - 1, 1))) % count
         noise = z[:, CHOICES:] if training else self.temperature * z[:, CHOICES:]
         read = self.spectrogram(support)[..., 0]
         for layer in self.reading:
