@@ -47,6 +47,15 @@ def bounded(x: Any, most: float) -> Any:
     return most * tf.tanh(x / most)
 
 
+def pairs(z: Any, count: Any) -> tuple[Any, Any]:
+    """Return anchors and partners, int32[n] in [0, count), of `z` float[n, 2 or more]: every pair as likely.
+
+    A partner is another sound than its anchor where there is another: what leans towards itself is a copy.
+    """
+    anchor = choose(z[:, 0], count)
+    return anchor, (anchor + 1 + choose(z[:, 1], tf.maximum(count - 1, 1))) % count
+
+
 def line(make: Any, given: int, channels: int, name: str, dtype: Any, kernel: int = 5) -> keras.layers.Conv1D:
     """Return a built convolution along time, its kernel drawn by `make`."""
     layer = keras.layers.Conv1D(
@@ -140,9 +149,7 @@ class WaveFusionGenerator(Generator):
         """Return sounds float[n, samples, 1] of `z` float[n, latent_dim], for the support set in `conditioning`."""
         support, code = require_support(conditioning, type(self).__name__, self.code_dim)
         count, rows = tf.shape(support)[0], tf.shape(z)[0]
-        anchor = choose(z[:, 0], count)
-        # Another sound where there is one: what leans towards itself is a copy.
-        partner = (anchor + 1 + choose(z[:, 1], tf.maximum(count - 1, 1))) % count
+        anchor, partner = pairs(z, count)
         noise = z[:, CHOICES:] if training else self.temperature * z[:, CHOICES:]
         read = self.spectrogram(support)[..., 0]
         for layer in self.reading:

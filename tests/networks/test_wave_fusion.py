@@ -11,7 +11,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.layers import LogMel, check_differentiable
 from meta_gan.networks import WaveFusionDiscriminator, WaveFusionGenerator
-from meta_gan.networks.wave_fusion import bounded
+from meta_gan.networks.wave_fusion import bounded, pairs
 from tests.layers.finite_differences import directional_error
 
 SHAPE, LATENT = (1024, 1), 5
@@ -44,7 +44,7 @@ def chosen(anchors, partners, k, dtype="float32"):
 
 
 def test_a_fresh_generator_makes_nearly_its_anchors():
-    """Its own partner moves nothing, and readouts start small."""
+    """Readouts start small."""
     support = hums(3)
     made = shared()(chosen([0, 1, 2], [0, 1, 2], 3), conditioning={"support": support})
     assert made.shape == (3, *SHAPE)
@@ -53,6 +53,17 @@ def test_a_fresh_generator_makes_nearly_its_anchors():
     distances = np.linalg.norm(seen[:, None] - own[None], axis=-1)
     np.testing.assert_array_equal(distances.argmin(axis=1), [0, 1, 2])
     assert np.diag(distances).max() < distances[~np.eye(3, dtype=bool)].min()
+
+
+def test_a_partner_is_another_sound_and_every_pair_as_likely():
+    for count in (2, 5):
+        anchor, partner = (x.numpy() for x in pairs(normals(20_000, 2), count))
+        assert np.all(anchor != partner)
+        seen = np.zeros((count, count))
+        np.add.at(seen, (anchor, partner), 1 / 20_000)
+        likely = (1 - np.eye(count)) / (count * (count - 1))
+        np.testing.assert_allclose(seen, likely, atol=0.02)
+    assert not np.any(pairs(normals(9, 2), 1))
 
 
 def test_a_row_depends_on_its_own_z_alone():
