@@ -259,7 +259,8 @@ def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argpars
         )
     if not arguments.only:
         command = ["-m", "benchmarks.meta_vae", "--data", str(data / "omniglot28.npz"), "--out", str(out / "vae")]
-        command += ["--minutes", str(size.minutes), "--classes", "8" if arguments.quick else "100"]
+        command += ["--minutes", str(size.minutes)]
+        command += ["--classes", "8", "--tuning", "3"] if arguments.quick else []
         lanes.python(command, None)
 
 
