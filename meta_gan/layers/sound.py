@@ -48,10 +48,11 @@ def band_matrix(bins: int, rate: float, bands: int) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("meta_gan")
 class LogMel(keras.layers.Layer):
-    """The log-mel spectrogram of sounds: power in bands that are evenly spaced in mel, in decibels, within [-1, 1].
+    """The log-mel spectrogram of sounds: power in bands that are evenly spaced in mel, in decibels, from -1 upwards.
 
     Frames are two hops long, under a Hann window, one for every hop; the sound is taken to be silent beyond its ends.
-    -1 is a mean power far below 1e-7, 1 one of .03 or more.
+    -1 is a mean power far below 1e-7, 1 one of .03; a loud tone has more, and no power is too great to have a
+    derivative.
 
     Args:
         rate: > 0, samples a second.
@@ -96,7 +97,8 @@ class LogMel(keras.layers.Layer):
         power = tf.matmul(tf.add_n([tf.square(part) for part in parts]), tf.cast(self._bands, sounds.dtype))
         low, high = math.log(_FLOOR), math.log(_LOUDEST)
         level = (tf.math.log(power + _FLOOR) - low) / (high - low)
-        return tf.clip_by_value(2.0 * level - 1.0, -1.0, 1.0)[..., None]
+        # Silence is -1 to the last bit.
+        return tf.maximum(2.0 * level - 1.0, tf.cast(-1.0, sounds.dtype))[..., None]
 
     def compute_output_shape(self, shape: Any) -> tuple[int | None, ...]:
         """Return [n, frames, bands, 1]."""

@@ -47,10 +47,18 @@ def test_ten_decibels_by_hand():
     np.testing.assert_allclose(loud - soft, 2 * 20 / span, atol=0.01)
 
 
-def test_silence_and_what_is_too_loud():
+def test_silence_and_what_is_loud():
+    """A louder tone is still a higher level: what were cut off at the top could not be learned to be more quiet."""
     layer = LogMel(RATE)
     np.testing.assert_array_equal(layer(np.zeros((1, 1024, 1), np.float32)), -np.ones((1, 4, 32, 1)))
-    assert np.max(layer(tones([1000.0], loud=1.0))) == 1.0
+    full, half = (float(np.max(layer(tones([1000.0], loud=a)))) for a in (1.0, 0.5))
+    span = 10 * np.log10(3e-2 / 1e-7)
+    assert full > 1
+    np.testing.assert_allclose(full - half, 2 * 20 * np.log10(2) / span, atol=1e-3)
+    sounds = tf.Variable(tones([1000.0], loud=1.0))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(sounds))
+    assert np.abs(tape.gradient(loss, sounds)).max() > 0
 
 
 @pytest.mark.parametrize("samples", [256, 257, 1000, 8192])
@@ -91,7 +99,7 @@ def test_a_delay_is_a_delay():
 
 @pytest.mark.parametrize("kind", ["levels", "bands", "warped"])
 def test_second_derivatives(kind):
-    """A spectrogram is bounded at both ends, where it is flat: a sound in between."""
+    """A spectrogram is flat where there is silence: a sound that is not."""
     make = {"levels": LogMel(RATE, hop=8, bands=4, dtype="float64"), "bands": Bands(RATE, 3, 5, dtype="float64")}
     sounds = tf.constant(0.05 * np.random.default_rng(0).normal(size=(2, 32, 1)))
     weights = tf.constant(np.random.default_rng(1).normal(size=(2, 32)))
