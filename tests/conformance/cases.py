@@ -109,7 +109,8 @@ LEARNED = {
     "learned Adam": lambda: mg.Algorithm("learned Adam", LearnedAdam(0.01, epsilon=1e-3), Unrolled(2), 2),
     "ALFA": lambda: mg.Algorithm("ALFA", ALFA(0.05, hidden=4), Unrolled(2), 2),
     "Meta-Curvature": lambda: mg.Algorithm("MC", MetaCurvature(0.05, largest=8), Unrolled(2), 2),
-    "Meta-SGD by evolution": lambda: mg.Algorithm("ES", MetaSGD(0.05), EvolutionStrategies(0.1, 1), 2),
+    # Moves so large that texts, which are made of choices, become other texts.
+    "Meta-SGD by evolution": lambda: mg.Algorithm("ES", MetaSGD(0.05), EvolutionStrategies(2.0, 1), 2),
     "controller": lambda: mg.Algorithm("controller", steered(), PolicyGradient(rollouts=2), 2),
     "recurrent": lambda: mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3), Unrolled(2), 2),
     "coordinatewise LSTM": lambda: mg.Algorithm("L2L", CoordinatewiseLSTM(5.0, hidden=3), Unrolled(2), 2),
