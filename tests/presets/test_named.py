@@ -44,10 +44,10 @@ CHANGES = {
     },
     "sound": {
         **{"network": "fusion", "width": 32, "latent_dim": 32, "normalization": "meta", "features": "spectrogram"},
-        **{"loss": "non_saturating", "penalty_weight": 0.1, "adversarial": 0.8, "energy": 1.0, "nearness": 4.0},
+        **{"loss": "non_saturating", "penalty_weight": 0.1, "adversarial": 0.6, "energy": 1.0, "nearness": 6.0},
         **{"variety": 1.0, "algorithm": "conditional", "inner_steps": 0, "inner_rate": 1e-3, "holdout": 2},
         **{"outer_rate": 1e-3, "outer_first_decay": 0.9, "outer_second_decay": 0.99, "clip": 0.0, "averaging": 0.999},
-        **{"temperature": 1.15},
+        **{"temperature": 1.6},
     },
     "text": {
         **{"network": "fusion", "normalization": "meta", "width": 96, "loss": "non_saturating", "penalty_weight": 0.1},
