@@ -35,12 +35,13 @@ QUERIES, DRAWS, ENDLESS = 10, 100, 10_000_000
 # that falls would be at its lowest for most of the steps of one of them.
 COMMON = ("width=16", "symmetries=true", "fewest_shots=1", "averaging=0.99")
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
-_TOLD = ("algorithm=conditional", "inner_steps=0", "code_dim=64")
+_STEPS = ("inner_steps=5", "inner_rate=0.002")
+_TOLD = ("algorithm=conditional",)
 ROWS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
-    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml",)),),
-    "trained jointly": ((1.0, ("algorithm=pretraining",)),),
+    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml", "code_dim=0", *_STEPS)),),
+    "trained jointly": ((1.0, ("algorithm=pretraining", "code_dim=0", *_STEPS)),),
     "a prior of the support set": ((1.0, _TOLD),),
-    "a prior of the support set, then meta-trained": ((0.7, _TOLD), (0.3, ("algorithm=fomaml", "code_dim=64"))),
+    "a prior of the support set, then meta-trained": ((0.7, _TOLD), (0.3, ("algorithm=fomaml", *_STEPS))),
 }
 """Of every row its phases, each from where the last one ended: its share of the time, and fields of the recipe."""
 

@@ -53,6 +53,16 @@ _SOUND: dict[str, Any] = {
     "paths": "",
     "inner_rate": 1e-3,
 }
+_VAE: dict[str, Any] = {
+    "family": "vae",
+    "latent_dim": 32,
+    # Told of the support set it comes nearer in equal time than trained through inner steps, which it can do without.
+    "code_dim": 64,
+    "algorithm": "conditional",
+    "inner_steps": 0,
+    "inner_rate": 2e-4,
+    "outer_rate": 1e-3,
+}
 _TEXT: dict[str, Any] = {
     "network": "fusion",
     "normalization": "meta",
@@ -135,7 +145,7 @@ PRESETS = {
         Recipe("figr", **_FIGR),
         Recipe("faml", **_FAML),
         Recipe("dawson", **_DAWSON),
-        Recipe("vae", family="vae", latent_dim=32, algorithm="fomaml", inner_steps=5, outer_rate=1e-3),
+        Recipe("vae", **_VAE),
         Recipe("translation", **_TRANSLATION),
         Recipe("cyclegan", **_TRANSLATION | {"content": 0.0, "cycle": 10.0, "identity": 5.0}),
         Recipe("reptile", algorithm="reptile", outer_rate=1e-3),

@@ -96,7 +96,8 @@ def test_codes_reconstructions_and_samples_are_of_the_class():
 
 @pytest.mark.parametrize("network", ["dcgan", "mlp"])
 def test_a_recipe_of_a_vae_with_a_code_has_it_and_what_is_saved_comes_back(tmp_path, network):
-    recipe = presets.get("vae", network=network, width=4, latent_dim=3, code_dim=5, inner_steps=2)
+    sizes = {"width": 4, "latent_dim": 3, "code_dim": 5}
+    recipe = presets.get("vae", network=network, algorithm="fomaml", inner_steps=2, **sizes)
     model = presets.build(recipe, (8, 8, 1))
     assert isinstance(model.game.nets["generator"], SetPrior)
     episodes = random_episodes(shape=(8, 8, 1))

@@ -145,9 +145,8 @@ def test_every_algorithm_is_above_and_is_of_its_own_preset():
     ],
 )
 def test_a_vae(changes, encoder):
-    model = build(
-        "vae", likelihood="gaussian", deviation=0.75, beta=0.25, inner_rate=0.5, consistency=0.125, seed=3, **changes
-    )
+    adapted = {"algorithm": "fomaml", "inner_steps": 2, "inner_rate": 0.5, "consistency": 0.125, "code_dim": 0}
+    model = build("vae", **{**adapted, **changes}, likelihood="gaussian", deviation=0.75, beta=0.25, seed=3)
     game = model.game
     assert type(game) is VAE and game.likelihood == losses.Gaussian(0.75) and game.beta == 0.25
     assert type(game.nets["encoder"]) is encoder and game.nets["encoder"].get_config()["seed"] == 3
@@ -155,7 +154,8 @@ def test_a_vae(changes, encoder):
     assert ("task_encoder" in game.nets) == game.conditioned == ("code_dim" in changes)
     assert model.meta_learner.rates.value == {"autoencoder": 0.5}
     assert model.algorithm.estimator.weights == {"autoencoder": 0.125} and set(model.optimizers) == {"autoencoder"}
-    assert type(build("vae").game.likelihood) is losses.Bernoulli
+    plain = build("vae", inner_steps=0).game
+    assert type(plain.likelihood) is losses.Bernoulli and type(plain.nets["generator"]) is networks.SetPrior
 
 
 @pytest.mark.parametrize(("algorithm", "order"), [("maml", 2), ("fomaml", 1)])

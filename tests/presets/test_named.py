@@ -62,7 +62,10 @@ CHANGES = {
         **{"loss": "relativistic", "penalty": "none", "mode_seeking": 1.0},
     },
     "dawson": {**FIGR, "algorithm": "dawson"},
-    "vae": {"family": "vae", "latent_dim": 32, "inner_steps": 5, "outer_rate": 1e-3},
+    "vae": {
+        **{"family": "vae", "latent_dim": 32, "code_dim": 64, "algorithm": "conditional", "inner_steps": 0},
+        **{"inner_rate": 2e-4, "outer_rate": 1e-3},
+    },
     "reptile": {"algorithm": "reptile", "outer_rate": 1e-3},
     "fomaml": {},
     "maml": {"algorithm": "maml", "inner_steps": 5},

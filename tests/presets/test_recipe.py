@@ -183,7 +183,7 @@ def test_every_sentence_occurs_above():
             "cyclegan",
             {"loss": "hinge", "penalty": "none", "algorithm": "maml", "rule": "attention", "consistency": 0.5},
         ),
-        ("vae", {"algorithm": "maml", "rule": "recurrent", "rule_rate": 1e-2, "network": "mlp"}),
+        ("vae", {"algorithm": "maml", "inner_steps": 1, "rule": "recurrent", "rule_rate": 1e-2, "network": "mlp"}),
         ("fusion", {"rule": "attention", "algorithm": "maml", "inner_steps": 3}),
     ],
 )

@@ -14,8 +14,8 @@ from tests.presets.helpers import RATE, copies, shape_of, small, still
 from tests.toys import random_episodes
 
 DRAWING = (28, 28, 1)
-# The gain of self-attention starts at 0, and for one step nothing behind it has a gradient.
-STEPS = {"sagan": 2}
+# The gain of self-attention and the readout of a prior start at 0: for one step nothing behind has a gradient.
+STEPS = {"sagan": 2, "vae": 2}
 # After one, FAML's inner descent moves what is behind it by less than a rounding, and Reptile sees no displacement.
 BEHIND_THE_GAIN = {"faml": "attention/"}
 
