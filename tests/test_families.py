@@ -16,7 +16,7 @@ from benchmarks.families import META, ROWS, SCRATCH
 from meta_gan.tasks import Source, pair_classes
 from meta_gan.tasks.pictures import GAP
 
-TINY = families.Size(minutes=0.02, judge_steps=2, tuning=1, draws=1, scales=(1.0,), longest=1)
+TINY = families.Size(minutes=0.02, judge_steps=2, tuning=1, draws=1, scales=(1.0,), longest=1, measured=1)
 
 
 def toys(folder, shots):
