@@ -60,7 +60,7 @@ GRAPHED = [
 
 def rarely(pair):
     """A pair whose graph costs much and says little is for `make conformance`."""
-    often = hasattr(pair, "marks") or (pair[0] != TEXTS and (pair[1] in CORE or pair[1] not in COSTLY))
+    often = hasattr(pair, "marks") or (pair[0] not in (SOUNDS, TEXTS) and (pair[1] in CORE or pair[1] not in COSTLY))
     return pair if often else pytest.param(*pair, marks=pytest.mark.conformance)
 
 

@@ -53,7 +53,7 @@ def test_a_judge_that_never_saw_the_faces_ranks_glyphs_too():
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("judge", ["omniglot28-conv", "omniglot28-residual"])
+@pytest.mark.parametrize("judge", ["omniglot28-conv", pytest.param("omniglot28-residual", marks=pytest.mark.slow)])
 def test_the_judges_of_omniglot_rank_the_rows(data_folder, judge):
     check(means(from_npz(data_folder / "omniglot28.npz").source, judge))
 

@@ -78,6 +78,7 @@ def test_values_hold_weights_state_averages_and_optimizers(whole):
     assert sum(moved) >= len(moved) - 6, "at most two rates, and the last bias, its average and its moments, may rest"
 
 
+@pytest.mark.slow
 def test_three_steps_and_three_more_are_six(whole, tmp_path):
     folder = run_folder.new_run(tmp_path, "toy")
     half = convolutional(folder, steps=3)
