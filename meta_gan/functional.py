@@ -161,8 +161,9 @@ def clip_by_norm(tensors: Sequence[Any], limit: float) -> list[Any]:
 def gradient(tape: tf.GradientTape, target: Any, sources: Any) -> Any:
     """The gradient of a scalar for a tree of sources, dense, zeros where the target does not depend on a source."""
     found = tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    # What is looked up, such as an embedding, has a sparse gradient, and that has no arithmetic.
-    return tf.nest.map_structure(tf.convert_to_tensor, found)
+    # What is looked up, such as an embedding, has a sparse gradient, and that has no arithmetic. And what is handed on
+    # through a batch of unknown size, such as a kernel of 1-D convolution, may have forgotten its shape.
+    return tf.nest.map_structure(lambda g, s: tf.ensure_shape(tf.convert_to_tensor(g), s.shape), found, sources)
 
 
 def cores() -> int:

@@ -119,6 +119,28 @@ def test_gradient_of_what_is_looked_up_is_dense():
     np.testing.assert_array_equal(got, [[0.0], [0.0], [12.0]])
 
 
+def test_gradient_has_the_shape_of_its_source_in_a_graph():
+    """An operation may hand on a gradient whose shape is known only when it runs; a learned rule must know before."""
+
+    @tf.custom_gradient
+    def forgetful(x):
+        return tf.square(x), lambda g: tf.compat.v1.placeholder_with_default(2.0 * x * g, None)
+
+    shapes = []
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(forgetful(x))
+        (got,) = functional.gradient(tape, value, [x])
+        shapes.append(got.shape)
+        return got
+
+    np.testing.assert_array_equal(step(tf.constant([1.0, 3.0])), [2.0, 6.0])
+    assert shapes == [(2,)]
+
+
 def test_gradient_gives_zeros_where_nothing_depends():
     a, b = tf.constant(2.0), tf.constant([1.0, 1.0])
     with tf.GradientTape() as tape:
