@@ -32,7 +32,7 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize("row", meta_vae.ROWS)
 def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
-    """The rows differ in the algorithms alone, and where a phase starts."""
+    """The rows differ in the algorithm, what it needs, and where a phase starts."""
     meta_vae.train(row, tmp_path / "data.npz", tmp_path, 10.0, 0)
     phases, minutes, last = meta_vae.ROWS[row], 0.0, None
     assert len(calls) == len(phases)
