@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan as mg
+from meta_gan import networks
 from meta_gan.meta import Consistent, EvolutionStrategies, PolicyGradient
 from tests.conformance.cases import (
     ALGORITHMS,
@@ -43,6 +44,10 @@ DEPLOYED += [
     pytest.param(POINTS, a, marks=pytest.mark.conformance) for a in ("MAML with momentum", *LEARNED) if a not in CORE
 ]
 DEPLOYED += [(TOLD, "only the context")]
+# And everything that meets sounds and texts, whose players are of other tensors.
+DEPLOYED += [
+    pytest.param(g, a, marks=pytest.mark.conformance) for g, a in PAIRS if g in (SOUNDS, TEXTS) and a != "FOMAML"
+]
 
 # Tracing costs seconds a pair. So the two games that say most of an estimator, the plainest and the one whose state
 # must be carried along, have a graph of all algorithms (of the costly ones only the plainest); every other game has
@@ -80,10 +85,15 @@ def shared(game):
     return np.random.default_rng(7).uniform(-1, 1, shape).astype(game.nets[game.primary].compute_dtype)
 
 
+def asked(game):
+    """How many samples: four are enough of numbers, but a small move changes few choices of a symbol."""
+    return 1024 if isinstance(game.nets[game.primary], networks.TextGenerator) else 4
+
+
 def use(adapted):
-    """Four examples that an adapted model makes: samples, or translations of the same four."""
+    """Examples that an adapted model makes: samples, or translations of the same four."""
     game = adapted.deployment.game
-    return adapted.translate(shared(game)) if "translate" in game.endpoints else adapted.sample(4, seed=1)
+    return adapted.translate(shared(game)) if "translate" in game.endpoints else adapted.sample(asked(game), seed=1)
 
 
 def meta_gradients(model, graph):
@@ -145,7 +155,7 @@ def test_deployment(tmp_path, game, algorithm):
         inputs = {"support": first}
     translates = "translate" in model.game.endpoints
     call = signatures["adapt_and_translate" if translates else "adapt_and_sample"]
-    inputs |= {"images": shared(model.game)} if translates else {"num": 4}
+    inputs |= {"images": shared(model.game)} if translates else {"num": asked(model.game)}
     served = call(**{name: tf.constant(value) for name, value in {**inputs, "steps": 3, "seed": 1}.items()})
     np.testing.assert_allclose(next(iter(served.values())), samples, atol=1e-5)
 
