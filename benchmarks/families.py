@@ -1,7 +1,7 @@
 """The families beside few-shot generation: translation between domains by few unpaired images, and meta-learned VAEs.
 
 `python -m benchmarks.families --data FOLDER --out DIR` takes the files that `benchmarks.family_tasks` names from FOLDER
-and, for each of `FAMILIES`, trains every row of `ROWS` for so many minutes of one core, two at once; finds on
+and, for each of `FAMILIES`, trains every row of `family_rows` for so many minutes of one core, two at once; finds on
 validation pairs (on training pairs where there are none) the inner steps and the multiple of the inner rate that suit
 the row best; and measures it on pairs of classes that no row was trained on, beside no translation at all and the
 nearest support image of the target. `benchmarks.meta_vae` is run for the VAEs. It writes `results.json`,
@@ -24,8 +24,9 @@ import numpy as np
 
 import trainers
 from benchmarks import lanes
-from benchmarks.family_tasks import FAMILIES, TOLD, Family, judged
-from meta_gan import loading, presets, storage
+from benchmarks.family_rows import META, ROWS, SCRATCH, asked, fresh
+from benchmarks.family_tasks import FAMILIES, Family, judged
+from meta_gan import loading, storage
 from meta_gan.evaluation import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.evaluation.translations import evaluate_translations, markdown_of, row_of, translated
 from meta_gan.model import MetaModel
@@ -34,18 +35,6 @@ from meta_gan.tasks.pictures import grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
 
 ENDLESS = 10_000_000
-META, CODE, JOINT, SCRATCH = "meta-trained", "told, not meta-trained", "pre-trained and fine-tuned", "from scratch"
-# What a row changes of the recipe `translation`, and the numbers of inner steps that it may choose from.
-ROWS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    META: ({"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}, (0, 1, 5, 20, 50, 200)),
-    # The same network and code without an inner step in training: what is left is what adaptation is worth.
-    CODE: ({"code_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}, (0, 1, 5, 20, 50, 200)),
-    JOINT: ({"algorithm": "pretraining", "inner_steps": 2}, (0, 1, 5, 20, 50, 200)),
-    # Fresh nets know of no truth: what ties a translation to its image is the preset's own term, the content.
-    SCRATCH: ({"content": 1.0, "truth": 0.0}, (0, 5, 50, 200)),
-}
-# The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
-JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
 SCALES = (0.3, 1.0, 3.0)
 TUNING_TASKS = 6
 JUDGES = {
@@ -53,7 +42,6 @@ JUDGES = {
     "residual": {"method": "classification", "network": "residual", "width": 16, "seed": 2},
 }
 COLUMNS = 8
-COMMON = {"width": 16, "averaging": 0.99}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,22 +77,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower())
 
 
-def recipe_of(family: Family, row: str) -> presets.Recipe:
-    """The recipe of a row."""
-    changes = ROWS[row][0] if row != JOINT or not family.fields.get("truth") else JOINT_BY_TRUTH
-    return presets.get("translation", **{**COMMON, **family.fields, **changes})
-
-
-def fresh(family: Family, row: str, tasks: DomainTasks) -> MetaModel:
-    """The untrained model of a row."""
-    return presets.build(recipe_of(family, row), tasks.image_shape)
-
-
 def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) -> MetaModel:
     """The model of a row, trained for so many minutes of processor in a run of `folder`, or the rest of them."""
     tasks = family.training(data, family.shots)
     model = fresh(family, row, tasks)
-    if row == SCRATCH:
+    if not ROWS[row].trained:
         return model
     runs = run_folder.runs(folder)
     place = runs[-1] if runs else run_folder.new_run(folder, slug(row))
@@ -126,7 +103,7 @@ def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges
     split = "validation" if len(tests.pairs["validation"]) else "train"
     few = {split: tests.pairs[split][:: max(1, len(tests.pairs[split]) // size.tuning)][: size.tuning]}
     tasks = DomainTasks(tests.source, tests.target, few, tests.shots, tests.queries, tests.seed, tests.paired)
-    choices = [(n, s) for n in ROWS[row][1] for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
+    choices = [(n, s) for n in ROWS[row].steps for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
     rows = {f"{n} {s}": row_of(model, n, s) for n, s in choices}
     # Of few pairs more draws, or chance chooses.
     draws = -(-TUNING_TASKS // len(few[split])) if len(few[split]) < size.tuning else 1
@@ -184,7 +161,7 @@ def collect(out: Path, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]
     results: dict[str, Any] = {}
     about: dict[str, Any] = {}
     for name in names:
-        for row in ROWS:
+        for row in asked(name):
             for test, part in json.loads(_part(out, name, row).read_text("utf-8")).items():
                 report = part["report"]
                 # The rows that need no model are the same in every part.
@@ -198,7 +175,8 @@ def collect(out: Path, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]
 
 def picture(out: Path, test: str) -> np.ndarray:
     """A few pairs: source, the target's support, what every row makes, and the target."""
-    parts = [np.load(out / "parts" / f"{slug(test)}-{slug(row)}.npy") for row in ROWS]
+    paths = [out / "parts" / f"{slug(test)}-{slug(row)}.npy" for row in ROWS]
+    parts = [np.load(path) for path in paths if path.is_file()]
     lines = []
     for start in range(0, len(parts[0]), 4):
         lines += [*parts[0][start : start + 2], *(part[start + 2] for part in parts), parts[0][start + 3]]
@@ -254,7 +232,7 @@ def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argpars
     judged_by = {FAMILIES[name].judged: name for name in names if FAMILIES[name].judged}
     # The first row of a family with judges trains them; so that no two do, these rows go first.
     first = [(name, SCRATCH) for name in judged_by.values()]
-    rest = [(n, r) for n in names for r in ROWS if (n, r) not in first]
+    rest = [(n, r) for n in names for r in asked(n) if (n, r) not in first]
     for jobs in (first, rest):
         lanes.side_by_side(
             [job for job in jobs if not _part(out, *job).is_file()], lambda job, core: _run(job, core, own)

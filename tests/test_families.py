@@ -6,13 +6,15 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import families, family_tasks
-from benchmarks.families import META, ROWS, SCRATCH
+from benchmarks import families, family_rows, family_tasks
+from benchmarks.family_rows import CODE, CYCLE, JOINT, META, NOISE, NOISE_SCRATCH, ROWS, SCALED, SCRATCH, Row
+from meta_gan.games import Transfer
 from meta_gan.tasks import Source, pair_classes
 from meta_gan.tasks.pictures import GAP
 
@@ -39,8 +41,9 @@ TOYS = family_tasks.Family(
 def toy_rows(monkeypatch):
     """Two rows, and the toys among the families."""
     monkeypatch.setitem(families.FAMILIES, "toys", TOYS)
-    rows = {META: ({"code_dim": 3, "inner_steps": 1}, (0, 1)), SCRATCH: ({}, (1,))}
-    monkeypatch.setattr(families, "ROWS", rows)
+    rows = {META: Row({"code_dim": 3, "inner_steps": 1}, (0, 1)), SCRATCH: Row({}, (1,), trained=False)}
+    for module in (families, family_rows):
+        monkeypatch.setattr(module, "ROWS", rows)
     monkeypatch.setattr(families.trainers, "configure_threads", lambda: None)
 
 
@@ -99,21 +102,36 @@ def test_what_decides_is_the_first_judges_score():
 @pytest.mark.parametrize("name", family_tasks.FAMILIES)
 def test_every_row_of_every_family_is_a_recipe(name):
     family = family_tasks.FAMILIES[name]
-    recipes = {row: families.recipe_of(family, row) for row in ROWS}
-    assert {row: recipe.algorithm for row, recipe in recipes.items() if row in (META, families.CODE)} == {
-        META: "fomaml",
-        families.CODE: "conditional",
-    }
-    truths = {recipe.truth for row, recipe in recipes.items() if row != SCRATCH}
+    recipes = {row: family_rows.recipe_of(family, row) for row in family_rows.asked(name)}
+    assert {row: recipes[row].algorithm for row in (META, CODE)} == {META: "fomaml", CODE: "conditional"}
+    truths = {recipe.truth for row, recipe in recipes.items() if row not in (SCRATCH, NOISE, NOISE_SCRATCH)}
     assert truths == {family.fields.get("truth", 0.0)}, "no row is told of the truth that another is not"
     assert (recipes[SCRATCH].truth, recipes[SCRATCH].content) == (0.0, 1.0)
-    assert all(list(steps) == sorted(set(steps)) for _, steps in ROWS.values())
+    assert all(list(row.steps) == sorted(set(row.steps)) for row in ROWS.values())
+
+
+def test_a_row_beside_the_meta_trained_one_differs_from_it_in_one_thing():
+    fonts = family_tasks.FAMILIES["fonts"]
+    assert {SCALED, CYCLE} < set(family_rows.asked("fonts")) and NOISE not in family_rows.asked("fonts")
+    assert family_rows.asked("toys") == [META, CODE, JOINT, SCRATCH]
+    plain = dataclasses.asdict(family_rows.recipe_of(fonts, META))
+    for row, changed in ((SCALED, {"scale_and_shift"}), (CYCLE, {"name", "cycle", "identity"})):
+        recipe = dataclasses.asdict(family_rows.recipe_of(fonts, row))
+        assert {key for key, value in recipe.items() if value != plain[key]} == changed
+
+
+def test_a_row_from_noise_is_a_transfer():
+    """Trained or not, one recipe, in the objective's features; a toy of its features would need a toy of its images."""
+    assert family_rows.recipe_of(TOYS, NOISE) == family_rows.recipe_of(TOYS, NOISE_SCRATCH)
+    assert family_rows.recipe_of(TOYS, NOISE).family == "gan"
+    tasks = types.SimpleNamespace(image_shape={"source": (28, 28, 1), "target": (28, 28, 1)})
+    assert isinstance(family_rows.fresh(TOYS, NOISE, tasks).game, Transfer)
 
 
 def test_joint_training_is_told_of_the_truth_where_meta_training_is():
     told = dataclasses.replace(TOYS, fields={"width": 2, **family_tasks.BY_TRUTH})
     tasks = toys(None, 3)
-    plain, knowing = (families.fresh(family, families.JOINT, tasks) for family in (TOYS, told))
+    plain, knowing = (family_rows.fresh(family, JOINT, tasks) for family in (TOYS, told))
     assert not plain.algorithm.estimator.adapts
     assert knowing.algorithm.inner_steps == 0 and knowing.game.truth == 10.0 and not knowing.game.conditioned
 
@@ -160,7 +178,7 @@ def test_parts_that_are_there_are_not_made_again(tmp_path, monkeypatch):
     families._part(tmp_path, "fonts", META).write_text("{}")
     arguments = families.argparse.Namespace(quick=False, only=["fonts"])
     families._all(tmp_path, tmp_path, ["fonts"], families.FULL, arguments)
-    assert sorted(call[-1] for call in made) == sorted(set(ROWS) - {META})
+    assert sorted(call[-1] for call in made) == sorted(set(family_rows.asked("fonts")) - {META})
     assert all(call[:2] == ["-m", "benchmarks.families"] and "--quick" not in call for call in made)
 
 

@@ -1,8 +1,9 @@
 """How good translations between two domains are: models and what needs none, over the pairs of a split.
 
 A task is a pair of classes of `DomainTasks`. Every row is given the support sets, translates the source's query images,
-and is scored on the target's query images. The rows that need no model are `identity`, the source's images as they are,
-and `nearest`, for every image the support image of the target that is nearest to it in pixels.
+and is scored on the target's query images; a model that makes the target of noise, a `Transfer`, draws as many. The
+rows that need no model are `identity`, the source's images as they are, and `nearest`, for every image the support
+image of the target that is nearest to it in pixels.
 """
 
 from __future__ import annotations
@@ -30,26 +31,28 @@ MOST_PAIRS = 2000  # their images are drawn as one tensor
 _WINDOW = 11  # of Wang et al.; smaller images have a window of their side
 
 Row = Callable[[dict[str, np.ndarray], np.ndarray, int], dict[str, np.ndarray]]
-"""From a support set, the source's query images and a seed to `{"images"}`, and `"returned"` of a way back."""
+"""From a support set, the source's query images and a seed to `{"images"}`, and `"returned"` of a way back; or to
+`{"samples"}`, which are of the target, but of no image of the source."""
 
 
 def row_of(model: MetaModel, steps: int | None = None, rate_scale: float = 1.0) -> Row:
-    """Return the row of a model of two domains: it adapts to the support set, then translates.
+    """Return the row of a model of two domains: it adapts to the support set, then translates, or draws samples.
 
     What is not finite, of an adaptation that diverged, counts as mid-grey.
 
     Args:
-        model: of a game with the endpoint `translate`.
+        model: of a game of two domains with the endpoint `translate` or `sample`.
         steps: inner steps >= 0; None for the model's own.
         rate_scale: > 0, multiplies every update.
 
     Raises:
-        ValueError: the model has no such endpoint, or an argument out of range.
+        ValueError: the model is of one domain or has no such endpoint, or an argument out of range.
     """
     endpoints = model.game.endpoints
-    if "translate" not in endpoints:
+    if not isinstance(model.game.example_shape, Mapping) or not {"translate", "sample"} & set(endpoints):
         raise ValueError(
-            f"a model that translates must have the endpoint 'translate'. Received: one of {sorted(endpoints)}"
+            "a model must be of two domains and have the endpoint 'translate' or 'sample'. Received: one of "
+            f"{model.game.example_shape} and {sorted(endpoints)}"
         )
     chosen = model.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
     deployment = model.deployment
@@ -58,14 +61,16 @@ def row_of(model: MetaModel, steps: int | None = None, rate_scale: float = 1.0) 
         (snapshot,) = deployment.trajectory(support, [chosen], seed, rate_scale)
         conditioning = deployment.condition(snapshot, support) if model.game.conditioned else None
 
-        def run(name: str, given: Any) -> np.ndarray:
-            made = deployment.run(name, snapshot, conditioning, {"images": given}, seed)["images"]
+        def run(name: str, given: dict[str, Any], made: str = "images") -> np.ndarray:
+            result = deployment.run(name, snapshot, conditioning, given, seed)[made]
             # Of a diverged adaptation: what is not finite is mid-grey, which every score counts as bad.
-            return np.clip(np.nan_to_num(made.numpy().astype(np.float32), posinf=0.0, neginf=0.0), -1.0, 1.0)
+            return np.clip(np.nan_to_num(result.numpy().astype(np.float32), posinf=0.0, neginf=0.0), -1.0, 1.0)
 
-        found = {"images": run("translate", images)}
+        if "translate" not in endpoints:
+            return {"samples": run("sample", {"num": len(images)}, "samples")}
+        found = {"images": run("translate", {"images": images})}
         if "translate_back" in endpoints:
-            found["returned"] = run("translate_back", found["images"])
+            found["returned"] = run("translate_back", {"images": found["images"]})
         return found
 
     return row
@@ -95,8 +100,8 @@ def evaluate_translations(
     Scores: `energy_distance` between translations and the target's query images, of each judge's features, and of
     pixels under the name `pixels`; `label_preservation`, where both classes of a pair have one name, the share of
     translations nearest, in a judge's features, to the mean of their own class among all of the target; `l1` and `ssim`
-    to the truth, where query sets are paired; and `cycle_error`, the mean absolute change there and back, of
-    models with the way back.
+    to the truth, of translations where query sets are paired; and `cycle_error`, the mean absolute change there and
+    back, of models with the way back.
 
     Args:
         tasks: `shots` images of each domain are given, and `queries` are scored, at least 2.
@@ -162,7 +167,7 @@ def translated(
             break
         images = query[SOURCE][:columns]
         lines += [list(images), list(support[TARGET][:columns])]
-        lines += [list(row(support, images, seed + number)["images"]) for row in rows.values()]
+        lines += [list(_made(row(support, images, seed + number))) for row in rows.values()]
         lines.append(list(query[TARGET][:columns]))
     return lines
 
@@ -180,11 +185,16 @@ def _measured(
             made = row(support, query[SOURCE], seed + number)
             scores = _scores(made, query, judges, tasks.paired)
             for judge in judges if same and labelled else ():
-                share = metrics.recognisability(judge.features(made["images"]), prototypes[judge.name], b)
+                share = metrics.recognisability(judge.features(_made(made)), prototypes[judge.name], b)
                 scores[f"label_preservation/{judge.name}"] = share
             for score, value in scores.items():
                 found[name].setdefault(score, []).append(value)
     return found
+
+
+def _made(found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What a row made, whether of images or of noise."""
+    return found["images"] if "images" in found else found["samples"]
 
 
 def _check(tasks: DomainTasks, rows: Mapping[str, Row], judges: Sequence[Judge]) -> None:
@@ -222,12 +232,12 @@ def _scores(
     made: dict[str, np.ndarray], query: dict[str, np.ndarray], judges: Sequence[Judge], paired: bool
 ) -> dict[str, float]:
     """All scores of one row and task that need no classes."""
-    images, truth = made["images"], query[TARGET]
+    images, truth = _made(made), query[TARGET]
     flat = [np.reshape(each, (len(each), -1)) for each in (images, truth)]
     scores = {f"energy_distance/{PIXELS}": metrics.energy_distance(*flat)}
     for judge in judges:
         scores[f"energy_distance/{judge.name}"] = metrics.energy_distance(judge.features(images), judge.features(truth))
-    if paired:
+    if paired and "images" in made:
         scores["l1"] = float(np.abs(images - truth).mean())
         window = min(_WINDOW, *images.shape[1:3])
         # Of intensities from 0 on, as it is defined: about a mean of 0 it would call two greys unlike.

@@ -17,8 +17,9 @@ from meta_gan.evaluation.translations import (
     row_of,
     translated,
 )
+from meta_gan.games import Transfer
 from meta_gan.tasks import Source, pair_classes, pair_domains
-from tests.toys import tiny_gan, told_translation
+from tests.toys import tiny_dcgan, tiny_gan, told_translation
 
 SIDE = 8
 
@@ -148,6 +149,21 @@ def test_a_models_row_is_what_its_adapted_model_translates():
     assert set(report["rows"]["model"]) == set(report["rows"]["identity"])
 
 
+def test_a_model_from_noise_is_scored_by_its_samples():
+    """As many as there are images, compared with the target, and with no truth: they are of no image."""
+    model = mg.MetaModel(Transfer(tiny_dcgan()), mg.FOMAML(2, 0.05))
+    tasks = pair_domains(hands("both", count=24), shots=4, queries=6, paired=True)
+    episode = tasks.episode_batch("test", 0, 1)
+    support = {d: episode.support[d][0].numpy() for d in ("source", "target")}
+    found = row_of(model, 3)(support, episode.query["source"][0].numpy(), 5)
+    assert set(found) == {"samples"}
+    np.testing.assert_allclose(found["samples"], model.adapt(support, steps=3, seed=5).sample(6, seed=5), atol=1e-6)
+    report = evaluate_translations(tasks, {"noise": row_of(model, 3)}, [mean_judge()])
+    assert set(report["rows"]["identity"]) - set(report["rows"]["noise"]) == {"l1", "ssim"}
+    shown = translated(tasks, {"noise": row_of(model, 3)}, count=1, columns=2)
+    np.testing.assert_allclose(shown[2], row_of(model, 3)(support, np.array(shown[0]), 0)["samples"])
+
+
 def test_the_same_seed_gives_the_same_report():
     again = [evaluate_translations(TASKS, {"lifted": lifted}, [mean_judge()]) for _ in range(2)]
     assert again[0] == again[1]
@@ -185,5 +201,5 @@ def test_what_cannot_be_measured_is_refused():
         evaluate_translations(TASKS, {}, [objective])
     with pytest.raises(ValueError, match="the validation split needs at least 1 pair"):
         evaluate_translations(TASKS, {}, split="validation")
-    with pytest.raises(ValueError, match="must have the endpoint 'translate'"):
+    with pytest.raises(ValueError, match=r"of two domains and have the endpoint .* one of \(2,\) and"):
         row_of(mg.MetaModel(tiny_gan(), mg.FOMAML(1, 0.1)))
