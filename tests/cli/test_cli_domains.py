@@ -116,7 +116,7 @@ BAD = {
     ),
     "a model that does not translate": (
         lambda w, p: ["evaluate", "--model", w.runs, "--data", w.data, "--target", w.root / "other.npz"],
-        "must have the endpoint 'translate'",
+        "a model must be of two domains and have the endpoint",
     ),
     "a way of pairing one domain": (
         lambda w, p: ["evaluate", "--data", w.data, "--both_ways"],
