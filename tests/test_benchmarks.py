@@ -136,6 +136,7 @@ def test_verdicts(value, target, verdict):
     assert speed.line("what", value, "x", None, {})["verdict"] == "no target"
 
 
+@pytest.mark.slow
 def test_the_program_runs_and_writes_what_it_says(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         speed.main(["--help"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from meta_gan import functional, networks
@@ -12,6 +13,11 @@ from meta_gan.losses import Gaussian
 from meta_gan.meta import inner_loop, paths
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.types import Episode, MetaWeights
+
+
+def weekly(*values):
+    """Values of a parameter that the weekly run alone asks for; a tuple is the values of several."""
+    return [pytest.param(*(v if isinstance(v, tuple) else (v,)), marks=pytest.mark.slow) for v in values]
 
 
 @keras.saving.register_keras_serializable("toys")

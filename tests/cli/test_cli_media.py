@@ -17,7 +17,7 @@ RATE = 8000
 # Names whose hashes put them into training.
 NAMES = [name for name in map("c{}".format, range(20)) if default_split([name])[0] == 0][:3]
 COMMON = ("--shots", 2, "--queries", 2, "--steps", 1)
-SMALL = ("meta_batch=2", "width=2", "validate_every=1000", "checkpoint_every=1000")
+SMALL = ("meta_batch=2", "width=2", "picture_steps=0", "validate_every=1000", "checkpoint_every=1000")
 
 
 def hum(seed, samples=1000):
@@ -98,9 +98,9 @@ def test_more_sounds_of_an_adapted_model(sounds, tmp_path):
 def test_texts_are_adapted_to_and_listed(texts, tmp_path, capsys):
     out = tmp_path / "made"
     support = texts / "data" / f"{NAMES[2]}.txt"
-    assert (
-        call("adapt", "--model", texts / "runs", "--support", support, "--out", out, "--sample", 5, "--steps", 1) == 0
-    )
+    # No inner step: what it costs to trace one says nothing of files.
+    given = ("--model", texts / "runs", "--support", support, "--out", out)
+    assert call("adapt", *given, "--sample", 5, "--steps", 0) == 0
     assert capsys.readouterr().out.endswith(f"adapted model, 5 samples and report.html: {out}\n")
     model = meta_gan.load(texts / "runs")
     lines = (out / "samples.txt").read_text().split("\n")

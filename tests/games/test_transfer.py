@@ -12,7 +12,7 @@ from meta_gan import functional
 from meta_gan.games import Transfer
 from meta_gan.types import Settings
 from tests.games.nets import told_gan
-from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, tiny_gan, tiny_translation
+from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, tiny_gan, tiny_translation, weekly
 
 SEED = tf.constant([1, 2])
 
@@ -101,7 +101,7 @@ def test_distance_and_probe_are_the_targets():
         )
 
 
-@pytest.mark.parametrize("make", [tiny_gan, told_gan])
+@pytest.mark.parametrize("make", [told_gan, *weekly(tiny_gan)])
 def test_it_samples_is_saved_and_served(make, tmp_path):
     model = mg.MetaModel(Transfer(make(), source_weight=0.5), mg.FOMAML(2, 0.05))
     support = numbers(episode_of(model.game).support)

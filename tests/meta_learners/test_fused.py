@@ -9,7 +9,7 @@ from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import AttentionMetaLearner, RecurrentMetaLearner
 from tests.meta_learners.helpers import START, ready, shake
 from tests.meta_learners.test_residual import KIND, KINDS, gan_pieces
-from tests.toys import flat_close, one, random_episodes, tiny_gan
+from tests.toys import flat_close, one, random_episodes, tiny_gan, weekly
 
 
 def moved(rule, leaves):
@@ -28,7 +28,7 @@ def moved(rule, leaves):
 
 
 @KIND
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("turned", [True, *weekly(False)])
 def test_a_fused_rule_moves_as_the_other(kind, turned):
     """Tensors of 1 to 24 parameters, two players, readouts that are not 0."""
     leaves = {player: [tf.constant(w) for w in ws] for player, ws in START.items()}

@@ -14,7 +14,7 @@ from meta_gan.games import Terms, Transfer
 from meta_gan.serving import graphs
 from tests.games.nets import batch_norm_gan, told_gan
 from tests.serving.conftest import LIMITS, support
-from tests.toys import random_episodes, tiny_vae, told_translation
+from tests.toys import random_episodes, tiny_vae, told_translation, weekly
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GAMES = {
@@ -29,7 +29,7 @@ HARMLESS = {"While", "If", "StatefulPartitionedCall", "Assert", "ReadVariableOp"
 FILES = {"ReadFile", "WriteFile", "MatchingFiles", "SaveV2", "RestoreV2", "MergeV2Checkpoints", "PyFuncStateless"}
 
 
-@pytest.fixture(scope="module", params=GAMES)
+@pytest.fixture(scope="module", params=["told_translation", "vae", *weekly("told_gan", "transfer")])
 def other(request, tmp_path_factory):
     """`(name, model, folder)` of an export of another family."""
     made = mg.MetaModel(GAMES[request.param](), mg.FOMAML(1, 0.05))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import meta_gan
 from meta_gan import storage
+from tests.toys import weekly
 from tests.trainers import helpers
 from trainers import TrainingStopped, run_folder
 
@@ -149,7 +150,7 @@ def full_for_metrics(monkeypatch):
     monkeypatch.setattr(run_folder.MetricsLog, "write", write)
 
 
-@pytest.mark.parametrize("fill", [full_for_models, full_for_checkpoints, full_for_metrics])
+@pytest.mark.parametrize("fill", [full_for_checkpoints, *weekly(full_for_models, full_for_metrics)])
 def test_a_full_disk_names_the_last_good_checkpoint(folder, monkeypatch, fill):
     trained = helpers.trainer(folder, data=few(), steps=1)
     monkeypatch.setattr(trained, "_meta_step", lambda episodes: {"loss/generator": np.float32(0.25)})
