@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.checks import check_integer
 from meta_gan.games.base import Endpoint, Game
 from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -21,16 +22,18 @@ class Transfer(Game):
     """Any game of one domain, a `GAN` from noise say, whose inner steps take source and target in turns.
 
     A support set and a query set are dicts `{"source": float[n, *example], "target": float[m, *example]}`. The inner
-    steps 0, 2, 4, ... are those of the game on the source's support images, the others on the target's, so that an
-    adaptation starts from knowledge of the source; what is made in the end, by the game's own endpoints, is the
-    target's. Nets that are told of a support set are told of the one whose step it is.
+    steps 0, 2, 4, ... are those of the game on the source's support images, `source_steps` of them at most, the others
+    on the target's, so that an adaptation starts from knowledge of the source; what is made in the end, by the game's
+    own endpoints, is the target's. Nets that are told of a support set are told of the one whose step it is.
 
     Args:
         game: of one domain; it lends its nets and is not used by itself any more.
         source_weight: weight >= 0 of the source's query set in the outer objective, beside 1 of the target's.
+        source_steps: how many inner steps are the source's, >= 0; None for every other one, to the end. A long
+            adaptation that still takes turns at its end makes what lies between the domains.
 
     Raises:
-        ValueError: a game that is one of domains already, or a negative weight.
+        ValueError: a game that is one of domains already, a negative weight, or a negative or broken number of steps.
 
     Example:
         >>> gan = GAN(*meta_gan.networks.dcgan((28, 28, 1), width=8))
@@ -41,8 +44,9 @@ class Transfer(Game):
         the domains' objectives, in translators; this is the form from noise.
     """
 
-    def __init__(self, game: Game, source_weight: float = 0.0):
+    def __init__(self, game: Game, source_weight: float = 0.0, source_steps: int | None = None):
         require_nonnegative("source_weight", source_weight)
+        self.source_steps = None if source_steps is None else check_integer(source_steps, "source_steps", 0)
         if isinstance(game.example_shape, Mapping):
             raise ValueError(f"'game' must be of one domain. Received: {type(game).__name__} of {game.example_shape}")
         self.game, self.source_weight = game, float(source_weight)
@@ -74,6 +78,8 @@ class Transfer(Game):
     def view(self, support: Any, step: Any, seed: Any) -> tuple[Any, Any]:
         """See `Game.view`: that of the game for the domain whose step it is."""
         whose = tf.equal(tf.math.floormod(step, 2), 0)
+        if self.source_steps is not None:
+            whose = tf.logical_and(whose, tf.math.floordiv(step, 2) < self.source_steps)
         examples = tf.cond(whose, lambda: support[SOURCE], lambda: support[TARGET])
         return self.game.view(examples, step, seed)
 
@@ -132,12 +138,13 @@ class Transfer(Game):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this game again, nets included."""
-        return {"game": keras.saving.serialize_keras_object(self.game), "source_weight": self.source_weight}
+        game = keras.saving.serialize_keras_object(self.game)
+        return {"game": game, "source_weight": self.source_weight, "source_steps": self.source_steps}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Transfer:
         """Makes the game that `get_config` described, with freshly initialised nets."""
-        return cls(keras.saving.deserialize_keras_object(config["game"]), config["source_weight"])
+        return cls(**{**config, "game": keras.saving.deserialize_keras_object(config["game"])})
 
 
 def _of(conditioning: Any, domain: str) -> Any:

@@ -24,7 +24,7 @@ def build(recipe: Recipe, image_shape: Any, rate: int | None = None) -> MetaMode
         recipe: of `get`.
         image_shape: (height, width, channels), of sounds (samples, 1), of texts (length, symbols); of two domains
             `{"source": shape, "target": shape}`, of one shape: the family translation translates between them, the
-            others are `Transfer` from the one to the other.
+            others are `Transfer` from the one to the other, which takes turns for as many steps as in training.
         rate: of sounds, samples a second.
 
     Returns:
@@ -56,7 +56,8 @@ def _game(recipe: Recipe, image_shape: Any, rate: int | None) -> Game:
     if recipe.family == "translation":
         return _translation(recipe, image_shape)
     if domains:
-        return Transfer(_alone(recipe, image_shape["target"], rate))
+        turns = max(1, (recipe.inner_steps + 1) // 2)
+        return Transfer(_alone(recipe, image_shape["target"], rate), source_steps=turns)
     return _alone(recipe, image_shape, rate)
 
 

@@ -59,6 +59,14 @@ def test_the_first_step_is_the_sources_and_the_second_the_targets():
     }
 
 
+@pytest.mark.parametrize(("source_steps", "whose"), [(None, "stst"), (0, "tttt"), (1, "sttt"), (2, "stst")])
+def test_so_many_steps_are_the_sources(source_steps, whose):
+    game = Transfer(tiny_gan(), source_steps=source_steps)
+    sets = {"source": tf.zeros((3, 2)), "target": tf.ones((3, 2))}
+    batches = [game.view(sets, tf.constant(step), SEED)[0] for step in range(4)]
+    assert "".join("st"[int(tf.reduce_max(batch))] for batch in batches) == whose
+
+
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_the_outer_objective_is_the_targets_and_the_sources_by_its_weight(player):
     game = Transfer(told_gan(), source_weight=0.5)
@@ -103,7 +111,7 @@ def test_distance_and_probe_are_the_targets():
 
 @pytest.mark.parametrize("make", [told_gan, *weekly(tiny_gan)])
 def test_it_samples_is_saved_and_served(make, tmp_path):
-    model = mg.MetaModel(Transfer(make(), source_weight=0.5), mg.FOMAML(2, 0.05))
+    model = mg.MetaModel(Transfer(make(), source_weight=0.5, source_steps=1), mg.FOMAML(2, 0.05))
     support = numbers(episode_of(model.game).support)
     adapted = model.adapt(support, seed=3)
     made = adapted.sample(6, seed=1)
@@ -114,7 +122,7 @@ def test_it_samples_is_saved_and_served(make, tmp_path):
     np.testing.assert_allclose(adapted.generator(z), served(z=tf.constant(z))["samples"], atol=1e-6)
     model.save(tmp_path / "model")
     again = mg.load(tmp_path / "model")
-    assert again.game.source_weight == 0.5
+    assert (again.game.source_weight, again.game.source_steps) == (0.5, 1)
     np.testing.assert_array_equal(again.adapt(support, seed=3).sample(6, seed=1), made)
     model.export(tmp_path / "served" / "1")
     run = tf.saved_model.load(str(tmp_path / "served" / "1")).signatures["adapt_and_sample"]

@@ -52,3 +52,5 @@ def test_a_translation_needs_two_domains_of_one_shape():
 def test_other_families_are_transferred_from_one_domain_to_the_other(name, kind):
     game = presets.build(presets.get(name, width=2, latent_dim=4), SHAPES).game
     assert type(game) is Transfer and type(game.game) is kind and game.example_shape == SHAPES
+    steps = presets.get(name).inner_steps
+    assert game.source_steps == max(1, (steps + 1) // 2), "as in training, and after that the target's alone"
