@@ -12,7 +12,7 @@ from meta_gan.tasks import DomainTasks
 
 META, CODE, JOINT, SCRATCH = "meta-trained", "told, not meta-trained", "pre-trained and fine-tuned", "from scratch"
 SCALED, CYCLE = "scales and shifts alone", "there and back"
-NOISE, NOISE_SCRATCH = "from noise", "from noise and scratch"
+NOISE, NOISE_JOINT, NOISE_SCRATCH = "from noise", "from noise, pre-trained and fine-tuned", "from noise and scratch"
 STEPS = (0, 1, 5, 20, 50, 200)
 FEWER_STEPS = STEPS[:-1]  # of rows that 200 steps would keep busy for half an hour
 UNTRAINED_STEPS = (0, 5, 50, 200)
@@ -54,6 +54,7 @@ ROWS: dict[str, Row] = {
     SCALED: Row({**_META, "scale_and_shift": True}, FEWER_STEPS, families=("fonts",)),
     CYCLE: Row(_META, FEWER_STEPS, preset="cyclegan", families=("fonts",)),
     NOISE: Row(_OF_NOISE, preset="fomaml", families=("MNIST and Fashion-MNIST",)),
+    NOISE_JOINT: Row(_OF_NOISE, preset="pretraining", families=("MNIST and Fashion-MNIST",)),
     NOISE_SCRATCH: Row(
         _OF_NOISE, UNTRAINED_STEPS, preset="fomaml", families=("MNIST and Fashion-MNIST",), trained=False
     ),

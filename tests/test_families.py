@@ -13,7 +13,19 @@ import pytest
 from PIL import Image
 
 from benchmarks import families, family_rows, family_tasks
-from benchmarks.family_rows import CODE, CYCLE, JOINT, META, NOISE, NOISE_SCRATCH, ROWS, SCALED, SCRATCH, Row
+from benchmarks.family_rows import (
+    CODE,
+    CYCLE,
+    JOINT,
+    META,
+    NOISE,
+    NOISE_JOINT,
+    NOISE_SCRATCH,
+    ROWS,
+    SCALED,
+    SCRATCH,
+    Row,
+)
 from meta_gan.games import Transfer
 from meta_gan.tasks import Source, pair_classes
 from meta_gan.tasks.pictures import GAP
@@ -104,7 +116,10 @@ def test_every_row_of_every_family_is_a_recipe(name):
     family = family_tasks.FAMILIES[name]
     recipes = {row: family_rows.recipe_of(family, row) for row in family_rows.asked(name)}
     assert {row: recipes[row].algorithm for row in (META, CODE)} == {META: "fomaml", CODE: "conditional"}
-    truths = {recipe.truth for row, recipe in recipes.items() if row not in (SCRATCH, NOISE, NOISE_SCRATCH)}
+    untold = (SCRATCH, NOISE, NOISE_JOINT, NOISE_SCRATCH)
+    truths = {recipe.truth for row, recipe in recipes.items() if row not in untold}
+        recipe.truth for row, recipe in recipes.items() if row not in (SCRATCH, NOISE, NOISE_JOINT, NOISE_SCRATCH)
+    }
     assert truths == {family.fields.get("truth", 0.0)}, "no row is told of the truth that another is not"
     assert (recipes[SCRATCH].truth, recipes[SCRATCH].content) == (0.0, 1.0)
     assert all(list(row.steps) == sorted(set(row.steps)) for row in ROWS.values())
@@ -124,6 +139,8 @@ def test_a_row_from_noise_is_a_transfer():
     """Trained or not, one recipe, in the objective's features; a toy of its features would need a toy of its images."""
     assert family_rows.recipe_of(TOYS, NOISE) == family_rows.recipe_of(TOYS, NOISE_SCRATCH)
     assert family_rows.recipe_of(TOYS, NOISE).family == "gan"
+    recipes = [dataclasses.asdict(family_rows.recipe_of(TOYS, row)) for row in (NOISE, NOISE_JOINT)]
+    assert {key for key in recipes[0] if recipes[0][key] != recipes[1][key]} == {"name", "algorithm"}
     tasks = types.SimpleNamespace(image_shape={"source": (28, 28, 1), "target": (28, 28, 1)})
     assert isinstance(family_rows.fresh(TOYS, NOISE, tasks).game, Transfer)
 
