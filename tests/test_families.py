@@ -118,8 +118,6 @@ def test_every_row_of_every_family_is_a_recipe(name):
     assert {row: recipes[row].algorithm for row in (META, CODE)} == {META: "fomaml", CODE: "conditional"}
     untold = (SCRATCH, NOISE, NOISE_JOINT, NOISE_SCRATCH)
     truths = {recipe.truth for row, recipe in recipes.items() if row not in untold}
-        recipe.truth for row, recipe in recipes.items() if row not in (SCRATCH, NOISE, NOISE_JOINT, NOISE_SCRATCH)
-    }
     assert truths == {family.fields.get("truth", 0.0)}, "no row is told of the truth that another is not"
     assert (recipes[SCRATCH].truth, recipes[SCRATCH].content) == (0.0, 1.0)
     assert all(list(row.steps) == sorted(set(row.steps)) for row in ROWS.values())
