@@ -74,6 +74,7 @@ def main() -> None:
     np.save(out / "samples.npy", generator(z))
     print("as a layer:", as_a_layer(generator, latent_dim)(z).shape)
 
+    keras.utils.set_random_seed(0)  # of the classifier's first weights
     classifier = keras.Sequential([keras.Input(support.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(1)])
     classifier.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy"])
     data = training_data(generator, latent_dim, support, batch=8, seed=0)
