@@ -97,6 +97,7 @@ def shades(first, count=24):
     return Source(images, labels, list("abcd"), np.array([0, 0, 0, 2], np.int8), name=f"from {first}")
 
 
+@pytest.mark.slow
 def test_meta_training_on_pairs_makes_an_unseen_pair_nearer():
     """Dark classes to light ones: fitted on three pairs of one name, asked for the fourth's."""
     tasks = pair_classes(shades(20), shades(200), by="name", shots=4, queries=4)

@@ -138,9 +138,11 @@ def _add(archive: Any, signature: making.Signature) -> dict[str, Any]:
     def run(*values: Any) -> dict[str, Any]:
         return signature.fn(checked(signature.inputs, dict(zip(names, values, strict=True))))
 
-    function = tf.function(run, input_signature=[given.spec for given in signature.inputs], autograph=False)
-    found = function.get_concrete_function().structured_outputs
-    archive.add_endpoint(signature.name, function)
+    specs = [given.spec for given in signature.inputs]
+    # What is saved is traced anew, and so would be all that it calls; but not what is concrete.
+    traced = tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
+    archive.add_endpoint(signature.name, traced, input_signature=specs)
+    found = traced.structured_outputs
     return {name: {"dtype": out.dtype.name, "shape": out.shape.as_list()} for name, out in found.items()}
 
 

@@ -39,6 +39,7 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_a_saved_model(world, tmp_path, capsys):
     out, still = tmp_path / "out", ["algorithm=reptile", "outer_rate=1e-30"]
     assert call(*train_arguments(world, out, *still, "--start", world.runs)) == 0

@@ -28,22 +28,20 @@ from tests.conformance.cases import (
 from tests.toys import flat_close, numbers, one, random_episodes
 
 POINTS = "points, two discriminator turns"
-# The learned rules that every change must pass whole: a rule of every parameter, and one that steers.
-CORE = ("recurrent", "controller")
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
 # with one game, say all of it.
 RARE = (FUSION, SOUNDS, TEXTS, TOLD_VAE, TOLD_TRANSLATION)
 DEPLOYED = [
     # Those that take longest to export; of either kind there is one in a test of its own.
-    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in RARE else [])
+    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in (TOLD, *RARE) else [])
     for game in GAMES
 ]
-DEPLOYED += [(POINTS, a) for a in ("only the generator", *CORE)]
+DEPLOYED += [(POINTS, a) for a in ("only the generator", "recurrent")]
 # Of the other rules what `make conformance` alone asks.
 DEPLOYED += [
     pytest.param(POINTS, a, marks=pytest.mark.conformance)
     for a in ("MAML with momentum", "Reptile with Adam", *LEARNED)
-    if a not in CORE
+    if a != "recurrent"
 ]
 DEPLOYED += [(TOLD, "only the context")]
 # And everything that meets sounds and texts, whose players are of other tensors.
@@ -67,8 +65,8 @@ GRAPHED = [
 
 def rarely(pair):
     """A pair whose graph costs much and says little is for `make conformance`."""
-    plain = hasattr(pair, "marks") or (pair[0] == PLAIN and (pair[1] in CORE or pair[1] not in COSTLY))
-    often = plain or (pair[1] == "FOMAML" and pair[0] not in (SOUNDS, TEXTS))
+    plain = hasattr(pair, "marks") or (pair[0] == PLAIN and pair[1] not in COSTLY)
+    often = plain or (pair[1] == "FOMAML" and pair[0] not in RARE)
     return pair if often else pytest.param(*pair, marks=pytest.mark.conformance)
 
 

@@ -167,6 +167,7 @@ def test_another_seed_gives_other_models_rows_and_the_same_references(done, tmp_
     assert other["rows"]["copy"]["first"]["classification_gain"] is None
 
 
+@pytest.mark.slow  # the command line is asked the same every time
 def test_what_was_cut_off_goes_on_to_the_same_report(done, tmp_path, monkeypatch):
     made, real = [], generation.make
 

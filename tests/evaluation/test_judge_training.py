@@ -107,6 +107,7 @@ def test_another_recipe_is_another_judge(kind, change):
 
 
 @pytest.mark.parametrize("method", ["prototypical", "classification"])
+@pytest.mark.slow
 def test_it_learns_what_holds_for_classes_never_seen(method):
     """Six ways, so that chance is .17. Untrained features see little but how light an image is."""
     heard = []

@@ -55,7 +55,10 @@ GAMES = {
 
 @pytest.mark.parametrize(
     ("game", "every"),
-    [("momentum", 2), *weekly(*(("momentum", n) for n in (1, 5, 9)), ("a learned rule", 2)), ("batch statistics", 2)],
+    [
+        ("momentum", 2),
+        *weekly(*(("momentum", n) for n in (1, 5, 9)), ("a learned rule", 2), ("batch statistics", 2)),
+    ],
 )
 def test_gradients_and_records_are_the_same(game, every):
     """Pieces that divide the five steps, that leave a rest, that are all of them, and that are longer."""

@@ -133,7 +133,7 @@ def by_full_autodiff(pieces, episodes, steps, order, weights, distance=False):
     return functional.gradient(tape, total, (meta.initial.weights, meta.meta_learner))
 
 
-@pytest.mark.parametrize("order", [2, *weekly(1)])
+@pytest.mark.parametrize("order", [1, *weekly(2)])
 def test_gradient_is_that_of_one_tape_over_all_tasks(order):
     pieces = parts(probed_gan(), rate=0.3)
     got = Consistent(Unrolled(order), WEIGHTS).estimate(*pieces, EPISODES, 2)

@@ -132,7 +132,9 @@ def test_the_same_eagerly_and_in_a_graph_and_twice():
 
 
 @pytest.mark.parametrize("make", [batch_norm_gan, conditioned_gan], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("rule", [None, lambda: Adam(0.01)], ids=["GD", "Adam"])
+@pytest.mark.parametrize(
+    "rule", [pytest.param(None, id="GD"), pytest.param(lambda: Adam(0.01), id="Adam", marks=pytest.mark.slow)]
+)
 def test_games_with_state_and_with_conditioning(make, rule):
     """The nets' new state is that of the support set's loop: the judge's is not kept."""
     pieces = parts(make(loss=NonSaturating()), rule() if rule else None)

@@ -39,6 +39,7 @@ def test_a_bandit_of_three_arms_is_learned(estimator):
         assert float(metrics["reward"]) > 0.9 * math.log(4 / 1e-3)
 
 
+@pytest.mark.slow
 def test_a_schedule_is_learned_whose_best_answer_is_known():
     """Two decisions about the rate, from 6: only to double it twice (2 + 4) ends at 0. It takes seeing the time, since
     to double it is right now as it was before, and all that is seen else has changed."""
@@ -46,6 +47,7 @@ def test_a_schedule_is_learned_whose_best_answer_is_known():
     assert end == 0.0 and float(metrics["diverged"]) == 0.0
 
 
+@pytest.mark.slow
 def test_steps_that_cost_more_than_they_earn_are_not_made():
     """From .5, where the first move leads to -.5, as far away: to stop at once is best, if moving costs anything."""
     _, end, _ = trained(PolicyGradient(cost=0.1), 0.5, ("stop",), 2, 60)

@@ -18,7 +18,7 @@ from meta_gan.meta_learners import (
     RecurrentMetaLearner,
 )
 from tests.meta_learners.helpers import shake
-from tests.toys import flat_close, random_episodes, tiny_dcgan, tiny_gan
+from tests.toys import flat_close, random_episodes, tiny_dcgan, tiny_gan, weekly
 
 TRANSFERABLE = {
     "recurrent": lambda: RecurrentMetaLearner(0.05, hidden=4, epsilon=1e-3),
@@ -64,7 +64,7 @@ def test_a_rule_moves_to_another_network(name, tmp_path):
     np.testing.assert_allclose(mg.load(tmp_path / "model").adapt(support, steps=3).sample(4), images, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", BOUND)
+@pytest.mark.parametrize("name", ["rates by step", "ALFA", *weekly("Meta-SGD", "learned Adam", "Meta-Curvature")])
 def test_a_rule_of_numbers_for_each_tensor_does_not(name):
     rule = trained(BOUND[name]()).meta_learner
     again = model(tiny_gan(loss=NonSaturating()), rule)

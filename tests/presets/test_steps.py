@@ -30,7 +30,7 @@ def stepped(model, shape, steps, tasks=2):
 
 
 EVERY = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in ("faml", "cyclegan", "maml", "sagan") else [])
+    pytest.param(name, marks=[pytest.mark.slow] if name in ("faml", "cyclegan", "maml", "sagan", "text") else [])
     for name in sorted(set(presets.PRESETS) - {"fusion"})
 ]
 

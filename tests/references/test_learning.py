@@ -13,7 +13,7 @@ from meta_gan import networks
 from meta_gan.games import GAN
 from meta_gan.losses import R1, Hinge
 from meta_gan.meta_learners import Adam
-from tests.toys import ring_episodes, weekly
+from tests.toys import ring_episodes
 
 UNSEEN = ring_episodes(24, seed=10_000)
 RULE = {"discriminator": 0.02, "generator": 0.01}
@@ -37,7 +37,8 @@ def distances(model):
     return float(metrics["distance/before"]), float(metrics["distance/after"])
 
 
-@pytest.mark.parametrize("name", ["FOMAML", *weekly("MAML", "Reptile")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["FOMAML", "MAML", "Reptile"])
 def test_adaptation_after_meta_training_beats_none_and_the_start(name):
     model = ring_model(ALGORITHMS[name]())
     _, untrained = distances(model)

@@ -27,6 +27,7 @@ def no_export(monkeypatch):
     monkeypatch.setattr(MetaTrainer, "_export", lambda self: None)
 
 
+@pytest.mark.slow
 def test_two_steps_and_two_more_are_four(tmp_path):
     whole = turning(run_folder.new_run(tmp_path / "whole", "toy"))
     whole.run()
