@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
 import types
 
@@ -197,14 +196,21 @@ def test_parts_that_are_there_are_not_made_again(tmp_path, monkeypatch):
     assert all(call[:2] == ["-m", "benchmarks.families"] and "--quick" not in call for call in made)
 
 
-def test_the_program_says_what_it_takes():
-    done = subprocess.run([sys.executable, "-m", "benchmarks.families", "--only", "nothing"], capture_output=True)
-    assert done.returncode == 2 and b"invalid choice: 'nothing'" in done.stderr
+def refused(monkeypatch, capsys, *arguments):
+    """What the program says when it ends with 2."""
+    monkeypatch.setattr(sys, "argv", ["families", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        families.main()
+    assert ended.value.code == 2
+    return capsys.readouterr().err
 
 
-def test_a_folder_is_of_one_size(tmp_path):
+def test_the_program_says_what_it_takes(monkeypatch, capsys):
+    assert "invalid choice: 'nothing'" in refused(monkeypatch, capsys, "--only", "nothing")
+
+
+def test_a_folder_is_of_one_size(tmp_path, monkeypatch, capsys):
     assert families.claimed(tmp_path, families.QUICK) is None and families.claimed(tmp_path, families.QUICK) is None
     assert families.claimed(tmp_path, families.FULL)["minutes"] == families.QUICK.minutes
-    program = [sys.executable, "-m", "benchmarks.families", "--data", "none", "--out", str(tmp_path)]
-    done = subprocess.run(program, capture_output=True, text=True)
-    assert done.returncode == 2 and "--out must be empty, or of a run of this size" in done.stderr
+    said = refused(monkeypatch, capsys, "--data", "none", "--out", str(tmp_path))
+    assert "--out must be empty, or of a run of this size" in said

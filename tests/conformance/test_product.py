@@ -22,6 +22,7 @@ from tests.conformance.cases import (
     TOLD,
     TOLD_TRANSLATION,
     TOLD_VAE,
+    TRANSFERRED,
     make,
     marked,
 )
@@ -31,10 +32,10 @@ POINTS = "points, two discriminator turns"
 # Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
 # with one game, say all of it.
 RARE = (FUSION, SOUNDS, TEXTS, TOLD_VAE, TOLD_TRANSLATION)
+# Those that take longest to export, and have a test of their own that does.
+ELSEWHERE = (TOLD, TRANSFERRED, "images, hinge with R1", *RARE)
 DEPLOYED = [
-    # Those that take longest to export; of either kind there is one in a test of its own.
-    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in (TOLD, *RARE) else [])
-    for game in GAMES
+    pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in ELSEWHERE else []) for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("only the generator", "recurrent")]
 # Of the other rules what `make conformance` alone asks.
@@ -43,7 +44,7 @@ DEPLOYED += [
     for a in ("MAML with momentum", "Reptile with Adam", *LEARNED)
     if a != "recurrent"
 ]
-DEPLOYED += [(TOLD, "only the context")]
+DEPLOYED += [pytest.param(TOLD, "only the context", marks=pytest.mark.conformance)]
 # And everything that meets sounds and texts, whose players are of other tensors.
 DEPLOYED += [
     pytest.param(g, a, marks=pytest.mark.conformance) for g, a in PAIRS if g in (SOUNDS, TEXTS) and a != "FOMAML"

@@ -64,6 +64,7 @@ def test_tensorflow_alone(folder, asked, expected):
     np.testing.assert_allclose(np.load(asked / "alone.npy"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model_cli(folder, asked, expected):
     program = pathlib.Path(sys.executable).with_name("saved_model_cli")
     inputs = ";".join(f"{name}={asked / 'ask.npz'}[{name}]" for name in ASK)
@@ -72,6 +73,7 @@ def test_saved_model_cli(folder, asked, expected):
     np.testing.assert_allclose(np.load(asked / "cli" / "samples.npy"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_c(folder, asked, expected):
     """The example is built and run as its first lines say."""
     compiler, tensorflow = shutil.which("gcc"), pathlib.Path(tf.__file__).parent
