@@ -4,8 +4,9 @@
 never saw, under both shipped judges, and writes `results.json`: the rows of the table with their intervals, the curve
 over inner steps, and what five images to 64 samples take, warm; `flagship.png`: for the first eight of these characters
 the five support drawings, then ten samples; and `report.md`. Without `--quick` all 659; with `--no_curve` the curve and
-the stability are left out, which take most of the time. The drawings are read from `--data`, by default
-`omniglot28.npz` in the folder that META_GAN_DATA names.
+the stability are left out, which take most of the time. `--model omniglot RUN RUN --draws 5` also measures further
+trainings of the recipe, each by five draws of the support, and adds the mean over trainings. The drawings are read from
+`--data`, by default `omniglot28.npz` in the folder that META_GAN_DATA names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,32 +60,46 @@ def seconds_to_samples(model: Any, support: np.ndarray) -> float:
     return float(np.median(taken))
 
 
-def evaluate(name: str, data: str, quick: bool, steps: int, out: Path, curve: bool = True) -> dict[str, Any]:
+def entry(name: str) -> Entry:
+    """A model by its shipped name or folder, with what its row says of it."""
+    folder = loading.resolve(name)
+    config = storage.read_config(folder)
+    card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
+    return Entry(loading.load(folder), card)
+
+
+def over_trainings(rows: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """`{judge: {score: {"mean", "least", "greatest"}}}` of several trainings' rows, where there is a value."""
+    found: dict[str, Any] = {}
+    for judge, scores in rows[names[0]].items():
+        found[judge] = {}
+        for score, first in scores.items():
+            if isinstance(first, dict) and first.get("mean") is not None:
+                values = [rows[name][judge][score]["mean"] for name in names]
+                spread = {"least": min(values), "greatest": max(values)}
+                found[judge][score] = {"mean": float(np.mean(values)), **spread}
+    return found
+
+
+def evaluate(models: Sequence[str], data: str, settings: Settings, out: Path) -> dict[str, Any]:
     """The whole measurement, as `results.json` holds it.
 
     Args:
-        name: shipped name or folder of the model.
+        models: shipped names or folders; the first is the row `flagship`, the others are `training-2` and so on.
         data: path of the drawings.
-        quick: 100 classes and few classifiers.
-        steps: inner steps of the model's row.
+        settings: of the evaluation.
         out: folder for images and intermediate results.
-        curve: whether the curve over inner steps and the stability are measured, which take most of the time.
     """
-    folder = loading.resolve(name)
-    model, config = loading.load(folder), storage.read_config(folder)
     tasks = open_source(data, shots=1, queries=1)
-    settings = Settings(steps=steps, scratch_steps=0)
-    settings = settings.made_quick() if quick else settings
-    if not curve:
-        settings = dataclasses.replace(settings, curve=(0,), stability_classes=0)
-    entry = Entry(model, {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}})
+    entries = {f"training-{i}" if i > 1 else "flagship": entry(name) for i, name in enumerate(models, 1)}
     judges = [load_judge(judge) for judge in JUDGES]
-    evaluation = Evaluation(tasks.source, {"flagship": entry}, judges, settings, out / "evaluation")
+    evaluation = Evaluation(tasks.source, entries, judges, settings, out / "evaluation")
     report = evaluation.run(lambda stage, done, total: _tell(stage, done, total))
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    supports = evaluation.deals[0].images("support")
+    supports, model = evaluation.deals[0].images("support"), entries["flagship"].model
     save_png(out / "flagship.png", picture(model, np.float32(supports[:8]) / 127.5 - 1.0))
     return {
+        "over_trainings": over_trainings(report["rows"], list(entries)),
         "protocol": report["protocol"],
         "rows": report["rows"],
         "controls": report["controls"],
@@ -93,6 +109,19 @@ def evaluate(name: str, data: str, quick: bool, steps: int, out: Path, curve: bo
         "adapt_and_sample_64_seconds": seconds_to_samples(model, supports[0]),
         "times": report["times"],
     }
+
+
+def asked(arguments: argparse.Namespace) -> Settings:
+    """The settings that the flags ask for.
+
+    Raises:
+        ValueError: a number out of its range, or several draws of the quick form.
+    """
+    settings = Settings(steps=arguments.steps, scratch_steps=0, draws=arguments.draws)
+    if arguments.quick and arguments.draws > 1:
+        raise ValueError(f"--quick is one draw. Received: --draws {arguments.draws}")
+    settings = settings.made_quick() if arguments.quick else settings
+    return dataclasses.replace(settings, curve=(0,), stability_classes=0) if arguments.no_curve else settings
 
 
 def _tell(stage: str, done: int, total: int) -> None:
@@ -105,7 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
     parser.add_argument("--quick", action="store_true", help="100 classes and few classifiers")
-    parser.add_argument("--model", default="omniglot", help="shipped name or folder (default: omniglot)")
+    models = "shipped names or folders, the flagship first, then further trainings (default: omniglot)"
+    parser.add_argument("--model", nargs="+", default=["omniglot"], metavar="MODEL", help=models)
+    parser.add_argument("--draws", type=int, default=1, help="draws of the support (default: 1)")
     parser.add_argument("--data", help="omniglot28.npz (default: in the folder of META_GAN_DATA)")
     parser.add_argument("--no_curve", action="store_true", help="no curve over inner steps, and no stability")
     parser.add_argument("--steps", type=int, default=0, help="inner steps of the row (default: 0)")
@@ -115,7 +146,7 @@ def main() -> None:
         data = drawings(arguments.data)
         out = Path(arguments.out)
         out.mkdir(parents=True, exist_ok=True)
-        results = evaluate(arguments.model, data, arguments.quick, arguments.steps, out, not arguments.no_curve)
+        results = evaluate(arguments.model, data, asked(arguments), out)
     except ValueError as error:
         print(f"flagship: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,5 +1,6 @@
 """The flagship's benchmark: what it refuses, what it times, and (slow) its results on a few characters."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -48,6 +49,26 @@ def test_the_time_is_that_of_calls_after_the_first():
     assert 0 <= taken < 1
     assert model.calls.count(("adapt", 5, 0)) == 2 == model.calls.count(("sample", 64, 0))
     assert len(model.calls) == 2 * (flagship.REPEATS + 1)
+
+
+def test_the_flags_say_what_is_measured():
+    flags = {"steps": 3, "draws": 5, "quick": False, "no_curve": True}
+    full = flagship.asked(argparse.Namespace(**flags))
+    assert (full.steps, full.draws, full.curve, full.stability_classes, full.scratch_steps) == (3, 5, (0,), 0, 0)
+    assert full.classes is None
+    quick = flagship.asked(argparse.Namespace(**{**flags, "draws": 1, "quick": True, "no_curve": False}))
+    assert quick.classes == 100 and len(quick.curve) > 1
+    with pytest.raises(ValueError, match=r"--quick is one draw\. Received: --draws 5"):
+        flagship.asked(argparse.Namespace(**{**flags, "quick": True}))
+
+
+def test_trainings_are_told_by_their_mean_and_their_extremes():
+    def row(value):
+        return {"judge": {"energy_distance": {"mean": value, "low": 0.0}, "absent": {"mean": None}, "count": 3}}
+
+    rows = {"flagship": row(1.0), "training-2": row(4.0), "copy": row(100.0), "training-3": row(2.5)}
+    found = flagship.over_trainings(rows, ["flagship", "training-2", "training-3"])
+    assert found == {"judge": {"energy_distance": {"mean": 2.5, "least": 1.0, "greatest": 4.0}}}
 
 
 def test_an_absent_file_ends_with_2_and_one_line(tmp_path):
