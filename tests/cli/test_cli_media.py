@@ -12,6 +12,7 @@ import meta_gan
 from meta_gan.tasks.base import default_split
 from meta_gan.tasks.sound_files import write_wav
 from tests.cli.conftest import call
+from tests.toys import weekly
 
 RATE = 8000
 # Names whose hashes put them into training.
@@ -95,6 +96,7 @@ def test_more_sounds_of_an_adapted_model(sounds, tmp_path):
         assert (first / "samples" / name).read_bytes() == (more / "samples" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_texts_are_adapted_to_and_listed(texts, tmp_path, capsys):
     out = tmp_path / "made"
     support = texts / "data" / f"{NAMES[2]}.txt"
@@ -110,13 +112,17 @@ def test_texts_are_adapted_to_and_listed(texts, tmp_path, capsys):
     assert [html.unescape(item) for item in re.findall("<li>(.*?)</li>", page)][4:] == lines[:5]
 
 
-def test_info_and_data(sounds, texts, tmp_path, capsys):
-    assert call("info", "--model", sounds / "runs") == 0 and call("info", "--model", texts / "runs") == 0
-    said = capsys.readouterr().out
-    assert "example shape: (1024, 1), sounds at 8000 Hz" in said
-    assert "example shape: (8, 4), texts of '<ab'" in said
+def test_info_and_data_of_sounds(sounds, tmp_path, capsys):
+    assert call("info", "--model", sounds / "runs") == 0
+    assert "example shape: (1024, 1), sounds at 8000 Hz" in capsys.readouterr().out
     assert call("data", "--data", sounds / "data", "--shots", 1, "--queries", 1, "--out", tmp_path / "a.png") == 0
     assert Image.open(tmp_path / "a.png").size == (4 * 34 - 2, 3 * 34 - 2)
+
+
+@pytest.mark.slow
+def test_info_and_data_of_texts(texts, tmp_path, capsys):
+    assert call("info", "--model", texts / "runs") == 0
+    assert "example shape: (8, 4), texts of '<ab'" in capsys.readouterr().out
     assert call("data", "--data", texts / "data", "--shots", 1, "--queries", 1, "--out", tmp_path / "a.txt") == 0
     assert (tmp_path / "a.txt").read_text().splitlines()[2] == f"{NAMES[2]}: <a, <ab, <abb, <abba"
 
@@ -129,10 +135,12 @@ def test_info_and_data(sounds, texts, tmp_path, capsys):
         ("sounds", "empty", (), "empty: must hold at least 1 sound file"),
         ("sounds", "images.npz", (), "must hold the arrays `audio` and `rate`"),
         ("sounds", "bad.wav", ("--invert", "yes"), "--invert is for models of pictures"),
-        ("texts", "none", (), "must be a file of one text a line"),
-        ("texts", "empty", (), "must be a file of one text a line"),
-        ("texts", "other.txt", (), "'xyz', with 'xyz'"),
-        ("texts", "blank.txt", (), "blank.txt: must hold at least 1 line"),
+        *weekly(
+            ("texts", "none", (), "must be a file of one text a line"),
+            ("texts", "empty", (), "must be a file of one text a line"),
+            ("texts", "other.txt", (), "'xyz', with 'xyz'"),
+            ("texts", "blank.txt", (), "blank.txt: must hold at least 1 line"),
+        ),
     ],
 )
 def test_bad_support_sets(request, tmp_path, refused, kind, support, flags, said):
@@ -157,10 +165,12 @@ def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
     assert "dry run" in capsys.readouterr().out
 
 
-def test_what_is_for_pictures_alone(sounds, texts, tmp_path, refused):
-    said = refused("judge", "--data", texts / "data", "--out", tmp_path / "net")
-    assert "--data of a judge must be pictures or sounds" in said
-    for folder, kind in ((sounds, "sounds"), (texts, "texts")):
-        said = refused("evaluate", "--data", folder / "data", "--model", folder / "runs", "--out", tmp_path / "report")
-        assert "--data of an evaluation must be pictures; `benchmarks.modalities`" in said and f"of {kind}" in said
+@pytest.mark.parametrize("kind", ["sounds", *weekly("texts")])
+def test_what_is_for_pictures_alone(request, kind, tmp_path, refused):
+    folder = request.getfixturevalue(kind)
+    said = refused("evaluate", "--data", folder / "data", "--model", folder / "runs", "--out", tmp_path / "report")
+    assert "--data of an evaluation must be pictures; `benchmarks.modalities`" in said and f"of {kind}" in said
+    if kind == "texts":
+        said = refused("judge", "--data", folder / "data", "--out", tmp_path / "net")
+        assert "--data of a judge must be pictures or sounds" in said
     assert list(tmp_path.iterdir()) == []

@@ -159,6 +159,7 @@ def test_a_second_run_elsewhere_gives_the_same_bytes(done, tmp_path):
     assert json.dumps(first) == json.dumps(second)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_models_rows_and_the_same_references(done, tmp_path):
     other = evaluation(tmp_path, settings=dataclasses.replace(SETTINGS, seed=1, classification_draws=0)).run()
     assert other["rows"]["oracle"]["first"]["energy_distance"] == done[1]["rows"]["oracle"]["first"]["energy_distance"]

@@ -43,6 +43,7 @@ def check(found, shifted=0.8, known_at_least=0.9):
     assert known["oracle"] > known_at_least and known["wrong class"] < 0.1, "chance is .05"
 
 
+@pytest.mark.slow
 def test_the_judge_of_glyphs_ranks_the_rows():
     """It has learned to see through the twelve faces, so that new real images are hardly farther than shifted ones."""
     check(means(glyphs().source, "glyphs28"), shifted=1.0)

@@ -82,6 +82,7 @@ def test_conditioning_is_by_the_adapted_encoder():
     assert np.abs(expected - model.game.condition(model.meta_weights().initial, support)).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_it_trains_saves_and_exports(tmp_path):
     model, support = make(), EPISODES.support[0].numpy()
     model.compile(optimizer="sgd")

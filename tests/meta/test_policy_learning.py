@@ -11,7 +11,7 @@ import meta_gan as mg
 from meta_gan.meta import EvolutionStrategies, PolicyGradient
 from meta_gan.meta_learners import ScheduleController
 from tests.meta.rules import Walker
-from tests.toys import Quadratic, constant_episodes
+from tests.toys import Quadratic, constant_episodes, weekly
 
 CALM = {"calm": 1e-3, "holdout": 0.0, "hidden": 3}
 
@@ -30,7 +30,7 @@ def trained(estimator, start, actions, steps, outer, rate=0.1, **options):
     return model, float(adapted.snapshot.weights["point"][0]), metrics
 
 
-@pytest.mark.parametrize("estimator", [PolicyGradient(), EvolutionStrategies(0.5, 8, logarithm=True)])
+@pytest.mark.parametrize("estimator", [PolicyGradient(), *weekly(EvolutionStrategies(0.5, 8, logarithm=True))])
 def test_a_bandit_of_three_arms_is_learned(estimator):
     """One decision between 1, 2 and 4 moves, from 2: the second arm ends at 0, the others at a distance of 1 and 4."""
     _, end, metrics = trained(estimator, 2.0, ("turns",), 1, 40)

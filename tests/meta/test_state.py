@@ -10,13 +10,13 @@ from meta_gan.games import Terms
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Displacement, JointTraining, Unrolled, inner_loop
 from tests.games.nets import batch_norm_gan, dropout_gan, point_features, told_gan
-from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes
+from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, weekly
 
 EPISODES = random_episodes(tasks=3)
 ESTIMATORS = {"MAML": Unrolled(2), "FOMAML": Unrolled(1), "Reptile": Displacement(), "Pretraining": JointTraining()}
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", ["FOMAML", "Reptile", "Pretraining", *weekly("MAML")])
 def test_batch_statistics_come_back_as_the_mean_over_tasks(name):
     pieces = parts(batch_norm_gan(loss=NonSaturating()))
     got = ESTIMATORS[name].estimate(*pieces, EPISODES, 2)
@@ -28,7 +28,7 @@ def test_batch_statistics_come_back_as_the_mean_over_tasks(name):
         flat_close(got.state, tf.nest.map_structure(lambda *v: np.mean(v, axis=0), *ends), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", ["FOMAML", "Reptile", "Pretraining", *weekly("MAML")])
 def test_the_state_of_a_frozen_net_is_not_averaged(name):
     """The mean of three equal numbers is off by a rounding, and would drift from step to step."""
     features = point_features()

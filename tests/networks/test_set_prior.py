@@ -94,7 +94,8 @@ def test_codes_reconstructions_and_samples_are_of_the_class():
     np.testing.assert_allclose(np.cov(samples.T), DEVIATION**2 * np.outer(WEIGHTS, WEIGHTS), atol=0.01)
 
 
-@pytest.mark.parametrize("network", ["dcgan", pytest.param("mlp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["dcgan", "mlp"])
 def test_a_recipe_of_a_vae_with_a_code_has_it_and_what_is_saved_comes_back(tmp_path, network):
     sizes = {"width": 4, "latent_dim": 3, "code_dim": 5}
     recipe = presets.get("vae", network=network, algorithm="fomaml", inner_steps=2, **sizes)

@@ -208,6 +208,7 @@ def test_other_formats_are_refused(adapted, tmp_path):
             adapted.export(tmp_path / "g", **options)
 
 
+@pytest.mark.slow
 def test_warm_up_requests_are_what_the_model_takes(folder, served, tmp_path):
     place = shutil.copytree(folder, tmp_path / "1")
     file = serving.write_warm_up(place, "glyphs")

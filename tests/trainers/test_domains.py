@@ -37,6 +37,7 @@ def finished(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_the_run_leaves_a_model_that_translates(finished):
     episode = finished.tasks.episode_batch("test", 0, 1)
     support = {domain: images[0].numpy() for domain, images in episode.support.items()}
@@ -49,6 +50,7 @@ def test_the_run_leaves_a_model_that_translates(finished):
     assert "validation/distance/after" in helpers.metrics(finished.folder)[-1]
 
 
+@pytest.mark.slow
 def test_the_picture_shows_both_sets_and_translations(finished):
     """Three images of the source, three of the target, and three translations after 0 and after 1 step."""
     row = finished.picture()[1]
