@@ -31,10 +31,8 @@ SCRIPT = str(Path(sys.executable).with_name("meta-gan"))
 
 
 def start(*command):
-    # A test run in a shell's background would hand an ignored SIGINT on.
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen([str(part) for part in command], preexec_fn=heed, **options)
+    return subprocess.Popen([str(part) for part in command], **options)
 
 
 def interrupt(child, log):
