@@ -54,7 +54,6 @@ def test_every_tensor_of_both_players(name, kind):
             np.testing.assert_allclose(claimed, measured, rtol=1e-7, atol=1e-9, err_msg=f"{player} {name}")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", GAMES)
 def test_partial_total_and_first_order_differ(name):
     """So that the test above cannot be passed by the wrong one of the three."""
