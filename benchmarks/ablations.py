@@ -2,7 +2,8 @@
 
 `python -m benchmarks.ablations --data omniglot28.npz --out DIR` trains every row of `ROWS` for 12 minutes of one core
 with two seeds, two rows at once, and measures them on 100 validation classes under both shipped judges. It writes
-`results.json` and the table `ablations.md`. A run that was cut off goes on where it stopped; `--rows` chooses some.
+`results.json` and the table `ablations.md`. A run that was cut off goes on where it stopped; `--rows` and `--seeds`
+choose some.
 """
 
 from __future__ import annotations
@@ -124,9 +125,11 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run(rows: Sequence[str], seeds: int, data: str, out: Path, minutes: float, classes: int) -> dict[str, Any]:
+def run(
+    rows: Sequence[str], seeds: Sequence[int], data: str, out: Path, minutes: float, classes: int
+) -> dict[str, Any]:
     """Trains two at once, each on a core of its own, then measures all; what is there already is not done again."""
-    jobs = [(row, seed) for seed in range(seeds) for row in rows]
+    jobs = [(row, seed) for seed in seeds for row in rows]
     stopped: dict[tuple[str, int], str] = {}
 
     def work(job: tuple[str, int], core: int) -> None:
@@ -154,7 +157,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="omniglot28.npz")
     parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
     parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS), help="(default: all)")
-    parser.add_argument("--seeds", type=int, default=2, help="seeds of every row, >= 1 (default: 2)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of every row (default: 0 1)")
     parser.add_argument("--minutes", type=float, default=12.0, help="of one core for each run (default: 12)")
     parser.add_argument("--classes", type=int, default=CLASSES, help=f"validation classes (default: {CLASSES})")
     arguments = parser.parse_args()

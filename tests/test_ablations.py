@@ -57,6 +57,31 @@ def test_the_table_by_hand():
     )
 
 
+def test_only_the_rows_and_seeds_asked_for_are_trained_and_each_is_measured_once(tmp_path, monkeypatch):
+    """Scores are those of the run's own folder; one row's nets also make the row from scratch."""
+    trained = []
+
+    def train(row, seed, data, out, minutes, core):
+        trained.append((row, seed))
+        return "stopped" if (row, seed) == ("figr", 3) else ""
+
+    def measure(row, folder, source, out, classes):
+        return {"rows": {"model": folder.name, "from scratch": f"scratch {folder.name}"}, "training": {"steps": 9}}
+
+    monkeypatch.setattr(ablations, "train", train)
+    monkeypatch.setattr(ablations, "measure", measure)
+    monkeypatch.setattr(ablations.run_folder, "latest_run", str)
+    np.savez(tmp_path / "data.npz", images=np.zeros((20, 8, 8), np.uint8), labels=np.repeat(np.arange(10), 2))
+    rows = ("figr", ablations.SCRATCH)
+    results = ablations.run(rows, [1, 3], str(tmp_path / "data.npz"), tmp_path, 0.0, 1)
+    assert sorted(trained) == [(row, seed) for row in sorted(rows) for seed in (1, 3)]
+    assert list(results) == [*rows, "from scratch"] and all(list(seeds) == ["1", "3"] for seeds in results.values())
+    assert {seed: row["stopped"] for seed, row in results["figr"].items()} == {"1": "", "3": "stopped"}
+    scratch = results["from scratch"]["3"]
+    assert scratch["rows"]["model"] == f"scratch {ablations.SCRATCH.replace(' ', '-')}-3"
+    assert scratch["training"]["steps"] == 0
+
+
 def test_a_training_that_fails_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)training 'flagship' with seed 0 failed:\n.*absent.npz"):
         ablations.train("flagship", 0, str(tmp_path / "absent.npz"), tmp_path, 0.1, 0)
