@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import lanes, other_data
 from meta_gan.cli import commands, program
+from meta_gan.cli.sources import open_tasks
 
 
 def parsed(arguments):
@@ -45,6 +46,19 @@ def test_what_has_judges_of_its_own_learns_from_an_objective_of_its_own(tmp_path
 def test_the_protocol_is_that_of_every_command(tmp_path):
     for arguments in made("Fashion-MNIST, fold 1", tmp_path).values():
         assert parsed(arguments).protocol == "C/1"
+
+
+@pytest.mark.parametrize("name", other_data.CASES)
+def test_the_measured_classes_exist_and_are_none_of_the_training(name, tmp_path, data_folder):
+    """Found out only after the training, a split without classes costs an hour."""
+    case = other_data.CASES[name]
+    report = parsed(other_data.commands(case, data_folder, tmp_path, 20.0)["report"])
+    classes = open_tasks(report, shots=1, queries=1).splits
+    assert report.split == case.split and classes[case.split]
+    assert case.split == "test" or not classes["test"], (
+        "validation classes stand in only for a test split that is empty"
+    )
+    assert not case.trained or not set(classes[case.split]) & set(classes["train"])
 
 
 def test_transfer_measures_what_ships(tmp_path):
