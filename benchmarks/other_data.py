@@ -26,7 +26,14 @@ NETWORKS = {
     "objective": ("--purpose", "objective", "--method", "classification", "--network", "conv4", "--seed", "3"),
 }
 ROWS = ("oracle", "copy", "shift", "affine", "fusion")
-SCORES = ("energy_distance", "recognisability", "relative_diversity", "copy_rate", "support_closeness")
+SCORES = (
+    "energy_distance",
+    "recognisability",
+    "relative_diversity",
+    "copy_rate",
+    "support_closeness",
+    "classification_gain",
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def table(reports: dict[str, dict[str, Any]]) -> str:
         for row in ROWS:
             cells = []
             for score in SCORES:
-                # A lone class is recognised among nothing: its score is null.
+                # A lone class is told from nothing by any classifier: such a score is null.
                 values = [scores[score] for scores in report["rows"][row].values()]
                 cells.append(" / ".join("-" if value is None else f"{value['mean']:.3f}" for value in values))
             lines.append(f"| {name} | {row} | " + " | ".join(cells) + " |")
