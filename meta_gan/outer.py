@@ -99,7 +99,8 @@ def applied(apply: Callable[[], None], gradients: Mapping[str, Sequence[Any]], s
 
 def metric_names(players: Iterable[str], meta_learner: str) -> list[str]:
     """All that an outer step or a validation may report, of a game with these players."""
-    names = ["distance/before", "distance/after", f"gradient_norm/{meta_learner}", "skipped"]
+    names = [f"{kind}/{when}" for kind in ("distance", "copy_rate") for when in ("before", "after")]
+    names += [f"gradient_norm/{meta_learner}", "skipped"]
     names += ["reward", "entropy", "diverged"]
     for player in players:
         names += [f"{prefix}/{player}" for prefix in ("query", "loss", "gradient_norm", "consistency")]

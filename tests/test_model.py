@@ -177,7 +177,7 @@ def test_fit_trains_reports_and_validates():
     moved = [np.any(a != b) for net in start for a, b in zip(start[net], weights(model)[net], strict=True)]
     assert all(moved)
     expected = {"query/generator", "loss/discriminator", "gradient_norm/generator"}
-    expected |= {"val_distance/before", "val_distance/after", "val_query/generator/after"}
+    expected |= {"val_distance/before", "val_distance/after", "val_query/generator/after", "val_copy_rate/after"}
     assert expected <= set(history) and all(len(values) == 2 for values in history.values())
 
 

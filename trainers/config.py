@@ -30,6 +30,10 @@ class TrainConfig:
         fewest_shots: support images of the training steps that have the fewest, 1 to the shots of the tasks: every step
             draws how many it has; 0 for always all of them. See `Tasks.train`.
         picture_steps: inner steps at which the picture shows samples, each >= 0.
+        copy_limit: greatest share, in (0, 1], of samples for the validation tasks that may be copies of support images;
+            0 for no limit. A run that kept it and then does not stops, and its saved model is that of the last
+            validation that did. See `memorisation.CopyWatch`.
+        copy_patience: validations in a row over that limit after which the run stops, >= 1.
     """
 
     steps: int = 1000
@@ -45,6 +49,8 @@ class TrainConfig:
     processor_time: bool = False
     fewest_shots: int = 0
     picture_steps: tuple[int, ...] = (0, 10, 50)
+    copy_limit: float = 0.0
+    copy_patience: int = 3
 
     def __post_init__(self) -> None:
         for field in (
@@ -56,15 +62,18 @@ class TrainConfig:
             "keep",
             "validation_batches",
             "picture_classes",
+            "copy_patience",
         ):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{field!r} must be an int >= 1. Received: {value!r}")
-        fewest, minutes = self.fewest_shots, self.minutes
+        fewest, minutes, limit = self.fewest_shots, self.minutes, self.copy_limit
         if isinstance(fewest, bool) or not isinstance(fewest, int) or fewest < 0:
             raise ValueError(f"'fewest_shots' must be an int >= 0, 0 for always all. Received: {fewest!r}")
         if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 <= minutes < math.inf:
             raise ValueError(f"'minutes' must be finite and >= 0, 0 for no limit. Received: {minutes!r}")
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
+            raise ValueError(f"'copy_limit' must lie in [0, 1], 0 for no limit. Received: {limit!r}")
         for field in ("symmetries", "processor_time"):
             if not isinstance(getattr(self, field), bool):
                 raise ValueError(f"{field!r} must be True or False. Received: {getattr(self, field)!r}")

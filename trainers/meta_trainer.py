@@ -12,14 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_gan import storage
 from meta_gan.model import MetaModel
 from meta_gan.tasks import DomainTasks, Tasks
 from trainers import pictures, run_folder
 from trainers.config import TrainConfig
 from trainers.interruption import Interruption
-
-# What must not change when a run goes on. Its length and its intervals may.
-SAME = ("recipe", "source", "target", "data", "episodes", "train.meta_batch", "train.symmetries", "train.fewest_shots")
+from trainers.memorisation import CopyWatch
 
 
 class TrainingStopped(RuntimeError):
@@ -31,7 +30,8 @@ class MetaTrainer:
 
     The folder holds `config.json`, `metrics.jsonl`, `reals.png`, `samples_NNNNNN.png` (for fixed validation classes:
     the support images, then samples or translations after 0, 10 and 50 steps), `checkpoints/`, `model/`, the saved
-    model with its card, brought up to date at every checkpoint, and at the end `served/STEPS/`, its SavedModel.
+    model with its card, brought up to date at every checkpoint (or see `copy_limit`), and at the end `served/STEPS/`,
+    its SavedModel.
 
     Every random draw is keyed by the step, so a resumed run needs only the weights, the optimizers and the step to
     end in the bits of one that was never interrupted.
@@ -45,7 +45,7 @@ class MetaTrainer:
 
     Raises:
         ValueError: the model is not compiled or takes another image shape, or the data cannot give such
-            episodes: see `TrainConfig.episodes`.
+            episodes, or has no use for a `copy_limit`: see `TrainConfig.episodes`, `CopyWatch.over_run`.
 
     Example:
         >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
@@ -76,6 +76,7 @@ class MetaTrainer:
         spec = config.episodes(tasks).element_spec
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.description = description or {}
+        self.watch = CopyWatch.over_run(config, model.game, tasks)
         model.data_card = {
             "name": tasks.name,
             **tasks.card,
@@ -111,8 +112,8 @@ class MetaTrainer:
         }
 
     def check_resumable(self) -> None:
-        """Raises ValueError when the folder's run is of another recipe, source, data, or other episodes: see `SAME`."""
-        run_folder.check_same(self.folder, self._resolved(), SAME)
+        """Raises ValueError when the folder's run is of another recipe, source, data, or other episodes."""
+        run_folder.check_same(self.folder, self._resolved(), run_folder.SAME)
 
     def restore(self) -> int:
         """Goes back to the newest checkpoint, if there is one, and returns the step to go on from.
@@ -156,6 +157,7 @@ class MetaTrainer:
                     pictures.write(self.folder, "reals", reals, self.tasks.card)
                     self.validate(log)
                 else:
+                    self.watch.recall(self.folder)
                     # A kill may have come between this checkpoint and the model of it.
                     self._save_model()
                 self._loop(start, log, interruption)
@@ -182,7 +184,7 @@ class MetaTrainer:
     def _loop(self, start: int, log: run_folder.MetricsLog, interruption: Interruption) -> None:
         config, tell = self.config, time.process_time if self.config.processor_time else time.monotonic
         clock = tell()
-        if self._out_of_time():
+        if self._ended():
             return
         bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
         bar.seen_so_far = start
@@ -192,23 +194,27 @@ class MetaTrainer:
             self.step.assign(step)
             now = tell()
             self.seconds.assign_add(now - clock)
-            clock, last = now, step == config.steps or self._out_of_time()
+            clock, last = now, step == config.steps or self._ended()
+            validates = last or step % config.validate_every == 0
             if step % config.log_every == 0 or last:
                 values = {key: float(value) for key, value in metrics.items()}
                 log.write(step, {**values, "seconds": self.seconds.numpy()})
                 bar.update(step, values.items())
-            if step % config.validate_every == 0 or last:
+            if validates:
                 self.validate(log)
+                last = last or self._ended()
                 # Validation is not training time.
                 clock = tell()
-            if step % config.checkpoint_every == 0 or last or interruption.received is not None:
+            saves = step % config.checkpoint_every == 0 or last or (validates and config.copy_limit)
+            if saves or interruption.received is not None:
                 self._save()
             if last:
                 return
             interruption.raise_if_received()
 
-    def _out_of_time(self) -> bool:
-        return 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy())
+    def _ended(self) -> bool:
+        """Whether the run is to end before its last step: its time is up, or its samples came to be copies."""
+        return 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy()) or self.watch.over
 
     def _step(self, episodes: Any) -> dict[str, Any]:
         try:
@@ -230,10 +236,11 @@ class MetaTrainer:
         self._save_model()
 
     def _export(self) -> None:
-        """Exports the finished model for TF Serving, its version the number of outer steps."""
-        path = self.folder / "served" / str(int(self.step.numpy()))
+        """Exports the saved model for TF Serving, its version the number of its outer steps."""
+        saved = storage.read_config(self.folder / "model")["training"]["steps"]
+        path, current = self.folder / "served" / str(saved), saved == int(self.step.numpy())
         if not path.exists():
-            self.model.export(path)
+            (self.model if current else MetaModel.from_folder(self.folder / "model")).export(path)
 
     def _require_finite(self) -> None:
         """An outer rate that overflows leaves its mark before the next gradient does: no checkpoint may hold it."""
@@ -242,6 +249,9 @@ class MetaTrainer:
             raise TrainingStopped(self._stopped(f"{bad[0]!r} and {len(bad) - 1} other variables are not finite"))
 
     def _save_model(self) -> None:
+        """Saves the model, unless an earlier one with fewer copies is to stay."""
+        if not self.watch.keeps(int(self.step.numpy())):
+            return
         training = {
             "steps": int(self.step.numpy()),
             "meta_batch": self.config.meta_batch,
@@ -265,6 +275,7 @@ class MetaTrainer:
         each = [self._assess(episode) for episode in episodes]
         means = {f"validation/{key}": float(np.mean([m[key] for m in each])) for key in each[0]}
         log.write(int(self.step.numpy()), means)
+        self.watch.tell(int(self.step.numpy()), means)
         pictures.write(self.folder, f"samples_{int(self.step.numpy()):06d}", self.picture(), self.tasks.card)
         return means
 

@@ -19,6 +19,11 @@ import tensorflow as tf
 from meta_gan import storage
 
 CHECKPOINTS, METRICS = "checkpoints", "metrics.jsonl"
+# What must not change in a `config.json` when a run goes on. Its length and its intervals may.
+SAME = (
+    *("recipe", "source", "target", "data", "episodes"),
+    *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit"),
+)
 
 
 def runs(out: Path) -> list[Path]:

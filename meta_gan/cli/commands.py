@@ -16,6 +16,7 @@ from meta_gan.cli import outputs, sources
 from meta_gan.export import Limits
 from meta_gan.tasks.media import Texts
 from trainers import MetaTrainer, TrainConfig, run_folder
+from trainers.memorisation import CopyWatch
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -34,6 +35,7 @@ def train(arguments: argparse.Namespace) -> None:
     # What only the first step would notice is asked for now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.image_shape, tasks.card.get("rate"))
+    CopyWatch.over_run(config, model.game, tasks)
     if arguments.start is not None:
         loading.start_from(model, arguments.start)
     if arguments.resume:
@@ -46,7 +48,12 @@ def train(arguments: argparse.Namespace) -> None:
         name = arguments.data.removeprefix("tfds:")
         folder = run_folder.new_run(arguments.out, f"{recipe.name}-{Path(name).stem}")
     print(f"run folder: {folder}", flush=True)
-    saved = MetaTrainer(model, tasks, folder, config, description).run()
+    trainer = MetaTrainer(model, tasks, folder, config, description)
+    saved = trainer.run()
+    if trainer.watch.over:
+        steps = storage.read_config(saved)["training"]["steps"]
+        ended = int(trainer.step.numpy())
+        print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
     print(f"saved model: {saved}")
 
 

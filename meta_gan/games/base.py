@@ -56,6 +56,8 @@ class Game:
     """The endpoint that an exported model serves as `serving_default`."""
     primary = "generator"
     """The net that makes examples, which `AdaptedModel.generator` hands out."""
+    tells_copies: bool = False
+    """Whether there is a `copy_rate`."""
 
     def __init__(
         self,
@@ -172,6 +174,10 @@ class Game:
 
         With `biased` it is the distance of the two sets as they are, >= 0, of which a policy's reward takes logarithms.
         """
+        raise NotImplementedError
+
+    def copy_rate(self, snapshot: Snapshot, support: Any, query: Any, conditioning: Any, seed: Any) -> Any:
+        """The share of as many samples as there are query examples that are copies of support examples, float32[]."""
         raise NotImplementedError
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:

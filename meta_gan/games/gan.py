@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.games.base import Endpoint, Game
+from meta_gan.games.base import Endpoint
+from meta_gan.games.sampling import Sampling
 from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
 from meta_gan.games.terms import Terms, coarse, in_features, split, spread
 from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
@@ -19,7 +20,7 @@ _NESTED = ("generator", "discriminator", "encoder", "features", "loss", "penalty
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class GAN(Game):
+class GAN(Sampling):
     """A generator against a discriminator, unconditioned or conditioned on the support set.
 
     What the nets are given as `conditioning` is a dict: `support`, the support images, where a net says that it

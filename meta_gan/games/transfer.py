@@ -50,7 +50,7 @@ class Transfer(Game):
         if isinstance(game.example_shape, Mapping):
             raise ValueError(f"'game' must be of one domain. Received: {type(game).__name__} of {game.example_shape}")
         self.game, self.source_weight = game, float(source_weight)
-        self.default_endpoint, self.primary = game.default_endpoint, game.primary
+        self.default_endpoint, self.primary, self.tells_copies = game.default_endpoint, game.primary, game.tells_copies
         super().__init__(
             nets=game.nets,
             players=game.players,
@@ -118,6 +118,10 @@ class Transfer(Game):
     def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
         """See `Game.distance`: the game's, of the target."""
         return self.game.distance(snapshot, query[TARGET], _of(conditioning, TARGET), seed, biased)
+
+    def copy_rate(self, snapshot: Snapshot, support: Any, query: Any, conditioning: Any, seed: Any) -> Any:
+        """See `Game.copy_rate`: the game's, of the target."""
+        return self.game.copy_rate(snapshot, support[TARGET], query[TARGET], _of(conditioning, TARGET), seed)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
         """See `Game.probe`: the game's, of the target."""

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_integer
-from meta_gan.games.base import Endpoint, Game
+from meta_gan.games.base import Endpoint
+from meta_gan.games.sampling import Sampling
 from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
 from meta_gan.losses import Bernoulli, energy_distance, normal_divergence, normal_log_density
 from meta_gan.losses.base import require_nonnegative
@@ -20,7 +21,7 @@ _NESTED = ("generator", "encoder", "task_encoder", "likelihood")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class VAE(Game):
+class VAE(Sampling):
     """A decoder, called the generator as in every family, and an encoder, moved together by the evidence lower bound.
 
     The one player `autoencoder` minimises, per number of an example, `beta KL(q(z | x) || N(0, 1)) - log p(x | z)` with

@@ -271,10 +271,11 @@ def distance(game: Game, snapshot: Snapshot, episode: Episode, **options: Any) -
 def assess(
     game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
 ) -> dict[str, Any]:
-    """Query objectives and sample-to-query distance of one task, before and after adaptation.
+    """Query objectives, sample-to-query distance and copy rate of one task, before and after adaptation.
 
     Returns:
-        `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[].
+        `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[]; of a game that
+        `tells_copies` also `"copy_rate/before"` and `"copy_rate/after"`.
     """
     carry = begin(game, learner, paths, meta)
     carry, _ = advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
@@ -283,4 +284,7 @@ def assess(
         for player, value in objectives(game, snapshot, episode).items():
             metrics[f"query/{player}/{when}"] = tf.cast(value, tf.float32)
         metrics[f"distance/{when}"] = tf.cast(distance(game, snapshot, episode), tf.float32)
+        if game.tells_copies:
+            conditioning, key = game.condition(snapshot, episode.support), functional.fold(episode.seed, SAMPLE)
+            metrics[f"copy_rate/{when}"] = game.copy_rate(snapshot, episode.support, episode.query, conditioning, key)
     return metrics

@@ -11,6 +11,7 @@ import meta_gan
 from meta_gan import presets
 from tests.cli.conftest import SETTINGS, call, train_arguments
 from tests.trainers import helpers
+from trainers.memorisation import CopyWatch
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
     count = presets.build(recipe, helpers.SHAPE).count_params()
     assert lines[-1] == f"dry run: a model of {count:,} values; nothing was written"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(CopyWatch, "tell", lambda self, step, values: self.rates.update({step: 0.9 * (step > 1)}))
+    watched = ["validate_every=1", "copy_limit=0.5", "copy_patience=1"]
+    assert call(*train_arguments(world, tmp_path / "out", *watched, "--steps", "4")) == 0
+    lines = resolved(capsys.readouterr().out)[1]
+    assert lines[-2] == "stopped after step 2: too many copies; the saved model is that of step 1"
+    assert [path.name for path in (tmp_path / "out").glob("*/served/*")] == ["1"]
 
 
 @pytest.mark.slow
@@ -69,6 +79,8 @@ def test_the_run_folder_records_what_was_asked(world):
             "minutes": 0.0,
             "processor_time": False,
             "fewest_shots": 0,
+            "copy_limit": 0.0,
+            "copy_patience": 3,
         },
     }
     assert [line["step"] for line in helpers.metrics(world.run)] == [0, 1, 2, 2]
@@ -104,6 +116,7 @@ def test_a_dry_resume_writes_nothing(world, copy):
         (["--shots", "4"], "{'episodes.shots': 3}. Received: {'episodes.shots': 4}"),
         (["--preset", "reptile"], "'recipe.algorithm': 'fomaml'"),
         (["--seed", "1"], "'episodes.seed': 0"),
+        (["--set", "copy_limit=0.5"], "'train.copy_limit': 0.0"),
         (["--steps", "1"], "'steps' must be >= 2, those of the checkpoint in "),
     ],
 )
@@ -185,6 +198,14 @@ def test_settings_add_up_and_the_last_one_counts(world, tmp_path, capsys):
     config, _ = resolved(capsys.readouterr().out)
     assert (config["recipe"]["width"], config["recipe"]["clip"]) == (6, 0.5)
     assert config["train"]["log_every"] == 1, f"of the first --set, {SETTINGS}"
+
+
+def test_a_limit_of_copies_that_nothing_can_be_held_to_is_refused(world, tmp_path, refused):
+    data = tmp_path / "data.npz"
+    np.savez(data, **helpers.arrays((0,) * 6 + (2, 2)))
+    asked = train_arguments(world, tmp_path / "runs", "copy_limit=0.1", data=data)
+    assert "'copy_limit' needs " in refused(*asked, out=tmp_path / "runs")
+    assert "'copy_limit' needs " in refused(*asked, "--dry_run")
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

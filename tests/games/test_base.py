@@ -78,6 +78,7 @@ def test_what_a_family_must_write_itself():
     for call in (
         lambda g: g.loss("first", None, None, None, None, None),
         lambda g: g.distance(None, None, None, None),
+        lambda g: g.copy_rate(None, None, None, None, None),
         lambda g: g.probe("first", None, None, None),
         lambda g: g.endpoints,
         lambda g: g.get_config(),
@@ -85,7 +86,7 @@ def test_what_a_family_must_write_itself():
         with pytest.raises(NotImplementedError):
             call(game())
     assert game().view("support", 0, None) == ("support", "support")
-    assert game().condition(None, "support") is None
+    assert game().condition(None, "support") is None and not game().tells_copies
 
 
 def test_a_game_with_a_conditioner_is_conditioned():

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.games import GAN
 from meta_gan.losses import GradientPenalty, Wasserstein
 from meta_gan.meta import inner_loop
 from meta_gan.meta_learners import Adam
@@ -12,6 +13,7 @@ from meta_gan.types import Snapshot
 from tests.meta.rules import Planner, Recorder
 from tests.references.plain import descend
 from tests.toys import (
+    Scalar,
     TwoPlayers,
     adapt,
     constant_episodes,
@@ -238,6 +240,15 @@ def test_assess_is_before_and_after():
         "distance/after": 0.0625,
     }
     assert {name: float(value) for name, value in metrics.items()} == expected
+
+
+def test_assess_tells_copies_of_the_support_set_before_and_after():
+    """Of a generator of one number: it starts on a support example, and one step takes it away from both."""
+    game = GAN(Scalar(0.25, ignores_input=True), Scalar(1.0), example_shape=(1,))
+    support, query = (tf.constant(x, tf.float64) for x in ([[0.25], [3.0]], [[3.125], [2.0]]))
+    episode = one(constant_episodes([0.0], [0.0]))._replace(support=support, query=query)
+    metrics = inner_loop.assess(*parts(game, rate=1.0), episode, 1)
+    assert float(metrics["copy_rate/before"]) == 1.0 and float(metrics["copy_rate/after"]) == 0.0
 
 
 def test_objectives_through_own_reach_the_owner_alone():

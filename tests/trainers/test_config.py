@@ -32,10 +32,10 @@ def test_picture_steps_become_a_tuple():
     assert TrainConfig(picture_steps=[0, 3]).picture_steps == (0, 3)
 
 
-def test_there_are_eight_counts_and_every_field_has_a_test():
-    assert len(COUNTS) == 8
+def test_there_are_nine_counts_and_every_field_has_a_test():
+    assert len(COUNTS) == 9
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert fields == {*COUNTS, "minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps"}
+    assert fields == {*COUNTS, "minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps", "copy_limit"}
 
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])
@@ -47,6 +47,13 @@ def test_minutes_are_finite_and_not_negative(value):
 def test_there_is_no_limit_of_minutes_unless_asked_for():
     assert TrainConfig().minutes == 0
     assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.inf, math.nan, "1", None, True])
+def test_the_limit_of_copies_is_a_share(value):
+    with pytest.raises(ValueError, match=rf"'copy_limit' must lie in \[0, 1\], 0 for no limit. Received: {value!r}"):
+        TrainConfig(copy_limit=value)
+    assert TrainConfig(copy_limit=1).copy_limit == 1 and TrainConfig().copy_limit == 0
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, None, True, "2"])

@@ -56,7 +56,7 @@ def test_metrics_have_every_step_in_order(finished):
 def test_validation_is_before_and_after(finished):
     validated = [line for line in helpers.metrics(finished.folder) if "seconds" not in line]
     assert [line["step"] for line in validated] == [0, 3, 6]
-    names = ("query/generator", "query/discriminator", "distance")
+    names = ("query/generator", "query/discriminator", "distance", "copy_rate")
     keys = {f"validation/{name}/{when}" for name in names for when in ("before", "after")}
     assert all(set(line) == {"step", *keys} for line in validated)
     assert validated[0]["validation/distance/after"] != validated[0]["validation/distance/before"]

@@ -1,0 +1,162 @@
+"""Runs that stop because samples come to be copies: when, which model they keep, and going on with them."""
+
+import math
+
+import numpy as np
+import pytest
+
+import meta_gan
+from tests.trainers import helpers, test_domains
+from trainers import run_folder
+from trainers.memorisation import RATE, CopyWatch
+
+
+def watch(*rates, limit=0.1, patience=2):
+    """A watch that was told of a validation every ten steps."""
+    made = CopyWatch(limit, patience)
+    for index, rate in enumerate(rates):
+        made.tell(10 * (index + 1), {RATE: rate})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rates", "over", "keeps"),
+    [
+        ((), False, True),
+        ((0.5, 0.5, 0.5), False, True),  # nothing was ever within: there is no better model
+        ((0.5, 0.1), False, True),
+        ((0.1, 0.2), False, False),
+        ((0.1, 0.2, 0.2), True, False),
+        ((0.1, 0.2, 0.05), False, True),
+        ((0.1, 0.2, 0.05, 0.2), False, False),
+        ((0.5, 0.5, 0.1, 0.3, 0.3), True, False),
+        ((0.1, math.nan, None), True, False),  # what diverged copies nothing, and is no reason to go on
+        ((0.10000000149, 0.1), False, True),  # a mean of float32 that is .1
+    ],
+)
+def test_when_a_run_is_over_and_which_model_it_keeps(rates, over, keeps):
+    made = watch(*rates)
+    assert made.over is over and made.keeps(10 * len(rates)) is keeps
+
+
+def test_a_model_between_validations_is_kept_until_one_was_within():
+    assert watch(0.5).keeps(15) and not watch(0.05).keeps(15) and watch(0.05).keeps(10)
+
+
+def test_patience_is_of_validations_in_a_row():
+    assert watch(0.1, 0.2, patience=1).over and not watch(0.1, 0.2, 0.2, patience=3).over
+    assert watch(0.1, 0.2, 0.2, 0.2, patience=3).over
+
+
+def test_the_untrained_model_does_not_count_and_without_a_limit_nothing_does():
+    made = CopyWatch(0.1, 1)
+    made.tell(0, {RATE: 0.0})
+    made.tell(10, {RATE: 0.9})
+    assert not made.over and made.keeps(10)
+    off = CopyWatch(0.0, 1)
+    off.tell(10, {})
+    assert not off.over and off.keeps(10) and off.rates == {}
+
+
+def scripted(folder, rates, **changes):
+    """A trainer whose validations, every second step, find these copy rates; that of step 0 finds none."""
+    settings = {"steps": 10, "validate_every": 2, "checkpoint_every": 3, "copy_limit": 0.1, "copy_patience": 2}
+    trained = helpers.trainer(folder, **{**settings, **changes})
+
+    def assess(episode):
+        return {"copy_rate/after": np.float32(rates.get(int(trained.step.numpy()), 0.0))}
+
+    trained._assess = assess
+    return trained
+
+
+def saved_steps(folder):
+    return meta_gan.storage.read_config(folder / "model")["training"]["steps"]
+
+
+STORY = {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4, 10: 0.4}
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run that kept the limit at step 4 and not at 6 and 8, and the weights that it had at step 4."""
+    folder = run_folder.new_run(tmp_path_factory.mktemp("runs"), "copies")
+    trained = scripted(folder, STORY)
+    save, seen = trained._save_model, {}
+
+    def remember():
+        seen[int(trained.step.numpy())] = [np.array(v) for v in trained.model.variables]
+        save()
+
+    trained._save_model = remember
+    assert trained.run() == folder / "model"
+    return trained, seen
+
+
+def test_it_stops_after_the_last_patient_validation(stopped):
+    trained, _ = stopped
+    assert int(trained.step.numpy()) == 8 and trained.watch.over
+    assert trained.watch.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
+    assert run_folder.latest_checkpoint(trained.folder).endswith("ckpt-8")
+
+
+def test_the_saved_and_the_exported_model_are_those_of_the_last_validation_within(stopped):
+    trained, seen = stopped
+    assert saved_steps(trained.folder) == 4
+    assert [path.name for path in (trained.folder / "served").iterdir()] == ["4"]
+    loaded = [np.array(v) for v in meta_gan.load(trained.folder).variables]
+    helpers.assert_same_values(loaded, seen[4])
+    assert any((a != b).any() for a, b in zip(loaded, seen[8], strict=True))
+
+
+def test_a_run_that_is_over_stays_so_and_goes_on_with_more_patience(stopped):
+    folder = stopped[0].folder
+    again = scripted(folder, STORY)
+    again.run()
+    assert int(again.step.numpy()) == 8 and saved_steps(folder) == 4
+    longer = scripted(folder, {**STORY, 10: 0.02}, copy_patience=3)
+    longer.run()
+    assert int(longer.step.numpy()) == 10 and saved_steps(folder) == 10
+    assert sorted(path.name for path in (folder / "served").iterdir()) == ["10", "4"]
+
+
+def test_cut_off_and_resumed_it_ends_in_the_same_bits(tmp_path):
+    whole, cut = (run_folder.new_run(tmp_path, name) for name in ("whole", "cut"))
+    scripted(whole, STORY).run()
+    first = scripted(cut, STORY, steps=6)
+    first.run()
+    assert saved_steps(cut) == 4
+    second = scripted(cut, STORY)
+    second.run()
+    assert int(second.step.numpy()) == 8 and second.watch.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
+    models = [[np.array(v) for v in meta_gan.load(folder).variables] for folder in (whole, cut)]
+    helpers.assert_same_values(*models)
+
+
+def test_another_limit_is_another_run(stopped):
+    with pytest.raises(ValueError, match=r"resuming needs the settings of .*'train.copy_limit': 0.1.*0.2"):
+        scripted(stopped[0].folder, STORY, copy_limit=0.2).run()
+
+
+def test_without_a_limit_copies_stop_nothing(tmp_path):
+    folder = run_folder.new_run(tmp_path, "toy")
+    trained = scripted(folder, STORY, copy_limit=0.0, steps=8)
+    trained.run()
+    assert int(trained.step.numpy()) == 8 and saved_steps(folder) == 8 and not trained.watch.over
+
+
+def test_a_validation_reports_the_copy_rate_that_is_watched(tmp_path):
+    """Of a real run: a limit of 1 is always kept."""
+    folder = run_folder.new_run(tmp_path, "toy")
+    trained = helpers.trainer(folder, copy_limit=1.0)
+    trained.run()
+    lines = [line for line in helpers.metrics(folder) if RATE in line]
+    assert trained.watch.rates == {line["step"]: line[RATE] for line in lines if line["step"]}
+    assert [line["step"] for line in lines] == [0, 3, 6] and saved_steps(folder) == 6
+
+
+def test_a_limit_needs_validation_classes_and_samples():
+    with pytest.raises(ValueError, match=r"'copy_limit' needs .* Received: GAN, 0 validation classes"):
+        helpers.trainer("nowhere", data=helpers.tasks((0,) * 4), copy_limit=0.5)
+    with pytest.raises(ValueError, match=r"'copy_limit' needs .* Received: Translation, 2 validation classes"):
+        test_domains.trainer("nowhere", copy_limit=0.5)
