@@ -69,11 +69,15 @@ class CopyWatch:
         return self.rates[step] <= self.limit
 
     @property
+    def ever_within(self) -> bool:
+        """Whether any validation kept the limit."""
+        return any(map(self._within, self.rates))
+
+    @property
     def over(self) -> bool:
         """Whether the run is to stop: the limit was kept, and then not by the last `patience` validations."""
-        last = sorted(self.rates)[-self.patience :]
-        return any(map(self._within, self.rates)) and not any(map(self._within, last))
+        return self.ever_within and not any(map(self._within, sorted(self.rates)[-self.patience :]))
 
     def keeps(self, step: int) -> bool:
         """Whether the model as it is after `step` is to be the saved one: validated and within, or none was so far."""
-        return not any(map(self._within, self.rates)) or (step in self.rates and self._within(step))
+        return not self.ever_within or (step in self.rates and self._within(step))

@@ -54,6 +54,8 @@ def train(arguments: argparse.Namespace) -> None:
         steps = storage.read_config(saved)["training"]["steps"]
         ended = int(trainer.step.numpy())
         print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
+    if config.copy_limit and not trainer.watch.ever_within:
+        print(f"no validation kept 'copy_limit' {config.copy_limit}: the saved model makes more copies than that")
     print(f"saved model: {saved}")
 
 

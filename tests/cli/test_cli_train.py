@@ -49,6 +49,13 @@ def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, 
     assert [path.name for path in (tmp_path / "out").glob("*/served/*")] == ["1"]
 
 
+def test_a_run_that_never_keeps_the_limit_of_copies_says_so(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(CopyWatch, "tell", lambda self, step, values: self.rates.update({step: 0.9}))
+    assert call(*train_arguments(world, tmp_path / "out", "copy_limit=0.5")) == 0
+    lines = resolved(capsys.readouterr().out)[1]
+    assert lines[-2] == "no validation kept 'copy_limit' 0.5: the saved model makes more copies than that"
+
+
 @pytest.mark.slow
 def test_a_run_starts_from_a_saved_model(world, tmp_path, capsys):
     out, still = tmp_path / "out", ["algorithm=reptile", "outer_rate=1e-30"]

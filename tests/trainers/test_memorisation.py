@@ -37,6 +37,7 @@ def watch(*rates, limit=0.1, patience=2):
 def test_when_a_run_is_over_and_which_model_it_keeps(rates, over, keeps):
     made = watch(*rates)
     assert made.over is over and made.keeps(10 * len(rates)) is keeps
+    assert made.ever_within is any(rate is not None and rate <= 0.1 + 1e-6 for rate in rates)
 
 
 def test_a_model_between_validations_is_kept_until_one_was_within():
