@@ -19,6 +19,7 @@ import dataclasses
 import itertools
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ import keras
 import matplotlib.figure
 import numpy as np
 import tensorflow as tf
+
+# A program run by its path, not by `-m`, would not find its neighbours.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import meta_gan as mg
 import trainers

@@ -10,6 +10,7 @@ distance in the features of the shipped objective net, which is no judge. It wri
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import keras
 import matplotlib.figure
 import numpy as np
 import tensorflow as tf
+
+# A program run by its path, not by `-m`, would not find its neighbours.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import meta_gan as mg
 import trainers

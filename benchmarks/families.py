@@ -16,11 +16,15 @@ import argparse
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# A program run by its path, not by `-m`, would not find its neighbours.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import trainers
 from benchmarks import lanes

@@ -23,6 +23,9 @@ from typing import Any
 
 import numpy as np
 
+# A program run by its path, not by `-m`, would not find its neighbours.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import trainers
 from benchmarks.quickstart import picture
 from meta_gan import loading, storage

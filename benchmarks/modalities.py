@@ -16,10 +16,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# A program run by its path, not by `-m`, would not find its neighbours.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import trainers
 from benchmarks import lanes, names, voices

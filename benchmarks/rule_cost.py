@@ -8,11 +8,15 @@ DIR/results.json holds, by rule, seconds a step and the ratio to Adam's.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+# A program run by its path, not by `-m`, would not find its neighbours.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import meta_gan as mg
 import trainers

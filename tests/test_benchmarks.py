@@ -18,7 +18,7 @@ import meta_gan as mg
 from benchmarks import speed
 from meta_gan import functional
 from meta_gan.meta import inner_loop
-from tests.toys import flat_close, numbers
+from tests.toys import flat_close, numbers, weekly
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = dataclasses.replace(speed.QUICK, steps=3)
@@ -134,6 +134,16 @@ def test_verdicts(value, target, verdict):
     assert speed.line("what", value, "x", target, {})["verdict"] == verdict
     assert speed.line("what", math.nan, "x", target, {})["verdict"] == "MISS"
     assert speed.line("what", value, "x", None, {})["verdict"] == "no target"
+
+
+PROGRAMS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", ["flagship.py", *weekly(*[name for name in PROGRAMS if name != "flagship.py"])])
+def test_a_program_can_be_run_by_its_path_from_any_folder(name, tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / name), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} "), done.stderr[-500:]
 
 
 @pytest.mark.slow
