@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ class CopyWatch:
 
     def __init__(self, limit: float, patience: int):
         self.limit, self.patience = limit, patience
-        self.rates: dict[int, float] = {}
+        self.rates: dict[int, float | None] = {}
 
     @classmethod
     def over_run(cls, config: TrainConfig, game: Any, tasks: Any) -> CopyWatch:
@@ -62,11 +61,13 @@ class CopyWatch:
     def tell(self, step: int, values: Mapping[str, Any]) -> None:
         """Adds a validation after that many outer steps; a rate that is None or NaN is that of what diverged."""
         if self.limit and step:
-            # As `metrics.jsonl` has it, so that a run that goes on sees the same number.
-            self.rates[step] = math.nan if values[RATE] is None else float(f"{values[RATE]:.6g}")
+            rate = values[RATE]
+            # As the log has it, so that a run that goes on sees the same number.
+            self.rates[step] = None if rate is None else run_folder.number(rate)
 
     def _within(self, step: int) -> bool:
-        return self.rates[step] <= self.limit
+        rate = self.rates[step]
+        return rate is not None and rate <= self.limit
 
     @property
     def ever_within(self) -> bool:

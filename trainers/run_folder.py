@@ -165,7 +165,7 @@ class MetricsLog:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Appends one line and flushes it; what is not finite becomes null, for JSON has no NaN."""
-        line = {"step": step, **{key: _number(value) for key, value in values.items()}}
+        line = {"step": step, **{key: number(value) for key, value in values.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.board is not None:
@@ -191,8 +191,11 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def _number(value: Any) -> float | None:
-    """Six significant digits, so that a gradient norm of 1e-8 is not logged as none at all."""
+def number(value: Any) -> float | None:
+    """A number as `metrics.jsonl` has it, None where it is not finite.
+
+    It has six significant digits, so that a gradient norm of 1e-8 is not logged as none at all.
+    """
     return float(f"{float(value):.6g}") if math.isfinite(float(value)) else None
 
 
