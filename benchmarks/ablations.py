@@ -29,12 +29,12 @@ CLASSES = 100
 AVERAGING = "averaging=0.99"
 ENDLESS = 10_000_000
 _PLAIN = ("energy=0", "features=", "nearness=0", "variety=0", "coarse=0", "adversarial=1")
-_ADAPTED = ("inner_steps=3", "paths=", "inner_rate=0.001")
+_ADAPTED = ("inner_steps=3", "mask=", "inner_rate=0.001")
 
 # row: (preset, changes, inner steps of the measurement). Those of the flagship start from its recipe.
 ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "flagship": ("fusion", (), 0),
-    "task code off": ("fusion", ("code_dim=0", "paths="), 0),
+    "task code off": ("fusion", ("embedding_dim=0", "mask="), 0),
     "Meta-BN off": ("fusion", ("normalization=none",), 0),
     "attention pooling": ("fusion", ("pooling=attention",), 0),
     "energy off": ("fusion", _PLAIN, 0),

@@ -55,7 +55,7 @@ def start(data: str, out: Path, minutes: float) -> GAN:
     if done.returncode:
         raise RuntimeError(f"training by FOMAML failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
     model = loading.load(loading.resolve(folder))
-    game: Any = model.deployment.copy(model.meta_weights(averaged=True).initial)
+    game: Any = model.adaptation.copy(model.meta_weights(averaged=True).initial)
     judge = load_judge(presets.named.OBJECTIVE)
     unit = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
     features = keras.Sequential([keras.Input(game.example_shape), judge.network, unit], name="features")
@@ -100,7 +100,7 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
 def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
     """Where the knobs stood after each decision, float32[tasks, decisions, knobs]."""
     rule: Any = model.meta_learner
-    pieces = (model.game, rule, model.paths, model.meta_weights(averaged=True))
+    pieces = (model.game, rule, model.mask, model.meta_weights(averaged=True))
 
     def one(episode: Episode) -> Any:
         carry, kept = inner_loop.begin(*pieces), tf.TensorArray(tf.float32, STEPS // EVERY, clear_after_read=False)
@@ -118,7 +118,7 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
 
 def card_of(model: mg.MetaModel, minutes: float) -> dict[str, Any]:
     """What a report says of a row."""
-    return {"weights_sha256": model.deployment.fingerprint(), "training": {"minutes by FOMAML": minutes}}
+    return {"weights_sha256": model.adaptation.fingerprint(), "training": {"minutes by FOMAML": minutes}}
 
 
 def picture(path: Path, names: list[str], knobs: np.ndarray) -> None:
@@ -153,7 +153,7 @@ def main() -> None:
     knobs = chosen(model, tasks.episode_batch("test", 0, TUNING_TASKS))
     picture(out / "chosen.png", [knob.name for knob in steered.knobs], knobs)
     plain = mg.MetaModel(
-        model.deployment.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
+        model.adaptation.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
     )
     entries = {
         name: Entry(row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))

@@ -19,7 +19,7 @@ UNTRAINED_STEPS = (0, 5, 50, 200)
 COMMON: dict[str, Any] = {"width": 16, "averaging": 0.99}
 # The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
 JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
-_META: dict[str, Any] = {"code_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}
+_META: dict[str, Any] = {"embedding_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}
 # Compared with the target as the translators of the same families are.
 _OF_NOISE: dict[str, Any] = {"energy": 1.0, "features": OBJECTIVE, "coarse": 2.0, "inner_steps": 2}
 
@@ -46,7 +46,7 @@ class Row:
 ROWS: dict[str, Row] = {
     META: Row(_META),
     # The same network and code without an inner step in training: what is left is what adaptation is worth.
-    CODE: Row({"code_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}),
+    CODE: Row({"embedding_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}),
     JOINT: Row({"algorithm": "pretraining", "inner_steps": 2}),
     # Fresh nets know of no truth: what ties a translation to its image is the preset's own term, the content.
     SCRATCH: Row({"content": 1.0, "truth": 0.0}, UNTRAINED_STEPS, trained=False),
@@ -77,4 +77,4 @@ def recipe_of(family: Family, row: str) -> presets.Recipe:
 
 def fresh(family: Family, row: str, tasks: DomainTasks) -> MetaModel:
     """The untrained model of a row."""
-    return presets.build(recipe_of(family, row), tasks.image_shape)
+    return presets.build(recipe_of(family, row), tasks.example_shape)

@@ -42,8 +42,8 @@ SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 _STEPS = ("inner_steps=5", "inner_rate=0.002")
 _TOLD = ("algorithm=conditional",)
 ROWS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
-    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml", "code_dim=0", *_STEPS)),),
-    "trained jointly": ((1.0, ("algorithm=pretraining", "code_dim=0", *_STEPS)),),
+    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml", "embedding_dim=0", *_STEPS)),),
+    "trained jointly": ((1.0, ("algorithm=pretraining", "embedding_dim=0", *_STEPS)),),
     "a prior of the support set": ((1.0, _TOLD),),
     "a prior of the support set, then meta-trained": ((0.7, _TOLD), (0.3, ("algorithm=fomaml", *_STEPS))),
 }
@@ -129,8 +129,8 @@ def curves(
     found = np.zeros((len(pairs), len(STEPS)))
     for i, (support, query) in enumerate(pairs):
         given = support[:shots]
-        for j, snapshot in enumerate(model.deployment.trajectory(given, STEPS, i, rate_scale)):
-            conditioning = model.deployment.condition(snapshot, given) if game.conditioned else None
+        for j, snapshot in enumerate(model.adaptation.trajectory(given, STEPS, i, rate_scale)):
+            conditioning = model.adaptation.condition(snapshot, given) if game.conditioned else None
             found[i, j] = nats(snapshot, tf.constant(query), conditioning, tf.constant(i))
     return np.where(np.isfinite(found), np.minimum(found, coin), coin)
 

@@ -114,14 +114,14 @@ class Curves:
         game: the game.
         rule: hand-set or learned; its variables are read when called.
         compiled: whether XLA compiles it, which pays for small dense nets.
-        paths: regular expression of the weights that adapt; empty for all.
+        mask: regular expression of the weights that adapt; empty for all.
     """
 
-    def __init__(self, game: GAN, rule: Any, compiled: bool = True, paths: str = ""):
+    def __init__(self, game: GAN, rule: Any, compiled: bool = True, mask: str = ""):
         self.game, self.rule = game, rule
-        self.paths = mg.meta.paths.select(game, paths)
+        self.mask = mg.meta.masks.select(game, mask)
         if not rule.built:
-            rule.setup(mg.meta.paths.infos(game, self.paths), game.signals)
+            rule.setup(mg.meta.masks.infos(game, self.mask), game.signals)
         self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)
 
     def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:
@@ -130,11 +130,11 @@ class Curves:
         return self._run(MetaWeights(start, learned), tasks, tf.constant(scale)).numpy().astype(np.float64)
 
     def _curves(self, meta: MetaWeights, tasks: Episode, scale: Any) -> Any:
-        pieces = (self.game, self.rule, self.paths, meta)
+        pieces = (self.game, self.rule, self.mask, meta)
 
         def one(episode: Episode) -> Any:
             def measure(carry: Any) -> Any:
-                return inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
+                return inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
 
             def body(i: Any, carry: Any, found: Any) -> Any:
                 found = found.write(i, measure(carry))

@@ -34,7 +34,7 @@ def tasks_of(data: Path) -> Tasks:
 def train(data: Path, folder: Path, steps: int) -> None:
     """Trains the preset `text`, or goes on."""
     tasks = tasks_of(data)
-    model = presets.build(presets.get("text", decay_steps=steps), tasks.image_shape)
+    model = presets.build(presets.get("text", decay_steps=steps), tasks.example_shape)
     folder.mkdir(parents=True, exist_ok=True)
     config = TrainConfig(steps=steps, meta_batch=TASKS, validate_every=steps, checkpoint_every=50)
     MetaTrainer(model, tasks, folder, config).run()

@@ -78,8 +78,8 @@ def train(rule: str, data: str, out: Path, minutes: float, core: int, network: s
 def with_adam(model: mg.MetaModel, rate: float) -> mg.MetaModel:
     """The same game from the same start, the averaged weights where there are any, adapted by Adam."""
     rule = meta_learners.Adam(rate, 0.5, 0.99)
-    game = model.deployment.copy(model.meta_weights(averaged=True).initial)
-    return mg.MetaModel(game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER, model.algorithm.paths))
+    game = model.adaptation.copy(model.meta_weights(averaged=True).initial)
+    return mg.MetaModel(game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER, model.algorithm.mask))
 
 
 def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str, list[float]]]:
@@ -89,7 +89,7 @@ def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str,
         model: whose nets Adam starts from.
         episodes: validation tasks.
     """
-    curves = mixtures.Curves(model.game, meta_learners.Adam(1.0, 0.5, 0.99), False, model.algorithm.paths)
+    curves = mixtures.Curves(model.game, meta_learners.Adam(1.0, 0.5, 0.99), False, model.algorithm.mask)
     found = {}
     for rate in RATES:
         values = curves(model.meta_weights(averaged=True).initial, episodes, rate)

@@ -104,7 +104,7 @@ def main() -> None:
     with storage.new_folder(arguments.out, overwrite=True) as out:
         glyphs = tasks.glyphs((28, 28, 1))
         recipe = presets.get("fusion", decay_steps=arguments.steps, averaging=0.99)
-        model = presets.build(recipe, glyphs.image_shape)
+        model = presets.build(recipe, glyphs.example_shape)
         config = trainers.TrainConfig(
             steps=arguments.steps, validate_every=arguments.steps, checkpoint_every=arguments.steps
         )

@@ -45,7 +45,7 @@ def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Cal
     episode = tf.nest.map_structure(lambda t: t[0], speed.episodes(sizes, 1))
 
     def adapted() -> Any:
-        pieces = (model.game, model.meta_learner, model.paths, model.meta_weights())
+        pieces = (model.game, model.meta_learner, model.mask, model.meta_weights())
         carry = inner_loop.begin(*pieces)
         return inner_loop.advance(*pieces, carry, episode.support, sizes.steps, 1, episode.seed)[0].leaves
 

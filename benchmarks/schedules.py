@@ -138,9 +138,9 @@ class Runs:
 
     def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
         self.game, self.rule, self.make = mixtures.make_game(), rule, make
-        self.paths = mg.meta.paths.select(self.game, "")
+        self.mask = mg.meta.masks.select(self.game, "")
         if not rule.built:
-            rule.prepare(mg.meta.paths.infos(self.game, self.paths), self.game.signals)
+            rule.prepare(mg.meta.masks.infos(self.game, self.mask), self.game.signals)
         self._run = tf.function(self._ends, autograph=False, reduce_retracing=True)
 
     def __call__(
@@ -158,12 +158,12 @@ class Runs:
 
     def _ends(self, meta: MetaWeights, tasks: Episode, numbers: Any) -> dict[str, Any]:
         rule = self.make(numbers)
-        pieces = (self.game, rule, self.paths, meta)
+        pieces = (self.game, rule, self.mask, meta)
 
         def one(episode: Episode) -> dict[str, Any]:
             factor = outcomes.rate_factor(SPREAD, episode.seed)
             carry = inner_loop.begin(*pieces)
-            first = inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
+            first = inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
             count = STEPS // EVERY
 
             def body(i: Any, carry: Any, kept: Any) -> Any:
@@ -174,7 +174,7 @@ class Runs:
 
             kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.rule.knobs)])
             _, carry, kept = tf.while_loop(lambda i, *_: i < count, body, (tf.constant(0), carry, kept))
-            last = inner_loop.distance(self.game, inner_loop.final(self.paths, meta, carry), episode)
+            last = inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
             return {"first": first, "last": last, "factor": factor, "knobs": kept.stack()}
 
         return functional.map_tasks(one, tasks)

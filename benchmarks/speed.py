@@ -73,7 +73,7 @@ def episodes(sizes: Sizes, tasks: int) -> mg.Episode:
 def estimate(model: mg.MetaModel, episode: mg.Episode) -> Estimate:
     """The meta-gradient of one task; called as it is, outside of any `tf.function`, it runs eagerly."""
     rule = model.algorithm
-    parts = (model.game, model.meta_learner, model.paths, model.meta_weights())
+    parts = (model.game, model.meta_learner, model.mask, model.meta_weights())
     return rule.estimator.task(*parts, episode, rule.inner_steps)
 
 

@@ -33,7 +33,7 @@ from meta_gan import functional, meta_learners
 from meta_gan.evaluation.intervals import bootstrap_mean
 from meta_gan.games import Game
 from meta_gan.meta import Unrolled, horizon, inner_loop
-from meta_gan.meta.paths import infos, select
+from meta_gan.meta.masks import infos, select
 from meta_gan.types import Episode, MetaWeights
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
@@ -156,19 +156,19 @@ def _bounded(logs: Any) -> np.ndarray:
 
 def played(game: Toy, rule: Any, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
     """Float64[instances] each: the logarithm of the distance after all moves, and its mean over them."""
-    paths = select(game, "")
+    mask = select(game, "")
     if not rule.built:
-        rule.setup(infos(game, paths), game.signals)
+        rule.setup(infos(game, mask), game.signals)
     meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables])
 
     def one(episode: Episode) -> Any:
         def measure(carry: Any) -> Any:
-            return inner_loop.distance(game, inner_loop.final(paths, meta, carry), episode)
+            return inner_loop.distance(game, inner_loop.final(mask, meta, carry), episode)
 
         def run(carry: Any, steps: Any) -> Any:
-            return inner_loop.advance(game, rule, paths, meta, carry, episode.support, steps, 1, episode.seed)
+            return inner_loop.advance(game, rule, mask, meta, carry, episode.support, steps, 1, episode.seed)
 
-        carry, _, mean = horizon.mean_of_last(run, measure, inner_loop.begin(game, rule, paths, meta), moves, moves)
+        carry, _, mean = horizon.mean_of_last(run, measure, inner_loop.begin(game, rule, mask, meta), moves, moves)
         return {"end": measure(carry), "path": mean}
 
     ends = tf.function(lambda episodes: functional.map_tasks(one, episodes), autograph=False)(episodes)

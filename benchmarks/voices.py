@@ -76,7 +76,7 @@ def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
 def train(data: Path, folder: Path, steps: int) -> None:
     """Trains the preset `sound`, or goes on."""
     tasks = Tasks(in_manners(voices(data)), SHOTS, QUERIES)
-    model = presets.build(presets.get("sound", decay_steps=steps), tasks.image_shape, tasks.card["rate"])
+    model = presets.build(presets.get("sound", decay_steps=steps), tasks.example_shape, tasks.card["rate"])
     folder.mkdir(parents=True, exist_ok=True)
     config = TrainConfig(steps=steps, meta_batch=4, validate_every=steps, checkpoint_every=50)
     MetaTrainer(model, tasks, folder, config).run()

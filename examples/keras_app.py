@@ -69,7 +69,7 @@ def main() -> None:
     out, support = Path(arguments.out), np.load(arguments.support)
     out.mkdir(parents=True)
     adapted = mg.load(arguments.model).adapt(support, seed=0)
-    generator, latent_dim = adapted.generator, adapted.deployment.game.latent_dim
+    generator, latent_dim = adapted.generator, adapted.adaptation.game.latent_dim
     z = np.random.default_rng(1).normal(size=(4, latent_dim)).astype(np.float32)
     np.save(out / "samples.npy", generator(z))
     print("as a layer:", as_a_layer(generator, latent_dim)(z).shape)

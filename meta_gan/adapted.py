@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from meta_gan import export as exporting
 from meta_gan import functional, storage
+from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.checks import check_examples, check_integer
-from meta_gan.deployment import Deployment
 from meta_gan.layers.holding import ConditionedGenerator
-from meta_gan.meta import paths as path_tools
+from meta_gan.meta import masks
 from meta_gan.types import MetaWeights, Snapshot
 
 FORMATS = ("saved_model", "onnx", "litert")
@@ -27,32 +27,32 @@ class AdaptedModel:
     Holds values only: a thousand of them make no Keras model and trace nothing.
 
     Args:
-        deployment: of the meta-model.
+        adaptation: of the meta-model.
         snapshot: adapted values of all nets.
         support: float[k, *example] or a dict of domains, what it was adapted to; the nets are conditioned on it. None
             before adaptation.
         data_card: what the meta-model was trained on.
-        base: the fingerprint of the meta-model, where the deployment is not its own; "" for one that is not known.
+        base: the fingerprint of the meta-model, where the adaptation is not its own; "" for one that is not known.
     """
 
     def __init__(
         self,
-        deployment: Deployment,
+        adaptation: CompiledAdaptation,
         snapshot: Snapshot,
         support: Any,
         data_card: dict[str, Any],
         base: str | None = None,
     ):
-        self.deployment, self.snapshot, self.data_card = deployment, snapshot, data_card
+        self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
         # Now, for the meta-model may be trained on.
-        self.base = deployment.fingerprint() if base is None else base
+        self.base = adaptation.fingerprint() if base is None else base
         # Copies: who gave the images may go on writing into them.
         if isinstance(support, Mapping):
             self.support: Any = {domain: np.array(examples) for domain, examples in support.items()}
         else:
             self.support = None if support is None else np.array(support)
-        conditioned = support is not None and deployment.game.conditioned
-        self.conditioning = deployment.condition(snapshot, support) if conditioned else None
+        conditioned = support is not None and adaptation.game.conditioned
+        self.conditioning = adaptation.condition(snapshot, support) if conditioned else None
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws new examples of the class.
@@ -70,7 +70,7 @@ class AdaptedModel:
         self._require("sample")
         inputs = {"num": check_integer(count, "count", 1)}
         seed = check_integer(seed, "seed")
-        return self.deployment.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
+        return self.adaptation.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
 
     def reconstruct(self, images: Any) -> np.ndarray:
         """What a model with an encoder makes of examples, after encoding them.
@@ -131,7 +131,7 @@ class AdaptedModel:
 
     def _require(self, name: str) -> None:
         """Raises ValueError where the game has no such endpoint."""
-        game = self.deployment.game
+        game = self.adaptation.game
         if name not in game.endpoints:
             raise ValueError(
                 f"'{name}' needs a game with that endpoint. Received: {type(game).__name__}, which has "
@@ -140,9 +140,9 @@ class AdaptedModel:
 
     def _of_images(self, name: str, images: Any) -> dict[str, np.ndarray]:
         self._require(name)
-        shape = tuple(self.deployment.game.endpoints[name].inputs["images"].shape[1:])
+        shape = tuple(self.adaptation.game.endpoints[name].inputs["images"].shape[1:])
         checked = check_examples(images, shape, argument="images")
-        made = self.deployment.run(name, self.snapshot, self.conditioning, {"images": checked}, 0)
+        made = self.adaptation.run(name, self.snapshot, self.conditioning, {"images": checked}, 0)
         return {key: value.numpy() for key, value in made.items()}
 
     @property
@@ -152,7 +152,7 @@ class AdaptedModel:
 
         That of a conditioned game carries its support set, and the code made of it, inside: a `ConditionedGenerator`.
         """
-        game = self.deployment.copy(self.snapshot)
+        game = self.adaptation.copy(self.snapshot)
         generator = game.nets[game.primary]
         conditioning = game.conditioning_of(game.primary, self.conditioning)
         if conditioning is None:
@@ -176,12 +176,12 @@ class AdaptedModel:
         """Writes what `save` promises into a folder that is there."""
         self.generator.save(os.path.join(folder, "generator.keras"))
         self.export(os.path.join(folder, "saved_model", "1"))
-        serialize, deployment = keras.saving.serialize_keras_object, self.deployment
+        serialize, adaptation = keras.saving.serialize_keras_object, self.adaptation
         config = {
             "kind": "adapted_model",
-            "game": serialize(deployment.game),
-            "algorithm": serialize(deployment.algorithm),
-            **deployment.game.card,
+            "game": serialize(adaptation.game),
+            "algorithm": serialize(adaptation.algorithm),
+            **adaptation.game.card,
             "data": self.data_card,
             "base": self.base,
         }
@@ -215,10 +215,10 @@ class AdaptedModel:
         ]
         snapshot = tf.nest.pack_sequence_as(fresh, values)
         functional.write(game.nets, snapshot)
-        paths = path_tools.select(game, algorithm.paths)
-        algorithm.meta_learner.setup(path_tools.infos(game, paths), game.signals)
-        deployment = Deployment(game, algorithm, paths, lambda: MetaWeights(functional.read(game.nets), []))
-        return cls(deployment, snapshot, support, dict(config.get("data") or {}), str(config.get("base") or ""))
+        mask = masks.select(game, algorithm.mask)
+        algorithm.meta_learner.setup(masks.infos(game, mask), game.signals)
+        adaptation = CompiledAdaptation(game, algorithm, mask, lambda: MetaWeights(functional.read(game.nets), []))
+        return cls(adaptation, snapshot, support, dict(config.get("data") or {}), str(config.get("base") or ""))
 
     def export(
         self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = "saved_model"
@@ -242,10 +242,10 @@ class AdaptedModel:
         storage.check_free(path)
         if format != FORMATS[0]:
             generator = self.generator
-            (spec,) = self.deployment.game.endpoints[self.deployment.game.default_endpoint].inputs.values()
+            (spec,) = self.adaptation.game.endpoints[self.adaptation.game.default_endpoint].inputs.values()
             generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts what was called
             generator.export(os.fspath(path), format=format, verbose=False)
             return
         exporting.export_adapted_model(
-            self.deployment, self.snapshot, self.conditioning, path, limits or exporting.Limits(), self.data_card
+            self.adaptation, self.snapshot, self.conditioning, path, limits or exporting.Limits(), self.data_card
         )

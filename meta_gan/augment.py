@@ -88,11 +88,11 @@ def augment(
     return data.apply(tf.data.experimental.assert_cardinality(len(real) + len(classes) * per_class))
 
 
-def _checked(images: Any, labels: Any, image_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _checked(images: Any, labels: Any, example_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Images as float32 in [-1, 1] and labels as int64 or str, of one length."""
     if np.ndim(images) != 4:
         raise DataError(f"`images` must have shape [n, height, width, channels]. Received: shape {np.shape(images)}")
-    real, kinds = check_images(images, image_shape, "images"), np.asarray(labels)
+    real, kinds = check_images(images, example_shape, "images"), np.asarray(labels)
     if kinds.shape != real.shape[:1] or kinds.dtype.kind not in "iuU":
         raise DataError(
             f"`labels` must be {len(real)} integers or strings, one for each image. "

@@ -153,7 +153,7 @@ def save_to_preset(
     Example:
         >>> save_to_preset(load("runs/omniglot"), "omniglot", about={"licence": "MIT"})
     """
-    game = model.deployment.copy(model.meta_weights(averaged=True).initial)
+    game = model.adaptation.copy(model.meta_weights(averaged=True).initial)
     plain = MetaModel(game, model.algorithm, name=model.name)
     plain.data_card = dict(model.data_card)
     plain.save(path, training=dict(training or {}), about=dict(about or {}))

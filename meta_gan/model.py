@@ -12,12 +12,11 @@ import tensorflow as tf
 
 from meta_gan import export as exporting
 from meta_gan import functional, outer, storage
+from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_integer
-from meta_gan.deployment import Deployment
 from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop
-from meta_gan.meta import paths as path_tools
+from meta_gan.meta import inner_loop, masks
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
@@ -36,7 +35,7 @@ class MetaModel(keras.Model):
         name: Keras name.
 
     Raises:
-        ValueError: `averaging` outside (0, 1), or `algorithm.paths` that choose no weight.
+        ValueError: `averaging` outside (0, 1), or `algorithm.mask` that choose no weight.
 
     Example:
         >>> tasks = meta_gan.tasks.glyphs()
@@ -52,14 +51,14 @@ class MetaModel(keras.Model):
         if averaging is not None and not 0.0 < averaging < 1.0:
             raise ValueError(f"'averaging' must be None or lie in (0, 1). Received: {averaging!r}")
         self.game, self.algorithm, self.averaging = game, algorithm, averaging
-        self.paths = path_tools.select(game, algorithm.paths)
+        self.mask = masks.select(game, algorithm.mask)
         self.nets = dict(game.nets)
         self.meta_learner = algorithm.meta_learner
-        path_tools.prepare(game, self.paths, self.meta_learner)
+        masks.prepare(game, self.mask, self.meta_learner)
         self.data_card: dict[str, Any] = {}
         self.built = True
         self._averages = [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []
-        self._deployment: Deployment | None = None
+        self._deployment: CompiledAdaptation | None = None
         self._means: dict[str, keras.metrics.Mean] = {}
 
     def _averaged_variables(self) -> list[Any]:
@@ -145,7 +144,7 @@ class MetaModel(keras.Model):
             tf.errors.InvalidArgumentError: a meta-gradient is not finite, and none is to be left out; nothing has been
                 changed then.
         """
-        pieces = (self.game, self.meta_learner, self.paths, self.meta_weights(), episodes)
+        pieces = (self.game, self.meta_learner, self.mask, self.meta_weights(), episodes)
         estimate = self.algorithm.estimator.estimate(*pieces, self.algorithm.steps_at(self.optimizer.iterations))
         gradients = {
             player: [g for net in nets for g in estimate.weights[net]] for player, nets in self.game.players.items()
@@ -176,7 +175,7 @@ class MetaModel(keras.Model):
         """Mean over tasks of `meta.inner_loop.assess`, from the averaged weights where there are any."""
         meta, steps = self.meta_weights(averaged=True), self.algorithm.inner_steps
         each = functional.map_tasks(
-            lambda e: inner_loop.assess(self.game, self.meta_learner, self.paths, meta, e, steps), episodes
+            lambda e: inner_loop.assess(self.game, self.meta_learner, self.mask, meta, e, steps), episodes
         )
         return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
 
@@ -188,11 +187,11 @@ class MetaModel(keras.Model):
         return {name: self._means[name].result() for name in metrics}
 
     @property
-    def deployment(self) -> Deployment:
+    def adaptation(self) -> CompiledAdaptation:
         """The compiled adaptation and endpoints, made once."""
         if self._deployment is None:
-            self._deployment = Deployment(
-                self.game, self.algorithm, self.paths, lambda: self.meta_weights(averaged=True)
+            self._deployment = CompiledAdaptation(
+                self.game, self.algorithm, self.mask, lambda: self.meta_weights(averaged=True)
             )
         return self._deployment
 
@@ -215,8 +214,8 @@ class MetaModel(keras.Model):
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
         """
         steps = self.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
-        snapshot = self.deployment.adapt(support, steps, check_integer(seed, "seed"))
-        return AdaptedModel(self.deployment, snapshot, support, dict(self.data_card))
+        snapshot = self.adaptation.adapt(support, steps, check_integer(seed, "seed"))
+        return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Samples before any adaptation, float32[count, *example]; only of games that need no support.
@@ -232,7 +231,7 @@ class MetaModel(keras.Model):
                 f"{what!r} without a support set needs a game that is not conditioned on one; call adapt(support) "
                 f"first. Received: a conditioned {type(self.game).__name__}"
             )
-        return AdaptedModel(self.deployment, self.meta_weights(averaged=True).initial, None, dict(self.data_card))
+        return AdaptedModel(self.adaptation, self.meta_weights(averaged=True).initial, None, dict(self.data_card))
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False, **extra: Any) -> None:
         """Saves one folder: `config.json` (with the class split), `weights.npz`, and a model card.
@@ -287,7 +286,7 @@ class MetaModel(keras.Model):
         """
         if format != FORMATS[0]:
             return self._unadapted("export").export(path, limits, format)
-        exporting.export_meta_model(self.deployment, path, limits or exporting.Limits(), self.data_card)
+        exporting.export_meta_model(self.adaptation, path, limits or exporting.Limits(), self.data_card)
 
     def get_config(self) -> dict[str, Any]:
         kept = keras.saving.serialize_keras_object

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.renames import current_names
+
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "weights.npz", "README.md"
 
@@ -124,7 +126,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{str(file)!r} must be the configuration of a saved model. Received: another JSON")
     if config.get("format", FORMAT) > FORMAT:
         raise ValueError(f"{str(file)!r} must be of format <= {FORMAT}. Received: {config['format']}")
-    return config
+    return current_names(config)
 
 
 def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -174,7 +176,7 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         "# A model of meta_gan",
         "",
         f"- Algorithm: {algorithm['name']}, {algorithm['inner_steps']} inner steps of its own.",
-        f"- Examples: {examples(config['image_shape'], data)}.",
+        f"- Examples: {examples(config['example_shape'], data)}.",
         f"- Stored values: {sum(int(a.size) for a in arrays.values()):,}.",
         f"- Data: {data.get('name', 'not recorded')}; classes "
         + (", ".join(f"{len(names)} {split}" for split, names in splits.items()) or "not recorded")

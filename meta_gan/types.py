@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 Tensors = list[Any]
 ByNet = dict[str, Tensors]
 ByPlayer = dict[str, Tensors]
-Paths = Mapping[str, tuple[tuple[str, int], ...]]
+Mask = Mapping[str, tuple[tuple[str, int], ...]]
 """`{player: ((net name, index into its trainable variables), ...)}`: the weights that the inner loop moves."""
 
 

@@ -76,19 +76,19 @@ def test_training_on_does_not_change_what_was_adapted(model, adapted):
 def test_nothing_retraces(model, adapted):
     """Neither other counts, seeds, steps nor sizes of support set."""
     adapted.sample(2)
-    deployment = model.deployment
+    adaptation = model.adaptation
     for k, steps, seed, count in ((1, 0, 0, 1), (2, 5, 1, 3), (4, 1, -9, 50), (3, 2, 7, 2)):
         model.adapt(SUPPORT[:k], steps=steps, seed=seed).sample(count, seed=seed)
-    assert deployment._adapt.experimental_get_tracing_count() == 1
-    assert [f.experimental_get_tracing_count() for f in deployment._endpoints.values()] == [1]
+    assert adaptation._adapt.experimental_get_tracing_count() == 1
+    assert [f.experimental_get_tracing_count() for f in adaptation._endpoints.values()] == [1]
 
 
 def test_no_steps_are_those_of_the_compiled_loop_and_trace_nothing(support=SUPPORT):
     """What a model that is adapted by its task code alone does: its first call must not wait for a loop never run."""
     model = mg.MetaModel(tiny_gan(loss=NonSaturating()), mg.FOMAML(inner_steps=0, inner_rate=0.1))
     none = model.adapt(support, seed=1)
-    assert model.deployment._adapt.experimental_get_tracing_count() == 0
-    compiled = model.deployment._adapt(tf.constant(support), tf.constant(0), tf.constant(1))
+    assert model.adaptation._adapt.experimental_get_tracing_count() == 0
+    compiled = model.adaptation._adapt(tf.constant(support), tf.constant(0), tf.constant(1))
     tf.nest.map_structure(np.testing.assert_array_equal, numbers(none.snapshot), numbers(compiled))
     with pytest.raises(ValueError, match="support"):
         model.adapt(support[:, :1])
@@ -104,15 +104,15 @@ def test_fifty_adaptations_leak_nothing(model):
         return variables, sum(isinstance(o, mg.AdaptedModel) for o in objects)
 
     model.adapt(SUPPORT).sample(1)
-    before, traces = alive(), model.deployment._adapt.experimental_get_tracing_count()
+    before, traces = alive(), model.adaptation._adapt.experimental_get_tracing_count()
     for seed in range(50):
         model.adapt(SUPPORT, steps=1, seed=seed).sample(2, seed=seed)
     assert alive() == before
-    assert model.deployment._adapt.experimental_get_tracing_count() == traces
+    assert model.adaptation._adapt.experimental_get_tracing_count() == traces
 
 
 def test_save_and_load(tmp_path, model):
-    adapted = mg.AdaptedModel(model.deployment, model.adapt(SUPPORT).snapshot, SUPPORT, {"name": "noise"})
+    adapted = mg.AdaptedModel(model.adaptation, model.adapt(SUPPORT).snapshot, SUPPORT, {"name": "noise"})
     adapted.save(tmp_path / "a")
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
         "README.md",
@@ -133,7 +133,7 @@ def test_save_and_load(tmp_path, model):
 
 def test_samples_before_adaptation_can_be_saved(tmp_path, model):
     """An adapted model without support set, as `MetaModel.sample` makes one."""
-    plain = mg.AdaptedModel(model.deployment, model.meta_weights().initial, None, {})
+    plain = mg.AdaptedModel(model.adaptation, model.meta_weights().initial, None, {})
     plain.save(tmp_path / "a")
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "a").sample(2), model.sample(2))
 
@@ -152,7 +152,7 @@ def test_damage_is_refused(tmp_path, adapted):
 
 def test_a_trajectory_passes_through_what_adapt_reaches(model):
     steps = (0, 1, 3, 7)
-    for count, snapshot in zip(steps, model.deployment.trajectory(SUPPORT, steps, seed=5), strict=True):
+    for count, snapshot in zip(steps, model.adaptation.trajectory(SUPPORT, steps, seed=5), strict=True):
         reached = model.adapt(SUPPORT, steps=count, seed=5).snapshot
         for ours, theirs in zip(*(tf.nest.flatten(s) for s in (snapshot, reached)), strict=True):
             np.testing.assert_array_equal(ours, theirs)
@@ -161,9 +161,9 @@ def test_a_trajectory_passes_through_what_adapt_reaches(model):
 def test_a_trajectory_at_another_rate_is_one_of_a_rule_with_that_rate():
     """Twice the rate of gradient descent is gradient descent at twice the rate."""
     slow, fast = (mg.MetaModel(tiny_gan(), mg.FOMAML(inner_steps=2, inner_rate=rate)) for rate in (0.1, 0.2))
-    (scaled,) = slow.deployment.trajectory(SUPPORT, (3,), seed=1, rate_scale=2.0)
-    (direct,) = fast.deployment.trajectory(SUPPORT, (3,), seed=1)
-    (unscaled,) = slow.deployment.trajectory(SUPPORT, (3,), seed=1)
+    (scaled,) = slow.adaptation.trajectory(SUPPORT, (3,), seed=1, rate_scale=2.0)
+    (direct,) = fast.adaptation.trajectory(SUPPORT, (3,), seed=1)
+    (unscaled,) = slow.adaptation.trajectory(SUPPORT, (3,), seed=1)
     for ours, theirs, other in zip(*(tf.nest.flatten(s) for s in (scaled, direct, unscaled)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
         assert np.any(ours.numpy() != other.numpy())
@@ -172,7 +172,7 @@ def test_a_trajectory_at_another_rate_is_one_of_a_rule_with_that_rate():
 @pytest.mark.parametrize("steps", [(), (1, 0), (2, 2), (-1, 3)])
 def test_steps_of_a_trajectory_must_ascend(model, steps):
     with pytest.raises(ValueError, match=r"`steps` must be .* Received"):
-        list(model.deployment.trajectory(SUPPORT, steps))
+        list(model.adaptation.trajectory(SUPPORT, steps))
 
 
 def test_it_keeps_the_images_that_it_was_given():

@@ -18,8 +18,8 @@ Z = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
 EVERYTHING = {"terms": Terms(features=1.0, nearness=1.0, mode_seeking=0.1), "holdout": 2}
 
 
-def algorithm(paths=""):
-    return mg.Algorithm("FOMAML", GradientDescent(0.05), mg.Unrolled(1), 2, paths)
+def algorithm(mask=""):
+    return mg.Algorithm("FOMAML", GradientDescent(0.05), mg.Unrolled(1), 2, mask)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +77,10 @@ def test_the_generator_carries_its_support_set(adapted):
     made, folder = adapted
     generator = made.generator
     assert isinstance(generator, ConditionedGenerator)
-    assert (generator.latent_dim, generator.image_shape) == (2, (2,))
+    assert (generator.latent_dim, generator.example_shape) == (2, (2,))
     np.testing.assert_array_equal(generator.conditioning["support"], SUPPORTS[5])
-    np.testing.assert_allclose(generator.conditioning["code"], made.conditioning["code"], rtol=1e-6)
-    plain = made.deployment.copy(made.snapshot).nets["generator"]
+    np.testing.assert_allclose(generator.conditioning["task_embedding"], made.conditioning["task_embedding"], rtol=1e-6)
+    plain = made.adaptation.copy(made.snapshot).nets["generator"]
     np.testing.assert_allclose(generator(Z), plain(Z, conditioning=made.conditioning), atol=1e-6)
     loaded = keras.models.load_model(folder / "generator.keras")
     np.testing.assert_array_equal(loaded(Z), generator(Z))
@@ -113,7 +113,7 @@ def test_levels_of_bytes_are_kept_as_they_were_given(model, tmp_path):
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "a").sample(3), made.sample(3))
 
 
-@pytest.mark.parametrize(("support", "code"), [(True, 0), (False, 3)], ids=["support alone", "code alone"])
+@pytest.mark.parametrize(("support", "task_embedding"), [(True, 0), (False, 3)], ids=["support alone", "code alone"])
 def test_either_condition_alone_is_held_and_served(tmp_path, support, code):
     made = mg.MetaModel(told_gan(support, code), algorithm()).adapt(SUPPORTS[2], steps=1, seed=2)
     assert set(made.generator.conditioning) == ({"support"} if support else {"code"})
@@ -130,7 +130,7 @@ def test_context_only_adaptation_moves_the_code_and_nothing_else():
     for net, tensors in after.snapshot.weights.items():
         moved = [np.any(a != b) for a, b in zip(tensors, before.snapshot.weights[net], strict=True)]
         assert sum(moved) == (net == "encoder"), net
-    assert np.abs(after.conditioning["code"] - before.conditioning["code"]).max() > 1e-3
+    assert np.abs(after.conditioning["task_embedding"] - before.conditioning["task_embedding"]).max() > 1e-3
     assert np.abs(after.sample(4) - before.sample(4)).max() > 1e-4
 
 
@@ -138,7 +138,7 @@ def test_the_fusion_generator_is_held_saved_and_served_with_its_support_set(tmp_
     """Its networks cannot be called without one, and Keras would try when it writes a SavedModel."""
     model = mg.MetaModel(tiny_fusion(terms=Terms(features=1.0)), algorithm())
     # As after 0 steps, without tracing the inner loop.
-    made = mg.AdaptedModel(model.deployment, model.meta_weights().initial, IMAGES, {})
+    made = mg.AdaptedModel(model.adaptation, model.meta_weights().initial, IMAGES, {})
     made.save(tmp_path / "a")
     z = tf.random.stateless_normal([3, 4], (1, 2))
     images = made.generator(z)

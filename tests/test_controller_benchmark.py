@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import controller, mixtures, schedules
-from meta_gan.meta import inner_loop, outcomes, paths
+from meta_gan.meta import inner_loop, masks, outcomes
 from meta_gan.types import MetaWeights
 
 TASKS = mixtures.episodes(2, 3, 32)
@@ -28,10 +28,10 @@ def test_a_constant_is_adam_at_that_rate(untrained):
     """Twice all rates, of a task whose own factor is known: as Adam at twice the rate times the factor."""
     found = runs(untrained, "constant")([START], TASKS, (2.0, 1.0, 0.5))
     game = mixtures.make_game()
-    chosen = paths.select(game, "")
+    chosen = masks.select(game, "")
     rate = 2.0 * schedules.BASE_RATE
     adam = type(schedules.base())({"discriminator": 0.5 * rate, "generator": rate}, 0.5, 0.99, 1e-6)
-    paths.prepare(game, chosen, adam)
+    masks.prepare(game, chosen, adam)
     pieces = (game, adam, chosen, MetaWeights(START, []))
 
     @tf.function(autograph=False)

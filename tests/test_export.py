@@ -120,7 +120,7 @@ def test_plain_sampling_is_served(made, fresh):
     np.testing.assert_allclose(fresh[1]["meta_sample"], model.sample(4, seed=6), atol=1e-5)
     np.testing.assert_allclose(fresh[1]["adapted_sample"], adapted.sample(4, seed=6), atol=1e-5)
     np.testing.assert_allclose(fresh[1]["adapted_z"], adapted.generator(Z), atol=1e-5)
-    unadapted = model.deployment.copy(model.meta_weights(averaged=True).initial).nets["generator"]
+    unadapted = model.adaptation.copy(model.meta_weights(averaged=True).initial).nets["generator"]
     np.testing.assert_allclose(fresh[1]["meta_z"], unadapted(Z), atol=1e-5)
     assert np.abs(fresh[1]["meta_z"] - fresh[1]["adapted_z"]).max() > 1e-3
 
@@ -129,7 +129,7 @@ def test_what_signatures_share_is_traced_once(tmp_path, monkeypatch):
     """An export would else take twice as long, and be twice as large."""
     model = mg.MetaModel(tiny_dcgan(loss=NonSaturating()), mg.FOMAML(1, 0.05))
     traced = []
-    kind = type(model.deployment)
+    kind = type(model.adaptation)
     adapt, run = kind.adapt_values, kind.endpoint_values
     monkeypatch.setattr(kind, "adapt_values", lambda self, *given: traced.append("adapt") or adapt(self, *given))
     monkeypatch.setattr(

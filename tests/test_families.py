@@ -52,7 +52,7 @@ TOYS = family_tasks.Family(
 def toy_rows(monkeypatch):
     """Two rows, and the toys among the families."""
     monkeypatch.setitem(families.FAMILIES, "toys", TOYS)
-    rows = {META: Row({"code_dim": 3, "inner_steps": 1}, (0, 1)), SCRATCH: Row({}, (1,), trained=False)}
+    rows = {META: Row({"embedding_dim": 3, "inner_steps": 1}, (0, 1)), SCRATCH: Row({}, (1,), trained=False)}
     for module in (families, family_rows):
         monkeypatch.setattr(module, "ROWS", rows)
     monkeypatch.setattr(families.trainers, "configure_threads", lambda: None)

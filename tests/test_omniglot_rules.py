@@ -62,15 +62,15 @@ def test_adam_starts_from_what_the_rule_starts_from():
     wanted = model.meta_weights(averaged=True).initial.weights
     tf.nest.map_structure(np.testing.assert_array_equal, beside.meta_weights().initial.weights, wanted)
     assert type(beside.meta_learner) is mg.meta_learners.Adam
-    assert beside.meta_learner.rates.value == 0.25 and beside.paths == model.paths
+    assert beside.meta_learner.rates.value == 0.25 and beside.mask == model.mask
 
 
 def test_the_rate_is_the_one_that_ends_nearest(monkeypatch):
     """Distances by hand: .003 is nearest at fifty steps though not at ten, and what diverges is infinitely far."""
 
     class Known:
-        def __init__(self, game, rule, compiled, paths):
-            assert rule.rates.value == 1.0 and not compiled and paths == "^generator/"
+        def __init__(self, game, rule, compiled, mask):
+            assert rule.rates.value == 1.0 and not compiled and mask == "^generator/"
 
         def __call__(self, start, tasks, rate):
             found = np.full((2, 51), 5.0)

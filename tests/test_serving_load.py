@@ -43,7 +43,7 @@ class Leaky:
 
     def __init__(self):
         self.kept, self.signatures = [], {}
-        self.about = {"image_shape": [8, 8, 1], "limits": {"shots": 6, "num": 9}}
+        self.about = {"example_shape": [8, 8, 1], "limits": {"shots": 6, "num": 9}}
 
     def call(self, name, **inputs):
         self.kept.append(np.random.default_rng(len(self.kept)).bytes(2**20))
@@ -59,8 +59,8 @@ def test_python_adapts_in_one_trace_whatever_is_asked():
     model = mg.MetaModel(tiny_dcgan(), mg.FOMAML(1, 0.05))
     for k, steps, count in ((1, 1, 2), (5, 3, 7), (3, 2, 1)):
         model.adapt(support(k), steps=steps, seed=k).sample(count, seed=k)
-    assert model.deployment._adapt.experimental_get_tracing_count() == 1
-    assert model.deployment._endpoints["sample"].experimental_get_tracing_count() == 1
+    assert model.adaptation._adapt.experimental_get_tracing_count() == 1
+    assert model.adaptation._endpoints["sample"].experimental_get_tracing_count() == 1
 
 
 def test_results_are_written(served, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from meta_gan import storage
 CONFIG = {
     "kind": "meta_model",
     "algorithm": {"config": {"name": "MAML", "inner_steps": 3}},
-    "image_shape": [2],
+    "example_shape": [2],
     "data": {"name": "rings", "splits": {"train": ["a", "b"], "test": ["c"]}, "polarity": "light"},
     "training": {"steps": 7},
 }
@@ -102,13 +102,13 @@ def test_check_arrays_compares_shapes_in_order_of_names():
 def test_taken_places_are_refused_and_kept(tmp_path, saved):
     before = (saved / "config.json").read_bytes()
     with pytest.raises(ValueError, match=r"must not exist yet. Received: a path with content"):
-        storage.write_model(saved, {**CONFIG, "image_shape": [9]}, ARRAYS)
+        storage.write_model(saved, {**CONFIG, "example_shape": [9]}, ARRAYS)
     assert (saved / "config.json").read_bytes() == before
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="must not exist yet"):
         storage.write_model(tmp_path / "file", CONFIG, ARRAYS)
-    storage.write_model(saved, {**CONFIG, "image_shape": [9]}, ARRAYS, overwrite=True)
-    assert storage.read_config(saved)["image_shape"] == [9]
+    storage.write_model(saved, {**CONFIG, "example_shape": [9]}, ARRAYS, overwrite=True)
+    assert storage.read_config(saved)["example_shape"] == [9]
     (tmp_path / "empty").mkdir()
     storage.write_model(tmp_path / "empty", CONFIG, ARRAYS)
     storage.write_model(tmp_path / "a" / "b" / "c", CONFIG, ARRAYS)

@@ -44,7 +44,7 @@ def test_saved_and_loaded_it_translates_the_same(adapted, tmp_path):
 
 def test_without_a_support_set_it_is_saved_and_loaded(tmp_path):
     model = mg.MetaModel(tiny_translation(), mg.FOMAML(1, 0.05))
-    unadapted = mg.AdaptedModel(model.deployment, model.meta_weights().initial, None, {})
+    unadapted = mg.AdaptedModel(model.adaptation, model.meta_weights().initial, None, {})
     unadapted.save(tmp_path / "start")
     loaded, x = mg.load_adapted(tmp_path / "start"), np.zeros((2, 2), np.float32)
     assert loaded.support is None
@@ -53,7 +53,7 @@ def test_without_a_support_set_it_is_saved_and_loaded(tmp_path):
 
 def test_the_way_back_is_translated_where_there_is_one(adapted):
     model, support, _ = adapted
-    if "back" in model.deployment.game.nets:
+    if "back" in model.adaptation.game.nets:
         assert model.translate(support["target"], back=True).shape == support["target"].shape
     else:
         with pytest.raises(

@@ -10,7 +10,7 @@ import tensorflow as tf
 from meta_gan import functional, networks
 from meta_gan.games import GAN, VAE, Game, Translation
 from meta_gan.losses import Gaussian
-from meta_gan.meta import inner_loop, paths
+from meta_gan.meta import inner_loop, masks
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.types import Episode, MetaWeights
 
@@ -140,9 +140,9 @@ def tiny_vae(dtype="float32", seed=0, **options):
 
 def told_vae(**options):
     """A VAE of 8 x 8 images whose decoder is told of the support set by a code."""
-    generator, _ = networks.sagan((8, 8, 1), latent_dim=3, width=4, code_dim=5)
+    generator, _ = networks.sagan((8, 8, 1), latent_dim=3, width=4, embedding_dim=5)
     encoder = networks.ImageEncoder((8, 8, 1), 3, width=4)
-    return VAE(generator, encoder, task_encoder=networks.TaskEncoder((8, 8, 1), code_dim=5, width=4), **options)
+    return VAE(generator, encoder, task_encoder=networks.TaskEncoder((8, 8, 1), embedding_dim=5, width=4), **options)
 
 
 def dense(inputs, outputs, seed=0, dtype="float32"):
@@ -175,18 +175,18 @@ def flat_translation(**options):
 
 def told_translation(**options):
     """A translation of 8 x 8 images whose translator is told of the target's support set by a code."""
-    translator = networks.Translator((8, 8, 1), width=2, blocks=1, code_dim=3)
+    translator = networks.Translator((8, 8, 1), width=2, blocks=1, embedding_dim=3)
     _, critic = networks.dcgan((8, 8, 1), width=2)
-    encoder = networks.TaskEncoder((8, 8, 1), code_dim=3, width=2)
+    encoder = networks.TaskEncoder((8, 8, 1), embedding_dim=3, width=2)
     return Translation(translator, critic, encoder=encoder, **options)
 
 
 def parts(game, learner=None, pattern="", rate=0.1):
-    """What the inner loop takes: `(game, a rule that is set up, paths, meta-weights)`."""
+    """What the inner loop takes: `(game, a rule that is set up, mask, meta-weights)`."""
     learner = GradientDescent(rate) if learner is None else learner
-    chosen = paths.select(game, pattern)
+    chosen = masks.select(game, pattern)
     if not learner.built:
-        learner.setup(paths.infos(game, chosen), game.signals)
+        learner.setup(masks.infos(game, chosen), game.signals)
     values = [tf.convert_to_tensor(v) for v in learner.trainable_variables]
     return game, learner, chosen, MetaWeights(functional.read(game.nets), values)
 

@@ -62,9 +62,9 @@ class MetaTrainer:
     ):
         if not getattr(model, "optimizers", None):
             raise ValueError("'model' must be compiled: call model.compile(). Received: a model that is not")
-        if model.game.example_shape != tasks.image_shape:
+        if model.game.example_shape != tasks.example_shape:
             raise ValueError(
-                f"the model must take the data's image shape {tasks.image_shape}. "
+                f"the model must take the data's image shape {tasks.example_shape}. "
                 f"Received: a model of {model.game.example_shape}"
             )
         if getattr(model.game, "truth", 0) and not getattr(tasks, "paired", False):
@@ -80,7 +80,7 @@ class MetaTrainer:
         model.data_card = {
             "name": tasks.name,
             **tasks.card,
-            "image_shape": model.game.card["image_shape"],
+            "example_shape": model.game.card["example_shape"],
             "splits": tasks.splits,
         }
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")

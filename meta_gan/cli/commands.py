@@ -34,7 +34,7 @@ def train(arguments: argparse.Namespace) -> None:
     print(tasks.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
     config.episodes(tasks)
-    model = presets.build(recipe, tasks.image_shape, tasks.card.get("rate"))
+    model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyWatch.over_run(config, model.game, tasks)
     if arguments.start is not None:
         loading.start_from(model, arguments.start)
@@ -137,7 +137,7 @@ def sample(arguments: argparse.Namespace) -> None:
     if arguments.inputs is None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
     else:
-        game = adapted.deployment.game
+        game = adapted.adaptation.game
         inputs = [outputs.read(arguments.inputs, game, adapted.data_card, "source", "auto")]
         made = adapted.translate(inputs[0])
     with storage.new_folder(arguments.out) as folder:

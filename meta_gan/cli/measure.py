@@ -99,14 +99,14 @@ def default_judges(source: Source) -> list[Judge]:
     found = []
     for judge in (load_judge(name) for name in shipped_judges()):
         seen = set((judge.card.get("data") or {}).get("classes") or ())
-        fits = tuple(judge.image_shape) == source.image_shape and judge.card["purpose"] == "judge"
+        fits = tuple(judge.example_shape) == source.example_shape and judge.card["purpose"] == "judge"
         if fits and seen and seen <= train:
             found.append(judge)
     if not found:
         raise ValueError(
             f"--judge must be given for data that no shipped judge was trained for; train two with different --method "
             f"and --seed by `meta-gan judge --data SOURCE --out DIR`. Received: no --judge, {source.name} of "
-            f"{source.image_shape}, shipped: {shipped_judges()}"
+            f"{source.example_shape}, shipped: {shipped_judges()}"
         )
     return found
 

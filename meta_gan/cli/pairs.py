@@ -70,6 +70,6 @@ def _tasks(arguments: argparse.Namespace, models: dict[str, Entry]) -> DomainTas
     queries = max(2, min(_QUERIES, int(min(sizes)) - shots))
     tasks = DomainTasks(few.source, few.target, few.pairs, shots, queries, seed)
     for name, each in shapes.items():
-        if each != tasks.image_shape:
-            raise ValueError(f"--model {name} must be of images of {tasks.image_shape}. Received: {each}")
+        if each != tasks.example_shape:
+            raise ValueError(f"--model {name} must be of images of {tasks.example_shape}. Received: {each}")
     return tasks

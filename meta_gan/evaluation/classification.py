@@ -92,15 +92,15 @@ def accuracy(
         1.0
     """
     ways, seed = check_integer(ways, "ways", 2), check_integer(seed, "seed")
-    image_shape = tuple(np.shape(train_images)[1:])
-    if len(image_shape) != 3 or min(image_shape[:2]) < LEAST_SIDE or not 1 <= image_shape[2] <= MOST_CHANNELS:
+    example_shape = tuple(np.shape(train_images)[1:])
+    if len(example_shape) != 3 or min(example_shape[:2]) < LEAST_SIDE or not 1 <= example_shape[2] <= MOST_CHANNELS:
         raise DataError(
             f"`train_images` must have shape [n, height, width, channels] with sides of at least {LEAST_SIDE} and at "
             f"most {MOST_CHANNELS} channels. Received: shape {np.shape(train_images)}"
         )
-    train = _labelled(train_images, train_labels, image_shape, ways, "train")
-    test = _labelled(test_images, test_labels, image_shape, ways, "test")
-    return float(trainer(recipe, image_shape, ways)(*train, *test, tf.constant(seed, tf.int32)))
+    train = _labelled(train_images, train_labels, example_shape, ways, "train")
+    test = _labelled(test_images, test_labels, example_shape, ways, "test")
+    return float(trainer(recipe, example_shape, ways)(*train, *test, tf.constant(seed, tf.int32)))
 
 
 def class_draws(classes: int, ways: int, count: int, seed: int) -> np.ndarray:
@@ -130,11 +130,11 @@ def class_draws(classes: int, ways: int, count: int, seed: int) -> np.ndarray:
     return np.stack([draw.choice(classes, ways, replace=False) for draw in draws])
 
 
-def initial_weights(image_shape: tuple[int, ...], ways: int, width: int, key: Any) -> list[Any]:
+def initial_weights(example_shape: tuple[int, ...], ways: int, width: int, key: Any) -> list[Any]:
     """Draws the kernels of three convolutions (He) and a dense layer (LeCun), each followed by its zero bias.
 
     Args:
-        image_shape: (height, width, channels).
+        example_shape: (height, width, channels).
         ways: outputs.
         width: channels of the first convolution.
         key: int32[2].
@@ -142,7 +142,7 @@ def initial_weights(image_shape: tuple[int, ...], ways: int, width: int, key: An
     Returns:
         Eight float32 tensors.
     """
-    height, breadth, channels = image_shape
+    height, breadth, channels = example_shape
     cells = math.prod(-(-size // 8) for size in (height, breadth))
     sizes = [channels, width, 2 * width, 4 * width]
     shapes = [(3, 3, *pair) for pair in itertools.pairwise(sizes)] + [(cells * sizes[-1], ways)]
@@ -174,23 +174,23 @@ def logits(weights: list[Any], images: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def trainer(recipe: ClassifierRecipe, image_shape: tuple[int, ...], ways: int) -> Callable[..., Any]:
+def trainer(recipe: ClassifierRecipe, example_shape: tuple[int, ...], ways: int) -> Callable[..., Any]:
     """Makes the function that trains and tests; one trace serves any number of images and any seed.
 
     Args:
         recipe: how.
-        image_shape: (height, width, channels).
+        example_shape: (height, width, channels).
         ways: how many classes.
 
     Returns:
-        A `tf.function` from (train images float32[n, *image_shape], train labels int32[n], test images, test labels,
+        A `tf.function` from (train images float32[n, *example_shape], train labels int32[n], test images, test labels,
         seed int32[]) to the accuracy float64[].
     """
-    data = [tf.TensorSpec([None, *image_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
+    data = [tf.TensorSpec([None, *example_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
 
     def train_and_test(images: Any, labels: Any, test_images: Any, test_labels: Any, seed: Any) -> Any:
         key = functional.seed_pair(seed)
-        weights = initial_weights(image_shape, ways, recipe.width, functional.fold(key, WEIGHTS))
+        weights = initial_weights(example_shape, ways, recipe.width, functional.fold(key, WEIGHTS))
         weights = _trained(recipe, weights, images, labels, functional.fold(key, BATCHES))
         return _tested(weights, test_images, test_labels)
 
@@ -229,10 +229,10 @@ def _tested(weights: list[Any], images: Any, labels: Any) -> Any:
 
 
 def _labelled(
-    images: Any, labels: Any, image_shape: tuple[int, ...], ways: int, which: str
+    images: Any, labels: Any, example_shape: tuple[int, ...], ways: int, which: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images as float32 in [-1, 1] and labels as int32, of one length."""
-    checked, array = check_images(images, image_shape, f"{which}_images"), np.asarray(labels)
+    checked, array = check_images(images, example_shape, f"{which}_images"), np.asarray(labels)
     if array.shape != (len(checked),) or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= ways:
         raise DataError(
             f"`{which}_labels` must be {len(checked)} integers in 0..{ways - 1}, one for each image. "

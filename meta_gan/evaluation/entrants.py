@@ -61,7 +61,7 @@ def check(
         raise ValueError(f"a model must have a name other than those of the fixed rows, {RESERVED}. Received: {bad}")
     evaluated = set() if split == "train" else {source.class_names[index] for index in classes}
     for judge in judges:
-        _same_shape(f"judge {judge.name!r}", judge.image_shape, source)
+        _same_shape(f"judge {judge.name!r}", judge.example_shape, source)
         if judge.card.get("purpose") == "objective":
             raise ValueError(
                 f"a judge must never have been an objective of training. Received: {judge.name!r}, a net for objectives"
@@ -76,9 +76,9 @@ def check(
 
 
 def _same_shape(what: str, shape: Any, source: Source) -> None:
-    if tuple(shape) != tuple(source.image_shape):
+    if tuple(shape) != tuple(source.example_shape):
         raise ValueError(
-            f"{what} must take images of {tuple(source.image_shape)}, as {source.name} has them. "
+            f"{what} must take images of {tuple(source.example_shape)}, as {source.name} has them. "
             f"Received: one for {tuple(shape)}"
         )
 

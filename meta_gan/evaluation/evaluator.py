@@ -87,7 +87,7 @@ class Evaluation:
             "form": "quick" if settings.quick else "full",
             "data": source.name,
             "data_sha256": hashlib.sha256(source.images.tobytes() + source.labels.tobytes()).hexdigest(),
-            "image_shape": list(source.image_shape),
+            "example_shape": list(source.example_shape),
             "split": settings.split,
             "split_sha256": splits.digest(source),
             "allocation_sha256": protocol.allocation_digest(source, self.classes, settings.shots, settings.draws),

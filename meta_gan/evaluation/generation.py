@@ -109,17 +109,17 @@ def _trajectory(contender: Contender, support: np.ndarray, key: int) -> Iterator
         for steps in contender.steps:
             yield steps, contender.model.adapt(support, steps=steps, seed=key)
         return
-    deployment = contender.model.deployment
-    snapshots = deployment.trajectory(support, contender.steps, key)
+    adaptation = contender.model.adaptation
+    snapshots = adaptation.trajectory(support, contender.steps, key)
     for steps, snapshot in zip(contender.steps, snapshots, strict=True):
-        yield steps, AdaptedModel(deployment, snapshot, support, {})
+        yield steps, AdaptedModel(adaptation, snapshot, support, {})
 
 
 def _at_rate(contender: Contender, support: np.ndarray, count: int, key: int, scale: float) -> np.ndarray:
     """Samples after the row's steps at another inner rate; none if anything is not finite."""
-    deployment = contender.model.deployment
-    (snapshot,) = deployment.trajectory(support, (contender.row_steps,), key, rate_scale=scale)
-    images = AdaptedModel(deployment, snapshot, support, {}).sample(count, seed=key)
+    adaptation = contender.model.adaptation
+    (snapshot,) = adaptation.trajectory(support, (contender.row_steps,), key, rate_scale=scale)
+    images = AdaptedModel(adaptation, snapshot, support, {}).sample(count, seed=key)
     leaves = [leaf for leaf in functional.flat(snapshot) if leaf.dtype.is_floating]
     finite = np.isfinite(images).all() and all(bool(tf.reduce_all(tf.math.is_finite(leaf))) for leaf in leaves)
     return to_uint8(images) if finite else np.zeros((0, *images.shape[1:]), np.uint8)

@@ -21,13 +21,13 @@ MOST_FEATURES = 256
 _SMALLEST_SIDE = 8
 
 
-def _require_image_shape(image_shape: Any) -> tuple[int, int, int]:
+def _require_image_shape(example_shape: Any) -> tuple[int, int, int]:
     """Return the three sides, refused unless they are those of an image of 8x8 or more and 1 to 4 channels."""
-    shape = require_shape(image_shape)
+    shape = require_shape(example_shape)
     if len(shape) != 3 or min(shape[:2]) < _SMALLEST_SIDE or shape[2] > 4:
         raise ValueError(
-            f"`image_shape` must be (height, width, channels) of at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} pixels "
-            f"with 1 to 4 channels. Received: image_shape={shape}"
+            f"`example_shape` must be (height, width, channels) of at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} pixels "
+            f"with 1 to 4 channels. Received: example_shape={shape}"
         )
     return shape[0], shape[1], shape[2]
 
@@ -35,12 +35,12 @@ def _require_image_shape(image_shape: Any) -> tuple[int, int, int]:
 class _Stack:
     """What the two networks are built with: named layers of one dtype, and kernels of one seed."""
 
-    def __init__(self, image_shape: Any, width: int, seed: int, stream: str, dtype: Any) -> None:
-        self.image_shape = _require_image_shape(image_shape)
+    def __init__(self, example_shape: Any, width: int, seed: int, stream: str, dtype: Any) -> None:
+        self.example_shape = _require_image_shape(example_shape)
         self.width = require_int("width", width, 1)
         self.dtype, self.stream = dtype, stream
         self.normal = seeded_normal(require_int("seed", seed, 0), stream)
-        self.images = keras.Input(self.image_shape, dtype=dtype or "float32", name="images")
+        self.images = keras.Input(self.example_shape, dtype=dtype or "float32", name="images")
 
     def convolve(self, x: Any, channels: int, name: str, kernel: int = 3, strides: int = 1) -> Any:
         """Return a convolution without a bias, which the normalisation after it would cancel or stand in for."""
@@ -74,17 +74,17 @@ class _Stack:
         return keras.Model(self.images, features, name=self.stream)
 
 
-def conv4(image_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: Any = None) -> keras.Model:
+def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: Any = None) -> keras.Model:
     """Return four times convolution 3x3, batch normalisation, ReLU and 2x2 average, flattened.
 
     Args:
-        image_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
+        example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
         width: int >= 1, the channels of every convolution.
         seed: int >= 0, the seed of the initial weights.
         dtype: of the weights and features; by default Keras's own.
 
     Returns:
-        A model from float[n, *image_shape] to float[n, d]: the last map flattened if d <= 256 (d = width for
+        A model from float[n, *example_shape] to float[n, d]: the last map flattened if d <= 256 (d = width for
         28x28), else averaged over its positions. A map that cannot be halved any more is not.
 
     Raises:
@@ -97,7 +97,7 @@ def conv4(image_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: Any
     Reference:
         Snell et al., Prototypical Networks for Few-shot Learning, 2017. We depart in average pooling.
     """
-    stack = _Stack(image_shape, width, seed, "conv4", dtype)
+    stack = _Stack(example_shape, width, seed, "conv4", dtype)
     x = stack.images
     for block in range(4):
         x = stack.rectify(stack.convolve(x, stack.width, f"conv_{block}"), str(block))
@@ -108,17 +108,17 @@ def conv4(image_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: Any
     return stack.finish(keras.layers.Flatten(name="features", dtype=dtype)(x))
 
 
-def residual(image_shape: Sequence[int], width: int = 32, seed: int = 0, dtype: Any = None) -> keras.Model:
+def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype: Any = None) -> keras.Model:
     """Return a small pre-activation residual network of three strided blocks.
 
     Args:
-        image_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
+        example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
         width: int >= 1, the channels of the first block; the others have 2 * width.
         seed: int >= 0, the seed of the initial weights.
         dtype: of the weights and features; by default Keras's own.
 
     Returns:
-        A model from float[n, *image_shape] to float[n, 4 * width], averages over the positions.
+        A model from float[n, *example_shape] to float[n, 4 * width], averages over the positions.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -131,7 +131,7 @@ def residual(image_shape: Sequence[int], width: int = 32, seed: int = 0, dtype: 
         He et al., Identity Mappings in Deep Residual Networks, 2016; shortcuts are averaged before their 1x1
         convolution, after He et al., Bag of Tricks for Image Classification, 2019.
     """
-    stack = _Stack(image_shape, width, seed, "residual", dtype)
+    stack = _Stack(example_shape, width, seed, "residual", dtype)
     x = stack.convolve(stack.images, stack.width, "stem")
     for block, channels in enumerate((stack.width, 2 * stack.width, 2 * stack.width)):
         x = _residual_block(stack, x, channels, f"block_{block}")

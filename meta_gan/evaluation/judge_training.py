@@ -151,7 +151,7 @@ def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
     tasks = Tasks(data, recipe.shots, recipe.queries, recipe.seed)
     for episode in tasks.train(recipe.ways):
         images = tf.concat([episode.support, episode.query], axis=1)
-        yield tf.reshape(images, [-1, *data.image_shape]), tf.zeros([0], tf.int32)
+        yield tf.reshape(images, [-1, *data.example_shape]), tf.zeros([0], tf.int32)
 
 
 def _batches(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
@@ -226,7 +226,7 @@ def train_judge(
         raise DataError(
             f"{source.name}: this recipe needs at least {needed} training classes. Received: {len(data.class_names)}"
         )
-    network = NETWORKS[recipe.network](data.image_shape, recipe.width, recipe.seed)
+    network = NETWORKS[recipe.network](data.example_shape, recipe.width, recipe.seed)
     step_of = _make_step(network, data, recipe)
     stream = (_episodes if recipe.method == "prototypical" else _batches)(data, recipe)
     for step, (images, labels) in zip(range(recipe.steps), stream, strict=False):
@@ -246,7 +246,7 @@ def _judge(network: keras.Model, source: Source, data: Source, recipe: JudgeReci
     card = {
         "data": {
             "name": data.name,
-            "image_shape": list(data.image_shape),
+            "example_shape": list(data.example_shape),
             "polarity": data.polarity,
             "classes": data.class_names,
             "classes_sha256": classes,

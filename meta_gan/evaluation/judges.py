@@ -88,9 +88,9 @@ class Judge:
         if not (np.isfinite(scale) and scale > 0):
             raise ValueError(f"`scale` must be a finite number > 0. Received: scale={scale!r}")
         self.network, self.name, self.scale = network, name, float(scale)
-        self.image_shape = _image_shape(network)
+        self.example_shape = _image_shape(network)
         # One graph for batches of any size, so that the same images always meet the same code.
-        signature = [tf.TensorSpec([None, *self.image_shape], tf.float32)]
+        signature = [tf.TensorSpec([None, *self.example_shape], tf.float32)]
         self._run = tf.function(lambda images: network(images, training=False), input_signature=signature)
         self.dim = self._count_features()
         nothing = {"data": None, "recipe": None, "purpose": "judge", "validation": None}
@@ -100,12 +100,12 @@ class Judge:
     def _count_features(self) -> int:
         """Return d, refused unless the network makes [2, d] of two images."""
         try:
-            made = self._run(tf.zeros([2, *self.image_shape]))
+            made = self._run(tf.zeros([2, *self.example_shape]))
         except Exception as error:
             # A model of somebody else's may raise anything.
-            raise _refusal(list(self.image_shape), f"an error: {error}") from error
+            raise _refusal(list(self.example_shape), f"an error: {error}") from error
         if not tf.is_tensor(made) or made.shape.rank != 2 or made.shape[0] != 2 or not made.dtype.is_floating:
-            raise _refusal([2, *self.image_shape], getattr(made, "shape", type(made).__name__))
+            raise _refusal([2, *self.example_shape], getattr(made, "shape", type(made).__name__))
         return int(made.shape[1])
 
     def features(self, images: Any) -> np.ndarray:
@@ -115,7 +115,7 @@ class Judge:
         inference, in batches of 256 of which the last is filled up to one of five sizes.
 
         Args:
-            images: uint8[n, *image_shape], or floats in [-1, 1] of that shape, n >= 1.
+            images: uint8[n, *example_shape], or floats in [-1, 1] of that shape, n >= 1.
 
         Returns:
             float32[n, dim].
@@ -124,7 +124,7 @@ class Judge:
             ValueError: for another shape or dtype, no image, NaN, values outside [-1, 1], or features that
                 are not finite.
         """
-        images = check_examples(images, self.image_shape, "images")
+        images = check_examples(images, self.example_shape, "images")
         parts = [self._batch(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         features = np.concatenate(parts) / np.float32(self.scale)
         if not np.isfinite(features).all():
@@ -136,7 +136,7 @@ class Judge:
         size = _SMALLEST_BATCH
         while size < len(images):
             size *= 2
-        filled = np.zeros((size, *self.image_shape), np.float32)
+        filled = np.zeros((size, *self.example_shape), np.float32)
         filled[: len(images)] = images
         return self._run(tf.constant(filled)).numpy()[: len(images)].astype(np.float32)
 
@@ -152,7 +152,7 @@ class Judge:
         """
         config = {
             "kind": KIND,
-            "image_shape": list(self.image_shape),
+            "example_shape": list(self.example_shape),
             "card": self.card,
             "network": keras.saving.serialize_keras_object(self.network),
         }
@@ -174,7 +174,7 @@ class Judge:
             "A feature network that compares generated with real images. "
             + ("Never a judge: it is meant for losses." if self.card["purpose"] == "objective" else "Never a loss."),
             "",
-            f"- Images: {list(self.image_shape)}; features: {self.dim}, in units of {self.scale:.6g}.",
+            f"- Images: {list(self.example_shape)}; features: {self.dim}, in units of {self.scale:.6g}.",
             f"- Trained on: {trained}.",
             f"- Nearest-prototype accuracy on validation classes: {measured}.",
             *[f"- {key}: {value}" for key, value in recipe.items()],

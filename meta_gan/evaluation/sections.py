@@ -56,7 +56,7 @@ def _protocol(report: Mapping[str, Any]) -> Section:
     }
     data = [
         Cell(protocol["data"], "sha256" if protocol.get("data_sha256") else "", protocol.get("data_sha256") or ""),
-        Cell(f"images of {' × '.join(map(str, protocol['image_shape']))}"),
+        Cell(f"images of {' × '.join(map(str, protocol['example_shape']))}"),
         Cell(f"split {protocol['split']}", "sha256", protocol["split_sha256"] or NULL),
         Cell("allocation", "sha256", protocol["allocation_sha256"] or NULL),
     ]

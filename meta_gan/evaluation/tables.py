@@ -63,7 +63,7 @@ COLUMNS = {
 REQUIRED = {
     "report": ("protocol", "judges", "rows", "controls", "floor", "row_info", "curve", "models", "times"),
     "protocol": (
-        *("name", "task", "form", "data", "image_shape", "split", "split_sha256", "allocation_sha256", "shots"),
+        *("name", "task", "form", "data", "example_shape", "split", "split_sha256", "allocation_sha256", "shots"),
         *("steps", "classes", "draws", "seed", "samples", "ways", "pooled_count", "classification", "notes"),
     ),
     "judges": ("sha256", "network", "method", "augmentation", "trained_on", "features", "validation_accuracy"),

@@ -55,14 +55,14 @@ def row_of(model: MetaModel, steps: int | None = None, rate_scale: float = 1.0) 
             f"{model.game.example_shape} and {sorted(endpoints)}"
         )
     chosen = model.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
-    deployment = model.deployment
+    adaptation = model.adaptation
 
     def row(support: dict[str, np.ndarray], images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        (snapshot,) = deployment.trajectory(support, [chosen], seed, rate_scale)
-        conditioning = deployment.condition(snapshot, support) if model.game.conditioned else None
+        (snapshot,) = adaptation.trajectory(support, [chosen], seed, rate_scale)
+        conditioning = adaptation.condition(snapshot, support) if model.game.conditioned else None
 
         def run(name: str, given: dict[str, Any], made: str = "images") -> np.ndarray:
-            result = deployment.run(name, snapshot, conditioning, given, seed)[made]
+            result = adaptation.run(name, snapshot, conditioning, given, seed)[made]
             # Of a diverged adaptation: what is not finite is mid-grey, which every score counts as bad.
             return np.clip(np.nan_to_num(result.numpy().astype(np.float32), posinf=0.0, neginf=0.0), -1.0, 1.0)
 
@@ -210,10 +210,10 @@ def _check(tasks: DomainTasks, rows: Mapping[str, Row], judges: Sequence[Judge])
             raise ValueError(
                 f"a judge must never have been an objective of training. Received: {judge.name!r}, a net for objectives"
             )
-        if tuple(judge.image_shape) != tasks.target.image_shape:
+        if tuple(judge.example_shape) != tasks.target.example_shape:
             raise ValueError(
-                f"the judge {judge.name!r} must take images of {tasks.target.image_shape}. "
-                f"Received: {tuple(judge.image_shape)}"
+                f"the judge {judge.name!r} must take images of {tasks.target.example_shape}. "
+                f"Received: {tuple(judge.example_shape)}"
             )
 
 

@@ -29,7 +29,7 @@ def markdown(about: Mapping[str, Any]) -> str:
         "# A SavedModel of meta_gan",
         "",
         f"- Algorithm: {about['algorithm']}, {about['inner_steps']} inner steps of its own.",
-        f"- Examples: {storage.examples(about['image_shape'], data)}.",
+        f"- Examples: {storage.examples(about['example_shape'], data)}.",
         f"- Data: {data.get('name', 'not recorded')}; classes {splits or 'not recorded'}.",
         f"- Limits of a request: {limits}; what is over them is refused by name.",
         "- It keeps nothing between requests: the same request gives the same answer. Never batch requests together.",

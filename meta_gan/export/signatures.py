@@ -54,7 +54,7 @@ class Shared:
     """The functions that signatures share: each is traced once, and stored once for all that call it.
 
     Args:
-        served: the deployment to export, over Keras models of its own.
+        served: the adaptation to export, over Keras models of its own.
         limits: the greatest request served.
     """
 
@@ -166,8 +166,10 @@ def _encoding(shared: Shared) -> Signature:
 
     def run(values: Values) -> dict[str, Any]:
         named = _named(shared.condition(shared.plain(), shared.support(values)))
-        codes = {name.removeprefix("conditioning_"): code for name, code in named.items() if name.endswith("_code")}
-        return codes or {"code": named["conditioning"]}
+        codes = {
+            name.removeprefix("conditioning_"): code for name, code in named.items() if name.endswith("_task_embedding")
+        }
+        return codes or {"task_embedding": named["conditioning"]}
 
     return Signature("encode_task", shared.inputs()[:-1], run)
 

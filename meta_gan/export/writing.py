@@ -22,7 +22,7 @@ EXTRA, ABOUT, MANIFEST, KIND = "assets.extra", "meta_gan.json", "sha256.json", "
 
 
 def export_meta_model(
-    deployment: Any, path: str | os.PathLike[str], limits: Limits, data: Mapping[str, Any] | None = None
+    adaptation: Any, path: str | os.PathLike[str], limits: Limits, data: Mapping[str, Any] | None = None
 ) -> None:
     """Writes the SavedModel of a meta-model.
 
@@ -35,7 +35,7 @@ def export_meta_model(
     `serving_default(images)`.
 
     Args:
-        deployment: the meta-model's compiled parts.
+        adaptation: the meta-model's compiled parts.
         path: the version folder to make, such as `served/glyphs/1`.
         limits: the greatest request served.
         data: JSON values that say what was trained on, for the card.
@@ -43,20 +43,20 @@ def export_meta_model(
     Raises:
         ValueError: the folder exists, or cannot be written; nothing is left half-written.
     """
-    meta = deployment.values()
-    game = deployment.copy(meta.initial)
-    learner = deployment.algorithm.meta_learner
-    served = type(deployment)(
+    meta = adaptation.values()
+    game = adaptation.copy(meta.initial)
+    learner = adaptation.algorithm.meta_learner
+    served = type(adaptation)(
         game,
-        deployment.algorithm,
-        deployment.paths,
+        adaptation.algorithm,
+        adaptation.mask,
         lambda: MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in learner.trainable_variables]),
     )
     _write(making.of_meta_model(served, limits), [*game.nets.values(), learner], served, path, limits, data)
 
 
 def export_adapted_model(
-    deployment: Any,
+    adaptation: Any,
     snapshot: Snapshot,
     conditioning: Any,
     path: str | os.PathLike[str],
@@ -66,7 +66,7 @@ def export_adapted_model(
     """Writes the SavedModel of an adapted model: a signature for each endpoint of the game.
 
     Args:
-        deployment: the meta-model's compiled parts.
+        adaptation: the meta-model's compiled parts.
         snapshot: adapted values of all nets.
         conditioning: tensors, which become constants of the graph, or None.
         path: the version folder to make.
@@ -76,8 +76,8 @@ def export_adapted_model(
     Raises:
         ValueError: as in `export_meta_model`.
     """
-    game = deployment.copy(snapshot)
-    served = type(deployment)(game, deployment.algorithm, deployment.paths, deployment.values)
+    game = adaptation.copy(snapshot)
+    served = type(adaptation)(game, adaptation.algorithm, adaptation.mask, adaptation.values)
     made = making.of_adapted_model(served, conditioning, limits)
     _write(made, list(game.nets.values()), served, path, limits, data)
 

@@ -108,7 +108,7 @@ class Game:
         shape: Any = list(self.example_shape)
         if isinstance(self.example_shape, Mapping):
             shape = {domain: list(each) for domain, each in self.example_shape.items()}
-        return {"image_shape": shape, "endpoints": sorted(self.endpoints)}
+        return {"example_shape": shape, "endpoints": sorted(self.endpoints)}
 
     @property
     def made_shape(self) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ class Game:
         return tuple(self.example_shape)
 
     @property
-    def heeds(self) -> frozenset[str]:
+    def supports(self) -> frozenset[str]:
         """Which `Settings` of a loss change it: of `penalty_scale` and `augmentation`; by default none."""
         return frozenset()
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games.base import Endpoint
 from meta_gan.games.sampling import Sampling
-from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
+from meta_gan.games.shapes import check_task_embedding, generated_shape, input_shape, latent_dim
 from meta_gan.games.terms import Terms, coarse, in_features, split, spread
 from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
 from meta_gan.losses.augmentation import augmented_share
@@ -34,7 +34,7 @@ class GAN(Sampling):
         loss: one of `meta_gan.losses`; default `NonSaturating()`.
         penalty: `GradientPenalty`, `R1` or None; part of the discriminator's loss.
         discriminator_turns: how often the discriminator moves before the generator moves once, >= 1.
-        example_shape: static shape of one example; by default the generator's `image_shape` or output shape.
+        example_shape: static shape of one example; by default the generator's `example_shape` or output shape.
         encoder: a task encoder: built Keras model from a support set float[k, *example] to a code float[code]; or None.
         features: a built Keras model from float[n, *example] to features float[n, d], for `terms.features` and for
             `distance`; it is frozen here. Never a judge.
@@ -103,7 +103,7 @@ class GAN(Sampling):
             example_shape=tuple(example_shape or generated_shape(generator)),
             conditioners=("encoder",) if encoder is not None else (),
         )
-        check_code(encoder, {"generator": generator, "discriminator": discriminator})
+        check_task_embedding(encoder, {"generator": generator, "discriminator": discriminator})
         self.latent_dim = latent_dim(generator)
         for name in ("discriminator", "encoder", "features"):
             expected = input_shape(nets[name]) if name in nets else None
@@ -114,8 +114,8 @@ class GAN(Sampling):
                 )
 
     @property
-    def heeds(self) -> frozenset[str]:
-        """See `Game.heeds`."""
+    def supports(self) -> frozenset[str]:
+        """See `Game.supports`."""
         parts = {"penalty_scale": self.penalty, "augmentation": self.augmentation}
         return frozenset(name for name, part in parts.items() if part is not None)
 
@@ -132,10 +132,10 @@ class GAN(Sampling):
         return split(support, self.holdout, functional.fold(seed, 1 << 20))
 
     def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """See `Game.condition`: `{"support": support set, "code": code}`, each where it is used."""
+        """See `Game.condition`: `{"support": support set, "task_embedding": code}`, each where it is used."""
         made = {"support": support} if self.sees_support else {}
         if "encoder" in self.nets:
-            made["code"], _ = self._call("encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))
+            made["task_embedding"], _ = self._call("encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))
         return made or None
 
     def latents(self, num: Any, seed: Any) -> Any:

@@ -9,8 +9,8 @@ import keras
 
 
 def generated_shape(generator: keras.Model) -> tuple[int, ...]:
-    """The shape of one example that a generator makes: its `image_shape`, or its output's."""
-    return tuple(getattr(generator, "image_shape", None) or generator.output_shape[1:])
+    """The shape of one example that a generator makes: its `example_shape`, or its output's."""
+    return tuple(getattr(generator, "example_shape", None) or generator.output_shape[1:])
 
 
 def latent_dim(generator: keras.Model) -> int:
@@ -29,7 +29,7 @@ def latent_dim(generator: keras.Model) -> int:
 
 def input_shape(net: keras.Model) -> tuple[int, ...] | None:
     """The shape of one example that a net says it takes, or None for one that does not say."""
-    shape = getattr(net, "image_shape", None)
+    shape = getattr(net, "example_shape", None)
     if shape is None and getattr(net, "inputs", None):
         shape = net.inputs[0].shape[1:]
     return None if shape is None or None in shape else tuple(shape)
@@ -44,13 +44,13 @@ def taken_shape(translator: keras.Model) -> tuple[int, ...]:
     shape = input_shape(translator)
     if shape is None:
         raise ValueError(
-            "a translator must say what it takes, by `image_shape` or as a model of inputs of static shape. "
+            "a translator must say what it takes, by `example_shape` or as a model of inputs of static shape. "
             f"Received: {type(translator).__name__}"
         )
     return shape
 
 
-def check_code(encoder: keras.Model | None, told: Mapping[str, keras.Model]) -> None:
+def check_task_embedding(encoder: keras.Model | None, told: Mapping[str, keras.Model]) -> None:
     """Checks that nets take the codes that an encoder makes, and none without one.
 
     Args:
@@ -60,7 +60,7 @@ def check_code(encoder: keras.Model | None, told: Mapping[str, keras.Model]) -> 
     Raises:
         ValueError: a net that takes no conditioning, or codes of another size.
     """
-    made = 0 if encoder is None else getattr(encoder, "code_dim", None)
+    made = 0 if encoder is None else getattr(encoder, "embedding_dim", None)
     for name, net in told.items():
         net = getattr(net, "network", net)  # of one that changes another
         # Plain Keras models swallow a keyword that they do not know: the code would be lost without a word.
@@ -68,9 +68,9 @@ def check_code(encoder: keras.Model | None, told: Mapping[str, keras.Model]) -> 
             raise ValueError(
                 f"the net {name!r} must take `conditioning` to be told of a code. Received: {type(net).__name__}"
             )
-        wanted = getattr(net, "code_dim", made)
+        wanted = getattr(net, "embedding_dim", made)
         if made is not None and wanted != made:
             raise ValueError(
-                f"the net {name!r} must take codes of the encoder's size, 0 without one. Received: 'code_dim' "
+                f"the net {name!r} must take codes of the encoder's size, 0 without one. Received: 'embedding_dim' "
                 f"{wanted} and codes of {made}"
             )

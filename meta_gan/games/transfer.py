@@ -66,9 +66,9 @@ class Transfer(Game):
         return self.game.made_shape
 
     @property
-    def heeds(self) -> frozenset[str]:
-        """See `Game.heeds`."""
-        return self.game.heeds
+    def supports(self) -> frozenset[str]:
+        """See `Game.supports`."""
+        return self.game.supports
 
     @property
     def conditioned(self) -> bool:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games.base import Endpoint, Game
 from meta_gan.games.calls import Calls
-from meta_gan.games.shapes import check_code, generated_shape, input_shape, taken_shape
+from meta_gan.games.shapes import check_task_embedding, generated_shape, input_shape, taken_shape
 from meta_gan.losses import LeastSquares, energy_distance, mean_absolute
 from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -138,7 +138,7 @@ class Translation(Game):
                 raise ValueError(
                     f"the net {name!r} must take examples of {self.example_shape[TARGET]}. Received: {tuple(found)}"
                 )
-        check_code(self.nets.get("encoder"), {name: self.nets[name] for name in self.ways})
+        check_task_embedding(self.nets.get("encoder"), {name: self.nets[name] for name in self.ways})
         same = self.example_shape[SOURCE] == self.example_shape[TARGET]
         if not same and (self.identity or self.content or {"encoder", "features"} & set(self.nets)):
             raise ValueError(
@@ -152,11 +152,11 @@ class Translation(Game):
         return self.example_shape[TARGET]
 
     def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """See `Game.condition`: `{net: {"code": code of the domain that it makes}}`, or None without an encoder."""
+        """See `Game.condition`: `{net: {"task_embedding": code of the domain that it makes}}`, or None without an encoder."""
         if "encoder" not in self.nets:
             return None
         calls = Calls(self, snapshot, None, False, tf.zeros([2], tf.int32))
-        return {name: {"code": calls("encoder", support[_TRANSLATORS[name][1]])} for name in self.ways}
+        return {name: {"task_embedding": calls("encoder", support[_TRANSLATORS[name][1]])} for name in self.ways}
 
     def conditioning_of(self, net: str, conditioning: Any) -> Any:
         """See `Game.conditioning_of`."""
@@ -255,8 +255,8 @@ class Translation(Game):
         return calls("translator", episode.query[SOURCE])
 
     @property
-    def heeds(self) -> frozenset[str]:
-        """See `Game.heeds`."""
+    def supports(self) -> frozenset[str]:
+        """See `Game.supports`."""
         return frozenset({"penalty_scale"} if self.penalty is not None else ())
 
     @property

@@ -12,7 +12,7 @@ from meta_gan import functional
 from meta_gan.checks import check_integer
 from meta_gan.games.base import Endpoint
 from meta_gan.games.sampling import Sampling
-from meta_gan.games.shapes import check_code, generated_shape, input_shape, latent_dim
+from meta_gan.games.shapes import check_task_embedding, generated_shape, input_shape, latent_dim
 from meta_gan.losses import Bernoulli, energy_distance, normal_divergence, normal_log_density
 from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
@@ -34,7 +34,7 @@ class VAE(Sampling):
         likelihood: `losses.Bernoulli` (the default), `losses.Gaussian`, or what has their `log_likelihood`.
         beta: weight of the divergence, finite and >= 0; 1 is the bound.
         task_encoder: built Keras model from a support set float[k, *example] to a code float[code], on which the
-            generator is then conditioned (as `{"code": code}`), such as a `networks.SetPrior`, the prior of a class:
+            generator is then conditioned (as `{"task_embedding": code}`), such as a `networks.SetPrior`, the prior of a class:
             the divergence is then from that prior. Or None.
 
     Raises:
@@ -85,7 +85,7 @@ class VAE(Sampling):
                 raise ValueError(
                     f"the {name} must take what the generator makes, {self.example_shape}. Received: {expected}"
                 )
-        check_code(self.nets.get("task_encoder"), {"generator": self.nets["generator"]})
+        check_task_embedding(self.nets.get("task_encoder"), {"generator": self.nets["generator"]})
         encoder = self.nets["encoder"]
         size = 2 * getattr(encoder, "latent_dim", 0) or encoder.output_shape[-1]
         if size != 2 * self.latent_dim:
@@ -95,10 +95,12 @@ class VAE(Sampling):
             )
 
     def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """See `Game.condition`: `{"code": code}` where there is a task encoder, else None."""
+        """See `Game.condition`: `{"task_embedding": code}` where there is a task encoder, else None."""
         if "task_encoder" not in self.nets:
             return None
-        return {"code": self._call("task_encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))[0]}
+        return {
+            "task_embedding": self._call("task_encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))[0]
+        }
 
     def _call(self, net: str, snapshot: Snapshot, x: Any, conditioning: Any, training: bool, seed: Any) -> Any:
         return functional.call(
@@ -202,8 +204,8 @@ class VAE(Sampling):
         return self._samples(snapshot, tf.shape(episode.query)[0], conditioning, True, seed)
 
     @property
-    def heeds(self) -> frozenset[str]:
-        """See `Game.heeds`."""
+    def supports(self) -> frozenset[str]:
+        """See `Game.supports`."""
         return frozenset({"penalty_scale"})
 
     @property

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.renames import current_names
+
 _WHOLE = "conditioning"
 
 
@@ -21,10 +23,10 @@ class ConditionedGenerator(keras.Model):
 
     Args:
         generator: built Keras model, `generator(z, conditioning=..., training=...)` from float[n, latent_dim] to
-            float[n, *image_shape].
+            float[n, *example_shape].
         conditioning: `{name: tensor}`, such as a support set and its code, or one tensor; no axis of examples of z.
         latent_dim: int >= 1, the size of z; or the shape of one input, for a generator of something else than z.
-        image_shape: the shape of one example.
+        example_shape: the shape of one example.
         **kwargs: `name`, `dtype` (by default the generator's) and the other arguments of a Keras model.
 
     Raises:
@@ -42,7 +44,7 @@ class ConditionedGenerator(keras.Model):
         generator: keras.Model,
         conditioning: Mapping[str, Any] | Any,
         latent_dim: int | Sequence[int],
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         **kwargs: Any,
     ) -> None:
         if not isinstance(generator, keras.Model) or not generator.built:
@@ -51,12 +53,13 @@ class ConditionedGenerator(keras.Model):
         self.generator = generator
         inputs = tuple(int(side) for side in np.atleast_1d(np.asarray(latent_dim)))
         self.latent_dim = inputs[0] if len(inputs) == 1 else inputs
-        self.image_shape = tuple(int(side) for side in image_shape)
+        self.example_shape = tuple(int(side) for side in example_shape)
         self.named = isinstance(conditioning, Mapping)
         entries = dict(conditioning) if self.named else {_WHOLE: conditioning}
         if not entries or any(value is None for value in entries.values()):
             raise ValueError(f"`conditioning` must hold a tensor, or tensors by name. Received: {conditioning!r}")
-        self.names = tuple(sorted(entries))
+        # In the order given: a saved configuration lists them in the order of its stored weights.
+        self.names = tuple(entries)
         self.held = [self._hold(name, np.asarray(entries[name])) for name in self.names]
         self.build((None, *inputs))
 
@@ -78,7 +81,7 @@ class ConditionedGenerator(keras.Model):
         return tensors if self.named else tensors[_WHOLE]
 
     def call(self, z: Any, training: bool = False) -> Any:
-        """Return examples float[n, *image_shape] of `z` float[n, latent_dim] or [n, *inputs]."""
+        """Return examples float[n, *example_shape] of `z` float[n, latent_dim] or [n, *inputs]."""
         return self.generator(z, conditioning=self.conditioning, training=training)
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class ConditionedGenerator(keras.Model):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the examples of so many z."""
-        return (input_shape[0], *self.image_shape)
+        return (input_shape[0], *self.example_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, with (shape, dtype) in place of every tensor."""
@@ -103,13 +106,13 @@ class ConditionedGenerator(keras.Model):
             "conditioning": held,
             "named": self.named,
             "latent_dim": self.latent_dim,
-            "image_shape": list(self.image_shape),
+            "example_shape": list(self.example_shape),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ConditionedGenerator:
         """Return the model that `get_config` described, with a conditioning of zeros until weights are loaded."""
-        rest = dict(config)
+        rest = current_names(config)
         zeros: Any = {name: np.zeros(*spec) for name, spec in rest.pop("conditioning").items()}
         generator = keras.saving.deserialize_keras_object(rest.pop("generator"), custom_objects)
         return cls(generator, zeros if rest.pop("named") else zeros[_WHOLE], **rest)

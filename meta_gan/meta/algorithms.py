@@ -13,6 +13,7 @@ from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
 from meta_gan.meta.unrolled import Unrolled
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.meta_learners.base import MetaLearner
+from meta_gan.renames import current_names
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -25,7 +26,7 @@ class Algorithm:
         estimator: gives the outer gradients.
         inner_steps: inner steps of a task, >= 0; also the default of `adapt`. With 0 nothing adapts in training, and
             all that is learned of a task is what its support set conditions.
-        paths: regular expression for the weights that the inner loop moves (`meta.paths.select`); "" for all.
+        mask: regular expression for the weights that the inner loop moves (`meta.masks.select`); "" for all.
         ramp: outer steps >= 0 over which training's inner steps grow in proportion to `inner_steps`; 0 for all from
             the start. A learned rule first learns what is near.
 
@@ -34,7 +35,7 @@ class Algorithm:
             a ramp with an estimator that takes one number of inner steps only.
 
     Example:
-        >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, paths="dense")
+        >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, mask="dense")
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class Algorithm:
         meta_learner: MetaLearner,
         estimator: Estimator,
         inner_steps: int,
-        paths: str = "",
+        mask: str = "",
         ramp: int = 0,
     ):
         if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
             raise ValueError(f"'inner_steps' must be an int >= 0. Received: {inner_steps!r}")
         estimator.check(meta_learner, inner_steps)
         self.name, self.meta_learner, self.estimator = str(name), meta_learner, estimator
-        self.inner_steps, self.paths, self.ramp = inner_steps, str(paths), check_integer(ramp, "ramp", 0)
+        self.inner_steps, self.mask, self.ramp = inner_steps, str(mask), check_integer(ramp, "ramp", 0)
         if self.ramp and estimator.fixed_steps:
             raise ValueError(
                 f"'ramp' must be 0 with an estimator that takes a fixed number of inner steps. Received: {ramp} with "
@@ -81,14 +82,14 @@ class Algorithm:
             "meta_learner": serialize(self.meta_learner),
             "estimator": serialize(self.estimator),
             "inner_steps": self.inner_steps,
-            "paths": self.paths,
+            "mask": self.mask,
             "ramp": self.ramp,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Algorithm:
         """Makes the algorithm that `get_config` described."""
-        make = keras.saving.deserialize_keras_object
+        make, config = keras.saving.deserialize_keras_object, current_names(config)
         nested = {key: make(config[key]) for key in ("meta_learner", "estimator")}
         return cls(**{**config, **nested})
 
@@ -96,33 +97,33 @@ class Algorithm:
 Rate = float | Mapping[str, float]
 
 
-def MAML(inner_steps: int = 5, inner_rate: Rate = 1e-2, paths: str = "", partial: bool = True) -> Algorithm:
+def MAML(inner_steps: int = 5, inner_rate: Rate = 1e-2, mask: str = "", partial: bool = True) -> Algorithm:
     """Second-order MAML: gradient descent inside, differentiated through.
 
     Reference: Finn, Abbeel and Levine, 2017.
     """
-    return Algorithm("MAML", GradientDescent(inner_rate), Unrolled(2, partial), inner_steps, paths)
+    return Algorithm("MAML", GradientDescent(inner_rate), Unrolled(2, partial), inner_steps, mask)
 
 
-def FOMAML(inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "") -> Algorithm:
+def FOMAML(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Algorithm:
     """First-order MAML: gradient descent inside, the query gradient taken at the end point.
 
     Reference: Finn, Abbeel and Levine, 2017, section 5.2.
     """
-    return Algorithm("FOMAML", GradientDescent(inner_rate), Unrolled(1), inner_steps, paths)
+    return Algorithm("FOMAML", GradientDescent(inner_rate), Unrolled(1), inner_steps, mask)
 
 
 def Reptile(
-    inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "", meta_learner: MetaLearner | None = None
+    inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "", meta_learner: MetaLearner | None = None
 ) -> Algorithm:
     """Reptile: any rule that is not learned inside, the displacement outside.
 
     Reference: Nichol, Achiam and Schulman, 2018; on GANs, Clouatre and Demers, "FIGR", 2019.
     """
     rule = GradientDescent(inner_rate) if meta_learner is None else meta_learner
-    return Algorithm("Reptile", rule, Displacement(), inner_steps, paths)
+    return Algorithm("Reptile", rule, Displacement(), inner_steps, mask)
 
 
-def Pretraining(inner_steps: int = 10, inner_rate: Rate = 1e-2, paths: str = "") -> Algorithm:
+def Pretraining(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Algorithm:
     """The baseline: joint training on all classes, and plain fine-tuning by gradient descent at test time."""
-    return Algorithm("Pretraining", GradientDescent(inner_rate), JointTraining(), inner_steps, paths)
+    return Algorithm("Pretraining", GradientDescent(inner_rate), JointTraining(), inner_steps, mask)

@@ -20,7 +20,7 @@ import tensorflow as tf
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, MetaWeights, Paths
+from meta_gan.types import Carry, Mask, MetaWeights
 
 
 def recomputed(function: Callable[..., Any], *inputs: Any) -> Any:
@@ -66,7 +66,7 @@ def recomputed(function: Callable[..., Any], *inputs: Any) -> Any:
 def advance(
     game: Game,
     learner: MetaLearner,
-    paths: Paths,
+    mask: Mask,
     meta: MetaWeights,
     carry: Carry,
     support: Any,
@@ -79,10 +79,10 @@ def advance(
     """As `inner_loop.advance`, with a checkpoint every so many steps; `steps` is known when traced."""
 
     def piece(meta: MetaWeights, carry: Carry, support: Any, seed: Any, length: int) -> tuple[Carry, Any]:
-        return inner_loop.advance(game, learner, paths, meta, carry, support, length, order, seed, partial)
+        return inner_loop.advance(game, learner, mask, meta, carry, support, length, order, seed, partial)
 
     whole, rest = divmod(steps, every)
-    width = len(inner_loop.columns(game, paths))
+    width = len(inner_loop.columns(game, mask))
     records = tf.TensorArray(tf.float32, size=whole, element_shape=[every, width])
 
     def body(i: Any, carry: Carry, records: Any) -> Any:

@@ -20,7 +20,7 @@ from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta.gradients import Displacement, Estimate, Estimator
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Episode, MetaWeights, Paths, Snapshot
+from meta_gan.types import Episode, Mask, MetaWeights, Snapshot
 
 # The role of the probe's draws, beside the inner loop's: the same for all tasks, so that only weights differ.
 PROBE = 4
@@ -116,7 +116,7 @@ class Consistent(Estimator):
         return cls(**{**config, "estimator": keras.saving.deserialize_keras_object(config["estimator"])})
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         """Not defined: one task has nothing to agree with.
 
@@ -126,7 +126,7 @@ class Consistent(Estimator):
         raise NotImplementedError("Consistent compares the tasks of a meta-batch, so it has no estimate of one task")
 
     def estimate(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episodes: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episodes: Episode, steps: Any
     ) -> Estimate:
         """The wrapped estimate of the anchored game; see `Estimator.estimate`.
 
@@ -141,19 +141,19 @@ class Consistent(Estimator):
             raise ValueError(f"'weights' must name players of {sorted(game.players)}. Received: {unknown}")
         players = [player for player, weight in self.weights.items() if weight > 0]
         if not players:
-            return self.estimator.estimate(game, learner, paths, meta, episodes, steps)
+            return self.estimator.estimate(game, learner, mask, meta, episodes, steps)
         probe = functional.stop(tf.nest.map_structure(lambda t: t[0], episodes))
 
         def probed(episode: Episode) -> dict[str, Any]:
-            carry = inner_loop.begin(game, learner, paths, meta)
-            carry, _ = inner_loop.advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
-            end = inner_loop.final(paths, meta, carry)
+            carry = inner_loop.begin(game, learner, mask, meta)
+            carry, _ = inner_loop.advance(game, learner, mask, meta, carry, episode.support, steps, 1, episode.seed)
+            end = inner_loop.final(mask, meta, carry)
             return {player: _outputs(game, player, end, probe) for player in players}
 
         outputs = functional.stop(functional.map_tasks(probed, episodes))
         means = {player: tf.reduce_mean(each, axis=0) for player, each in outputs.items()}
         anchored: Any = _Anchored(game, self.weights, probe, means)
-        estimate = self.estimator.estimate(anchored, learner, paths, meta, episodes, steps)
+        estimate = self.estimator.estimate(anchored, learner, mask, meta, episodes, steps)
         differing = {
             f"consistency/{player}": tf.cast(disagreement(outputs[player], means[player]), tf.float32)
             for player in players

@@ -14,8 +14,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop, outcomes, steering
-from meta_gan.meta import paths as path_tools
+from meta_gan.meta import inner_loop, masks, outcomes, steering
 from meta_gan.meta.rescaled import Wrapped
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import Carry, Episode, MetaWeights
@@ -67,7 +66,7 @@ class AdaptationEnvironment:
         controller: a `ScheduleController`: its base rule, knobs, and steps between two decisions.
         episodes: the task of a number int >= 0: `Episode` without a leading axis of tasks, always of the same shapes.
         steps: inner steps of a task; None for the controller's horizon.
-        paths: regular expression of the weights that adapt; "" for all.
+        mask: regular expression of the weights that adapt; "" for all.
         cost: see `PolicyGradient`.
         spread: see `PolicyGradient`.
 
@@ -91,7 +90,7 @@ class AdaptationEnvironment:
         controller: Any,
         episodes: Callable[[int], Episode],
         steps: int | None = None,
-        paths: str = "",
+        mask: str = "",
         cost: float = 0.0005,
         spread: float = 1.0,
     ):
@@ -106,8 +105,8 @@ class AdaptationEnvironment:
         self.game, self.controller, self.episodes = game, controller, episodes
         self.cost = check_number(cost, "cost", lambda x: 0.0 <= x < float("inf"), "finite and >= 0")
         self.spread = outcomes.checked_spread(spread)
-        self._paths = path_tools.select(game, paths)
-        path_tools.prepare(game, self._paths, controller)
+        self._paths = masks.select(game, mask)
+        masks.prepare(game, self._paths, controller)
         knobs = controller.knobs
         self.action_space = Discrete(tuple(len(k.options) for k in knobs), tuple(k.name for k in knobs))
         self.observation_shape = (controller.width,)

@@ -13,7 +13,7 @@ from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Episode, MetaWeights, Paths
+from meta_gan.types import Episode, Mask, MetaWeights
 
 # The role of a perturbation's draws; see `inner_loop`.
 PERTURBATION = 6
@@ -95,26 +95,26 @@ class EvolutionStrategies(Estimator):
             )
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         self.check(learner, steps)
         window = steps if self.window is None else self.window
-        pieces = (game, learner, paths, meta)
+        pieces = (game, learner, mask, meta)
         each = functional.map_tasks(
             lambda pair: self._pair(*pieces, episode, window, steps // window, pair), tf.range(self.pairs), 1
         )
         learned = [tf.reduce_mean(g, axis=0) for g in each]
         carry = inner_loop.begin(*pieces)
         carry, records = inner_loop.advance(*pieces, carry, episode.support, steps, 1, episode.seed)
-        values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)
+        values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)
         still = tf.nest.map_structure(tf.zeros_like, meta.initial.weights)
-        return Estimate(still, learned, carry.state, metrics_of(game, paths, records, values))
+        return Estimate(still, learned, carry.state, metrics_of(game, mask, records, values))
 
     def _pair(
         self,
         game: Game,
         learner: MetaLearner,
-        paths: Paths,
+        mask: Mask,
         meta: MetaWeights,
         episode: Episode,
         window: int,
@@ -128,7 +128,7 @@ class EvolutionStrategies(Estimator):
         def body(number: Any, carries: Any, total: list[Any], gradient: list[Any]) -> Any:
             moves = self._draw(meta.meta_learner, functional.fold(seed, number))
             ended = [
-                self._outcome(game, learner, paths, meta, moves, sign, carry, episode, window)
+                self._outcome(game, learner, mask, meta, moves, sign, carry, episode, window)
                 for sign, carry in zip((1.0, -1.0), carries, strict=True)
             ]
             total = [t + m for t, m in zip(total, moves, strict=True)]
@@ -136,7 +136,7 @@ class EvolutionStrategies(Estimator):
             gradient = [g + tf.cast(worse, g.dtype) * t for g, t in zip(gradient, total, strict=True)]
             return number + 1, [carry for carry, _ in ended], total, gradient
 
-        start = inner_loop.begin(game, learner, paths, meta)
+        start = inner_loop.begin(game, learner, mask, meta)
         zeros = [tf.zeros_like(v) for v in meta.meta_learner]
         first = (tf.constant(0), [start, start], zeros, list(zeros))
         *_, gradient = tf.while_loop(lambda number, *_: number < windows, body, first, maximum_iterations=windows)
@@ -152,7 +152,7 @@ class EvolutionStrategies(Estimator):
         self,
         game: Game,
         learner: MetaLearner,
-        paths: Paths,
+        mask: Mask,
         meta: MetaWeights,
         moves: list[Any],
         sign: float,
@@ -163,9 +163,9 @@ class EvolutionStrategies(Estimator):
         """One window with the rule moved: `(carry, distance)`."""
         moved = MetaWeights(meta.initial, [v + sign * m for v, m in zip(meta.meta_learner, moves, strict=True)])
         factor = outcomes.rate_factor(self.spread, episode.seed)
-        pieces = (game, learner, paths, moved)
+        pieces = (game, learner, mask, moved)
         carry, _ = inner_loop.advance(*pieces, carry, episode.support, window, 1, episode.seed, rate_scale=factor)
-        snapshot = inner_loop.final(paths, moved, carry)
+        snapshot = inner_loop.final(mask, moved, carry)
         if self.logarithm:
             first = outcomes.first_distance(game, meta.initial, episode)
             return carry, tf.minimum(outcomes.log_distance(game, snapshot, episode), first + outcomes.LOST)

@@ -11,7 +11,7 @@ from meta_gan import functional
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByNet, Episode, MetaWeights, Paths, Settings, Snapshot
+from meta_gan.types import ByNet, Episode, Mask, MetaWeights, Settings, Snapshot
 
 
 class Estimate(NamedTuple):
@@ -54,20 +54,20 @@ class Estimator:
             )
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         """The estimate of one task."""
         raise NotImplementedError
 
     def estimate(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episodes: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episodes: Episode, steps: Any
     ) -> Estimate:
         """The mean estimate over a meta-batch, tasks side by side.
 
         Args:
             game: the game.
             learner: the rule inside a task.
-            paths: what it moves.
+            mask: what it moves.
             meta: the values that every task starts from.
             episodes: an `Episode` with a static leading `tasks` axis.
             steps: int or int32[], inner steps.
@@ -75,7 +75,7 @@ class Estimator:
         Returns:
             `Estimate`: gradients shaped like `meta`, to *descend*.
         """
-        each = functional.map_tasks(lambda episode: self.task(game, learner, paths, meta, episode, steps), episodes)
+        each = functional.map_tasks(lambda episode: self.task(game, learner, mask, meta, episode, steps), episodes)
         # Non-float state (a counter) is the same for every task and has no mean.
         mean = tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
         # Nor has what no task changed, such as frozen weights: a mean of equal numbers is off by a rounding, and would
@@ -102,7 +102,7 @@ def _kept(initial: Any, each: Any, mean: Any) -> Any:
 class Displacement(Estimator):
     """Reptile: the outer gradient is the way back from the adapted weights to the initial ones.
 
-    Only adapted weights have a displacement; weights outside `paths`, such as an encoder that the inner loop leaves
+    Only adapted weights have a displacement; weights outside `mask`, such as an encoder that the inner loop leaves
     alone, take the direct gradient of the query objectives at the end point instead. The paper's outer step is a
     plain interpolation; here the displacement is handed to any Keras optimizer, as FIGR does with Adam.
 
@@ -110,19 +110,19 @@ class Displacement(Estimator):
     """
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
-        carry, records = adapt(game, learner, paths, meta, episode, steps)
-        places = [place for chosen in paths.values() for place in chosen]
+        carry, records = adapt(game, learner, mask, meta, episode, steps)
+        places = [place for chosen in mask.values() for place in chosen]
         if len(places) < len(functional.flat(meta.initial.weights)):
-            gradients, values = end_gradients(game, paths, meta, carry, episode)
+            gradients, values = end_gradients(game, mask, meta, carry, episode)
         else:
-            values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)
+            values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)
             gradients = {net: list(tensors) for net, tensors in meta.initial.weights.items()}
-        leaves = [leaf for player in paths for leaf in carry.leaves[player]]
+        leaves = [leaf for player in mask for leaf in carry.leaves[player]]
         for (net, i), adapted in zip(places, leaves, strict=True):
             gradients[net][i] = meta.initial.weights[net][i] - adapted
-        return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
+        return Estimate(gradients, [], carry.state, metrics_of(game, mask, records, values))
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -136,7 +136,7 @@ class JointTraining(Estimator):
     adapts = False
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         batch = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), episode.support, episode.query)
         seed = functional.fold(episode.seed, inner_loop.ADAPT)
@@ -156,22 +156,22 @@ class JointTraining(Estimator):
 
 
 def adapt(
-    game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
 ) -> tuple[Any, Any]:
     """Makes inner steps that are not differentiated: `(carry, records)`."""
-    carry = inner_loop.begin(game, learner, paths, meta)
-    return inner_loop.advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
+    carry = inner_loop.begin(game, learner, mask, meta)
+    return inner_loop.advance(game, learner, mask, meta, carry, episode.support, steps, 1, episode.seed)
 
 
 def end_gradients(
-    game: Game, paths: Paths, meta: MetaWeights, carry: Any, episode: Episode
+    game: Game, mask: Mask, meta: MetaWeights, carry: Any, episode: Episode
 ) -> tuple[ByNet, dict[str, Any]]:
     """The query gradient at the end point, for every net that of its owner.
 
     To first order the Jacobian of the end point for the start is the identity, so this is the whole first-order
     meta-gradient of a rule that is not learned, without a backward pass through the loop.
     """
-    end = inner_loop.final(paths, meta, carry)
+    end = inner_loop.final(mask, meta, carry)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(functional.flat(end.weights))
         values = inner_loop.objectives(game, end, episode)
@@ -179,10 +179,10 @@ def end_gradients(
     return functional.gradient(tape, goal, end.weights), values
 
 
-def metrics_of(game: Game, paths: Paths, records: Any, values: dict[str, Any]) -> dict[str, Any]:
+def metrics_of(game: Game, mask: Mask, records: Any, values: dict[str, Any]) -> dict[str, Any]:
     """`loss/PLAYER`: mean over the inner steps; `query/PLAYER`: the objective after them."""
     metrics = {f"query/{player}": tf.cast(value, tf.float32) for player, value in values.items()}
-    moves = inner_loop.columns(game, paths)
+    moves = inner_loop.columns(game, mask)
     for player in dict.fromkeys(moves):
         taken = [i for i, name in enumerate(moves) if name == player]
         losses = tf.gather(records, taken, axis=1)

@@ -12,10 +12,9 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Game
-from meta_gan.meta import paths as path_tools
-from meta_gan.meta import steering
+from meta_gan.meta import masks, steering
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, Episode, MetaWeights, Paths, Snapshot
+from meta_gan.types import Carry, Episode, Mask, MetaWeights, Snapshot
 
 # Roles of random draws: two draws of one task may share a key only if they share a role.
 ADAPT, RULE, QUERY, SAMPLE = 0, 1, 2, 3
@@ -23,23 +22,23 @@ ADAPT, RULE, QUERY, SAMPLE = 0, 1, 2, 3
 _DECISION = 1_000_000
 
 
-def begin(game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights) -> Carry:
+def begin(game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights) -> Carry:
     """The carry before the first inner step, from the meta-weights."""
-    leaves = path_tools.take(paths, meta.initial)
+    leaves = masks.take(mask, meta.initial)
     state = {net: list(tensors) for net, tensors in meta.initial.state.items()}
     learner_state = functional.pure(learner, "begin", meta.meta_learner, leaves)
-    signals = {player: tf.zeros([n + learner.code_dim]) for player, n in game.signals.items()}
+    signals = {player: tf.zeros([n + learner.embedding_dim]) for player, n in game.signals.items()}
     return Carry(tf.zeros([], tf.int32), leaves, state, learner_state, signals)
 
 
-def final(paths: Paths, meta: MetaWeights, carry: Carry) -> Snapshot:
+def final(mask: Mask, meta: MetaWeights, carry: Carry) -> Snapshot:
     """The adapted values of all nets."""
-    return path_tools.merge(paths, meta.initial, carry.leaves, carry.state)
+    return masks.merge(mask, meta.initial, carry.leaves, carry.state)
 
 
-def columns(game: Game, paths: Paths) -> list[str]:
+def columns(game: Game, mask: Mask) -> list[str]:
     """The player of each column of `advance`'s records, in the order of their moves within one step."""
-    return [p for names, repeats in game.turns for _ in range(repeats) for p in names if paths[p]]
+    return [p for names, repeats in game.turns for _ in range(repeats) for p in names if mask[p]]
 
 
 def rule_key(seed: Any, step: Any) -> Any:
@@ -54,20 +53,20 @@ class _Step:
         self,
         game: Game,
         learner: MetaLearner,
-        paths: Paths,
+        mask: Mask,
         meta: MetaWeights,
         order: int,
         partial: bool,
         rate_scale: Any,
     ):
-        self.game, self.learner, self.paths, self.meta = game, learner, paths, meta
+        self.game, self.learner, self.mask, self.meta = game, learner, mask, meta
         self.order, self.partial, self.rate_scale = order, partial, rate_scale
 
     def __call__(self, carry: Carry, support: Any, watched: Any, seed: Any) -> tuple[Carry, list[Any]]:
         if not self.learner.steers:
             return self.moves(carry, support, seed)
         carry = self.steered(carry, support, watched, seed)
-        width = len(columns(self.game, self.paths))
+        width = len(columns(self.game, self.mask))
 
         def rests() -> tuple[Carry, list[Any]]:
             return carry._replace(step=carry.step + 1), [tf.zeros([])] * width
@@ -82,7 +81,7 @@ class _Step:
         key = rule_key(seed, carry.step)
 
         def decide() -> Any:
-            snapshot = path_tools.merge(self.paths, self.meta.initial, carry.leaves, carry.state)
+            snapshot = masks.merge(self.mask, self.meta.initial, carry.leaves, carry.state)
             found = steering.watched_distance(self.game, snapshot, support, watched, key)
             told = (state, carry.step, carry.signals, found, functional.fold(key, _DECISION))
             return functional.pure(self.learner, "observe", self.meta.meta_learner, *told)
@@ -96,7 +95,7 @@ class _Step:
         rule_seed = rule_key(seed, carry.step)
         batch, condition_on = self.game.view(support, carry.step, step_seed)
         for index, (names, repeats) in enumerate(self.game.turns):
-            movers = [name for name in names if self.paths[name]]
+            movers = [name for name in names if self.mask[name]]
 
             def once(carry: Carry, repeat: Any, index: int = index, movers: list[str] = movers) -> Any:
                 seeds = [functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)]
@@ -155,7 +154,7 @@ class _Step:
         """The gradient of one player's loss for its own leaves, from a fresh tape."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(carry.leaves[player])
-            snapshot = path_tools.merge(self.paths, self.meta.initial, carry.leaves, carry.state)
+            snapshot = masks.merge(self.mask, self.meta.initial, carry.leaves, carry.state)
             if self.partial:
                 snapshot = self.game.own(player, snapshot)
             conditioning = self.game.condition(snapshot, condition_on)
@@ -169,13 +168,13 @@ class _Step:
 
     def with_code(self, report: Any, conditioning: Any) -> Any:
         """A player's report, and after it the task's code if the rule asks for that."""
-        if not self.learner.code_dim:
+        if not self.learner.embedding_dim:
             return report
         told = self.game.conditioning_of(self.game.primary, conditioning)
-        code = told.get("code") if isinstance(told, dict) else None
-        if code is None or tuple(code.shape) != (self.learner.code_dim,):
+        code = told.get("task_embedding") if isinstance(told, dict) else None
+        if code is None or tuple(code.shape) != (self.learner.embedding_dim,):
             raise ValueError(
-                f"a rule with 'code_dim' {self.learner.code_dim} needs a game with an encoder of codes of that size. "
+                f"a rule with 'embedding_dim' {self.learner.embedding_dim} needs a game with an encoder of codes of that size. "
                 f"Received: {None if code is None else tuple(code.shape)}"
             )
         return tf.concat([report, tf.cast(code, report.dtype)], axis=0)
@@ -196,7 +195,7 @@ def _so_often(once: Any, carry: Carry, count: Any, width: int) -> tuple[Carry, l
 def advance(
     game: Game,
     learner: MetaLearner,
-    paths: Paths,
+    mask: Mask,
     meta: MetaWeights,
     carry: Carry,
     support: Any,
@@ -211,8 +210,8 @@ def advance(
     Args:
         game: losses and turns.
         learner: the rule that emits the updates.
-        paths: what it moves.
-        meta: values outside `paths`, and of the meta-learner.
+        mask: what it moves.
+        meta: values outside `mask`, and of the meta-learner.
         carry: where to go on from; of `begin` at first.
         support: float[shots, *example] (or what the game's `view` takes).
         steps: int or int32[], >= 0.
@@ -225,11 +224,11 @@ def advance(
         `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`. Of a rule
         that steers they are 0 for steps after it stopped, and the last loss of a turn stands in each of its columns.
     """
-    step = _Step(game, learner, paths, meta, order, partial, rate_scale)
+    step = _Step(game, learner, mask, meta, order, partial, rate_scale)
     support, watched = steering.apart(support, learner.holdout, seed) if learner.steers else (support, None)
     # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
     bound = steps if isinstance(steps, int) else None
-    width = len(columns(game, paths))
+    width = len(columns(game, mask))
     if bound == 0:
         # Of a loop that is never run, the trace alone would cost as much as that of one that is.
         return carry, tf.zeros([0, width])
@@ -269,7 +268,7 @@ def distance(game: Game, snapshot: Snapshot, episode: Episode, **options: Any) -
 
 
 def assess(
-    game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+    game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
 ) -> dict[str, Any]:
     """Query objectives, sample-to-query distance and copy rate of one task, before and after adaptation.
 
@@ -277,10 +276,10 @@ def assess(
         `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[]; of a game that
         `tells_copies` also `"copy_rate/before"` and `"copy_rate/after"`.
     """
-    carry = begin(game, learner, paths, meta)
-    carry, _ = advance(game, learner, paths, meta, carry, episode.support, steps, 1, episode.seed)
+    carry = begin(game, learner, mask, meta)
+    carry, _ = advance(game, learner, mask, meta, carry, episode.support, steps, 1, episode.seed)
     metrics = {}
-    for when, snapshot in (("before", meta.initial), ("after", final(paths, meta, carry))):
+    for when, snapshot in (("before", meta.initial), ("after", final(mask, meta, carry))):
         for player, value in objectives(game, snapshot, episode).items():
             metrics[f"query/{player}/{when}"] = tf.cast(value, tf.float32)
         metrics[f"distance/{when}"] = tf.cast(distance(game, snapshot, episode), tf.float32)

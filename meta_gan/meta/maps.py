@@ -9,8 +9,7 @@ import numpy as np
 
 from meta_gan import functional
 from meta_gan.checks import check_integer
-from meta_gan.meta import inner_loop
-from meta_gan.meta import paths as path_tools
+from meta_gan.meta import inner_loop, masks
 from meta_gan.meta.rescaled import Wrapped
 from meta_gan.types import ByPlayer, Tensors
 
@@ -72,17 +71,17 @@ def attention_maps(model: Any, support: Any, steps: int = 10, seed: int = 0) -> 
         >>> first.weights.shape[2:] == (len(first.tokens),) * 2
         True
     """
-    learner, paths = model.meta_learner, model.paths
+    learner, mask = model.meta_learner, model.mask
     if not callable(getattr(learner, "attended", None)):
         raise ValueError(f"`model` must have a rule with attention. Received: {type(learner).__name__}")
     steps = check_integer(steps, "steps", 1)
-    examples = model.deployment.checked(support)
+    examples = model.adaptation.checked(support)
     meta, watched = model.meta_weights(averaged=True), _Watched(learner)
     rule: Any = watched
-    carry = inner_loop.begin(model.game, rule, paths, meta)
+    carry = inner_loop.begin(model.game, rule, mask, meta)
     maps: list[AttentionMap] = []
     for step in range(steps):
-        carry, _ = inner_loop.advance(model.game, rule, paths, meta, carry, examples, 1, 1, functional.seed_pair(seed))
+        carry, _ = inner_loop.advance(model.game, rule, mask, meta, carry, examples, 1, 1, functional.seed_pair(seed))
         maps += [AttentionMap(step, player, _tokens(model, player), found) for player, found in watched.noted]
         watched.noted.clear()
     return maps
@@ -90,7 +89,7 @@ def attention_maps(model: Any, support: Any, steps: int = 10, seed: int = 0) -> 
 
 def _tokens(model: Any, player: str) -> tuple[str, ...]:
     """What the rule's tokens are when a player moves."""
-    told = path_tools.infos(model.game, model.paths)
+    told = masks.infos(model.game, model.mask)
     others = [name for name, leaves in told.items() if leaves and name != player and model.meta_learner.coupled]
-    last = ("game", "code") if model.meta_learner.code_dim else ("game",)
+    last = ("game", "task_embedding") if model.meta_learner.embedding_dim else ("game",)
     return (*(leaf.path for name in (player, *others) for leaf in told[name]), *last)

@@ -21,7 +21,7 @@ from meta_gan.meta import inner_loop
 from meta_gan.meta.gradients import Estimate, Estimator
 from meta_gan.meta.unrolled import Unrolled
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Episode, MetaWeights, Paths, Snapshot
+from meta_gan.types import Episode, Mask, MetaWeights, Snapshot
 
 # The role of the draws of the discriminator that adapts on the query set: not those of the one on the support set.
 OPPONENT = 5
@@ -61,7 +61,7 @@ class SplitOpponents(Estimator):
         discriminator: name of the player that is adapted twice.
 
     Raises:
-        ValueError: two equal names; when an estimate is made, a game whose players are not just these two, or paths
+        ValueError: two equal names; when an estimate is made, a game whose players are not just these two, or mask
             that move nothing of the discriminator.
 
     Example:
@@ -79,7 +79,7 @@ class SplitOpponents(Estimator):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         """See `Estimator.task`. Metrics are those of `Unrolled`; `query/GENERATOR` is what D_q makes of it."""
         if set(game.players) != {self.generator, self.discriminator}:
@@ -87,15 +87,15 @@ class SplitOpponents(Estimator):
                 f"SplitOpponents needs a game of the players {self.generator!r} and {self.discriminator!r}. "
                 f"Received: players {sorted(game.players)}"
             )
-        if not paths[self.discriminator]:
+        if not mask[self.discriminator]:
             raise ValueError(
-                f"SplitOpponents needs paths that move weights of {self.discriminator!r}. Received: {dict(paths)}"
+                f"SplitOpponents needs mask that move weights of {self.discriminator!r}. Received: {dict(mask)}"
             )
-        alone = {player: chosen if player == self.discriminator else () for player, chosen in paths.items()}
+        alone = {player: chosen if player == self.discriminator else () for player, chosen in mask.items()}
         carry = inner_loop.begin(game, learner, alone, meta)
         seed = functional.fold(episode.seed, OPPONENT)
         carry, _ = inner_loop.advance(game, learner, alone, meta, carry, episode.query, steps, 1, seed)
         judge = inner_loop.final(alone, meta, carry)
         judged: Any = _Judged(game, self.generator, judge, game.players[self.discriminator])
         # The rest is first-order MAML, whose objective for the generator now has D_q in the place of D_s.
-        return Unrolled(order=1).task(judged, learner, paths, meta, episode, steps)
+        return Unrolled(order=1).task(judged, learner, mask, meta, episode, steps)

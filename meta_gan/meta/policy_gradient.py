@@ -15,7 +15,7 @@ from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
 from meta_gan.meta.rescaled import Wrapped
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, Episode, MetaWeights, Paths
+from meta_gan.types import Carry, Episode, Mask, MetaWeights
 
 # The role of what the policy draws, one key a rollout; see `inner_loop`.
 ROLLOUT = 11
@@ -142,7 +142,7 @@ class PolicyGradient(Estimator):
             )
 
     def estimate(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episodes: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episodes: Episode, steps: Any
     ) -> Estimate:
         """See `Estimator.estimate`; advantages are of one size over the meta-batch. Metrics beside those of `Unrolled`
         (over the rollouts in which they are finite; a loss counts as 0 in steps after a stop): `reward`, what the
@@ -154,7 +154,7 @@ class PolicyGradient(Estimator):
         numbers = tf.tile(tf.range(self.rollouts), [tasks])
 
         def one(pair: Any) -> Any:
-            return self.rollout(game, learner, paths, meta, pair[0], steps, pair[1])
+            return self.rollout(game, learner, mask, meta, pair[0], steps, pair[1])
 
         trajectory, metrics = functional.map_tasks(one, (batch, numbers))
         advantages = self.advantages(trajectory, tasks)
@@ -169,7 +169,7 @@ class PolicyGradient(Estimator):
         self,
         game: Game,
         learner: MetaLearner,
-        paths: Paths,
+        mask: Mask,
         meta: MetaWeights,
         episode: Episode,
         steps: int,
@@ -180,26 +180,26 @@ class PolicyGradient(Estimator):
         parts, last, records, carry = [], None, None, None
         for trial in range(self.trials):
             exploring: Any = _Exploring(learner, functional.fold(key, trial))
-            carry = inner_loop.begin(game, exploring, paths, meta)
+            carry = inner_loop.begin(game, exploring, mask, meta)
             if last is not None:
                 carry = carry._replace(learner_state=exploring.remember(carry.learner_state, last))
-            carry, part, records = self._attempt(game, exploring, paths, meta, carry, episode, steps)
+            carry, part, records = self._attempt(game, exploring, mask, meta, carry, episode, steps)
             parts.append(part)
             last = carry.learner_state
-        values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)  # type: ignore[arg-type]
-        metrics = metrics_of(game, paths, records, values)
+        values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)  # type: ignore[arg-type]
+        metrics = metrics_of(game, mask, records, values)
         trajectory = Trajectory(*[tf.concat(each, axis=0) for each in zip(*parts, strict=True)])
         metrics["diverged"] = tf.reduce_max(trajectory.lost)
         return trajectory, metrics
 
     def _attempt(
-        self, game: Game, learner: Any, paths: Paths, meta: MetaWeights, carry: Carry, episode: Episode, steps: int
+        self, game: Game, learner: Any, mask: Mask, meta: MetaWeights, carry: Carry, episode: Episode, steps: int
     ) -> tuple[Carry, Trajectory, Any]:
         """One trial, decision by decision."""
         count, every = steps // learner.every, learner.every
         factor = outcomes.rate_factor(self.spread, episode.seed)
-        first = outcomes.first_distance(game, inner_loop.final(paths, meta, carry), episode)
-        width = len(inner_loop.columns(game, paths))
+        first = outcomes.first_distance(game, inner_loop.final(mask, meta, carry), episode)
+        width = len(inner_loop.columns(game, mask))
         rows: list[Any] = [(tf.float32, [learner.width]), (tf.int32, [len(learner.knobs)])]
         rows += [(tf.float32, [])] * 4 + [(tf.float32, [every, width])]
         arrays = [tf.TensorArray(kind, size=count, element_shape=shape) for kind, shape in rows]
@@ -207,9 +207,9 @@ class PolicyGradient(Estimator):
         def body(i: Any, carry: Carry, last: Any, going: Any, arrays: list[Any]) -> Any:
             observed = 1.0 - tf.cast(learner.finished(carry.learner_state), tf.float32)
             carry, records = inner_loop.advance(
-                game, learner, paths, meta, carry, episode.support, every, 1, episode.seed, rate_scale=factor
+                game, learner, mask, meta, carry, episode.support, every, 1, episode.seed, rate_scale=factor
             )
-            now = outcomes.log_distance(game, inner_loop.final(paths, meta, carry), episode)
+            now = outcomes.log_distance(game, inner_loop.final(mask, meta, carry), episode)
             state, stopped = carry.learner_state, learner.finished(carry.learner_state)
             reward, now, lost = outcomes.reward(first, last, now, stopped, self.cost * every)
             row = (state["seen"], state["chosen"], going * reward, going, going * lost, observed, records)

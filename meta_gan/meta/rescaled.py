@@ -8,27 +8,27 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.meta import paths as path_tools
+from meta_gan.meta import masks
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByPlayer, Paths, Snapshot, Tensors
+from meta_gan.types import ByPlayer, Mask, Snapshot, Tensors
 
 # The role of the factors' draws; see `inner_loop`.
 SCALES = 7
 
 
-def draw_scales(initial: Snapshot, paths: Paths, size: float, seed: Any) -> ByPlayer:
+def draw_scales(initial: Snapshot, mask: Mask, size: float, seed: Any) -> ByPlayer:
     """Draws a factor for every adapted tensor, its logarithm uniform in [-size, size].
 
     Args:
         initial: the nets' values.
-        paths: what is adapted.
+        mask: what is adapted.
         size: >= 0.
         seed: int32[2], the task's key.
 
     Returns:
         `{player: [float[]]}`, in the dtypes of the tensors.
     """
-    leaves, key = path_tools.take(paths, initial), functional.fold(seed, SCALES)
+    leaves, key = masks.take(mask, initial), functional.fold(seed, SCALES)
     numbers = iter(range(len(functional.flat(leaves))))
 
     def draw(leaf: Any) -> Any:

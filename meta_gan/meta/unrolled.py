@@ -15,7 +15,7 @@ from meta_gan.meta import checkpointing, horizon, inner_loop
 from meta_gan.meta.gradients import Estimate, Estimator, adapt, end_gradients, metrics_of
 from meta_gan.meta.rescaled import Rescaled, draw_scales
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, Episode, MetaWeights, Paths
+from meta_gan.types import Carry, Episode, Mask, MetaWeights
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -94,29 +94,29 @@ class Unrolled(Estimator):
             )
 
     def task(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         if learner.learned:
-            return self._of_rule(game, learner, paths, meta, episode, steps)
+            return self._of_rule(game, learner, mask, meta, episode, steps)
         if self.order == 1:
-            carry, records = adapt(game, learner, paths, meta, episode, steps)
-            gradients, values = end_gradients(game, paths, meta, carry, episode)
-            return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
+            carry, records = adapt(game, learner, mask, meta, episode, steps)
+            gradients, values = end_gradients(game, mask, meta, carry, episode)
+            return Estimate(gradients, [], carry.state, metrics_of(game, mask, records, values))
         together = self.partial and not learner.coupled
-        return self._of_objectives(game, learner, paths, meta, episode, steps, together)
+        return self._of_objectives(game, learner, mask, meta, episode, steps, together)
 
     def _advance(
         self,
         game: Game,
         learner: MetaLearner,
-        paths: Paths,
+        mask: Mask,
         meta: MetaWeights,
         carry: Carry,
         episode: Episode,
         steps: Any,
         partial: bool,
     ) -> tuple[Carry, Any]:
-        task = (game, learner, paths, meta, carry, episode.support, steps, self.order, episode.seed, partial)
+        task = (game, learner, mask, meta, carry, episode.support, steps, self.order, episode.seed, partial)
         if self.checkpoint:
             return checkpointing.advance(*task, self.checkpoint)
         return inner_loop.advance(*task)
@@ -125,7 +125,7 @@ class Unrolled(Estimator):
         self,
         game: Game,
         learner: MetaLearner,
-        paths: Paths,
+        mask: Mask,
         meta: MetaWeights,
         episode: Episode,
         steps: Any,
@@ -134,9 +134,9 @@ class Unrolled(Estimator):
         """For a rule that is not learned: every player's objective, `together` in one backward pass."""
         with tf.GradientTape(persistent=not together, watch_accessed_variables=False) as tape:
             tape.watch(functional.flat(meta.initial.weights))
-            carry = inner_loop.begin(game, learner, paths, meta)
-            carry, records = self._advance(game, learner, paths, meta, carry, episode, steps, self.partial)
-            snapshot = inner_loop.final(paths, meta, carry)
+            carry = inner_loop.begin(game, learner, mask, meta)
+            carry, records = self._advance(game, learner, mask, meta, carry, episode, steps, self.partial)
+            snapshot = inner_loop.final(mask, meta, carry)
             values = inner_loop.objectives(game, snapshot, episode, own=together)
             goal = tf.add_n(list(values.values()))
         if together:
@@ -147,20 +147,20 @@ class Unrolled(Estimator):
                 for player, nets in game.players.items()
                 for net in nets
             }
-        return Estimate(gradients, [], carry.state, metrics_of(game, paths, records, values))
+        return Estimate(gradients, [], carry.state, metrics_of(game, mask, records, values))
 
     def _of_rule(
-        self, game: Game, learner: MetaLearner, paths: Paths, meta: MetaWeights, episode: Episode, steps: Any
+        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
     ) -> Estimate:
         """For a learned rule: the sample-to-query distance, window by window."""
         rule: Any = learner
         if self.rescale:
-            rule = Rescaled(learner, draw_scales(meta.initial, paths, self.rescale, episode.seed))
-        pieces = (game, rule, paths, meta)
+            rule = Rescaled(learner, draw_scales(meta.initial, mask, self.rescale, episode.seed))
+        pieces = (game, rule, mask, meta)
         sources = (meta.initial.weights, meta.meta_learner)
 
         def measure(carry: Carry) -> Any:
-            return inner_loop.distance(game, inner_loop.final(paths, meta, carry), episode)
+            return inner_loop.distance(game, inner_loop.final(mask, meta, carry), episode)
 
         def run(carry: Carry, steps: Any) -> tuple[Carry, Any]:
             return self._advance(*pieces, carry, episode, steps, False)
@@ -174,5 +174,5 @@ class Unrolled(Estimator):
 
         windows = steps // self.window if self.window else 1
         carry, records, (gradients, learned) = horizon.in_windows(piece, windows)
-        values = inner_loop.objectives(game, inner_loop.final(paths, meta, carry), episode)
-        return Estimate(gradients, learned, carry.state, metrics_of(game, paths, records, values))
+        values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)
+        return Estimate(gradients, learned, carry.state, metrics_of(game, mask, records, values))

@@ -23,7 +23,7 @@ class AttentionMetaLearner(ResidualRule):
 
     A token is a tensor: what it is and how it moves, and a moving average of what was thought of it before. The player
     that moves has new tokens; those of the others are as they were last. One token more is the game. Tokens are told
-    apart by rank, size and place among the players, never by their number in a list. With `code_dim` the task's code is
+    apart by rank, size and place among the players, never by their number in a list. With `embedding_dim` the task's code is
     a token too. `meta.maps.attention_maps` shows who looks at whom.
 
     Args:
@@ -45,7 +45,7 @@ class AttentionMetaLearner(ResidualRule):
             million weights then takes two thirds of the time, but training the rule takes twice as long: leave it off
             in training, and set the attribute before a trained model first adapts. A server of the exported model must
             have XLA.
-        code_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
+        embedding_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
             that size only.
 
     Raises:
@@ -72,7 +72,7 @@ class AttentionMetaLearner(ResidualRule):
         residual: bool = True,
         game_features: bool = True,
         seed: int = 0,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         turned: bool = False,
         fused: bool = False,
         **kwargs: Any,
@@ -96,15 +96,15 @@ class AttentionMetaLearner(ResidualRule):
             raise ValueError(f"'hidden' must be a multiple of 'heads'. Received: {hidden!r} and {heads!r}")
         if not isinstance(attention, bool):
             raise ValueError(f"'attention' must be True or False. Received: {attention!r}")
-        self.attention, self.code_dim = attention, check_integer(code_dim, "code_dim", 0)
+        self.attention, self.embedding_dim = attention, check_integer(embedding_dim, "embedding_dim", 0)
 
     def _make_core(self) -> None:
         width = self.hidden
         self.of_seen = self._dense(width, "of_seen", features.OF_TENSOR + 1, self._draw(0))
         self.of_memory = self._dense(width, "of_memory", width, self._draw(1))
         self.of_game = self._dense(width, "of_game", features.OF_GAME, self._draw(2))
-        if self.code_dim:
-            self.of_code = self._dense(width, "of_code", self.code_dim, self._draw(5))
+        if self.embedding_dim:
+            self.of_code = self._dense(width, "of_task_embedding", self.embedding_dim, self._draw(5))
         self.layers_of_blocks = [self._make_block(10 * (i + 1)) for i in range(self.blocks)]
 
     def _make_block(self, number: int) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class AttentionMetaLearner(ResidualRule):
         names = [player, *(name for name in thoughts if name != player and self.coupled)]
         tokens = [self.of_seen(now[name]["seen"]) + self.of_memory(now[name]["memory"]) for name in names]
         known, code = game[None, : features.OF_GAME], game[None, features.OF_GAME :]
-        tokens += [self.of_game(known), *([self.of_code(code)] if self.code_dim else [])]
+        tokens += [self.of_game(known), *([self.of_code(code)] if self.embedding_dim else [])]
         x, maps = tf.concat(tokens, axis=0), []
         for block in self.layers_of_blocks:
             gathered, weights = self._mix(block, _normalized(x))
@@ -174,7 +174,12 @@ class AttentionMetaLearner(ResidualRule):
         return tf.reshape(gathered, [count, self.hidden]), weights
 
     def get_config(self) -> dict[str, Any]:
-        own = {"heads": self.heads, "blocks": self.blocks, "attention": self.attention, "code_dim": self.code_dim}
+        own = {
+            "heads": self.heads,
+            "blocks": self.blocks,
+            "attention": self.attention,
+            "embedding_dim": self.embedding_dim,
+        }
         return {**super().get_config(), **own}
 
 

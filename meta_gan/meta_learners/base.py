@@ -23,13 +23,13 @@ class MetaLearner(keras.Model):
         learned: whether the rule has trainable variables for the outer loop to train.
         stochastic: whether `log_prob` is defined, for policy gradients.
         coupled: whether an update of one player uses the gradient or leaves of another.
-        code_dim: how many numbers of the task's code follow a player's own signals, once it has moved; 0 for none.
+        embedding_dim: how many numbers of the task's code follow a player's own signals, once it has moved; 0 for none.
         steers: whether the inner loop asks it, at the steps where a decision is due, how to go on: `due`, `observe`,
             `repeats` and `finished` are called of such a rule alone.
         every: inner steps from one decision to the next, of a rule that steers.
         holdout: share in [0, 1) of the support examples that are kept from training, for such a rule to watch how far
             samples are from them; 0 to watch those that are trained on.
-        needs: which `Settings` of a loss the rule decides, that a game must heed (`Game.heeds`).
+        needs: which `Settings` of a loss the rule decides, that a game must heed (`Game.supports`).
 
     Reference: the `initialize / next` form follows the pure optimizers of TensorFlow Federated.
     """
@@ -37,7 +37,7 @@ class MetaLearner(keras.Model):
     learned = False
     stochastic = False
     coupled = False
-    code_dim = 0
+    embedding_dim = 0
     steers = False
     every = 0
     holdout = 0.0

@@ -79,7 +79,7 @@ class ScheduleController(MetaLearner):
         super().__init__(**kwargs)
         if base.learned or base.steers:
             raise ValueError(f"'base' must be a rule that is set by hand. Received: {type(base).__name__}")
-        self.base, self.coupled, self.code_dim = base, base.coupled, base.code_dim
+        self.base, self.coupled, self.embedding_dim = base, base.coupled, base.embedding_dim
         self.horizon, self.every = check_integer(horizon, "horizon", 1), check_integer(every, "every", 1)
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
         if isinstance(actions, str) or not actions or not set(actions) <= set(ACTIONS):

@@ -10,7 +10,7 @@ import tensorflow as tf
 ACTIONS = ("rates", "turns", "penalty", "augmentation", "stop")
 """The kinds of knobs; "rates" is one knob for every player."""
 NEEDS = {"penalty": "penalty_scale", "augmentation": "augmentation"}
-"""What a game must heed (`Game.heeds`) for a knob to turn anything."""
+"""What a game must heed (`Game.supports`) for a knob to turn anything."""
 _FURTHEST = 16.0
 
 

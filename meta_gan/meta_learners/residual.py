@@ -102,7 +102,7 @@ class ResidualRule(MetaLearner):
             player: who is to move.
             thoughts: `{player: what is thought of its tensors}`, of all that move.
             tensors: float[tensors, features.OF_TENSOR].
-            game: float[features.OF_GAME + code_dim], what is known of the game, and the task's code.
+            game: float[features.OF_GAME + embedding_dim], what is known of the game, and the task's code.
 
         Returns:
             `(float[tensors, hidden], what is now thought of this player's tensors)`.
@@ -152,11 +152,11 @@ class ResidualRule(MetaLearner):
         gradient, weights = blocks.join(gradients, dtype), blocks.join(leaves[player], dtype)
         decays, kept = (self.first_decay, self.second_decay), (state["first"][player], state["second"][player])
         first, second, direction = adam(*kept, gradient, turn, decays, self.epsilon)
-        own = {name: told[: told.shape[0] - self.code_dim] for name, told in signals.items()}
+        own = {name: told[: told.shape[0] - self.embedding_dim] for name, told in signals.items()}
         game = features.of_game(player, list(leaves), own, turn, self.coupled, dtype)
         game = game if self.game_features else tf.zeros_like(game)
-        if self.code_dim:
-            game = tf.concat([game, tf.cast(signals[player][-self.code_dim :], dtype)], axis=0)
+        if self.embedding_dim:
+            game = tf.concat([game, tf.cast(signals[player][-self.embedding_dim :], dtype)], axis=0)
         moved = {"turns": turn, "first": first, "second": second}
         return (blocks, gradient, first, direction, weights), game, moved
 

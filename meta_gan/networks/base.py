@@ -5,10 +5,10 @@ Any Keras model may be a player of a game if it keeps this contract:
 - Its weights exist from construction on, and depend on nothing but its arguments (`seed` among them).
 - `call` is a function of its arguments and weights: no Python side effects, and no draw from a hidden random
   state.
-- A generator maps `z` float[n, latent_dim] to examples float[n, *image_shape], in [-1, 1] for images; it has
-  the attributes `latent_dim` and `image_shape`.
-- A discriminator maps examples float[n, *image_shape] to logits float[n, 1], unbounded, each of its own
-  example; it has the attribute `image_shape`.
+- A generator maps `z` float[n, latent_dim] to examples float[n, *example_shape], in [-1, 1] for images; it has
+  the attributes `latent_dim` and `example_shape`.
+- A discriminator maps examples float[n, *example_shape] to logits float[n, 1], unbounded, each of its own
+  example; it has the attribute `example_shape`.
 - Both accept `conditioning` (None, or the tree that a task encoder made of the support set) and `training`.
   One that cannot use a conditioning raises ValueError: to ignore it would hide a bug.
 - Its layers pass `meta_gan.layers.check_differentiable`.
@@ -23,6 +23,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+
+from meta_gan.renames import current_names
 
 
 def require_int(name: str, value: Any, minimum: int) -> int:
@@ -46,13 +48,13 @@ def require_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     return value
 
 
-def require_shape(image_shape: Any) -> tuple[int, ...]:
-    """Return `image_shape` as a tuple, refused with a ValueError unless it holds one or more ints >= 1."""
-    sides = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else ()
+def require_shape(example_shape: Any) -> tuple[int, ...]:
+    """Return `example_shape` as a tuple, refused with a ValueError unless it holds one or more ints >= 1."""
+    sides = tuple(example_shape) if isinstance(example_shape, (tuple, list)) else ()
     if not sides or any(isinstance(s, bool) or not isinstance(s, (int, np.integer)) or s < 1 for s in sides):
         raise ValueError(
-            "`image_shape` must be a tuple of one or more ints >= 1, without the batch axis. "
-            f"Received: image_shape={image_shape!r}"
+            "`example_shape` must be a tuple of one or more ints >= 1, without the batch axis. "
+            f"Received: example_shape={example_shape!r}"
         )
     return tuple(int(side) for side in sides)
 
@@ -100,13 +102,13 @@ def refuse_conditioning(network: keras.Model, conditioning: Any) -> None:
         )
 
 
-def read_code(network: Any, conditioning: Any) -> Any:
-    """Return the code float[code_dim] out of `conditioning`, refused with a ValueError unless it is there."""
-    code = conditioning.get("code") if isinstance(conditioning, dict) else None
-    if tuple(getattr(code, "shape", ())) != (network.code_dim,):
+def read_task_embedding(network: Any, conditioning: Any) -> Any:
+    """Return the code float[embedding_dim] out of `conditioning`, refused with a ValueError unless it is there."""
+    code = conditioning.get("task_embedding") if isinstance(conditioning, dict) else None
+    if tuple(getattr(code, "shape", ())) != (network.embedding_dim,):
         found = keras.tree.map_structure(lambda leaf: getattr(leaf, "shape", leaf), conditioning)
         raise ValueError(
-            f'`{type(network).__name__}` needs `conditioning` to be a dict with "code" float[{network.code_dim}]. '
+            f'`{type(network).__name__}` needs `conditioning` to be a dict with "task_embedding" float[{network.embedding_dim}]. '
             f"Received: conditioning of shapes {found}"
         )
     return ops.cast(code, network.compute_dtype)
@@ -127,12 +129,17 @@ class Network(keras.Model):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Let Keras note `input_shape`, which `export` needs; the weights exist since construction."""
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Return the network that `get_config` described, of this version or an earlier one."""
+        return super().from_config(current_names(config), custom_objects)
+
 
 class Generator(Network):
     """Base of generators: an unconditioned one gives its layers to `stack`, others override `call`.
 
     Args:
-        image_shape: the shape of one example, without the batch axis.
+        example_shape: the shape of one example, without the batch axis.
         latent_dim: int >= 1, the size of `z`.
         seed: int >= 0, the seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
@@ -143,26 +150,26 @@ class Generator(Network):
     Example:
         >>> class Affine(Generator):
         ...     def __init__(self, **kwargs):
-        ...         super().__init__(image_shape=(2,), latent_dim=3, **kwargs)
+        ...         super().__init__(example_shape=(2,), latent_dim=3, **kwargs)
         ...         self.stack((3,), [keras.layers.Dense(2)])
         >>> Affine()(tf.zeros([5, 3])).shape
         TensorShape([5, 2])
     """
 
-    def __init__(self, image_shape: Sequence[int], latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, example_shape: Sequence[int], latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.image_shape = require_shape(image_shape)
+        self.example_shape = require_shape(example_shape)
         self.latent_dim = require_int("latent_dim", latent_dim, 1)
         self.seed = require_int("seed", seed, 0)
 
     def call(self, z: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return examples float[n, *image_shape] of `z` float[n, latent_dim]; no conditioning."""
+        """Return examples float[n, *example_shape] of `z` float[n, latent_dim]; no conditioning."""
         refuse_conditioning(self, conditioning)
         return self.body(z, training=training)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {"image_shape": self.image_shape, "latent_dim": self.latent_dim, "seed": self.seed}
+        own = {"example_shape": self.example_shape, "latent_dim": self.latent_dim, "seed": self.seed}
         return {**super().get_config(), **own}
 
 
@@ -170,7 +177,7 @@ class Discriminator(Network):
     """Base of discriminators: an unconditioned one gives its layers to `stack`, others override `call`.
 
     Args:
-        image_shape: the shape of one example, without the batch axis.
+        example_shape: the shape of one example, without the batch axis.
         seed: int >= 0, the seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -180,22 +187,22 @@ class Discriminator(Network):
     Example:
         >>> class Linear(Discriminator):
         ...     def __init__(self, **kwargs):
-        ...         super().__init__(image_shape=(2,), **kwargs)
+        ...         super().__init__(example_shape=(2,), **kwargs)
         ...         self.stack((2,), [keras.layers.Dense(1)])
         >>> Linear()(tf.zeros([5, 2])).shape
         TensorShape([5, 1])
     """
 
-    def __init__(self, image_shape: Sequence[int], seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, example_shape: Sequence[int], seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.image_shape = require_shape(image_shape)
+        self.example_shape = require_shape(example_shape)
         self.seed = require_int("seed", seed, 0)
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return logits float[n, 1] of `images` float[n, *image_shape]; no conditioning."""
+        """Return logits float[n, 1] of `images` float[n, *example_shape]; no conditioning."""
         refuse_conditioning(self, conditioning)
         return self.body(images, training=training)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "image_shape": self.image_shape, "seed": self.seed}
+        return {**super().get_config(), "example_shape": self.example_shape, "seed": self.seed}

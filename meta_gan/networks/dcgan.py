@@ -39,11 +39,11 @@ _MOST_GROUPS = 8
 _SLOPE = 0.2
 
 
-def count_levels(image_shape: Sequence[int]) -> int:
+def count_levels(example_shape: Sequence[int]) -> int:
     """Return how often images of this shape are halved: while both sides stay whole and >= 4.
 
     Args:
-        image_shape: (height, width, channels), with 1 to 4 channels.
+        example_shape: (height, width, channels), with 1 to 4 channels.
 
     Returns:
         int in [1, 4].
@@ -55,10 +55,10 @@ def count_levels(image_shape: Sequence[int]) -> int:
         >>> count_levels((28, 28, 1)), count_levels((32, 32, 3))
         (2, 3)
     """
-    shape = require_shape(image_shape)
+    shape = require_shape(example_shape)
     if len(shape) != 3 or shape[2] > 4:
         raise ValueError(
-            f"`image_shape` must be (height, width, channels) with 1 to 4 channels. Received: image_shape={shape}"
+            f"`example_shape` must be (height, width, channels) with 1 to 4 channels. Received: example_shape={shape}"
         )
     height, width, _ = shape
     levels = 0
@@ -66,8 +66,8 @@ def count_levels(image_shape: Sequence[int]) -> int:
         height, width, levels = height // 2, width // 2, levels + 1
     if not levels:
         raise ValueError(
-            f"`image_shape` must have an even height and width of at least {2 * _SMALLEST_BASE} pixels. "
-            f"Received: image_shape={shape}"
+            f"`example_shape` must have an even height and width of at least {2 * _SMALLEST_BASE} pixels. "
+            f"Received: example_shape={shape}"
         )
     return levels
 
@@ -107,7 +107,7 @@ class DCGANGenerator(Generator):
     """Dense layer, then stride-2 transposed convolutions up to the image.
 
     Args:
-        image_shape: (height, width, channels), see `count_levels`.
+        example_shape: (height, width, channels), see `count_levels`.
         latent_dim: int >= 1, the size of `z`.
         width: int >= 1, channels at full size; they double towards the base, up to 4 * width.
         normalization: "none", "layer", "instance", "group" (up to 8 groups) or "batch".
@@ -124,23 +124,23 @@ class DCGANGenerator(Generator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         latent_dim: int = 64,
         width: int = 64,
         normalization: str = "layer",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
+        super().__init__(example_shape, latent_dim, seed, **kwargs)
         self.width = require_int("width", width, 1)
         self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
-        self.stack((self.latent_dim,), self._layers_up(count_levels(self.image_shape)))
+        self.stack((self.latent_dim,), self._layers_up(count_levels(self.example_shape)))
 
     def _layers_up(self, levels: int) -> list[keras.layers.Layer]:
         normal = seeded_normal(self.seed, "DCGANGenerator")
         common = {"dtype": self.dtype_policy}
         bias = {"use_bias": _wants_bias(self.normalization), **common}
-        base = (self.image_shape[0] >> levels, self.image_shape[1] >> levels, _channels(self.width, levels))
+        base = (self.example_shape[0] >> levels, self.example_shape[1] >> levels, _channels(self.width, levels))
         kernel = normal(self.latent_dim, 0.0)
         stack = [keras.layers.Dense(math.prod(base), kernel_initializer=kernel, name="project", **bias)]
         stack.append(keras.layers.Reshape(base, name="base", **common))
@@ -170,7 +170,7 @@ class DCGANGenerator(Generator):
 
     def _paint(self, kernel: keras.initializers.Initializer) -> keras.layers.Layer:
         return keras.layers.Conv2D(
-            self.image_shape[2],
+            self.example_shape[2],
             3,
             padding="same",
             data_format="channels_last",
@@ -193,7 +193,7 @@ class DCGANDiscriminator(Discriminator):
     contrast.
 
     Args:
-        image_shape: (height, width, channels), see `count_levels`.
+        example_shape: (height, width, channels), see `count_levels`.
         width: int >= 1, channels after the first convolution; they double towards the base, up to 4 * width.
         normalization: "none", "layer", "instance", "group" (up to 8 groups) or "batch". Not "batch" with a
             gradient penalty, which needs every image to be scored on its own.
@@ -210,21 +210,21 @@ class DCGANDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 64,
         normalization: str = "none",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, seed, **kwargs)
+        super().__init__(example_shape, seed, **kwargs)
         self.width = require_int("width", width, 1)
         self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
-        self.stack(self.image_shape, self._layers_down(count_levels(self.image_shape)))
+        self.stack(self.example_shape, self._layers_down(count_levels(self.example_shape)))
 
     def _layers_down(self, levels: int) -> list[keras.layers.Layer]:
         normal = seeded_normal(self.seed, "DCGANDiscriminator")
         stack: list[keras.layers.Layer] = []
-        inputs = self.image_shape[2]
+        inputs = self.example_shape[2]
         for level in range(levels):
             channels = _channels(self.width, level)
             kind = self.normalization if level else "none"
@@ -244,7 +244,7 @@ class DCGANDiscriminator(Discriminator):
             stack += _normalize(kind, channels, f"normalize_{level}", self.dtype_policy)
             stack.append(keras.layers.LeakyReLU(_SLOPE, name=f"relu_{level}", dtype=self.dtype_policy))
             inputs = channels
-        features = (self.image_shape[0] >> levels) * (self.image_shape[1] >> levels) * inputs
+        features = (self.example_shape[0] >> levels) * (self.example_shape[1] >> levels) * inputs
         stack.append(keras.layers.Flatten(name="flatten", dtype=self.dtype_policy))
         readout = keras.layers.Dense(1, kernel_initializer=normal(features), name="logit", dtype=self.dtype_policy)
         return [*stack, readout]
@@ -255,7 +255,7 @@ class DCGANDiscriminator(Discriminator):
 
 
 def dcgan(
-    image_shape: Sequence[int],
+    example_shape: Sequence[int],
     latent_dim: int = 64,
     width: int = 64,
     normalization: str = "layer",
@@ -265,7 +265,7 @@ def dcgan(
     """Return a generator and a discriminator of one width.
 
     Args:
-        image_shape: (height, width, channels), see `count_levels`.
+        example_shape: (height, width, channels), see `count_levels`.
         latent_dim: int >= 1, the size of `z`.
         width: int >= 1, channels at the images' end of both networks.
         normalization: that of the generator; the discriminator has none, so that a gradient penalty is sound.
@@ -283,5 +283,5 @@ def dcgan(
         >>> discriminator(generator(tf.zeros([5, 64]))).shape
         TensorShape([5, 1])
     """
-    generator = DCGANGenerator(image_shape, latent_dim, width, normalization, seed, **kwargs)
-    return generator, DCGANDiscriminator(image_shape, width, seed=seed, **kwargs)
+    generator = DCGANGenerator(example_shape, latent_dim, width, normalization, seed, **kwargs)
+    return generator, DCGANDiscriminator(example_shape, width, seed=seed, **kwargs)

@@ -18,14 +18,14 @@ _SLOPE = 0.2
 class _Encoder(Network):
     """An encoder to `2 latent_dim` numbers; a subclass stacks its layers."""
 
-    def __init__(self, image_shape: Sequence[int], latent_dim: int, width: int, seed: int, **kwargs: Any) -> None:
+    def __init__(self, example_shape: Sequence[int], latent_dim: int, width: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.image_shape = require_shape(image_shape)
+        self.example_shape = require_shape(example_shape)
         self.latent_dim = require_int("latent_dim", latent_dim, 1)
         self.width, self.seed = require_int("width", width, 1), require_int("seed", seed, 0)
 
     def call(self, examples: Any, training: bool = False) -> Any:
-        """Return float[n, 2 latent_dim], means and logarithms of variances, of `examples` float[n, *image_shape]."""
+        """Return float[n, 2 latent_dim], means and logarithms of variances, of `examples` float[n, *example_shape]."""
         return self.body(examples, training=training)
 
     def _statistics(self, inputs: int, normal: Any) -> keras.layers.Layer:
@@ -38,7 +38,12 @@ class _Encoder(Network):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {"image_shape": self.image_shape, "latent_dim": self.latent_dim, "width": self.width, "seed": self.seed}
+        own = {
+            "example_shape": self.example_shape,
+            "latent_dim": self.latent_dim,
+            "width": self.width,
+            "seed": self.seed,
+        }
         return {**super().get_config(), **own}
 
 
@@ -47,7 +52,7 @@ class ImageEncoder(_Encoder):
     """Stride-2 convolutions down from the image, as in a DCGAN's discriminator, then a dense layer.
 
     Args:
-        image_shape: (height, width, channels), see `networks.dcgan.count_levels`.
+        example_shape: (height, width, channels), see `networks.dcgan.count_levels`.
         latent_dim: int >= 1, the size of z.
         width: int >= 1, channels after the first convolution; they double towards the base, up to 4 * width.
         seed: int >= 0, of the initial weights.
@@ -62,11 +67,11 @@ class ImageEncoder(_Encoder):
     """
 
     def __init__(
-        self, image_shape: Sequence[int], latent_dim: int = 64, width: int = 64, seed: int = 0, **kwargs: Any
+        self, example_shape: Sequence[int], latent_dim: int = 64, width: int = 64, seed: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(image_shape, latent_dim, width, seed, **kwargs)
-        normal, inputs = seeded_normal(self.seed, "ImageEncoder"), self.image_shape[-1]
-        levels, stack = count_levels(self.image_shape), []
+        super().__init__(example_shape, latent_dim, width, seed, **kwargs)
+        normal, inputs = seeded_normal(self.seed, "ImageEncoder"), self.example_shape[-1]
+        levels, stack = count_levels(self.example_shape), []
         for level in range(levels):
             channels = self.width * min(2**level, 4)
             stack.append(
@@ -84,8 +89,8 @@ class ImageEncoder(_Encoder):
             stack.append(self._leaky(f"relu_{level}"))
             inputs = channels
         stack.append(keras.layers.Flatten(name="flatten", dtype=self.dtype_policy))
-        size = (self.image_shape[0] >> levels) * (self.image_shape[1] >> levels) * inputs
-        self.stack(self.image_shape, [*stack, self._statistics(size, normal)])
+        size = (self.example_shape[0] >> levels) * (self.example_shape[1] >> levels) * inputs
+        self.stack(self.example_shape, [*stack, self._statistics(size, normal)])
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -93,7 +98,7 @@ class MLPEncoder(_Encoder):
     """Dense layers from an example of any shape.
 
     Args:
-        image_shape: the shape of one example, of any rank >= 1.
+        example_shape: the shape of one example, of any rank >= 1.
         latent_dim: int >= 1, the size of z.
         width: int >= 1, units of each hidden layer.
         depth: int >= 0, hidden layers; 0 is a linear map.
@@ -111,7 +116,7 @@ class MLPEncoder(_Encoder):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         latent_dim: int = 16,
         width: int = 128,
         depth: int = 2,
@@ -119,13 +124,15 @@ class MLPEncoder(_Encoder):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, latent_dim, width, seed, **kwargs)
+        super().__init__(example_shape, latent_dim, width, seed, **kwargs)
         self.depth = require_int("depth", depth, 0)
         self.activation = require_choice("activation", activation, ACTIVATIONS)
-        normal, inputs = seeded_normal(self.seed, "MLPEncoder"), math.prod(self.image_shape)
+        normal, inputs = seeded_normal(self.seed, "MLPEncoder"), math.prod(self.example_shape)
         flatten = keras.layers.Flatten(name="flatten", dtype=self.dtype_policy)
         stack = hidden_layers(inputs, self.width, self.depth, self.activation, normal, self.dtype_policy)
-        self.stack(self.image_shape, [flatten, *stack, self._statistics(self.width if self.depth else inputs, normal)])
+        self.stack(
+            self.example_shape, [flatten, *stack, self._statistics(self.width if self.depth else inputs, normal)]
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

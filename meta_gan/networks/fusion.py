@@ -47,10 +47,10 @@ class FusionGenerator(Generator):
     """Draws new examples of a class from z and its support images.
 
     Args:
-        image_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
+        example_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
         latent_dim: int >= 3; `stratified` = 2 of them choose the anchor and the partner.
         width: int >= 1, features at full size.
-        code_dim: int >= 0, the size of the task code; 0 for none.
+        embedding_dim: int >= 0, the size of the task code; 0 for none.
         normalization: "meta", `MetaBatchNormalization` on the style, or "none", `FiLM` alone.
         detail: int >= 1, fine pixels along a pixel in the renderer.
         temperature: float > 0, what z, beyond the choices, is multiplied by when not training: above 1 samples lie
@@ -58,8 +58,8 @@ class FusionGenerator(Generator):
         seed: int >= 0, of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
-    `call(z, conditioning)` takes a dict with `support` float[k, *image_shape], any k >= 1, and with `code_dim` > 0
-    `code` float[code_dim]. Row i depends on row i of z alone.
+    `call(z, conditioning)` takes a dict with `support` float[k, *example_shape], any k >= 1, and with `embedding_dim` > 0
+    `code` float[embedding_dim]. Row i depends on row i of z alone.
 
     Raises:
         ValueError: if an argument is out of range, or the conditioning lacks an entry.
@@ -80,20 +80,20 @@ class FusionGenerator(Generator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         latent_dim: int = 64,
         width: int = 16,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         normalization: str = "meta",
         detail: int = 2,
         seed: int = 0,
         temperature: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
-        self.sides = require_sides(image_shape)
+        super().__init__(example_shape, latent_dim, seed, **kwargs)
+        self.sides = require_sides(example_shape)
         require_int("latent_dim", latent_dim, CHOICES + 1)
-        self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
+        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
         self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
         self.detail, self.temperature = require_int("detail", detail, 1), require_positive("temperature", temperature)
         self._make_encoder()
@@ -107,7 +107,7 @@ class FusionGenerator(Generator):
         self.matching = Matching(quarter, 4 * self.width, _KEY, _VALUE, make, name="matching", dtype=policy)
         pooled = 4 * self.width * (quarter[0] // 2) * (quarter[1] // 2)
         self.summary = dense(make, pooled, _SUMMARY, "summary", policy)
-        told = self.latent_dim - CHOICES + 3 * _SUMMARY + self.code_dim
+        told = self.latent_dim - CHOICES + 3 * _SUMMARY + self.embedding_dim
         self.style = [
             dense(make, told, 128, "style_0", policy),
             dense(make, 128, _STYLE, "style_1", policy),
@@ -151,8 +151,8 @@ class FusionGenerator(Generator):
         return layer
 
     def call(self, z: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return examples float[n, *image_shape] of `z` float[n, latent_dim], for the support set in `conditioning`."""
-        support, code = require_support(conditioning, type(self).__name__, self.code_dim)
+        """Return examples float[n, *example_shape] of `z` float[n, latent_dim], for the support set in `conditioning`."""
+        support, code = require_support(conditioning, type(self).__name__, self.embedding_dim)
         count = tf.shape(support)[0]
         anchor, partner = choose(z[:, 0], count), choose(z[:, 1], count)
         _, half, quarter = self.pyramid(support)
@@ -217,5 +217,5 @@ class FusionGenerator(Generator):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {"width": self.width, "code_dim": self.code_dim, "normalization": self.normalization}
+        own = {"width": self.width, "embedding_dim": self.embedding_dim, "normalization": self.normalization}
         return {**super().get_config(), **own, "detail": self.detail, "temperature": self.temperature}

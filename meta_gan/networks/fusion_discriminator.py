@@ -24,9 +24,9 @@ class FusionDiscriminator(Discriminator):
     task code is added to it.
 
     Args:
-        image_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
+        example_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
         width: int >= 1, features at half size.
-        code_dim: int >= 0, the size of the task code; 0 for none.
+        embedding_dim: int >= 0, the size of the task code; 0 for none.
         normalization: "meta" for `MetaBatchNormalization` on the code ahead of the last block, which needs a code; or
             "none".
         seed: int >= 0, of the initial weights.
@@ -49,19 +49,21 @@ class FusionDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 32,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         normalization: str = "none",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, seed, **kwargs)
-        sides = require_sides(image_shape)
-        self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
+        super().__init__(example_shape, seed, **kwargs)
+        sides = require_sides(example_shape)
+        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
         self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
-        if normalization == "meta" and not code_dim:
-            raise ValueError(f"`normalization` 'meta' needs a `code_dim` >= 1. Received: code_dim={code_dim!r}")
+        if normalization == "meta" and not embedding_dim:
+            raise ValueError(
+                f"`normalization` 'meta' needs a `embedding_dim` >= 1. Received: embedding_dim={embedding_dim!r}"
+            )
         make, policy, w = seeded_normal(self.seed, type(self).__name__), self.dtype_policy, self.width
         self.candidate = convolution(make, sides[2], w, "candidate", policy, 4, 2)
         self.support = convolution(make, sides[2], w, "support", policy, 4, 2)
@@ -69,16 +71,16 @@ class FusionDiscriminator(Discriminator):
         self.joint = convolution(make, 2 * w, 3 * w, "joint", policy, 4, 2)
         self.size = -(-sides[0] // 8) * -(-sides[1] // 8) * 3 * w
         self.readout = dense(make, self.size, 1, "readout", policy)
-        if self.code_dim:
-            self.projection = dense(make, self.code_dim, 3 * w, "projection", policy)
+        if self.embedding_dim:
+            self.projection = dense(make, self.embedding_dim, 3 * w, "projection", policy)
         if normalization == "meta":
             self.modulation = MetaBatchNormalization(blend=0.9, seed=self.seed, name="modulation", dtype=policy)
-            self.modulation.build((None, None, None, 2 * w), (self.code_dim,))
-        self.build((None, *self.image_shape))
+            self.modulation.build((None, None, None, 2 * w), (self.embedding_dim,))
+        self.build((None, *self.example_shape))
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return logits float[n, 1] of `images` float[n, *image_shape], beside the support set in `conditioning`."""
-        support, code = require_support(conditioning, type(self).__name__, self.code_dim)
+        """Return logits float[n, 1] of `images` float[n, *example_shape], beside the support set in `conditioning`."""
+        support, code = require_support(conditioning, type(self).__name__, self.embedding_dim)
         candidates, others = self.candidate(images), self.support(support)
         count, pairs = tf.shape(images)[0], tf.shape(support)[0]
         both = leaky(candidates[:, None] + others[None])
@@ -96,15 +98,15 @@ class FusionDiscriminator(Discriminator):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {"width": self.width, "code_dim": self.code_dim, "normalization": self.normalization}
+        own = {"width": self.width, "embedding_dim": self.embedding_dim, "normalization": self.normalization}
         return {**super().get_config(), **own}
 
 
 def fusion(
-    image_shape: Sequence[int],
+    example_shape: Sequence[int],
     latent_dim: int = 64,
     width: int = 16,
-    code_dim: int = 0,
+    embedding_dim: int = 0,
     normalization: str = "meta",
     detail: int = 2,
     seed: int = 0,
@@ -113,10 +115,10 @@ def fusion(
     """Return a fusion generator and a discriminator of its width, for a game that gives them the support set.
 
     Args:
-        image_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
+        example_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
         latent_dim: int >= 3.
         width: int >= 1, see `FusionGenerator`.
-        code_dim: int >= 0, the size of the task code of the game's encoder; 0 for a game without.
+        embedding_dim: int >= 0, the size of the task code of the game's encoder; 0 for a game without.
         normalization: "meta" or "none"; without a code the discriminator has none.
         detail: int >= 1, see `FusionGenerator`.
         seed: int >= 0.
@@ -126,9 +128,11 @@ def fusion(
         `(generator, discriminator)`.
 
     Example:
-        >>> generator, discriminator = fusion((28, 28, 1), code_dim=32)
+        >>> generator, discriminator = fusion((28, 28, 1), embedding_dim=32)
         >>> game = meta_gan.games.GAN(generator, discriminator, encoder=TaskEncoder((28, 28, 1), 32))
     """
-    generator = FusionGenerator(image_shape, latent_dim, width, code_dim, normalization, detail, seed, temperature)
-    kind = normalization if code_dim else "none"
-    return generator, FusionDiscriminator(image_shape, width, code_dim, kind, seed)
+    generator = FusionGenerator(
+        example_shape, latent_dim, width, embedding_dim, normalization, detail, seed, temperature
+    )
+    kind = normalization if embedding_dim else "none"
+    return generator, FusionDiscriminator(example_shape, width, embedding_dim, kind, seed)

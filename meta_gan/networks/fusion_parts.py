@@ -18,25 +18,25 @@ _KEENNESS = 4.0
 _SMALLEST, _LARGEST = 8, 64
 
 
-def require_sides(image_shape: Sequence[int]) -> tuple[int, int, int]:
+def require_sides(example_shape: Sequence[int]) -> tuple[int, int, int]:
     """Return the three sides, refused with a ValueError unless both are multiples of 4 from 8 to 64."""
-    shape = require_shape(image_shape)
+    shape = require_shape(example_shape)
     good = len(shape) == 3 and shape[2] <= 4 and all(n % 4 == 0 and _SMALLEST <= n <= _LARGEST for n in shape[:2])
     if not good:
         raise ValueError(
-            f"`image_shape` must be (height, width, channels), sides multiples of 4 from {_SMALLEST} to {_LARGEST}, "
-            f"1 to 4 channels. Received: image_shape={tuple(image_shape)}"
+            f"`example_shape` must be (height, width, channels), sides multiples of 4 from {_SMALLEST} to {_LARGEST}, "
+            f"1 to 4 channels. Received: example_shape={tuple(example_shape)}"
         )
     return shape[0], shape[1], shape[2]
 
 
-def require_support(conditioning: Any, network: str, code_dim: int) -> tuple[Any, Any]:
+def require_support(conditioning: Any, network: str, embedding_dim: int) -> tuple[Any, Any]:
     """Return `(support, code)` of a conditioning, refused with a ValueError if what the network needs is absent."""
     given = sorted(conditioning) if isinstance(conditioning, dict) else type(conditioning).__name__
-    needed = ["support", *(["code"] if code_dim else [])]
+    needed = ["support", *(["task_embedding"] if embedding_dim else [])]
     if not isinstance(conditioning, dict) or not set(needed) <= set(conditioning):
         raise ValueError(f"`{network}` needs a conditioning with {needed}. Received: {given}")
-    return conditioning["support"], conditioning["code"] if code_dim else None
+    return conditioning["support"], conditioning["task_embedding"] if embedding_dim else None
 
 
 def convolution(

@@ -39,7 +39,7 @@ class MLPGenerator(Generator):
     """Dense layers from `z` to an example.
 
     Args:
-        image_shape: the shape of one example, of any rank >= 1, such as (2,) for points.
+        example_shape: the shape of one example, of any rank >= 1, such as (2,) for points.
         latent_dim: int >= 1, the size of `z`.
         width: int >= 1, units of each hidden layer.
         depth: int >= 0, hidden layers; 0 is a linear map.
@@ -58,7 +58,7 @@ class MLPGenerator(Generator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         latent_dim: int = 16,
         width: int = 128,
         depth: int = 2,
@@ -67,7 +67,7 @@ class MLPGenerator(Generator):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
+        super().__init__(example_shape, latent_dim, seed, **kwargs)
         self.width = require_int("width", width, 1)
         self.depth = require_int("depth", depth, 0)
         self.output_activation = require_choice("output", output, OUTPUTS)
@@ -75,13 +75,13 @@ class MLPGenerator(Generator):
         normal, dtype = seeded_normal(self.seed, "MLPGenerator"), self.dtype_policy
         stack = hidden_layers(self.latent_dim, self.width, self.depth, self.activation, normal, dtype)
         example = keras.layers.Dense(
-            math.prod(self.image_shape),
+            math.prod(self.example_shape),
             activation=self.output_activation,
             kernel_initializer=normal(self.width if self.depth else self.latent_dim),
             name="example",
             dtype=dtype,
         )
-        reshape = keras.layers.Reshape(self.image_shape, name="reshape", dtype=dtype)
+        reshape = keras.layers.Reshape(self.example_shape, name="reshape", dtype=dtype)
         self.stack((self.latent_dim,), [*stack, example, reshape])
 
     def get_config(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class MLPDiscriminator(Discriminator):
     """Dense layers from an example to one logit.
 
     Args:
-        image_shape: the shape of one example, of any rank >= 1.
+        example_shape: the shape of one example, of any rank >= 1.
         width: int >= 1, units of each hidden layer.
         depth: int >= 0, hidden layers; 0 is a linear critic.
         activation: "leaky_relu" (slope .2), or the smooth "tanh" or "softplus".
@@ -117,24 +117,24 @@ class MLPDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 128,
         depth: int = 2,
         activation: str = "leaky_relu",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, seed, **kwargs)
+        super().__init__(example_shape, seed, **kwargs)
         self.width = require_int("width", width, 1)
         self.depth = require_int("depth", depth, 0)
         self.activation = require_choice("activation", activation, ACTIVATIONS)
         normal, dtype = seeded_normal(self.seed, "MLPDiscriminator"), self.dtype_policy
-        inputs = math.prod(self.image_shape)
+        inputs = math.prod(self.example_shape)
         stack = hidden_layers(inputs, self.width, self.depth, self.activation, normal, dtype)
         kernel = normal(self.width if self.depth else inputs)
         flatten = keras.layers.Flatten(name="flatten", dtype=dtype)
         logit = keras.layers.Dense(1, kernel_initializer=kernel, name="logit", dtype=dtype)
-        self.stack(self.image_shape, [flatten, *stack, logit])
+        self.stack(self.example_shape, [flatten, *stack, logit])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
@@ -143,7 +143,7 @@ class MLPDiscriminator(Discriminator):
 
 
 def mlp(
-    image_shape: Sequence[int],
+    example_shape: Sequence[int],
     latent_dim: int = 16,
     width: int = 128,
     depth: int = 2,
@@ -155,7 +155,7 @@ def mlp(
     """Return a generator and a discriminator of one width and depth.
 
     Args:
-        image_shape: the shape of one example, of any rank >= 1.
+        example_shape: the shape of one example, of any rank >= 1.
         latent_dim: int >= 1, the size of `z`.
         width: int >= 1, units of each hidden layer.
         depth: int >= 0, hidden layers of each network.
@@ -175,5 +175,5 @@ def mlp(
         >>> discriminator(generator(tf.zeros([5, 3]))).shape
         TensorShape([5, 1])
     """
-    generator = MLPGenerator(image_shape, latent_dim, width, depth, output, activation, seed, **kwargs)
-    return generator, MLPDiscriminator(image_shape, width, depth, activation, seed, **kwargs)
+    generator = MLPGenerator(example_shape, latent_dim, width, depth, output, activation, seed, **kwargs)
+    return generator, MLPDiscriminator(example_shape, width, depth, activation, seed, **kwargs)

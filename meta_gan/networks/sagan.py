@@ -5,7 +5,7 @@ networks, self-attention at one size in the middle, ReLU, a sum over positions a
 classes enter by conditional normalisation and the discriminator's by projection (Miyato and Koyama, cGANs with
 Projection Discriminator, 2018). We depart in what second-order meta-learning on a few images asks for:
 
-- In place of a class there is a task's code, float[code_dim], which an encoder makes of the support set. In the
+- In place of a class there is a task's code, float[embedding_dim], which an encoder makes of the support set. In the
   generator it stands, next to z as in BigGAN (Brock et al., 2019), behind every normalisation, which is
   `MetaBatchNormalization` in place of conditional batch normalisation: no number of an image depends on another.
 - Without a code the generator has instance normalisation, for the same reason.
@@ -25,7 +25,7 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import Discriminator, Generator, read_code, require_int, seeded_normal
+from meta_gan.networks.base import Discriminator, Generator, read_task_embedding, require_int, seeded_normal
 from meta_gan.networks.dcgan import count_levels
 
 _ATTENTIVE_SIDE = 15  # between 14 and 16
@@ -35,14 +35,14 @@ _DEVIATION = 0.02
 _BLEND = 0.9
 
 
-def attention_level(image_shape: Sequence[int]) -> int:
+def attention_level(example_shape: Sequence[int]) -> int:
     """Return at how many halvings the longer side is nearest to 14-16 pixels; of two, the smaller images.
 
     Args:
-        image_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
+        example_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
 
     Returns:
-        int in [0, `count_levels(image_shape)`].
+        int in [0, `count_levels(example_shape)`].
 
     Raises:
         ValueError: if no such images can be halved.
@@ -51,7 +51,7 @@ def attention_level(image_shape: Sequence[int]) -> int:
         >>> attention_level((28, 28, 1)), attention_level((64, 64, 3))
         (1, 2)
     """
-    levels, side = count_levels(image_shape), max(image_shape[:2])
+    levels, side = count_levels(example_shape), max(example_shape[:2])
     return min(range(levels, -1, -1), key=lambda level: abs((side >> level) - _ATTENTIVE_SIDE))
 
 
@@ -80,22 +80,22 @@ def _halve(x: Any) -> Any:
 class _Attentive(keras.Model):
     """What both networks share: the arguments, a body of layers, attention and the configuration."""
 
-    def _set_up(self, width: int, code_dim: int, attention: bool, input_shape: tuple[int, ...]) -> None:
+    def _set_up(self, width: int, embedding_dim: int, attention: bool, input_shape: tuple[int, ...]) -> None:
         """Keep the arguments and make the body, as the last act of the constructor."""
         self.width = require_int("width", width, 1)
-        self.code_dim = require_int("code_dim", code_dim, 0)
+        self.embedding_dim = require_int("embedding_dim", embedding_dim, 0)
         self.attention = bool(attention)
-        self.body = self._make_body(count_levels(self.image_shape))
+        self.body = self._make_body(count_levels(self.example_shape))
         self.build((None, *input_shape))
 
     def _attend(self, x: Any, level: int, normal: Callable[..., Any]) -> Any:
-        if not self.attention or level != attention_level(self.image_shape):
+        if not self.attention or level != attention_level(self.example_shape):
             return x
         return layers.SelfAttention2D(True, normal(1).seed, name="attention", dtype=self.dtype_policy)(x)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {"width": self.width, "code_dim": self.code_dim, "attention": self.attention}
+        own = {"width": self.width, "embedding_dim": self.embedding_dim, "attention": self.attention}
         return {**super().get_config(), **own}
 
 
@@ -104,50 +104,54 @@ class SAGANGenerator(_Attentive, Generator):
     """A dense layer to the base, then residual blocks up to the image, the code and z behind every normalisation.
 
     Args:
-        image_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
+        example_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
         latent_dim: int >= 1, the size of `z`.
         width: int >= 1, channels at full size; they double towards the base, up to 4 * width.
-        code_dim: int >= 0, the size of the task's code; with 0 the generator is unconditioned.
+        embedding_dim: int >= 0, the size of the task's code; with 0 the generator is unconditioned.
         attention: bool, whether it has `SelfAttention2D`, at the size nearest to 14-16 pixels.
         seed: int >= 0, the seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
-        ValueError: if an argument is out of range; in a call, if there is no code [code_dim], or a conditioning
-            where `code_dim` is 0.
+        ValueError: if an argument is out of range; in a call, if there is no code [embedding_dim], or a conditioning
+            where `embedding_dim` is 0.
 
     Example:
-        >>> generator = SAGANGenerator((28, 28, 1), latent_dim=16, width=8, code_dim=3)
-        >>> generator(tf.zeros([5, 16]), conditioning={"code": tf.zeros([3])}).shape
+        >>> generator = SAGANGenerator((28, 28, 1), latent_dim=16, width=8, embedding_dim=3)
+        >>> generator(tf.zeros([5, 16]), conditioning={"task_embedding": tf.zeros([3])}).shape
         TensorShape([5, 28, 28, 1])
     """
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         latent_dim: int = 64,
         width: int = 32,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         attention: bool = True,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
-        self._set_up(width, code_dim, attention, (self.latent_dim,))
+        super().__init__(example_shape, latent_dim, seed, **kwargs)
+        self._set_up(width, embedding_dim, attention, (self.latent_dim,))
 
     def _make_body(self, levels: int) -> Any:
         """Return the Keras model of z, or of z and the rows of code and z, to images."""
         normal, dtype = seeded_normal(self.seed, "SAGANGenerator"), self.dtype_policy
         z = keras.Input((self.latent_dim,), dtype=self.compute_dtype)
-        rows = keras.Input((self.code_dim + self.latent_dim,), dtype=self.compute_dtype) if self.code_dim else None
-        base = (self.image_shape[0] >> levels, self.image_shape[1] >> levels, _channels(self.width, levels))
+        rows = (
+            keras.Input((self.embedding_dim + self.latent_dim,), dtype=self.compute_dtype)
+            if self.embedding_dim
+            else None
+        )
+        base = (self.example_shape[0] >> levels, self.example_shape[1] >> levels, _channels(self.width, levels))
         options = {"kernel_initializer": normal(self.latent_dim, 0.0), "name": "project", "dtype": dtype}
         x = ops.reshape(layers.SpectralDense(math.prod(base), **options)(z), (-1, *base))
         x = self._attend(x, levels, normal)
         for level in reversed(range(levels)):
             x = self._attend(self._up(x, rows, level, normal), level, normal)
         x = self._rectify(x, rows, "image", normal)
-        images = ops.tanh(_convolution(self.image_shape[2], 3, normal(9 * self.width), "image", dtype)(x))
+        images = ops.tanh(_convolution(self.example_shape[2], 3, normal(9 * self.width), "image", dtype)(x))
         return keras.Model([z] if rows is None else [z, rows], images, name="body")
 
     def _up(self, x: Any, rows: Any, level: int, normal: Callable[..., Any]) -> Any:
@@ -171,14 +175,14 @@ class SAGANGenerator(_Attentive, Generator):
         return ops.relu(layers.MetaBatchNormalization(blend=_BLEND, **film, **common)(x, rows))
 
     def call(self, z: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return images float[n, *image_shape] in [-1, 1] of `z` float[n, latent_dim].
+        """Return images float[n, *example_shape] in [-1, 1] of `z` float[n, latent_dim].
 
-        `conditioning` is `{"code": float[code_dim]}`, or None where `code_dim` is 0; `training` moves the state of
+        `conditioning` is `{"task_embedding": float[embedding_dim]}`, or None where `embedding_dim` is 0; `training` moves the state of
         the spectral normalisation.
         """
-        if not self.code_dim:
+        if not self.embedding_dim:
             return super().call(z, conditioning, training)
-        tiled = ops.zeros_like(z[:, :1]) + read_code(self, conditioning)
+        tiled = ops.zeros_like(z[:, :1]) + read_task_embedding(self, conditioning)
         return self.body([z, ops.concatenate([tiled, z], axis=-1)], training=training)
 
 
@@ -189,41 +193,41 @@ class SAGANDiscriminator(_Attentive, Discriminator):
     There is no normalisation but the spectral one, so every image is scored on its own.
 
     Args:
-        image_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
+        example_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
         width: int >= 1, channels at full size; they double towards the base, up to 4 * width.
-        code_dim: int >= 0, the size of the task's code; with 0 the discriminator is unconditioned.
+        embedding_dim: int >= 0, the size of the task's code; with 0 the discriminator is unconditioned.
         attention: bool, whether it has `SelfAttention2D`, at the size nearest to 14-16 pixels.
         seed: int >= 0, the seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
-        ValueError: if an argument is out of range; in a call, if there is no code [code_dim], or a conditioning
-            where `code_dim` is 0.
+        ValueError: if an argument is out of range; in a call, if there is no code [embedding_dim], or a conditioning
+            where `embedding_dim` is 0.
 
     Example:
-        >>> discriminator = SAGANDiscriminator((28, 28, 1), width=8, code_dim=3)
-        >>> discriminator(tf.zeros([5, 28, 28, 1]), conditioning={"code": tf.zeros([3])}).shape
+        >>> discriminator = SAGANDiscriminator((28, 28, 1), width=8, embedding_dim=3)
+        >>> discriminator(tf.zeros([5, 28, 28, 1]), conditioning={"task_embedding": tf.zeros([3])}).shape
         TensorShape([5, 1])
     """
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 32,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         attention: bool = True,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, seed, **kwargs)
-        self._set_up(width, code_dim, attention, self.image_shape)
+        super().__init__(example_shape, seed, **kwargs)
+        self._set_up(width, embedding_dim, attention, self.example_shape)
 
     def _make_body(self, levels: int) -> Any:
-        """Return the Keras model of images, or of images and the code float[1, code_dim], to logits."""
+        """Return the Keras model of images, or of images and the code float[1, embedding_dim], to logits."""
         normal, dtype = seeded_normal(self.seed, "SAGANDiscriminator"), self.dtype_policy
-        images = keras.Input(self.image_shape, dtype=self.compute_dtype)
-        code = keras.Input((self.code_dim,), dtype=self.compute_dtype) if self.code_dim else None
-        x = _convolution(self.width, 3, normal(9 * self.image_shape[2]), "image", dtype)(images)
+        images = keras.Input(self.example_shape, dtype=self.compute_dtype)
+        code = keras.Input((self.embedding_dim,), dtype=self.compute_dtype) if self.embedding_dim else None
+        x = _convolution(self.width, 3, normal(9 * self.example_shape[2]), "image", dtype)(images)
         x = self._attend(x, 0, normal)
         for level in range(1, levels + 1):
             x = self._attend(self._down(x, level, normal), level, normal)
@@ -232,7 +236,7 @@ class SAGANDiscriminator(_Attentive, Discriminator):
         logit = layers.SpectralDense(1, kernel_initializer=normal(channels), name="logit", dtype=dtype)(features)
         if code is None:
             return keras.Model([images], logit, name="body")
-        options = {"kernel_initializer": normal(self.code_dim), "name": "project", "dtype": dtype}
+        options = {"kernel_initializer": normal(self.embedding_dim), "name": "project", "dtype": dtype}
         project = layers.SpectralDense(channels, use_bias=False, **options)
         return keras.Model([images, code], [logit, features * project(code)], name="body")
 
@@ -246,28 +250,28 @@ class SAGANDiscriminator(_Attentive, Discriminator):
         return _halve(y) + skip(_halve(x))
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return logits float[n, 1] of `images` float[n, *image_shape]; see `SAGANGenerator.call`."""
-        if not self.code_dim:
+        """Return logits float[n, 1] of `images` float[n, *example_shape]; see `SAGANGenerator.call`."""
+        if not self.embedding_dim:
             return super().call(images, conditioning, training)
-        logit, product = self.body([images, read_code(self, conditioning)[None]], training=training)
+        logit, product = self.body([images, read_task_embedding(self, conditioning)[None]], training=training)
         return logit + ops.sum(product, axis=-1, keepdims=True)
 
 
 def sagan(
-    image_shape: Sequence[int],
+    example_shape: Sequence[int],
     latent_dim: int = 64,
     width: int = 32,
-    code_dim: int = 0,
+    embedding_dim: int = 0,
     seed: int = 0,
     **kwargs: Any,
 ) -> tuple[SAGANGenerator, SAGANDiscriminator]:
     """Return a generator and a discriminator of one width.
 
     Args:
-        image_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
+        example_shape: (height, width, channels), see `meta_gan.networks.dcgan.count_levels`.
         latent_dim: int >= 1, the size of `z`.
         width: int >= 1, channels at the images' end of both networks.
-        code_dim: int >= 0, the size of the task's code, which both need in every call; 0 for none.
+        embedding_dim: int >= 0, the size of the task's code, which both need in every call; 0 for none.
         seed: int >= 0, the seed of the initial weights; the two networks draw from different streams of it.
         **kwargs: `attention`, `dtype` and other arguments of both networks.
 
@@ -282,5 +286,5 @@ def sagan(
         >>> discriminator(generator(tf.zeros([5, 64]))).shape
         TensorShape([5, 1])
     """
-    generator = SAGANGenerator(image_shape, latent_dim, width, code_dim, seed=seed, **kwargs)
-    return generator, SAGANDiscriminator(image_shape, width, code_dim, seed=seed, **kwargs)
+    generator = SAGANGenerator(example_shape, latent_dim, width, embedding_dim, seed=seed, **kwargs)
+    return generator, SAGANDiscriminator(example_shape, width, embedding_dim, seed=seed, **kwargs)

@@ -9,8 +9,8 @@ import keras
 
 SCALE, SHIFT = "channel_scale", "channel_shift"
 SCALE_AND_SHIFT = rf"/({SCALE}|{SHIFT})_\d+$"
-"""The `paths` of an algorithm that adapts the scales and shifts alone."""
-_SAID = ("image_shape", "latent_dim", "code_dim", "sees_support")
+"""The `mask` of an algorithm that adapts the scales and shifts alone."""
+_SAID = ("example_shape", "latent_dim", "embedding_dim", "sees_support")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -19,11 +19,11 @@ class ScaleAndShift(keras.Model):
 
     Every trainable tensor of two or more axes gets a `channel_scale`, one number for each entry of its last axis, which
     starts at 1; every vector or number a `channel_shift` of its size, which starts at 0. A fresh one is therefore the
-    network itself. With `paths=networks.SCALE_AND_SHIFT` the inner loop moves these alone: far fewer numbers, which few
+    network itself. With `mask=networks.SCALE_AND_SHIFT` the inner loop moves these alone: far fewer numbers, which few
     images overfit less.
 
     Args:
-        network: a built Keras model, a player of a game, which says its `image_shape`.
+        network: a built Keras model, a player of a game, which says its `example_shape`.
         frozen: whether the network's own weights stay as they are in meta-training as well: those of a network trained
             before.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
@@ -33,7 +33,7 @@ class ScaleAndShift(keras.Model):
 
     Example:
         >>> translator = ScaleAndShift(networks.Translator((28, 28, 1), width=8))
-        >>> algorithm = meta_gan.FOMAML(inner_steps=5, paths=networks.SCALE_AND_SHIFT)
+        >>> algorithm = meta_gan.FOMAML(inner_steps=5, mask=networks.SCALE_AND_SHIFT)
 
     Reference: Sun, Liu, Chua and Schiele, "Meta-Transfer Learning for Few-Shot Learning", 2019. There a factor is
         one of every pair of channels in and out, and the network is always frozen.

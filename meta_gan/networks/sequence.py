@@ -20,7 +20,7 @@ from meta_gan.layers.sound import PhaseShuffle
 from meta_gan.networks.base import (
     Discriminator,
     Generator,
-    read_code,
+    read_task_embedding,
     refuse_conditioning,
     require_int,
     require_shape,
@@ -38,8 +38,8 @@ def require_sequence(shape: Sequence[int]) -> tuple[int, int]:
     sides = require_shape(shape)
     if len(sides) != 2 or sides[0] < 2 * _SMALLEST:
         raise ValueError(
-            f"`image_shape` of a sequence must be (length, channels), a length of at least {2 * _SMALLEST}. "
-            f"Received: image_shape={tuple(shape)}"
+            f"`example_shape` of a sequence must be (length, channels), a length of at least {2 * _SMALLEST}. "
+            f"Received: example_shape={tuple(shape)}"
         )
     return sides[0], sides[1]
 
@@ -49,7 +49,7 @@ class WaveGenerator(Generator):
     """Makes a sound from z: dense to 16 or more places, then four times as many with every convolution, tanh out.
 
     Args:
-        image_shape: (samples, channels), samples a multiple of 16 by a power of 4.
+        example_shape: (samples, channels), samples a multiple of 16 by a power of 4.
         latent_dim: int >= 1, the size of z.
         width: int >= 1, channels of the last block; they double towards the base, up to 4 * width.
         seed: int >= 0, of the initial weights.
@@ -64,18 +64,18 @@ class WaveGenerator(Generator):
     """
 
     def __init__(
-        self, image_shape: Sequence[int], latent_dim: int = 64, width: int = 16, seed: int = 0, **kwargs: Any
+        self, example_shape: Sequence[int], latent_dim: int = 64, width: int = 16, seed: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
+        super().__init__(example_shape, latent_dim, seed, **kwargs)
         self.width = require_int("width", width, 1)
-        base, channels = require_sequence(image_shape)
+        base, channels = require_sequence(example_shape)
         levels = 0
         while base % _STRIDE == 0 and base // _STRIDE >= 16:
             base, levels = base // _STRIDE, levels + 1
         if not levels:
             raise ValueError(
-                "`image_shape` of sounds must be (samples, channels), samples a multiple of 4 from 64 on. "
-                f"Received: image_shape={tuple(image_shape)}"
+                "`example_shape` of sounds must be (samples, channels), samples a multiple of 4 from 64 on. "
+                f"Received: example_shape={tuple(example_shape)}"
             )
         make, policy = seeded_normal(self.seed, type(self).__name__), self.dtype_policy
         wide = [self.width * min(2**level, 4) for level in range(levels)][::-1]
@@ -125,17 +125,17 @@ class SequenceDiscriminator(Discriminator):
     """Strided convolutions along a sequence; told of the support set, it also compares features with their mean there.
 
     Args:
-        image_shape: (length, channels), a length of at least 8: sounds (samples, 1), texts (length, symbols).
+        example_shape: (length, channels), a length of at least 8: sounds (samples, 1), texts (length, symbols).
         width: int >= 1, channels of the first convolution; they double with every other, up to 4 * width.
         stride: int >= 2, of every convolution, whose taps are six times the stride and one; 4 for sounds, 2 for texts.
         shuffle: int >= 0, places by which features are shifted in training, see `PhaseShuffle`; 0 for not at all.
         attends: whether it sees the support set.
-        code_dim: int >= 0, the size of the task code; 0 for none.
+        embedding_dim: int >= 0, the size of the task code; 0 for none.
         seed: int >= 0, of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     `call(x, conditioning)` takes None, or a dict with `support` float[k, length, channels] where it attends and `code`
-    float[code_dim] where there is one.
+    float[embedding_dim] where there is one.
 
     Raises:
         ValueError: if an argument is out of range, or the conditioning lacks an entry or is not used.
@@ -151,19 +151,22 @@ class SequenceDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 16,
         stride: int = _STRIDE,
         shuffle: int = 0,
         attends: bool = False,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, seed, **kwargs)
-        length, given = require_sequence(image_shape)
+        super().__init__(example_shape, seed, **kwargs)
+        length, given = require_sequence(example_shape)
         self.width, self.stride = require_int("width", width, 1), require_int("stride", stride, 2)
-        self.shuffle, self.code_dim = require_int("shuffle", shuffle, 0), require_int("code_dim", code_dim, 0)
+        self.shuffle, self.embedding_dim = (
+            require_int("shuffle", shuffle, 0),
+            require_int("embedding_dim", embedding_dim, 0),
+        )
         if not isinstance(attends, bool):
             raise ValueError(f"`attends` must be True or False. Received: attends={attends!r}")
         self.attends = self.sees_support = attends
@@ -182,22 +185,22 @@ class SequenceDiscriminator(Discriminator):
         self.readout = dense(make, self.size, 1, "readout", policy)
         if attends:
             self.likeness = dense(make, self.size, self.size, "likeness", policy)
-        if self.code_dim:
-            self.projection = dense(make, self.code_dim, self.size, "projection", policy)
-        self.stack(self.image_shape, stack)
+        if self.embedding_dim:
+            self.projection = dense(make, self.embedding_dim, self.size, "projection", policy)
+        self.stack(self.example_shape, stack)
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return logits float[n, 1] of `images` float[n, length, channels]."""
         features = self.body(images, training=training)
         logits = self.readout(features)
-        if not (self.attends or self.code_dim):
+        if not (self.attends or self.embedding_dim):
             refuse_conditioning(self, conditioning)
         if self.attends:
-            support, _ = require_support(conditioning, type(self).__name__, self.code_dim)
+            support, _ = require_support(conditioning, type(self).__name__, self.embedding_dim)
             mean = tf.reduce_mean(self.body(tf.cast(support, features.dtype), training=training), axis=0)
             logits += self._projected(features, self.likeness(mean[None]))
-        if self.code_dim:
-            logits += self._projected(features, self.projection(read_code(self, conditioning)[None]))
+        if self.embedding_dim:
+            logits += self._projected(features, self.projection(read_task_embedding(self, conditioning)[None]))
         return logits
 
     def _projected(self, features: Any, direction: Any) -> Any:
@@ -205,5 +208,5 @@ class SequenceDiscriminator(Discriminator):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        names = ("width", "stride", "shuffle", "attends", "code_dim")
+        names = ("width", "stride", "shuffle", "attends", "embedding_dim")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

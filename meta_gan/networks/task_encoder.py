@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.networks.base import require_choice, require_int, require_shape, seeded_normal
+from meta_gan.networks.base import Network, require_choice, require_int, require_shape, seeded_normal
 
 POOLINGS = ("mean", "attention")
 _SLOPE = 0.2
@@ -17,17 +17,17 @@ _SMALLEST_SIDE = 4
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class TaskEncoder(keras.Model):
+class TaskEncoder(Network):
     """Encodes a support set as one code, the same for every order of the images and right for any number >= 1.
 
     Each example goes through strided convolutions to a code of its own; the codes are pooled, brought to a root mean
     square of 1, and the trainable vector `context`, which starts at 0, is added. The context is what context-only
-    adaptation moves: with the paths `/context$` the inner loop refines the code of a task and nothing else.
+    adaptation moves: with the mask `/context$` the inner loop refines the code of a task and nothing else.
 
     Args:
-        image_shape: (height, width, channels), sides of at least 8; or of sounds and texts (length, channels), a length
+        example_shape: (height, width, channels), sides of at least 8; or of sounds and texts (length, channels), a length
             of at least 8, with convolutions along it.
-        code_dim: int >= 1, the size of the code.
+        embedding_dim: int >= 1, the size of the code.
         width: int >= 1, channels of the first convolution; they double with every halving, up to four times.
         pooling: "mean", or "attention": a mean weighted by the softmax of a learned score of each image.
         seed: int >= 0, of the initial weights.
@@ -37,7 +37,7 @@ class TaskEncoder(keras.Model):
         ValueError: if an argument is out of range.
 
     Example:
-        >>> TaskEncoder((28, 28, 1), code_dim=16)(tf.zeros([5, 28, 28, 1])).shape
+        >>> TaskEncoder((28, 28, 1), embedding_dim=16)(tf.zeros([5, 28, 28, 1])).shape
         TensorShape([16])
 
     References:
@@ -48,21 +48,21 @@ class TaskEncoder(keras.Model):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
-        code_dim: int = 64,
+        example_shape: Sequence[int],
+        embedding_dim: int = 64,
         width: int = 16,
         pooling: str = "mean",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.image_shape = require_shape(image_shape)
-        if len(self.image_shape) not in (2, 3) or min(self.image_shape[:-1]) < 2 * _SMALLEST_SIDE:
+        self.example_shape = require_shape(example_shape)
+        if len(self.example_shape) not in (2, 3) or min(self.example_shape[:-1]) < 2 * _SMALLEST_SIDE:
             raise ValueError(
-                f"`image_shape` must be (height, width, channels) with sides of at least {2 * _SMALLEST_SIDE}, or "
-                f"(length, channels) with such a length. Received: image_shape={self.image_shape}"
+                f"`example_shape` must be (height, width, channels) with sides of at least {2 * _SMALLEST_SIDE}, or "
+                f"(length, channels) with such a length. Received: example_shape={self.example_shape}"
             )
-        self.code_dim = require_int("code_dim", code_dim, 1)
+        self.embedding_dim = require_int("embedding_dim", embedding_dim, 1)
         self.width = require_int("width", width, 1)
         self.pooling = require_choice("pooling", pooling, POOLINGS)
         self.seed = require_int("seed", seed, 0)
@@ -70,7 +70,7 @@ class TaskEncoder(keras.Model):
 
     def _make(self) -> None:
         normal = seeded_normal(self.seed, "TaskEncoder")
-        *lengths, channels = self.image_shape
+        *lengths, channels = self.example_shape
         side, kind = min(lengths), keras.layers.Conv2D if len(lengths) == 2 else keras.layers.Conv1D
         layers: list[keras.layers.Layer] = []
         while side >= 2 * _SMALLEST_SIDE - 1:
@@ -93,23 +93,20 @@ class TaskEncoder(keras.Model):
         size = channels * math.prod(-(-n // 2 ** len(layers)) for n in lengths)
         flatten = keras.layers.Flatten(dtype=self.dtype_policy)
         readout = keras.layers.Dense(
-            self.code_dim, kernel_initializer=normal(size, 1.0), name="readout", dtype=self.dtype_policy
+            self.embedding_dim, kernel_initializer=normal(size, 1.0), name="readout", dtype=self.dtype_policy
         )
-        inputs = keras.Input(self.image_shape, dtype=self.compute_dtype)
+        inputs = keras.Input(self.example_shape, dtype=self.compute_dtype)
         self.body = keras.Sequential([inputs, *layers, flatten, readout], name="body")
         if self.pooling == "attention":
             self.score = keras.layers.Dense(
                 1, use_bias=False, kernel_initializer="zeros", name="score", dtype=self.dtype_policy
             )
-            self.score.build((None, self.code_dim))
-        self.context = self.add_weight(name="context", shape=(self.code_dim,), initializer="zeros")
-        self.build((None, *self.image_shape))
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Let Keras note `input_shape`; the weights exist since construction."""
+            self.score.build((None, self.embedding_dim))
+        self.context = self.add_weight(name="context", shape=(self.embedding_dim,), initializer="zeros")
+        self.build((None, *self.example_shape))
 
     def call(self, support: Any, training: bool = False) -> Any:
-        """Return the code float[code_dim] of `support` float[k, *image_shape], k >= 1."""
+        """Return the code float[embedding_dim] of `support` float[k, *example_shape], k >= 1."""
         codes = self.body(support, training=training)
         if self.pooling == "attention":
             code = tf.reduce_sum(codes * tf.nn.softmax(self.score(codes), axis=0), axis=0)
@@ -120,5 +117,5 @@ class TaskEncoder(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {"image_shape": self.image_shape, "code_dim": self.code_dim, "width": self.width}
+        own = {"example_shape": self.example_shape, "embedding_dim": self.embedding_dim, "width": self.width}
         return {**super().get_config(), **own, "pooling": self.pooling, "seed": self.seed}

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from meta_gan.networks.base import (
     Generator,
-    read_code,
+    read_task_embedding,
     refuse_conditioning,
     require_choice,
     require_int,
@@ -35,8 +35,8 @@ def require_text(text_shape: Sequence[int]) -> tuple[int, int]:
     shape = require_shape(text_shape)
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(
-            "`image_shape` of texts must be (length, symbols), of at least 2 symbols, the first of which ends a text. "
-            f"Received: image_shape={tuple(text_shape)}"
+            "`example_shape` of texts must be (length, symbols), of at least 2 symbols, the first of which ends a text. "
+            f"Received: example_shape={tuple(text_shape)}"
         )
     return shape[0], shape[1]
 
@@ -57,9 +57,9 @@ class TextGenerator(Generator):
     noise, which is z through two quantile functions: so samples are exact draws, and z decides all.
 
     Args:
-        image_shape: (length, symbols); symbol 0 ends a text.
+        example_shape: (length, symbols); symbol 0 ends a text.
         width: int >= 1, units of the GRUs.
-        code_dim: int >= 0, the size of the task code; 0 for none.
+        embedding_dim: int >= 0, the size of the task code; 0 for none.
         attends: whether it sees the support set.
         relaxation: what the gradient is that of: "straight_through", a one-hot choice on the way forward and its
             softmax on the way back; "gumbel_softmax", in training the softmax itself.
@@ -69,7 +69,7 @@ class TextGenerator(Generator):
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     `latent_dim` is length * symbols. `call(z, conditioning)` takes None, or a dict with `support` float[k, length,
-    symbols] where it attends and `code` float[code_dim] where there is one. When not training, rows are exactly
+    symbols] where it attends and `code` float[embedding_dim] where there is one. When not training, rows are exactly
     one-hot.
 
     Raises:
@@ -89,9 +89,9 @@ class TextGenerator(Generator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 128,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         attends: bool = False,
         relaxation: str = "straight_through",
         softness: float = 1.0,
@@ -99,9 +99,9 @@ class TextGenerator(Generator):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.length, self.symbols = require_text(image_shape)
-        super().__init__(image_shape, self.length * self.symbols, seed, **kwargs)
-        self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
+        self.length, self.symbols = require_text(example_shape)
+        super().__init__(example_shape, self.length * self.symbols, seed, **kwargs)
+        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
         if not isinstance(attends, bool):
             raise ValueError(f"`attends` must be True or False. Received: attends={attends!r}")
         self.attends = self.sees_support = attends
@@ -109,7 +109,7 @@ class TextGenerator(Generator):
         self.softness = require_positive("softness", softness)
         self.temperature = require_positive("temperature", temperature)
         make, policy = seeded_normal(self.seed, type(self).__name__), self.dtype_policy
-        told = self.code_dim + (self.width if attends else 0)
+        told = self.embedding_dim + (self.width if attends else 0)
         self.writer = self._cell(self.symbols + told, "writer", make)
         self.expected = dense(make, self.width, self.symbols, "expected", policy)
         if attends:
@@ -178,11 +178,11 @@ class TextGenerator(Generator):
     def _remembered(self, conditioning: Any) -> tuple[Any, Any]:
         """What it is told, float[told] or None, and of the support symbols `(keys, values, log weights)` or None."""
         if not self.attends:
-            if not self.code_dim:
+            if not self.embedding_dim:
                 refuse_conditioning(self, conditioning)
                 return None, None
-            return read_code(self, conditioning), None
-        support, code = require_support(conditioning, type(self).__name__, self.code_dim)
+            return read_task_embedding(self, conditioning), None
+        support, code = require_support(conditioning, type(self).__name__, self.embedding_dim)
         # Examples may be any numbers in [-1, 1]; shares of symbols may not, nor weights made of them.
         support = tf.clip_by_value(tf.cast(support, self.compute_dtype), 0.0, 1.0)
         state, before = tf.zeros([tf.shape(support)[0], self.width], support.dtype), tf.zeros_like(support[:, 0])
@@ -223,7 +223,7 @@ class TextGenerator(Generator):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        names = ("width", "code_dim", "attends", "relaxation", "softness", "temperature")
+        names = ("width", "embedding_dim", "attends", "relaxation", "softness", "temperature")
         config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
         del config["latent_dim"]
         return config

@@ -20,7 +20,14 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import Network, read_code, refuse_conditioning, require_int, require_shape, seeded_normal
+from meta_gan.networks.base import (
+    Network,
+    read_task_embedding,
+    refuse_conditioning,
+    require_int,
+    require_shape,
+    seeded_normal,
+)
 from meta_gan.networks.dcgan import count_levels
 
 _MOST_LEVELS = 2
@@ -38,16 +45,16 @@ class Translator(Network):
     """Down to a quarter, residual blocks, and up again, with skips; the result corrects the input.
 
     Args:
-        image_shape: (height, width, channels) of both domains, see `networks.dcgan.count_levels`.
+        example_shape: (height, width, channels) of both domains, see `networks.dcgan.count_levels`.
         width: int >= 1, channels at full size; they double with each halving.
         blocks: int >= 0, residual blocks at the smallest size.
-        code_dim: int >= 0, the size of the target's code; with 0 the translator is unconditioned.
+        embedding_dim: int >= 0, the size of the target's code; with 0 the translator is unconditioned.
         seed: int >= 0, the seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
-        ValueError: if an argument is out of range; in a call, if there is no code [code_dim], or a conditioning where
-            `code_dim` is 0.
+        ValueError: if an argument is out of range; in a call, if there is no code [embedding_dim], or a conditioning where
+            `embedding_dim` is 0.
 
     Example:
         >>> Translator((28, 28, 1), width=8)(tf.zeros([5, 28, 28, 1])).shape
@@ -56,24 +63,24 @@ class Translator(Network):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 16,
         blocks: int = 2,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.image_shape = require_shape(image_shape)
+        self.example_shape = require_shape(example_shape)
         self.width, self.blocks = require_int("width", width, 1), require_int("blocks", blocks, 0)
-        self.code_dim, self.seed = require_int("code_dim", code_dim, 0), require_int("seed", seed, 0)
-        self.levels = min(_MOST_LEVELS, count_levels(self.image_shape))
+        self.embedding_dim, self.seed = require_int("embedding_dim", embedding_dim, 0), require_int("seed", seed, 0)
+        self.levels = min(_MOST_LEVELS, count_levels(self.example_shape))
         self._make(seeded_normal(self.seed, "Translator"))
-        self.build((None, *self.image_shape))
+        self.build((None, *self.example_shape))
 
     def _make(self, normal: Callable[..., Any]) -> None:
         """Make the layers; a convolution whose normalisation would subtract its bias has none."""
-        channels, levels = self.image_shape[2], range(self.levels)
+        channels, levels = self.example_shape[2], range(self.levels)
         sizes = [self.width * 2**level for level in range(self.levels + 1)]
 
         def convolution(name: str, inputs: int, filters: int, size: int, stride: int = 1, bias: bool = False) -> Any:
@@ -106,22 +113,22 @@ class Translator(Network):
 
     def _normalization(self, channels: int, name: str, seed: int) -> keras.layers.Layer:
         options = {"name": f"norm_{name}", "dtype": self.dtype_policy}
-        if not self.code_dim:
+        if not self.embedding_dim:
             norm = layers.InstanceNormalization(**options)
             norm.build((None, None, None, channels))
             return norm
         norm = layers.MetaBatchNormalization(blend=_BLEND, initial_deviation=_DEVIATION, seed=seed, **options)
-        norm.build((None, None, None, channels), (self.code_dim,))
+        norm.build((None, None, None, channels), (self.embedding_dim,))
         return norm
 
     def _normalized(self, x: Any, name: str, code: Any) -> Any:
         return self.norms[name](x) if code is None else self.norms[name](x, code)
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
-        """Return images float[n, *image_shape] of the other domain, in [-1, 1], for `images` of the one."""
-        if not self.code_dim:
+        """Return images float[n, *example_shape] of the other domain, in [-1, 1], for `images` of the one."""
+        if not self.embedding_dim:
             refuse_conditioning(self, conditioning)
-        code = read_code(self, conditioning) if self.code_dim else None
+        code = read_task_embedding(self, conditioning) if self.embedding_dim else None
         images = ops.cast(images, self.compute_dtype)
         x = ops.leaky_relu(self.enter(images), _SLOPE)
         skips = []
@@ -138,5 +145,5 @@ class Translator(Network):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        own = {name: getattr(self, name) for name in ("image_shape", "width", "blocks", "code_dim", "seed")}
+        own = {name: getattr(self, name) for name in ("example_shape", "width", "blocks", "embedding_dim", "seed")}
         return {**super().get_config(), **own}

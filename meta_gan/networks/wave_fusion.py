@@ -36,8 +36,8 @@ def require_sound(sound_shape: Sequence[int]) -> tuple[int, int]:
     shape = require_shape(sound_shape)
     if len(shape) != 2 or shape[1] != 1 or shape[0] % _FRAMES or shape[0] < 32 * _FRAMES:
         raise ValueError(
-            f"`image_shape` of sounds must be (samples, 1), a multiple of {_FRAMES} from {32 * _FRAMES} on. "
-            f"Received: image_shape={tuple(sound_shape)}"
+            f"`example_shape` of sounds must be (samples, 1), a multiple of {_FRAMES} from {32 * _FRAMES} on. "
+            f"Received: example_shape={tuple(sound_shape)}"
         )
     return shape[0], shape[1]
 
@@ -75,18 +75,18 @@ class WaveFusionGenerator(Generator):
     """Makes new sounds of a class from z and its support sounds.
 
     Args:
-        image_shape: (samples, 1), a multiple of 32 from 1024 on; a sound has 32 frames.
+        example_shape: (samples, 1), a multiple of 32 from 1024 on; a sound has 32 frames.
         latent_dim: int >= 3; `stratified` = 2 of them choose the anchor and the partner.
         width: int >= 1, features of a frame.
         rate: > 0, samples a second.
         bands: int >= 2, that are turned up and down.
-        code_dim: int >= 0, the size of the task code; 0 for none.
+        embedding_dim: int >= 0, the size of the task code; 0 for none.
         temperature: float > 0, what z, beyond the choices, is multiplied by when not training.
         seed: int >= 0, of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
-    `call(z, conditioning)` takes a dict with `support` float[k, samples, 1], any k >= 1, and with `code_dim` > 0
-    `code` float[code_dim]. Row i depends on row i of z alone.
+    `call(z, conditioning)` takes a dict with `support` float[k, samples, 1], any k >= 1, and with `embedding_dim` > 0
+    `code` float[embedding_dim]. Row i depends on row i of z alone.
 
     Raises:
         ValueError: if an argument is out of range, or the conditioning lacks an entry.
@@ -102,20 +102,20 @@ class WaveFusionGenerator(Generator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         latent_dim: int = 32,
         width: int = 32,
         rate: float = 8000.0,
         bands: int = 20,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         temperature: float = 1.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, latent_dim, seed, **kwargs)
-        self.samples, _ = require_sound(image_shape)
+        super().__init__(example_shape, latent_dim, seed, **kwargs)
+        self.samples, _ = require_sound(example_shape)
         require_int("latent_dim", latent_dim, CHOICES + 1)
-        self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
+        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
         self.rate, self.bands = require_positive("rate", rate), require_int("bands", bands, 2)
         self.temperature = require_positive("temperature", temperature)
         make, policy, w = seeded_normal(self.seed, type(self).__name__), self.dtype_policy, self.width
@@ -124,7 +124,7 @@ class WaveFusionGenerator(Generator):
         self.reading = [line(make, _MELS, 2 * w, "reading_0", policy), line(make, 2 * w, 2 * w, "reading_1", policy)]
         self.key = dense(make, 2 * w, _KEY, "key", policy)
         self.noise = dense(make, self.latent_dim - CHOICES, _FRAMES * _NOISE, "noise", policy)
-        told = self.latent_dim - CHOICES + 6 * w + self.code_dim
+        told = self.latent_dim - CHOICES + 6 * w + self.embedding_dim
         self.style = [dense(make, told, _STYLE, "style_0", policy), dense(make, _STYLE, _STYLE, "style_1", policy)]
         sizes = [6 * w + 1 + _NOISE, 4 * w, 4 * w, 2 * w]
         self.decoder = [line(make, a, b, f"decoder_{i}", policy) for i, (a, b) in enumerate(pairwise(sizes))]
@@ -147,7 +147,7 @@ class WaveFusionGenerator(Generator):
 
     def call(self, z: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return sounds float[n, samples, 1] of `z` float[n, latent_dim], for the support set in `conditioning`."""
-        support, code = require_support(conditioning, type(self).__name__, self.code_dim)
+        support, code = require_support(conditioning, type(self).__name__, self.embedding_dim)
         count, rows = tf.shape(support)[0], tf.shape(z)[0]
         anchor, partner = pairs(z, count)
         noise = z[:, CHOICES:] if training else self.temperature * z[:, CHOICES:]
@@ -202,7 +202,7 @@ class WaveFusionGenerator(Generator):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        names = ("width", "rate", "bands", "code_dim", "temperature")
+        names = ("width", "rate", "bands", "embedding_dim", "temperature")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -211,10 +211,10 @@ class WaveFusionDiscriminator(Discriminator):
     """Judges a sound beside every support sound, by their log-mel spectrograms: a `FusionDiscriminator` of these.
 
     Args:
-        image_shape: (samples, 1), a multiple of 32 from 1024 on.
+        example_shape: (samples, 1), a multiple of 32 from 1024 on.
         width: int >= 1, see `FusionDiscriminator`.
         rate: > 0, samples a second.
-        code_dim: int >= 0, the size of the task code; 0 for none.
+        embedding_dim: int >= 0, the size of the task code; 0 for none.
         seed: int >= 0, of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -231,28 +231,30 @@ class WaveFusionDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_shape: Sequence[int],
+        example_shape: Sequence[int],
         width: int = 16,
         rate: float = 8000.0,
-        code_dim: int = 0,
+        embedding_dim: int = 0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_shape, seed, **kwargs)
-        samples, _ = require_sound(image_shape)
-        self.width, self.code_dim = require_int("width", width, 1), require_int("code_dim", code_dim, 0)
+        super().__init__(example_shape, seed, **kwargs)
+        samples, _ = require_sound(example_shape)
+        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
         self.rate, policy = require_positive("rate", rate), self.dtype_policy
         self.spectrogram = LogMel(self.rate, samples // _FRAMES, _MELS, name="spectrogram", dtype=policy)
         shape = (_FRAMES, _MELS, 1)
-        self.critic = FusionDiscriminator(shape, self.width, self.code_dim, "none", seed, name="critic", dtype=policy)
-        self.build((None, *self.image_shape))
+        self.critic = FusionDiscriminator(
+            shape, self.width, self.embedding_dim, "none", seed, name="critic", dtype=policy
+        )
+        self.build((None, *self.example_shape))
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return logits float[n, 1] of sounds float[n, samples, 1], beside the support set in `conditioning`."""
-        support, _ = require_support(conditioning, type(self).__name__, self.code_dim)
+        support, _ = require_support(conditioning, type(self).__name__, self.embedding_dim)
         told = {**conditioning, "support": self.spectrogram(support)}
         return self.critic(self.spectrogram(images), conditioning=told, training=training)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "width": self.width, "rate": self.rate, "code_dim": self.code_dim}
+        return {**super().get_config(), "width": self.width, "rate": self.rate, "embedding_dim": self.embedding_dim}

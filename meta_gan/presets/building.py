@@ -17,12 +17,12 @@ from meta_gan.presets.recipe import LEARNED_RULES, LOSSES, PENALTIES, Recipe
 _LOWEST_RATE = 0.02  # of the first rate, at the end of its decay
 
 
-def build(recipe: Recipe, image_shape: Any, rate: int | None = None) -> MetaModel:
+def build(recipe: Recipe, example_shape: Any, rate: int | None = None) -> MetaModel:
     """Makes and compiles the model of a recipe.
 
     Args:
         recipe: of `get`.
-        image_shape: (height, width, channels), of sounds (samples, 1), of texts (length, symbols); of two domains
+        example_shape: (height, width, channels), of sounds (samples, 1), of texts (length, symbols); of two domains
             `{"source": shape, "target": shape}`, of one shape: the family translation translates between them, the
             others are `Transfer` from the one to the other, which takes turns for as many steps as in training.
         rate: of sounds, samples a second.
@@ -37,35 +37,35 @@ def build(recipe: Recipe, image_shape: Any, rate: int | None = None) -> MetaMode
     Example:
         >>> model = build(get("fomaml", width=8), (28, 28, 1))
     """
-    model = MetaModel(_game(recipe, image_shape, rate), _algorithm(recipe), averaging=recipe.averaging or None)
+    model = MetaModel(_game(recipe, example_shape, rate), _algorithm(recipe), averaging=recipe.averaging or None)
     learned = recipe.rule in LEARNED_RULES
     optimizers = {group: _optimizer(recipe, group) for group in model.groups}
     model.compile(optimizer=optimizers, clip=recipe.clip or None, skip_nonfinite=learned)
     return model
 
 
-def _game(recipe: Recipe, image_shape: Any, rate: int | None) -> Game:
-    domains = isinstance(image_shape, Mapping)
+def _game(recipe: Recipe, example_shape: Any, rate: int | None) -> Game:
+    domains = isinstance(example_shape, Mapping)
     if recipe.family == "translation" and not domains:
         raise ValueError(
             "the family 'translation' needs the shapes of two domains (`DomainTasks`; `--target`). Received: "
-            f"{recipe.name!r}, and images of {image_shape}"
+            f"{recipe.name!r}, and images of {example_shape}"
         )
-    if domains and len(set(image_shape.values())) > 1:
-        raise ValueError(f"a recipe needs domains of one shape. Received: {dict(image_shape)}")
+    if domains and len(set(example_shape.values())) > 1:
+        raise ValueError(f"a recipe needs domains of one shape. Received: {dict(example_shape)}")
     if recipe.family == "translation":
-        return _translation(recipe, image_shape)
+        return _translation(recipe, example_shape)
     if domains:
         turns = max(1, (recipe.inner_steps + 1) // 2)
-        return Transfer(_alone(recipe, image_shape["target"], rate), source_steps=turns)
-    return _alone(recipe, image_shape, rate)
+        return Transfer(_alone(recipe, example_shape["target"], rate), source_steps=turns)
+    return _alone(recipe, example_shape, rate)
 
 
 def _alone(recipe: Recipe, shape: tuple[int, ...], rate: int | None) -> Game:
     return (_gan if recipe.family == "gan" else _vae)(recipe, shape, rate)
 
 
-def _gan(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game:
+def _gan(recipe: Recipe, example_shape: tuple[int, ...], rate: int | None) -> Game:
     kind = PENALTIES[recipe.penalty]
     terms = Terms(
         adversarial=recipe.adversarial,
@@ -76,39 +76,39 @@ def _gan(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game
         mode_seeking=recipe.mode_seeking,
         likelihood=recipe.nats,
     )
-    generator, discriminator = _changed(recipe, *players(recipe, image_shape, rate))
+    generator, discriminator = _changed(recipe, *players(recipe, example_shape, rate))
     return GAN(
         generator,
         discriminator,
         loss=LOSSES[recipe.loss](),
         penalty=None if kind is None else kind(weight=recipe.penalty_weight),
         discriminator_turns=recipe.discriminator_turns,
-        encoder=_encoder(recipe, image_shape),
-        features=features(recipe.features, image_shape, rate) if recipe.features else None,
+        encoder=_encoder(recipe, example_shape),
+        features=features(recipe.features, example_shape, rate) if recipe.features else None,
         terms=terms,
         augmentation=losses.DifferentiableAugmentation(recipe.translation) if recipe.translation else None,
         holdout=recipe.holdout,
     )
 
 
-def _vae(recipe: Recipe, image_shape: tuple[int, ...], rate: int | None) -> Game:
-    if recipe.likelihood == "bernoulli" and kind_of(image_shape) in ("sounds", "texts"):
+def _vae(recipe: Recipe, example_shape: tuple[int, ...], rate: int | None) -> Game:
+    if recipe.likelihood == "bernoulli" and kind_of(example_shape) in ("sounds", "texts"):
         raise ValueError(
             "a recipe of the family 'vae' needs 'likelihood' gaussian but of pictures, whose two levels are -1 and 1. "
-            f"Received: 'bernoulli' of {kind_of(image_shape)}, of shape {image_shape}"
+            f"Received: 'bernoulli' of {kind_of(example_shape)}, of shape {example_shape}"
         )
     kind = networks.MLPEncoder if recipe.network == "mlp" else networks.ImageEncoder
-    encoder = _changed(recipe, kind(image_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed))[0]
+    encoder = _changed(recipe, kind(example_shape, recipe.latent_dim, width=recipe.width, seed=recipe.seed))[0]
     likelihood = losses.Bernoulli() if recipe.likelihood == "bernoulli" else losses.Gaussian(recipe.deviation)
-    generator = _changed(recipe, players(recipe, image_shape, rate)[0])[0]
-    if recipe.code_dim and recipe.network != "sagan":
-        generator = networks.SetPrior(generator, recipe.code_dim, seed=recipe.seed)
+    generator = _changed(recipe, players(recipe, example_shape, rate)[0])[0]
+    if recipe.embedding_dim and recipe.network != "sagan":
+        generator = networks.SetPrior(generator, recipe.embedding_dim, seed=recipe.seed)
     return VAE(
         generator,
         encoder,
         likelihood,
         recipe.beta,
-        _encoder(recipe, image_shape),
+        _encoder(recipe, example_shape),
     )
 
 
@@ -116,7 +116,9 @@ def _translation(recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]) -> Game:
     shape, kind = shapes["source"], PENALTIES[recipe.penalty]
 
     def translator(seed: int) -> keras.Model:
-        return _changed(recipe, networks.Translator(shape, recipe.width, code_dim=recipe.code_dim, seed=seed))[0]
+        return _changed(
+            recipe, networks.Translator(shape, recipe.width, embedding_dim=recipe.embedding_dim, seed=seed)
+        )[0]
 
     def critic(seed: int) -> keras.Model:
         return _changed(recipe, networks.DCGANDiscriminator(shape, recipe.width, seed=seed))[0]
@@ -149,10 +151,10 @@ def _optimizer(recipe: Recipe, group: str) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate, beta_1=recipe.outer_first_decay, beta_2=recipe.outer_second_decay)
 
 
-def _encoder(recipe: Recipe, image_shape: tuple[int, ...]) -> keras.Model | None:
-    if not recipe.code_dim:
+def _encoder(recipe: Recipe, example_shape: tuple[int, ...]) -> keras.Model | None:
+    if not recipe.embedding_dim:
         return None
-    return networks.TaskEncoder(image_shape, recipe.code_dim, pooling=recipe.pooling, seed=recipe.seed)
+    return networks.TaskEncoder(example_shape, recipe.embedding_dim, pooling=recipe.pooling, seed=recipe.seed)
 
 
 def _algorithm(recipe: Recipe) -> Algorithm:
@@ -167,7 +169,9 @@ def _algorithm(recipe: Recipe) -> Algorithm:
         "meta_sgd": lambda: meta_learners.MetaSGD(rates),
         "learned_adam": lambda: meta_learners.LearnedAdam(rates),
         "recurrent": lambda: meta_learners.RecurrentMetaLearner(rates, seed=recipe.seed),
-        "attention": lambda: meta_learners.AttentionMetaLearner(rates, seed=recipe.seed, code_dim=recipe.code_dim),
+        "attention": lambda: meta_learners.AttentionMetaLearner(
+            rates, seed=recipe.seed, embedding_dim=recipe.embedding_dim
+        ),
     }
     estimators: dict[str, Estimator] = {
         "conditional": Unrolled(1),
@@ -180,8 +184,8 @@ def _algorithm(recipe: Recipe) -> Algorithm:
     estimator = estimators[recipe.algorithm]
     if recipe.consistency:
         estimator = Consistent(estimator, dict.fromkeys(rates, recipe.consistency))
-    paths = networks.SCALE_AND_SHIFT if recipe.scale_and_shift else recipe.paths
-    return Algorithm(recipe.name, made[recipe.rule](), estimator, recipe.inner_steps, paths)
+    mask = networks.SCALE_AND_SHIFT if recipe.scale_and_shift else recipe.mask
+    return Algorithm(recipe.name, made[recipe.rule](), estimator, recipe.inner_steps, mask)
 
 
 def _changed(recipe: Recipe, *nets: keras.Model) -> list[keras.Model]:

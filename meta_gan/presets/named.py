@@ -13,7 +13,7 @@ OBJECTIVE = "omniglot28-objective"
 _FUSION: dict[str, Any] = {
     "network": "fusion",
     "width": 16,
-    "code_dim": 64,
+    "embedding_dim": 64,
     "normalization": "meta",
     # The least step of .05 at which, on validation characters, no more than 4.5 % of samples are copies.
     "temperature": 1.15,
@@ -28,7 +28,7 @@ _FUSION: dict[str, Any] = {
     "algorithm": "conditional",
     "inner_steps": 0,
     # Asked to adapt, it moves the code of the task alone: all weights at 1e-3 were measured to do harm.
-    "paths": "context$",
+    "mask": "context$",
     "inner_rate": 1e-2,
     "holdout": 2,
     "outer_rate": 1e-3,
@@ -43,21 +43,21 @@ _SOUND: dict[str, Any] = {
     **_FUSION,
     "width": 32,
     "latent_dim": 32,
-    "code_dim": 0,
+    "embedding_dim": 0,
     # On the validation speaker as seldom a copy as another take of a speaker is of five.
     "temperature": 1.6,
     "features": "spectrogram",
     "adversarial": 0.6,
     "nearness": 6.0,
     "coarse": 0.0,
-    "paths": "",
+    "mask": "",
     "inner_rate": 1e-3,
 }
 _VAE: dict[str, Any] = {
     "family": "vae",
     "latent_dim": 32,
     # Told of the support set it comes nearer in equal time than trained through inner steps, which it can do without.
-    "code_dim": 64,
+    "embedding_dim": 64,
     "algorithm": "conditional",
     "inner_steps": 0,
     "inner_rate": 2e-4,
@@ -102,14 +102,14 @@ _DAWSON: dict[str, Any] = {**_FIGR, "algorithm": "dawson"}  # Liang, Liu and Liu
 _FAML: dict[str, Any] = {
     **_FIGR,
     "network": "sagan",
-    "code_dim": 64,
+    "embedding_dim": 64,
     "loss": "relativistic",
     "penalty": "none",
     "mode_seeking": 1.0,
 }
 _SAGAN: dict[str, Any] = {
     "network": "sagan",
-    "code_dim": 64,
+    "embedding_dim": 64,
     "loss": "hinge",
     "penalty": "none",
     "energy": 1.0,

@@ -39,10 +39,10 @@ def players(recipe: Recipe, shape: tuple[int, ...], rate: int | None) -> tuple[k
         _refuse_mute(recipe, kind)
         return _sounds(recipe, shape, required(rate)) if kind == "sounds" else _texts(recipe, shape)
     if recipe.network == "fusion":
-        fixed = (recipe.code_dim, recipe.normalization, recipe.detail, seed, recipe.temperature)
+        fixed = (recipe.embedding_dim, recipe.normalization, recipe.detail, seed, recipe.temperature)
         return networks.fusion(shape, latent_dim, width, *fixed)
     if recipe.network == "sagan":
-        return networks.sagan(shape, latent_dim, width, recipe.code_dim, seed=seed)
+        return networks.sagan(shape, latent_dim, width, recipe.embedding_dim, seed=seed)
     return networks.dcgan(shape, latent_dim, width, recipe.normalization, seed=seed)
 
 
@@ -63,9 +63,9 @@ def required(rate: int | None) -> int:
 
 
 def _sounds(recipe: Recipe, shape: tuple[int, ...], rate: int) -> tuple[keras.Model, keras.Model]:
-    latent_dim, width, code_dim, seed = recipe.latent_dim, recipe.width, recipe.code_dim, recipe.seed
+    latent_dim, width, embedding_dim, seed = recipe.latent_dim, recipe.width, recipe.embedding_dim, recipe.seed
     if recipe.network == "fusion":
-        told: dict[str, Any] = {"rate": rate, "code_dim": code_dim, "seed": seed}
+        told: dict[str, Any] = {"rate": rate, "embedding_dim": embedding_dim, "seed": seed}
         generator = networks.WaveFusionGenerator(shape, latent_dim, width, temperature=recipe.temperature, **told)
         return generator, networks.WaveFusionDiscriminator(shape, max(1, width // 2), **told)
     discriminator = networks.SequenceDiscriminator(shape, width, shuffle=_PHASES, seed=seed)
@@ -74,7 +74,7 @@ def _sounds(recipe: Recipe, shape: tuple[int, ...], rate: int) -> tuple[keras.Mo
 
 def _texts(recipe: Recipe, shape: tuple[int, ...]) -> tuple[keras.Model, keras.Model]:
     attends = recipe.network == "fusion"
-    told: dict[str, Any] = {"code_dim": recipe.code_dim, "attends": attends, "seed": recipe.seed}
+    told: dict[str, Any] = {"embedding_dim": recipe.embedding_dim, "attends": attends, "seed": recipe.seed}
     generator = networks.TextGenerator(shape, recipe.width, temperature=recipe.temperature, **told)
     narrow = max(1, recipe.width // _TEXT_RATIO)
     return generator, networks.SequenceDiscriminator(shape, narrow, stride=2, **told)
@@ -104,13 +104,13 @@ def features(name: str, shape: tuple[int, ...], rate: int | None) -> keras.Model
             f"Received: {name!r}, of the purpose {judge.card.get('purpose')!r}"
         )
     rescaling = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
-    if kind == "sounds" and tuple(judge.image_shape) == (_FRAMES, _BANDS, 1):
+    if kind == "sounds" and tuple(judge.example_shape) == (_FRAMES, _BANDS, 1):
         front = LogMel(required(rate), -(-shape[0] // _FRAMES), _BANDS, name="spectrogram")
         return keras.Sequential([keras.Input(shape), front, judge.network, rescaling], name="features")
-    if tuple(judge.image_shape) != tuple(shape):
+    if tuple(judge.example_shape) != tuple(shape):
         raise ValueError(
             f"'features' must name a network for images of {tuple(shape)}; make one by "
-            f"`meta-gan judge --purpose objective`. Received: {name!r}, for {tuple(judge.image_shape)}"
+            f"`meta-gan judge --purpose objective`. Received: {name!r}, for {tuple(judge.example_shape)}"
         )
     return keras.Sequential([keras.Input(shape), judge.network, rescaling], name="features")
 

@@ -53,7 +53,7 @@ _CHOICES = {
     "rule": RULES,
 }
 _COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
-_COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
+_COUNTS_OR_NONE = ("embedding_dim", "inner_steps", "holdout", "decay_steps", "seed")
 _POSITIVE: tuple[str, ...] = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
 _POSITIVE += ("penalty_weight", "deviation")
 _WEIGHTS: tuple[str, ...] = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency")
@@ -73,7 +73,7 @@ class Recipe:
             `fusion`, whose players see the support set, of pictures, sounds or texts.
         width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
         latent_dim: size of z, >= 1.
-        code_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators, and is the prior
+        embedding_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators, and is the prior
             of other vaes (`networks.SetPrior`); 0 for no encoder.
         pooling: of the task encoder over the support set: mean or attention.
         normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
@@ -104,7 +104,7 @@ class Recipe:
         holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
         consistency: weight of the penalty on adapted players that differ across tasks, >= 0.
         algorithm: maml, fomaml, reptile, dawson, pretraining, or conditional: no adaptation in training.
-        paths: regular expression of the weights that adapt; empty for all.
+        mask: regular expression of the weights that adapt; empty for all.
         rule: the inner rule: descent, momentum or adam; or a learned one, which starts as descent (meta_sgd) or as Adam
             (learned_adam, recurrent, attention) at the inner rates and is trained with the nets, by maml.
         inner_steps: steps of a task in meta-training, and the default of `adapt`, >= 0; 0 if `conditional` only.
@@ -118,7 +118,7 @@ class Recipe:
         clip: greatest norm of a player's meta-gradient, > 0, or 0 for none.
         averaging: decay of the averaged meta-weights in (0, 1), or 0 for none.
         scale_and_shift: whether a task moves only a scale and a shift of every channel of the nets, see
-            `networks.ScaleAndShift`; `paths` is then left empty. Not of `fusion`.
+            `networks.ScaleAndShift`; `mask` is then left empty. Not of `fusion`.
         seed: of the initial weights.
     """
 
@@ -127,7 +127,7 @@ class Recipe:
     network: str = "dcgan"
     width: int = 32
     latent_dim: int = 64
-    code_dim: int = 0
+    embedding_dim: int = 0
     pooling: str = "mean"
     normalization: str = "layer"
     detail: int = 2
@@ -155,7 +155,7 @@ class Recipe:
     holdout: int = 0
     consistency: float = 0.0
     algorithm: str = "fomaml"
-    paths: str = ""
+    mask: str = ""
     rule: str = "adam"
     inner_steps: int = 10
     inner_rate: float = 2e-3
@@ -179,7 +179,7 @@ class Recipe:
         self._require(_POSITIVE, (int, float), lambda x: 0 < x < math.inf, "finite and > 0")
         self._require(_WEIGHTS, (int, float), lambda x: 0 <= x < math.inf, "finite and >= 0")
         self._require(_SHARES, (int, float), lambda x: 0 <= x < 1, "in [0, 1)")
-        self._require(("paths",), str, lambda text: True, "a regular expression")
+        self._require(("mask",), str, lambda text: True, "a regular expression")
         self._require(("features",), str, lambda text: True, "the name or folder of a feature network")
         if not isinstance(self.scale_and_shift, bool):
             raise ValueError(f"'scale_and_shift' must be True or False. Received: {self.scale_and_shift!r}")
@@ -214,7 +214,7 @@ class Recipe:
         demands = (
             (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
             (self.inner_steps == 0 or self.algorithm != "conditional", "'inner_steps' 0 of 'conditional'"),
-            (conditioned or not self.code_dim, "'code_dim' 0 of a network without conditioning"),
+            (conditioned or not self.embedding_dim, "'embedding_dim' 0 of a network without conditioning"),
             # A translation is compared in pixels where there are no features.
             (bool(self.features) or not self.energy or self.family == "translation", "'energy' 0 without 'features'"),
             (not self.features or self.energy > 0 or learned, "'features' empty without 'energy' or a learned 'rule'"),
@@ -231,20 +231,23 @@ class Recipe:
             (not self.variety or self.energy > 0, "'variety' 0 without 'energy'"),
             # `sagan` sees nothing of the support set but its code.
             (
-                not self.holdout or self.network == "fusion" or bool(self.code_dim),
+                not self.holdout or self.network == "fusion" or bool(self.embedding_dim),
                 "'holdout' 0 of a network without conditioning",
             ),
             # Without a conditioning it is joint training, which knows of the truth only so.
             (
-                self.algorithm != "conditional" or self.network == "fusion" or bool(self.code_dim) or self.truth > 0,
+                self.algorithm != "conditional"
+                or self.network == "fusion"
+                or bool(self.embedding_dim)
+                or self.truth > 0,
                 "another 'algorithm' than 'conditional' of a network without conditioning",
             ),
-            (not self.scale_and_shift or not self.paths, "'paths' empty with 'scale_and_shift'"),
+            (not self.scale_and_shift or not self.mask, "'mask' empty with 'scale_and_shift'"),
             (not self.scale_and_shift or self.network != "fusion", "'scale_and_shift' false of 'fusion'"),
             (self.likelihood == "gaussian" or self.deviation == _DEVIATION, "'deviation' left alone but of gaussian"),
             (self.network == "fusion" or self.detail == 2, "'detail' 2 but of 'fusion'"),
             (self.network == "fusion" or self.temperature == 1, "'temperature' 1 but of 'fusion'"),
-            (bool(self.code_dim) or self.pooling == "mean", "'pooling' mean without 'code_dim'"),
+            (bool(self.embedding_dim) or self.pooling == "mean", "'pooling' mean without 'embedding_dim'"),
             (self.network == "fusion" or self.normalization != "meta", "'normalization' meta of 'fusion' alone"),
             (
                 self.network in ("dcgan", "fusion") or self.normalization == "layer",

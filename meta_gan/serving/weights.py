@@ -83,13 +83,13 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
         >>> meta_gan.serving.load_weights(meta_gan.load("omniglot"), "glyph.adapted").sample(64)
     """
     header, arrays = _read(Path(path))
-    own = model.deployment.fingerprint()
+    own = model.adaptation.fingerprint()
     if header["base"] != own:
         raise ValueError(
             f"{str(path)!r} must be of this model, whose fingerprint is {own}. Received: one of {header['base']}"
         )
     _check_finite(arrays, repr(str(path)))
-    fresh = model.deployment.values().initial
+    fresh = model.adaptation.values().initial
     leaves = functional.flat(fresh)
     shape = model.game.example_shape
     sets = {"support": "support"} if not isinstance(shape, Mapping) else {name: f"support_{name}" for name in shape}
@@ -102,7 +102,7 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
     values = [tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(wanted, leaves, strict=True)]
     support = given.get("support") if not isinstance(shape, Mapping) else given or None
     snapshot = tf.nest.pack_sequence_as(fresh, values)
-    return AdaptedModel(model.deployment, snapshot, support, dict(model.data_card), own)
+    return AdaptedModel(model.adaptation, snapshot, support, dict(model.data_card), own)
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Source:
         raise DataError(f"{self.name}: `{argument}` must be {required}. Received: {received}")
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
+    def example_shape(self) -> tuple[int, ...]:
         """The shape of every example as a model sees it; of pictures (height, width, channels)."""
         return self.medium.shape_of(self.images)
 

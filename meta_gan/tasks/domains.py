@@ -64,15 +64,15 @@ class DomainTasks(Streams):
         for side in (source, target):
             if side.medium.kind != Pictures.kind:
                 raise DataError(f"domains must be of pictures. Received: {side.name}, of {side.medium.kind}")
-        if source.image_shape[2] != target.image_shape[2]:
+        if source.example_shape[2] != target.example_shape[2]:
             raise DataError(
-                f"both domains must have as many channels. Received: {source.name} of {source.image_shape[2]} and "
-                f"{target.name} of {target.image_shape[2]}"
+                f"both domains must have as many channels. Received: {source.name} of {source.example_shape[2]} and "
+                f"{target.name} of {target.example_shape[2]}"
             )
-        if source.image_shape != target.image_shape:
+        if source.example_shape != target.example_shape:
             raise DataError(
                 f"both domains must have images of one size; load one of them with another `size`. Received: "
-                f"{source.name} of {source.image_shape} and {target.name} of {target.image_shape}"
+                f"{source.name} of {source.example_shape} and {target.name} of {target.example_shape}"
             )
         self.source, self.target = source, target
         self.pairs = _checked(pairs, source, target)
@@ -119,9 +119,9 @@ class DomainTasks(Streams):
         return "\n".join([*(source.describe() for source in sources), f"pairs: {counts}"])
 
     @property
-    def image_shape(self) -> dict[str, tuple[int, ...]]:
+    def example_shape(self) -> dict[str, tuple[int, ...]]:
         """`{"source": (height, width, channels), "target": ...}`, the `example_shape` of a game of domains."""
-        return {SOURCE: self.source.image_shape, TARGET: self.target.image_shape}
+        return {SOURCE: self.source.example_shape, TARGET: self.target.example_shape}
 
     @property
     def splits(self) -> dict[str, list[str]]:

@@ -128,9 +128,9 @@ class Tasks(Streams):
         return self.source.describe()
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
+    def example_shape(self) -> tuple[int, ...]:
         """The shape of every example; of pictures (height, width, channels)."""
-        return self.source.image_shape
+        return self.source.example_shape
 
     @property
     def polarity(self) -> str:

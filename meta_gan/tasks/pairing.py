@@ -97,7 +97,7 @@ def merged(*sources: Source) -> Source:
         >>> merged(digits, clothes).class_names[0]
         'mnist 0'
     """
-    shapes = [source.image_shape for source in sources]
+    shapes = [source.example_shape for source in sources]
     if len(set(shapes)) > 1:
         raise DataError(f"sources that are made one must have images of one shape. Received: {shapes}")
     names = [source.name for source in sources]

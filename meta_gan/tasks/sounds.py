@@ -49,7 +49,7 @@ def from_sounds(
         DataError: if the arrays do not fit together or a class has too few examples.
 
     Example:
-        >>> from_sounds(np.zeros((24, 2048)), np.repeat(["a", "b"], 12), 8000, class_split=[0, 2]).image_shape
+        >>> from_sounds(np.zeros((24, 2048)), np.repeat(["a", "b"], 12), 8000, class_split=[0, 2]).example_shape
         (2048, 1)
     """
     levels = to_int16(audio)

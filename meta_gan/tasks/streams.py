@@ -30,12 +30,12 @@ class Streams:
     Attributes:
         name: what messages and model cards call the data.
         shots: support images of a task.
-        image_shape: of every image, or a dict of the domains'.
+        example_shape: of every image, or a dict of the domains'.
     """
 
     name: Any
     shots: int
-    image_shape: Any
+    example_shape: Any
 
     def train(
         self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False, fewest_shots: int | None = None
@@ -63,7 +63,7 @@ class Streams:
         """
         meta_batch = self._check(meta_batch, "train")
         start_step = whole_number(start_step, "start_step", 0)
-        shapes = list(self.image_shape.values()) if isinstance(self.image_shape, Mapping) else [self.image_shape]
+        shapes = list(self.example_shape.values()) if isinstance(self.example_shape, Mapping) else [self.example_shape]
         if symmetries and any(len(shape) != 3 or shape[0] != shape[1] for shape in shapes):
             raise DataError(f"{self.name}: `symmetries` needs square images. Received: {shapes[0]}")
         fewest = None if fewest_shots is None else whole_number(fewest_shots, "fewest_shots", 1, self.shots)

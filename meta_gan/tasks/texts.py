@@ -83,7 +83,7 @@ def from_texts(
 
     Example:
         >>> tasks = from_texts(["ab", "ba"] * 4, ["x"] * 4 + ["y"] * 4, class_split=[0, 2], shots=2, queries=2)
-        >>> tasks.image_shape, tasks.source.medium.alphabet
+        >>> tasks.example_shape, tasks.source.medium.alphabet
         ((2, 3), 'ab')
     """
     texts = [str(text) for text in texts]

@@ -39,7 +39,7 @@ def evaluated(world, judge):
 
 def test_judge_writes_a_judge_of_the_training_classes(world, judge):
     made = load_judge(judge)
-    assert made.image_shape == helpers.SHAPE
+    assert made.example_shape == helpers.SHAPE
     assert made.card["recipe"]["seed"] == 3 and made.card["recipe"]["width"] == 4
     assert len(made.card["data"]["classes"]) == 6 and made.card["data"]["name"] == "noise.npz"
 

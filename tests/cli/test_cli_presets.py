@@ -13,7 +13,7 @@ from tests.cli.test_cli_train import resolved
 from tests.trainers import helpers
 
 WITHOUT_FEATURES = ["energy=0", "features=", "nearness=0", "variety=0"]
-SMALL = ["width=2", "latent_dim=4", "code_dim=3"]
+SMALL = ["width=2", "latent_dim=4", "embedding_dim=3"]
 JUDGE = ["--method", "prototypical", "--network", "conv4", "--width", "4", "--steps", "2"]
 
 
@@ -38,7 +38,7 @@ def test_the_default_preset_is_fusion(world, tmp_path, capsys):
     changes = {
         "width": 2,
         "latent_dim": 4,
-        "code_dim": 3,
+        "embedding_dim": 3,
         "energy": 0.0,
         "features": "",
         "nearness": 0.0,
@@ -99,7 +99,7 @@ def test_resume_with_symmetries_is_refused(world, refused):
 def test_judge_writes_a_network_of_the_purpose(world, objective):
     made = load_judge(objective)
     assert made.card["purpose"] == made.card["recipe"]["purpose"] == "objective"
-    assert made.image_shape == helpers.SHAPE
+    assert made.example_shape == helpers.SHAPE
     assert "Never a judge" in (objective / "README.md").read_text("utf-8")
 
 

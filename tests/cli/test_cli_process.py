@@ -97,7 +97,9 @@ def test_a_signal_saves_and_the_run_goes_on(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [((signal.SIGINT,), 130), ((signal.SIGTERM,), 143), ((), 130)], ids=["int", "term", "bare"]
+    ("arguments", "task_embedding"),
+    [((signal.SIGINT,), 130), ((signal.SIGTERM,), 143), ((), 130)],
+    ids=["int", "term", "bare"],
 )
 def test_the_exit_code_of_an_interruption_names_its_signal(monkeypatch, capsys, arguments, code):
     def info(_):

@@ -187,7 +187,7 @@ def test_divergence_is_exit_code_1_in_one_line(world, tmp_path, refused):
         (["--set", "inner_rate=nan"], "'inner_rate' must be finite and > 0. Received: nan"),
         (["--set", "clip=-1"], "'clip' must be finite and >= 0. Received: -1.0"),
         (["--set", "loss=l2"], "'loss' must be one of "),
-        (["--set", "paths=("], "'paths' must be a regular expression"),
+        (["--set", "mask=("], "'mask' must be a regular expression"),
         (["--set", "keep=0"], "'keep' must be an int >= 1. Received: 0"),
         (["--set", "picture_steps=0,x"], "--set picture_steps must be whole numbers with commas. Received: '0,x'"),
         (["--set", "picture_steps=-1"], "'picture_steps' must be ints >= 0. Received: (-1,)"),

@@ -29,7 +29,7 @@ from tests.conformance.cases import (
 from tests.toys import flat_close, numbers, one, random_episodes
 
 POINTS = "points, two discriminator turns"
-# Adaptation knows the rule and the paths alone: every game with one algorithm, and every rule and choice of paths
+# Adaptation knows the rule and the mask alone: every game with one algorithm, and every rule and choice of mask
 # with one game, say all of it.
 RARE = (FUSION, SOUNDS, TEXTS, TOLD_VAE, TOLD_TRANSLATION)
 # Those that take longest to export, and have a test of their own that does.
@@ -96,14 +96,14 @@ def asked(game):
 
 def use(adapted):
     """Examples that an adapted model makes: samples, or translations of the same four."""
-    game = adapted.deployment.game
+    game = adapted.adaptation.game
     return adapted.translate(shared(game)) if "translate" in game.endpoints else adapted.sample(asked(game), seed=1)
 
 
 def meta_gradients(model, graph):
     """The mean estimate over two tasks: in one graph of both, or task by task and op by op."""
     row, batch = model.algorithm, episodes(model.game)
-    pieces = (model.game, row.meta_learner, model.paths, model.meta_weights())
+    pieces = (model.game, row.meta_learner, model.mask, model.meta_weights())
     if graph:
         return tf.function(lambda: row.estimator.estimate(*pieces, batch, row.inner_steps), autograph=False)()
     if isinstance(row.estimator, (Consistent, PolicyGradient)):

@@ -66,7 +66,13 @@ def report(judges=JUDGES, models=("mine",), rows=ROWS, form="full"):
     controls = ("one image repeated", "wrong class")
     found: dict[str, Any] = {
         "protocol": {
-            **{"name": "few-shot-28", "task": "A", "form": form, "data": "omniglot28.npz", "image_shape": [28, 28, 1]},
+            **{
+                "name": "few-shot-28",
+                "task": "A",
+                "form": form,
+                "data": "omniglot28.npz",
+                "example_shape": [28, 28, 1],
+            },
             **{"split": "test", "split_sha256": "5" * 64, "allocation_sha256": "a" * 64, "shots": 5, "steps": 20},
             **{"classes": 659, "draws": 1, "seed": 0, "samples": 15, "ways": 20, "pooled_count": 4613},
             "classification": {"classes": 100, "draws": 20, "seeds": 3, "per_class": 100, "ways": 20},

@@ -117,7 +117,7 @@ def test_it_learns_what_holds_for_classes_never_seen(method):
     losses, accuracies = (np.array(values) for values in list(zip(*heard, strict=True))[1:])
     assert losses[-20:].mean() < 0.2 * losses[:5].mean() and accuracies[-20:].mean() > 0.9
     assert judge.card["validation"]["ways"] == 6 and judge.card["validation"]["accuracy"] > 0.45
-    untrained = Judge(NETWORKS["conv4"](SOURCE.image_shape, 16, 0), "untrained")
+    untrained = Judge(NETWORKS["conv4"](SOURCE.example_shape, 16, 0), "untrained")
     assert validate(untrained, restrict(SOURCE, "validation"))["accuracy"] < 0.25
 
 
@@ -136,7 +136,7 @@ def test_the_card_says_on_what_and_how(tmp_path):
     assert judge.name == "prototypical" and judge.card["purpose"] == "objective"
     assert judge.card["data"] == {
         "name": "patterns",
-        "image_shape": [8, 8, 1],
+        "example_shape": [8, 8, 1],
         "polarity": restrict(SOURCE, "train").polarity,
         "classes": names,
         "classes_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),

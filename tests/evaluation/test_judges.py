@@ -14,7 +14,7 @@ from meta_gan.networks import DCGANDiscriminator
 
 SHAPE = (8, 8, 1)
 LEVELS = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), dtype=np.uint8)
-DATA = {"name": "rings", "image_shape": list(SHAPE), "classes": ["a", "b"], "classes_sha256": "0"}
+DATA = {"name": "rings", "example_shape": list(SHAPE), "classes": ["a", "b"], "classes_sha256": "0"}
 CARD = {
     "data": DATA,
     "recipe": {"network": "conv4", "steps": 7},
@@ -86,7 +86,7 @@ def test_nothing_is_learned_while_judging(judge):
 
 
 def test_a_judge_tells_what_it_is(judge):
-    assert (judge.name, judge.image_shape, judge.dim, judge.scale) == ("small", SHAPE, 6, 0.25)
+    assert (judge.name, judge.example_shape, judge.dim, judge.scale) == ("small", SHAPE, 6, 0.25)
     assert judge.card == {**CARD, "purpose": "judge", "scale": 0.25}
     assert json.loads(json.dumps(judge.card)) == judge.card
     nothing = {"data": None, "recipe": None, "purpose": "judge", "validation": None, "scale": 1.0}
@@ -160,7 +160,7 @@ def test_a_model_that_does_not_map_images_to_features_is_refused(kind):
 def test_any_keras_model_may_judge():
     network = mean_level()
     judge = load_judge(network)
-    assert (judge.name, judge.dim, judge.image_shape) == ("mean", 1, SHAPE)
+    assert (judge.name, judge.dim, judge.example_shape) == ("mean", 1, SHAPE)
     np.testing.assert_allclose(judge.features(LEVELS)[:, 0], (LEVELS / 127.5 - 1).mean(axis=(1, 2, 3)), atol=1e-6)
     subclassed = load_judge(DCGANDiscriminator(SHAPE, width=2))
     assert subclassed.features(LEVELS).shape == (40, 1)

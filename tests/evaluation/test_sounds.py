@@ -38,7 +38,7 @@ def test_a_source_of_pictures():
     stored = Sounds(8000).levels(tones([200.0, 3000.0]))
     source = Source(stored, np.array([0, 1], np.int32), ["a", "b"], np.array([0, 2], np.int8), medium=Sounds(8000))
     seen = spectrogram_source(source)
-    assert seen.medium == Pictures() and seen.class_names == ["a", "b"] and seen.image_shape == (32, 32, 1)
+    assert seen.medium == Pictures() and seen.class_names == ["a", "b"] and seen.example_shape == (32, 32, 1)
     np.testing.assert_array_equal(seen.images, spectrograms(stored / 32768, 8000))
     np.testing.assert_array_equal(spectrogram_source(source, True).images, upright(seen.images))
     with pytest.raises(DataError, match="must be of sounds"):

@@ -40,7 +40,7 @@ class Conditioned(keras.Model):
     def __init__(self, inputs, outputs, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.inputs_, self.outputs_, self.seed = inputs, outputs, seed
-        self.latent_dim, self.image_shape = inputs, (outputs if outputs > 1 else inputs,)
+        self.latent_dim, self.example_shape = inputs, (outputs if outputs > 1 else inputs,)
         self.body = sequential(inputs + 3, [dense(4, "tanh"), dense(outputs)], seed)
         self.built = True
 
@@ -74,8 +74,14 @@ class Beside(keras.Model):
 
     def __init__(self, inputs, outputs, support=0, code=0, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.arguments = {"inputs": inputs, "outputs": outputs, "support": support, "code": code, "seed": seed}
-        self.latent_dim, self.image_shape, self.sees_support = (
+        self.arguments = {
+            "inputs": inputs,
+            "outputs": outputs,
+            "support": support,
+            "task_embedding": code,
+            "seed": seed,
+        }
+        self.latent_dim, self.example_shape, self.sees_support = (
             inputs,
             (outputs if outputs > 1 else inputs,),
             support > 0,
@@ -88,7 +94,7 @@ class Beside(keras.Model):
 
     def call(self, x, conditioning=None, training=False):
         told = [tf.reduce_mean(conditioning["support"], axis=0)] if self.arguments["support"] else []
-        told += [conditioning["code"]] if self.arguments["code"] else []
+        told += [conditioning["task_embedding"]] if self.arguments["task_embedding"] else []
         rows = tf.shape(x)[0]
         return self.body(tf.concat([x, *[tf.repeat(t[None], rows, axis=0) for t in told]], axis=-1))
 
@@ -102,7 +108,7 @@ class MeanCode(keras.Model):
 
     def __init__(self, code, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.code, self.seed, self.image_shape = code, seed, (2,)
+        self.code, self.seed, self.example_shape = code, seed, (2,)
         self.body = sequential(2, [dense(code, "tanh")], seed)
         self.context = self.add_weight(name="context", shape=(code,), initializer="zeros")
         self.build((None, 2))
@@ -114,7 +120,7 @@ class MeanCode(keras.Model):
         return tf.reduce_mean(self.body(support), axis=0) + self.context
 
     def get_config(self):
-        return {**super().get_config(), "code": self.code, "seed": self.seed}
+        return {**super().get_config(), "task_embedding": self.code, "seed": self.seed}
 
 
 def told_gan(support=True, code=3, **options):
@@ -132,7 +138,7 @@ def point_features(seed=8):
 
 def tiny_fusion(dtype="float32", **options):
     """Everything at once, on 8 x 8 images: a fusion pair with an encoder and frozen features."""
-    image, made = (8, 8, 1), {"code_dim": 3, "dtype": dtype}
+    image, made = (8, 8, 1), {"embedding_dim": 3, "dtype": dtype}
     generator = networks.FusionGenerator(image, latent_dim=4, width=2, detail=1, **made)
     discriminator = networks.FusionDiscriminator(image, width=2, **made)
     encoder = networks.TaskEncoder(image, width=2, **made)
@@ -143,7 +149,7 @@ def tiny_fusion(dtype="float32", **options):
 
 def tiny_sounds(dtype="float32", **options):
     """A fusion pair of sounds with an encoder, compared in their spectrograms."""
-    shape, made = (1024, 1), {"code_dim": 2, "dtype": dtype}
+    shape, made = (1024, 1), {"embedding_dim": 2, "dtype": dtype}
     generator = networks.WaveFusionGenerator(shape, latent_dim=4, width=1, bands=3, **made)
     discriminator = networks.WaveFusionDiscriminator(shape, width=1, **made)
     encoder = networks.TaskEncoder(shape, width=1, **made)
@@ -154,7 +160,7 @@ def tiny_sounds(dtype="float32", **options):
 
 def tiny_texts(dtype="float32", **options):
     """A generator of texts that copies from the support set, with an encoder."""
-    shape, made = (8, 3), {"code_dim": 2, "attends": True, "dtype": dtype}
+    shape, made = (8, 3), {"embedding_dim": 2, "attends": True, "dtype": dtype}
     generator = networks.TextGenerator(shape, width=3, **made)
     discriminator = networks.SequenceDiscriminator(shape, width=2, stride=2, **made)
     return GAN(generator, discriminator, encoder=networks.TaskEncoder(shape, 2, width=2, dtype=dtype), **options)

@@ -46,7 +46,7 @@ def test_the_conditioning_is_what_the_nets_use(way):
     if support:
         np.testing.assert_array_equal(conditioning["support"], EPISODE.support)
     if code:
-        np.testing.assert_allclose(conditioning["code"], game.nets["encoder"](EPISODE.support), rtol=1e-6)
+        np.testing.assert_allclose(conditioning["task_embedding"], game.nets["encoder"](EPISODE.support), rtol=1e-6)
     fake = game.endpoints["generate"].fn(snapshot, conditioning, {"z": tf.ones([4, 2])}, SEED)["samples"]
     assert np.abs(fake - game.nets["generator"](tf.ones([4, 2]), conditioning=conditioning)).max() < 1e-6
 

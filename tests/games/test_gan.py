@@ -214,9 +214,9 @@ def test_the_discriminator_reports_the_sign_of_real_logits_and_its_penalty():
 
 def test_a_game_says_which_settings_it_heeds():
     augmentation = losses.DifferentiableAugmentation(0.25)
-    assert tiny_gan().heeds == frozenset()
-    assert tiny_gan(penalty=losses.R1()).heeds == {"penalty_scale"}
-    assert tiny_dcgan(penalty=losses.R1(), augmentation=augmentation).heeds == {"penalty_scale", "augmentation"}
+    assert tiny_gan().supports == frozenset()
+    assert tiny_gan(penalty=losses.R1()).supports == {"penalty_scale"}
+    assert tiny_dcgan(penalty=losses.R1(), augmentation=augmentation).supports == {"penalty_scale", "augmentation"}
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])

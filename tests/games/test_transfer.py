@@ -133,15 +133,19 @@ def test_it_samples_is_saved_and_served(make, tmp_path):
 
 
 def test_a_rule_is_told_of_the_code_of_the_domain_whose_step_it_is():
-    rule = mg.meta_learners.AttentionMetaLearner(0.05, hidden=4, heads=2, code_dim=3)
+    rule = mg.meta_learners.AttentionMetaLearner(0.05, hidden=4, heads=2, embedding_dim=3)
     model = mg.MetaModel(Transfer(told_gan(False, 3)), mg.Algorithm("told", rule, mg.Unrolled(2), 2))
     task = episode_of(model.game)
     adapted = model.adapt(numbers(task.support), seed=1)
     assert np.isfinite(adapted.sample(3)).all()
     game, snapshot = model.game, functional.read(model.game.nets)
     both, alone = game.condition(snapshot, task.support), game.condition(snapshot, task.support["source"])
-    np.testing.assert_array_equal(game.conditioning_of("generator", both)["code"], both["target"]["code"])
-    np.testing.assert_array_equal(game.conditioning_of("generator", alone)["code"], both["source"]["code"])
+    np.testing.assert_array_equal(
+        game.conditioning_of("generator", both)["task_embedding"], both["target"]["task_embedding"]
+    )
+    np.testing.assert_array_equal(
+        game.conditioning_of("generator", alone)["task_embedding"], both["source"]["task_embedding"]
+    )
 
 
 @pytest.mark.slow
@@ -168,7 +172,7 @@ def test_meta_trained_on_pairs_an_adaptation_ends_nearer_than_it_starts():
     def distance(steps):
         found = []
         for each in held:
-            (snapshot,) = model.deployment.trajectory(numbers(each.support), [steps], 0)
+            (snapshot,) = model.adaptation.trajectory(numbers(each.support), [steps], 0)
             found.append(float(game.distance(snapshot, each.query, None, SEED)))
         return np.mean(found)
 

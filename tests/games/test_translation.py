@@ -123,7 +123,7 @@ def test_nets_of_another_dtype_learn_from_float32_episodes(dtype):
 
 @pytest.mark.slow
 def test_a_rule_is_told_of_the_code():
-    rule = mg.meta_learners.AttentionMetaLearner(hidden=4, heads=2, code_dim=3)
+    rule = mg.meta_learners.AttentionMetaLearner(hidden=4, heads=2, embedding_dim=3)
     model = mg.MetaModel(told_translation(), mg.Algorithm("told", rule, mg.Unrolled(2), 1))
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
     metrics = model.meta_step(random_episodes(shape=model.game.example_shape))
@@ -157,7 +157,7 @@ def test_a_code_is_that_of_the_domain_that_is_made():
     support = {domain: examples[0] for domain, examples in episode.support.items()}
     snapshot = functional.read(game.nets)
     code = game.condition(snapshot, support)
-    np.testing.assert_array_equal(code["translator"]["code"], game.nets["encoder"](support["target"]))
+    np.testing.assert_array_equal(code["translator"]["task_embedding"], game.nets["encoder"](support["target"]))
     assert set(code) == {"translator"} and game.conditioned
     assert game.conditioning_of("discriminator", code) is None
     assert tiny_translation().condition(snapshot, support) is None
@@ -237,7 +237,7 @@ def test_the_game_is_made_again_from_its_config():
 
 
 def coded(of_translator, of_encoder, shape=(8, 8, 1)):
-    translator = mg.networks.Translator((8, 8, 1), width=2, code_dim=of_translator)
+    translator = mg.networks.Translator((8, 8, 1), width=2, embedding_dim=of_translator)
     encoder = mg.networks.TaskEncoder(shape, of_encoder, width=2) if of_encoder else None
     return Translation(translator, mg.networks.dcgan((8, 8, 1), width=2)[1], encoder=encoder)
 
@@ -267,9 +267,12 @@ def shared():
             r"'back' must make examples of \(2,\)",
         ),
         (lambda: Translation(dense(2, 3), dense(3, 1), identity=1.0), "need domains of one shape"),
-        (lambda: coded(0, 3), "'translator' must take codes of the encoder's size, 0 .* 'code_dim' 0 and codes of 3"),
-        (lambda: coded(3, None), "'code_dim' 3 and codes of 0"),
-        (lambda: coded(3, 5), "'code_dim' 3 and codes of 5"),
+        (
+            lambda: coded(0, 3),
+            "'translator' must take codes of the encoder's size, 0 .* 'embedding_dim' 0 and codes of 3",
+        ),
+        (lambda: coded(3, None), "'embedding_dim' 3 and codes of 0"),
+        (lambda: coded(3, 5), "'embedding_dim' 3 and codes of 5"),
         (lambda: coded(3, 3, (16, 16, 1)), r"'encoder' must take examples of \(8, 8, 1\). Received: \(16, 16, 1\)"),
         (lambda: Translation(dense(2, 2), dense(2, 1), encoder=dense(2, 3)), "must take `conditioning` .* Sequential"),
         (shared, "every net must be a model of its own"),

@@ -36,7 +36,7 @@ class Coded(keras.layers.Layer):
 
     def build(self, input_shape):
         self.inner.build(input_shape, self.code_shape)
-        self.code = self.add_weight(name="code", shape=self.code_shape)
+        self.code = self.add_weight(name="task_embedding", shape=self.code_shape)
 
     def call(self, x):
         return self.inner(x, self.code)

@@ -19,42 +19,42 @@ CODE = np.array([0.5, -1.0, 2.0], "float32")
 
 
 def fusion():
-    return networks.FusionGenerator((8, 8, 1), latent_dim=4, width=2, code_dim=3, detail=1)
+    return networks.FusionGenerator((8, 8, 1), latent_dim=4, width=2, embedding_dim=3, detail=1)
 
 
 @pytest.fixture(scope="module")
 def held():
-    return ConditionedGenerator(fusion(), {"support": SUPPORT, "code": tf.constant(CODE)}, 4, (8, 8, 1))
+    return ConditionedGenerator(fusion(), {"support": SUPPORT, "task_embedding": tf.constant(CODE)}, 4, (8, 8, 1))
 
 
 @pytest.fixture(scope="module")
 def expected(held):
-    return held.generator(Z, conditioning={"support": SUPPORT, "code": CODE}).numpy()
+    return held.generator(Z, conditioning={"support": SUPPORT, "task_embedding": CODE}).numpy()
 
 
 def test_it_gives_what_the_generator_gives_when_it_is_told(held, expected):
     np.testing.assert_allclose(held(Z), expected, atol=1e-6)
     np.testing.assert_allclose(held.predict(Z, verbose=0), expected, atol=1e-5)
-    assert (held.latent_dim, held.image_shape) == (4, (8, 8, 1))
+    assert (held.latent_dim, held.example_shape) == (4, (8, 8, 1))
     assert held.compute_output_shape((None, 4)) == (None, 8, 8, 1)
 
 
 def test_it_holds_a_copy_as_weights_that_do_not_train(held):
-    assert {v.name: v.numpy().shape for v in held.held} == {"code": (3,), "support": (5, 8, 8, 1)}
+    assert {v.name: v.numpy().shape for v in held.held} == {"task_embedding": (3,), "support": (5, 8, 8, 1)}
     assert len(held.trainable_variables) == len(held.generator.trainable_variables)
     assert len(held.variables) == len(held.generator.variables) + 2
     np.testing.assert_array_equal(held.conditioning["support"], SUPPORT)
 
 
 def test_another_conditioning_gives_another_generator(held, expected):
-    other = ConditionedGenerator(held.generator, {"support": SUPPORT[:2], "code": CODE}, 4, (8, 8, 1))
+    other = ConditionedGenerator(held.generator, {"support": SUPPORT[:2], "task_embedding": CODE}, 4, (8, 8, 1))
     assert np.abs(other(Z) - expected).max() > 1e-3
 
 
 def test_a_keras_file_gives_the_same_bits(tmp_path, held):
     held.save(tmp_path / "x.keras")
     again = keras.models.load_model(tmp_path / "x.keras")
-    assert type(again) is ConditionedGenerator and again.image_shape == (8, 8, 1)
+    assert type(again) is ConditionedGenerator and again.example_shape == (8, 8, 1)
     np.testing.assert_array_equal(again(Z), held(Z))
     np.testing.assert_array_equal(again.conditioning["support"], SUPPORT)
 
@@ -111,13 +111,13 @@ def test_its_conditioning_may_be_one_tensor(tmp_path):
 
 def test_it_may_take_images_in_place_of_z(tmp_path):
     """What translates, with the code that it was adapted to."""
-    translator = networks.Translator((8, 8, 1), width=2, code_dim=3)
-    made = translator(SUPPORT, conditioning={"code": CODE})
-    model = ConditionedGenerator(translator, {"code": CODE}, (8, 8, 1), (8, 8, 1))
+    translator = networks.Translator((8, 8, 1), width=2, embedding_dim=3)
+    made = translator(SUPPORT, conditioning={"task_embedding": CODE})
+    model = ConditionedGenerator(translator, {"task_embedding": CODE}, (8, 8, 1), (8, 8, 1))
     np.testing.assert_array_equal(model(SUPPORT), made)
     model.save(tmp_path / "held.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "held.keras")(SUPPORT), made)
-    assert ConditionedGenerator(fusion(), {"support": SUPPORT, "code": CODE}, (4,), (8, 8, 1)).latent_dim == 4
+    assert ConditionedGenerator(fusion(), {"support": SUPPORT, "task_embedding": CODE}, (4,), (8, 8, 1)).latent_dim == 4
 
 
 @pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
@@ -133,7 +133,9 @@ def test_it_computes_in_the_generators_dtype(dtype):
     assert again.dtype_policy.name == dtype and again.held[0].dtype == "float64"
 
 
-@pytest.mark.parametrize("bad", [None, {}, {"support": SUPPORT, "code": None}], ids=["none", "empty", "an absent one"])
+@pytest.mark.parametrize(
+    "bad", [None, {}, {"support": SUPPORT, "task_embedding": None}], ids=["none", "empty", "an absent one"]
+)
 def test_nothing_to_hold_is_refused(bad):
     with pytest.raises(ValueError, match=r"`conditioning` must hold a tensor, or tensors by name\. Received"):
         ConditionedGenerator(Beside(2, 2), bad, 2, (2,))

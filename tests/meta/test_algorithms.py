@@ -38,7 +38,7 @@ MADE = [
 @pytest.mark.parametrize("algorithm", MADE, ids=lambda a: f"{a.name}, {a.inner_steps}")
 def test_round_trip(algorithm):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(algorithm))
-    for name in ("name", "inner_steps", "paths", "ramp"):
+    for name in ("name", "inner_steps", "mask", "ramp"):
         assert getattr(again, name) == getattr(algorithm, name)
     assert type(again.estimator) is type(algorithm.estimator)
     assert again.estimator.get_config() == algorithm.estimator.get_config()

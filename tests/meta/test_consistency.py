@@ -112,7 +112,7 @@ def test_first_order_by_hand():
 
 def by_full_autodiff(pieces, episodes, steps, order, weights, distance=False):
     """All tasks on one tape, the mean of their outputs left open."""
-    game, _, paths, meta = pieces
+    game, _, mask, meta = pieces
     probe = tf.nest.map_structure(lambda t: t[0], episodes)
     with tf.GradientTape() as tape:
         tape.watch(functional.flat((meta.initial.weights, meta.meta_learner)))
@@ -120,7 +120,7 @@ def by_full_autodiff(pieces, episodes, steps, order, weights, distance=False):
         for t in range(len(episodes.task_id)):
             episode = tf.nest.map_structure(lambda x, t=t: x[t], episodes)
             carry, _ = adapt(pieces, episode, steps, order, partial=not distance)
-            end = inner_loop.final(paths, meta, carry)
+            end = inner_loop.final(mask, meta, carry)
             values = inner_loop.objectives(game, end, episode).values()
             goals.append(inner_loop.distance(game, end, episode) if distance else tf.add_n(list(values)))
             for player in weights:
@@ -212,14 +212,14 @@ def test_the_same_eagerly_in_a_graph_and_twice():
 def test_outer_steps_make_the_tasks_agree():
     """On the penalty alone, of a game whose players are otherwise indifferent."""
     game = Squares(1.5, 1.0)
-    game, rule, paths, meta = parts(game, rate=0.3)
+    game, rule, mask, meta = parts(game, rate=0.3)
     game.objective = lambda player, snapshot, *_: 0.0 * snapshot.weights["point"][0]
     estimator, episodes = Consistent(Unrolled(1), {"learner": 1.0}), constant_episodes([0.5, -0.5], [1.0, 1.0])
 
     @tf.function(autograph=False)
     def step(w):
         start = MetaWeights(Snapshot({"point": [w]}, meta.initial.state), [])
-        estimate = estimator.estimate(game, rule, paths, start, episodes, 1)
+        estimate = estimator.estimate(game, rule, mask, start, episodes, 1)
         return w - 0.5 * estimate.weights["point"][0], estimate.metrics["consistency/learner"]
 
     w, values = meta.initial.weights["point"][0], []

@@ -61,7 +61,7 @@ def test_rewards_are_those_that_the_policy_gradient_trains_by():
     environment = made(spread=30.0, cost=0.01)
     rule = environment.controller
     model = mg.MetaModel(environment.game, mg.Algorithm("c", rule, PolicyGradient(spread=30.0, cost=0.01), 6))
-    pieces = (model.game, rule, model.paths, model.meta_weights())
+    pieces = (model.game, rule, model.mask, model.meta_weights())
     trajectory, _ = model.algorithm.estimator.rollout(*pieces, tasks(5), 6, tf.constant(2))
     environment.reset(seed=5)
     for number in range(3):

@@ -162,12 +162,12 @@ def test_assess_without_steps_is_the_same_before_and_after():
 
 def test_the_models_own_variables_are_never_read_nor_moved():
     """The loop must start from the values it is given, though the nets now hold others."""
-    game, learner, paths, meta = parts(wgan_gp())
-    expected = numbers(adapt((game, learner, paths, meta), EPISODE, 2))
+    game, learner, mask, meta = parts(wgan_gp())
+    expected = numbers(adapt((game, learner, mask, meta), EPISODE, 2))
     for net in game.nets.values():
         for variable in net.variables:
             variable.assign(tf.zeros_like(variable))
-    flat_close(numbers(adapt((game, learner, paths, meta), EPISODE, 2)), expected)
+    flat_close(numbers(adapt((game, learner, mask, meta), EPISODE, 2)), expected)
     assert all(not np.any(v) for v in tf.nest.flatten(functional.read(game.nets)))
 
 

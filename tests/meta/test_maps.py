@@ -29,7 +29,7 @@ def test_a_map_for_every_move():
         (step, player) for step in range(3) for player in ("discriminator", "generator")
     ]
     nets = made.game.nets
-    own = {p: [f"{n}/{nets[n].trainable_variables[i].path}" for n, i in places] for p, places in made.paths.items()}
+    own = {p: [f"{n}/{nets[n].trainable_variables[i].path}" for n, i in places] for p, places in made.mask.items()}
     for found in maps:
         other = "generator" if found.player == "discriminator" else "discriminator"
         assert found.tokens == (*own[found.player], *own[other], "game")

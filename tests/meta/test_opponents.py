@@ -182,7 +182,7 @@ def test_other_games_are_refused():
 
 def test_a_discriminator_that_does_not_adapt_is_refused():
     pieces = parts(tiny_gan("float64"), pattern="^generator/")
-    with pytest.raises(ValueError, match="paths that move weights of 'discriminator'"):
+    with pytest.raises(ValueError, match="mask that move weights of 'discriminator'"):
         SplitOpponents().estimate(*pieces, EPISODES, 1)
 
 

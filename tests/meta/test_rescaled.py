@@ -6,7 +6,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled
-from meta_gan.meta.paths import select
+from meta_gan.meta.masks import select
 from meta_gan.meta.rescaled import Rescaled, draw_scales
 from meta_gan.meta_learners import Adam, GradientDescent, MetaSGD
 from tests.meta_learners.helpers import SEED, START, ready, slopes
@@ -41,10 +41,10 @@ def test_adam_by_hand():
 def test_factors_of_a_task():
     """One for every tensor, within bounds, spread over them, the same for the same task and for no other."""
     game = tiny_gan()
-    snapshot, paths = functional.read(game.nets), select(game, "")
+    snapshot, mask = functional.read(game.nets), select(game, "")
 
     def logs(seed, size=0.5):
-        drawn = draw_scales(snapshot, paths, size, tf.constant(seed))
+        drawn = draw_scales(snapshot, mask, size, tf.constant(seed))
         return np.log([float(c) for c in functional.flat(drawn)])
 
     drawn = np.array([logs((1, i)) for i in range(60)])

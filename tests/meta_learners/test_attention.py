@@ -67,7 +67,7 @@ def test_thoughts_and_memory_do_not_grow():
         ({"blocks": 0}, "blocks"),
         ({"hidden": 10, "heads": 4}, "'hidden' must be a multiple of 'heads'"),
         ({"attention": 1}, "'attention' must be True or False"),
-        ({"code_dim": -1}, "code_dim"),
+        ({"embedding_dim": -1}, "embedding_dim"),
     ],
 )
 def test_bad_attention_is_refused(options, message):
@@ -75,9 +75,9 @@ def test_bad_attention_is_refused(options, message):
         AttentionMetaLearner(**options)
 
 
-def coded(code_dim, code):
+def coded(embedding_dim, code):
     """A rule that is told a code of that size, the first move of `a`, and what it was given."""
-    rule = made(shaken=0.3, code_dim=code_dim)
+    rule = made(shaken=0.3, embedding_dim=embedding_dim)
     leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     signals = {p: tf.constant([0.7, -0.2, *code]) for p in leaves}
     state = rule.begin(leaves)
@@ -108,26 +108,28 @@ def test_the_code_is_kept_from_the_games_signals():
 def test_a_code_by_way_of_the_inner_loop():
     """Two tasks of one model whose codes differ; the meta-gradient reaches what reads the code, and the encoder."""
     game = told_gan(code=3, loss=NonSaturating())
-    rule = AttentionMetaLearner(0.05, hidden=4, heads=1, code_dim=3)
+    rule = AttentionMetaLearner(0.05, hidden=4, heads=1, embedding_dim=3)
     model = mg.MetaModel(game, mg.Algorithm("coded", rule, Unrolled(2), 2))
     shake(model.meta_learner, 0.2)
-    pieces = (game, model.meta_learner, model.paths, model.meta_weights())
+    pieces = (game, model.meta_learner, model.mask, model.meta_weights())
     estimate = Unrolled(2).task(*pieces, one(random_episodes()), 2)
     names = [v.path for v in model.meta_learner.trainable_variables]
-    reading = [g for name, g in zip(names, estimate.meta_learner, strict=True) if "of_code" in name]
+    reading = [g for name, g in zip(names, estimate.meta_learner, strict=True) if "of_task_embedding" in name]
     assert reading and max(np.abs(g).max() for g in reading) > 0
     assert model.adapt(random_episodes().support[0].numpy()).sample(3).shape == (3, 2)
 
 
-@pytest.mark.parametrize("code", [0, 2])
+@pytest.mark.parametrize("task_embedding", [0, 2])
 def test_a_game_without_such_a_code_is_refused(code):
     game = told_gan(code=code, loss=NonSaturating())
-    model = mg.MetaModel(game, mg.Algorithm("coded", AttentionMetaLearner(0.05, code_dim=3), Unrolled(2), 1))
-    with pytest.raises(ValueError, match="a rule with 'code_dim' 3 needs a game with an encoder of codes of that size"):
+    model = mg.MetaModel(game, mg.Algorithm("coded", AttentionMetaLearner(0.05, embedding_dim=3), Unrolled(2), 1))
+    with pytest.raises(
+        ValueError, match="a rule with 'embedding_dim' 3 needs a game with an encoder of codes of that size"
+    ):
         model.adapt(random_episodes().support[0].numpy())
 
 
 def test_the_code_survives_serialisation():
-    rule = AttentionMetaLearner(0.1, code_dim=5)
+    rule = AttentionMetaLearner(0.1, embedding_dim=5)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
-    assert again.code_dim == 5 and again.get_config() == rule.get_config()
+    assert again.embedding_dim == 5 and again.get_config() == rule.get_config()

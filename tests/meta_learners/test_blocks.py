@@ -61,13 +61,13 @@ def test_the_length_does_not_matter_to_a_rule(monkeypatch, kind):
     """Trained weights, tensors of 1 to 6 parameters, rows of 1, 2, 5 and 64."""
     players = ("only",)
     start = {"only": [np.linspace(-1, 1, 6).reshape(2, 3), np.ones(4), np.array(2.0)]}
-    paths = []
+    mask = []
     for length in (1, 2, 5, 64):
         monkeypatch.setattr(residual, "Blocks", lambda tensors, n=length: blocks.Blocks(tensors, n))
         rule = shake(ready(kind(0.05, dtype="float64", turned=True), start), 0.3)
-        paths.append(trajectory(rule, 4, players=players, start=start)[-1]["only"])
-    for path in paths[1:]:
-        for own, first in zip(path, paths[0], strict=True):
+        mask.append(trajectory(rule, 4, players=players, start=start)[-1]["only"])
+    for path in mask[1:]:
+        for own, first in zip(path, mask[0], strict=True):
             np.testing.assert_allclose(own, first, rtol=1e-9)
     plain = trajectory(Adam(0.05, 0.5, 0.99, 1e-6), 4, players=players, start=start)[-1]["only"]
-    assert np.abs(plain[0] - paths[0][0]).max() > 1e-3
+    assert np.abs(plain[0] - mask[0][0]).max() > 1e-3

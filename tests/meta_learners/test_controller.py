@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.losses import DifferentiableAugmentation, GradientPenalty, NonSaturating
-from meta_gan.meta import environment, inner_loop, paths
+from meta_gan.meta import environment, inner_loop, mask
 from meta_gan.meta_learners import Adam, GradientDescent, ScheduleController
 from meta_gan.types import MetaWeights
 from tests.toys import flat_close, one, random_episodes, tiny_dcgan, tiny_gan
@@ -17,8 +17,8 @@ STILL = {"rate/discriminator": 2, "rate/generator": 2, "turns": 0, "penalty": 1,
 
 
 def pieces_of(game, rule):
-    chosen = paths.select(game, "")
-    paths.prepare(game, chosen, rule)
+    chosen = mask.select(game, "")
+    mask.prepare(game, chosen, rule)
     return (
         game,
         rule,
@@ -217,7 +217,7 @@ def test_log_probabilities_of_a_rollout_are_judged_the_same_afterwards():
 
 
 def functional_leaves(game, rule):
-    return paths.take(paths.select(game, ""), functional.read(game.nets))
+    return mask.take(mask.select(game, ""), functional.read(game.nets))
 
 
 def test_options_are_drawn_by_their_probabilities():

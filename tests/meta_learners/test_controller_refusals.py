@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import paths
+from meta_gan.meta import masks
 from meta_gan.meta_learners import Adam, GradientDescent, MetaSGD, ScheduleController
 from tests.meta_learners.test_controller import controller, pieces_of
 from tests.toys import tiny_gan, tiny_vae
@@ -37,14 +37,14 @@ def test_bad_arguments_are_named(options, message):
 
 @pytest.mark.parametrize("action", ["penalty", "augmentation"])
 def test_a_knob_that_the_game_does_not_have_is_refused(action):
-    with pytest.raises(ValueError, match=f"ScheduleController decides.*{action}.*a GAN that heeds"):
+    with pytest.raises(ValueError, match=f"ScheduleController decides.*{action}.*a GAN that supports"):
         pieces_of(tiny_gan(loss=NonSaturating()), controller(actions=("rates", action)))
 
 
 def test_turns_in_which_nothing_adapts_are_refused():
     game, rule = tiny_gan(loss=NonSaturating()), controller(actions=("turns",))
     with pytest.raises(ValueError, match=r"decides \['turns'\].*whose first turn adapts"):
-        paths.prepare(game, paths.select(game, "^generator/"), rule)
+        masks.prepare(game, masks.select(game, "^generator/"), rule)
 
 
 def test_a_controller_of_one_game_is_refused_by_another():

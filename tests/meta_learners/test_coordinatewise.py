@@ -113,7 +113,7 @@ def test_only_the_meta_lstm_hears_of_the_loss():
 def test_the_meta_gradient_equals_finite_differences(kind):
     rates = {"generator": 0.1, "discriminator": 0.05}
     rule = KINDS[kind](rates, hidden=3, dtype="float64")
-    game, rule, paths, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
+    game, rule, mask, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
     shake(rule, 0.05)
     meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables])
     episode = one(random_episodes(dtype="float64"))
@@ -121,10 +121,10 @@ def test_the_meta_gradient_equals_finite_differences(kind):
     @tf.function(autograph=False)
     def distance(learned):
         start = MetaWeights(meta.initial, learned)
-        carry, _ = adapt((game, rule, paths, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(paths, start, carry), episode)
+        carry, _ = adapt((game, rule, mask, start), episode, 3)
+        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
 
-    got = tf.function(lambda: Unrolled(2).task(game, rule, paths, meta, episode, 3), autograph=False)()
+    got = tf.function(lambda: Unrolled(2).task(game, rule, mask, meta, episode, 3), autograph=False)()
     values = [v.numpy() for v in meta.meta_learner]
     for draw in range(3):
         direction = [np.random.default_rng([draw, i]).normal(size=v.shape) for i, v in enumerate(values)]

@@ -169,12 +169,12 @@ def test_what_rests_goes_on_resting(kind, residual):
 def gan_pieces(kind, **options):
     rates = {"generator": 0.05, "discriminator": 0.03}
     rule = KINDS[kind](rates, epsilon=1e-2, **{"dtype": "float64", **SMALL[kind], **options})
-    game, rule, paths, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
+    game, rule, mask, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
     shake(rule, 0.05)
     return (
         game,
         rule,
-        paths,
+        mask,
         MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables]),
     )
 
@@ -184,14 +184,14 @@ def gan_pieces(kind, **options):
 def test_the_meta_gradient_equals_finite_differences(kind, told, step, rtol):
     """For all of the rule's weights, and for both nets' initial weights, through three steps. Signals are float32, and
     what rounds them needs a wide tolerance; the step is narrow, for there are kinks on either side."""
-    pieces = game, rule, paths, meta = gan_pieces(kind, game_features=told)
+    pieces = game, rule, mask, meta = gan_pieces(kind, game_features=told)
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(weights, learned):
         start = MetaWeights(meta.initial._replace(weights=weights), learned)
-        carry, _ = adapt((game, rule, paths, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(paths, start, carry), episode)
+        carry, _ = adapt((game, rule, mask, start), episode, 3)
+        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
 
     got = tf.function(lambda: Unrolled(2).task(*pieces, episode, 3), autograph=False)()
     sources = {"rule": (meta.meta_learner, got.meta_learner)}

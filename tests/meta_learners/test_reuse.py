@@ -77,6 +77,6 @@ def test_a_rule_of_numbers_for_each_tensor_does_not(name):
 def test_rates_by_player_fit_games_of_those_players(make):
     rule = make({"generator": 0.1, "discriminator": 0.1})
     model(tiny_gan(loss=NonSaturating()), rule)
-    infos = mg.meta.paths.infos(tiny_gan(), mg.meta.paths.select(tiny_gan(), ""))
+    infos = mg.meta.masks.infos(tiny_gan(), mg.meta.masks.select(tiny_gan(), ""))
     with pytest.raises(ValueError, match="a rate is required for every player"):
         rule.prepare({"other": infos["generator"]}, {"other": 2})

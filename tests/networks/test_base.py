@@ -18,7 +18,7 @@ PAIRS = {
 
 
 def inputs_of(network, n=3):
-    shape = (network.latent_dim,) if isinstance(network, Generator) else network.image_shape
+    shape = (network.latent_dim,) if isinstance(network, Generator) else network.example_shape
     return tf.constant(np.random.default_rng(0).normal(size=(n, *shape)), network.compute_dtype)
 
 
@@ -32,10 +32,10 @@ def test_contract_of_shapes_and_types(name, dtype):
     generator, discriminator = PAIRS[name](dtype=dtype)
     assert isinstance(generator, Generator) and isinstance(discriminator, Discriminator)
     examples = generator(inputs_of(generator))
-    assert examples.shape == (3, *generator.image_shape) and examples.dtype == dtype
+    assert examples.shape == (3, *generator.example_shape) and examples.dtype == dtype
     logits = discriminator(examples)
     assert logits.shape == (3, 1) and logits.dtype == dtype
-    assert generator.latent_dim == 5 and discriminator.image_shape == generator.image_shape
+    assert generator.latent_dim == 5 and discriminator.example_shape == generator.example_shape
     if "linear" not in name:
         assert np.max(np.abs(generator(100 * inputs_of(generator)))) <= 1
 
@@ -125,7 +125,7 @@ def test_one_seed_does_not_make_related_networks(name):
 def test_two_generators_of_the_base_class_by_hand():
     class Affine(Generator):
         def __init__(self, **kwargs):
-            super().__init__(image_shape=(2,), latent_dim=3, **kwargs)
+            super().__init__(example_shape=(2,), latent_dim=3, **kwargs)
             self.stack((3,), [keras.layers.Dense(2, kernel_initializer="ones", bias_initializer="ones")])
 
     np.testing.assert_allclose(Affine()(tf.constant([[1.0, 2.0, 3.0]])), [[7.0, 7.0]])
@@ -153,7 +153,7 @@ def test_require_int_refuses(value):
 
 @pytest.mark.parametrize("value", [(), (0,), (2.0,), (True, 2), 5, None, "ab"])
 def test_require_shape_refuses(value):
-    with pytest.raises(ValueError, match=r"tuple of one or more ints >= 1.*Received: image_shape="):
+    with pytest.raises(ValueError, match=r"tuple of one or more ints >= 1.*Received: example_shape="):
         require_shape(value)
 
 
@@ -169,18 +169,18 @@ class _Conditioned(Generator):
     """A generator that uses its conditioning, as the contract asks of one that overrides `call`."""
 
     def __init__(self, **kwargs):
-        super().__init__(image_shape=(2,), latent_dim=3, **kwargs)
+        super().__init__(example_shape=(2,), latent_dim=3, **kwargs)
         self.stack((3,), [keras.layers.Dense(2, kernel_initializer="ones")])
 
     def call(self, z, conditioning=None, training=False):
-        return self.body(z, training=training) + conditioning["code"]
+        return self.body(z, training=training) + conditioning["task_embedding"]
 
 
 def test_a_subclass_may_condition_on_any_tree():
     z, code = tf.ones([4, 3]), tf.constant([[10.0, 20.0]])
     network = _Conditioned()
     expected = [[13.0, 23.0]] * 4
-    np.testing.assert_allclose(network(z, conditioning={"code": code}), expected)
+    np.testing.assert_allclose(network(z, conditioning={"task_embedding": code}), expected)
     weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-    outputs, _ = network.stateless_call(weights, [], z, conditioning={"code": code}, training=True)
+    outputs, _ = network.stateless_call(weights, [], z, conditioning={"task_embedding": code}, training=True)
     np.testing.assert_allclose(outputs, expected)

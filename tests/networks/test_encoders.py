@@ -16,7 +16,7 @@ KIND = pytest.mark.parametrize("kind", MADE)
 
 
 def examples(net, count=64, seed=0):
-    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, *net.image_shape)).astype(np.float32))
+    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, *net.example_shape)).astype(np.float32))
 
 
 @KIND
@@ -74,7 +74,7 @@ def test_weights_by_hand():
         (lambda: MLPEncoder((2,), depth=-1), "`depth` must be an int >= 0"),
         (lambda: MLPEncoder((2,), activation="relu"), "`activation` must be"),
         (lambda: MLPEncoder((2,), seed=-1), "`seed` must be an int >= 0"),
-        (lambda: MLPEncoder(()), "`image_shape` must be a tuple"),
+        (lambda: MLPEncoder(()), "`example_shape` must be a tuple"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

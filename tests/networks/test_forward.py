@@ -62,7 +62,7 @@ def test_discriminator_equals_raw_ops():
 @pytest.mark.parametrize("index", [0, 1])
 def test_saved_model_without_our_classes_gives_equal_outputs(index, tmp_path):
     network = dcgan((8, 8, 1), latent_dim=3, width=4)[index]
-    shape = network.image_shape if isinstance(network, Discriminator) else (network.latent_dim,)
+    shape = network.example_shape if isinstance(network, Discriminator) else (network.latent_dim,)
     x = tf.cast(normals(5, *shape), tf.float32)
     expected = network(x)  # Keras exports the shapes of the first call
     network.export(tmp_path / "served", verbose=False)

@@ -39,10 +39,10 @@ def chosen(anchors, partners, k, rest=3, seed=0, dtype="float32"):
     return tf.concat([tf.constant(u, dtype), normals(len(u), rest, seed=seed, dtype=dtype)], axis=1)
 
 
-def generator(kind="meta", code_dim=2, shape=SHAPE, moved=False, **options):
+def generator(kind="meta", embedding_dim=2, shape=SHAPE, moved=False, **options):
     """A tiny generator; `moved` to random weights, so that all of them take part."""
     made = FusionGenerator(
-        shape, latent_dim=5, width=options.pop("width", 1), code_dim=code_dim, normalization=kind, **options
+        shape, latent_dim=5, width=options.pop("width", 1), embedding_dim=embedding_dim, normalization=kind, **options
     )
     for index, variable in enumerate(made.trainable_variables if moved else []):
         variable.assign(variable + 0.1 * normals(*variable.shape, seed=index))
@@ -53,10 +53,14 @@ def generator(kind="meta", code_dim=2, shape=SHAPE, moved=False, **options):
 shared = cache(generator)
 
 
-def told(k, code_dim=2, shape=SHAPE, dtype="float32"):
+def told(k, embedding_dim=2, shape=SHAPE, dtype="float32"):
     """A conditioning of k drawings."""
     conditioning = {"support": drawings(k, shape, dtype=dtype)}
-    return {**conditioning, "code": normals(code_dim, seed=9, dtype=dtype)} if code_dim else conditioning
+    return (
+        {**conditioning, "task_embedding": normals(embedding_dim, seed=9, dtype=dtype)}
+        if embedding_dim
+        else conditioning
+    )
 
 
 # Choices
@@ -101,15 +105,15 @@ def test_sizes_and_range(shape):
     images = network(normals(3, 4), conditioning=told(2, 0, shape))
     assert images.shape == (3, *shape) and images.dtype == "float32"
     assert np.all(np.isfinite(images)) and np.max(np.abs(images)) < 1
-    assert isinstance(network, Generator) and network.image_shape == shape and network.latent_dim == 4
+    assert isinstance(network, Generator) and network.example_shape == shape and network.latent_dim == 4
 
 
 @kinds
 @pytest.mark.parametrize("k", [1, 5, 7])
-@pytest.mark.parametrize("code_dim", [0, 2])
-def test_any_number_of_support_images(kind, k, code_dim):
-    network = shared(kind, code_dim, moved=True)
-    images = network(normals(6, 5), conditioning=told(k, code_dim))
+@pytest.mark.parametrize("embedding_dim", [0, 2])
+def test_any_number_of_support_images(kind, k, embedding_dim):
+    network = shared(kind, embedding_dim, moved=True)
+    images = network(normals(6, 5), conditioning=told(k, embedding_dim))
     assert images.shape == (6, *SHAPE)
     assert np.all(np.isfinite(images)) and np.max(np.abs(images)) <= 1
 
@@ -143,7 +147,7 @@ def test_weights_exist_before_the_first_call_and_layers_are_sound(kind):
 
 
 def test_more_width_or_a_code_changes_what_it_should():
-    plain, coded = generator(code_dim=0), generator(code_dim=2)
+    plain, coded = generator(embedding_dim=0), generator(embedding_dim=2)
     assert coded.count_params() - plain.count_params() == 2 * 128  # two more rows of the first dense layer
     assert generator("none").count_params() < coded.count_params() < generator(width=2).count_params()
 
@@ -222,7 +226,7 @@ def test_everything_that_a_row_is_told_matters(kind):
     assert change(chosen([2], [1], 3)) > 1e-2  # the anchor
     assert change(chosen([0], [2], 3)) > 1e-3  # the partner
     assert change(chosen([0], [1], 3, seed=5)) > 1e-3  # the rest of z
-    assert change(chosen([0], [1], 3), code=-conditioning["code"]) > 1e-4
+    assert change(chosen([0], [1], 3), code=-conditioning["task_embedding"]) > 1e-4
     third = tf.concat([conditioning["support"][:2], -conditioning["support"][2:]], axis=0)
     assert change(chosen([0], [1], 3), support=third) > 1e-4  # an image that is neither anchor nor partner
 
@@ -264,7 +268,7 @@ def test_partner_draws_the_anchor_towards_itself():
 
 
 def test_warp_is_told_the_way_from_the_partner_and_the_mean_way_to_the_anchor(monkeypatch):
-    network = generator(code_dim=0)
+    network = generator(embedding_dim=0)
     shifts, seen = normals(3, 3, 2 * 3, 2, dtype="float32"), {}
 
     def match(quarter):

@@ -21,7 +21,7 @@ def test_gradients_reach_every_weight_the_code_and_the_support(kind):
     dead = [v.path for v, g in zip(weights, by_weights, strict=True) if g is None or not np.any(g)]
     assert not dead
     assert all(np.all(np.isfinite(g)) for g in by_weights)
-    assert np.any(by_inputs["code"]) and np.any(by_inputs["support"])
+    assert np.any(by_inputs["task_embedding"]) and np.any(by_inputs["support"])
     assert np.all(np.any(by_z[:, CHOICES:], axis=1)) and not np.any(by_z[:, :CHOICES])
 
 
@@ -30,7 +30,7 @@ def test_code_has_a_gradient_at_the_initial_weights():
     network = shared()
     with tf.GradientTape() as tape:
         tape.watch(code)
-        images = network(z, conditioning={"support": drawings(3), "code": code})
+        images = network(z, conditioning={"support": drawings(3), "task_embedding": code})
         loss = tf.reduce_sum(images * normals(6, *SHAPE, seed=4))
     assert np.max(np.abs(tape.gradient(loss, code))) > 1e-6
 
@@ -59,7 +59,7 @@ def test_second_derivatives_equal_finite_differences(kind):
         with tf.GradientTape() as tape:
             tape.watch(values)
             weights = list({**start, **dict(zip(SOME[kind], some, strict=True))}.values())
-            given, rows = {"support": support, "code": code}, tf.concat([z[:, :CHOICES], rest], axis=1)
+            given, rows = {"support": support, "task_embedding": code}, tf.concat([z[:, :CHOICES], rest], axis=1)
             images = network.stateless_call(weights, [], rows, conditioning=given)[0]
             loss = tf.reduce_sum(images * readout)
         return tf.add_n([tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values)])
@@ -97,7 +97,7 @@ def test_half_precision_runs(policy):
         (None, "NoneType"),
         ({}, r"\[\]"),
         ({"support": np.zeros((3, *SHAPE))}, r"\['support'\]"),
-        ({"code": np.zeros(2)}, r"\['code'\]"),
+        ({"task_embedding": np.zeros(2)}, r"\['code'\]"),
         (np.zeros((3, *SHAPE)), r"\w*Tensor"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_conditioning_that_lacks_something_is_refused(conditioning, received):
 
 @pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`image_shape` must .*Received: image_shape="):
+    with pytest.raises(ValueError, match=r"`example_shape` must .*Received: example_shape="):
         FusionGenerator(shape)
 
 
@@ -119,7 +119,7 @@ def test_impossible_shapes_are_refused(shape):
         ({"latent_dim": 2}, "latent_dim"),
         ({"latent_dim": 0}, "latent_dim"),
         ({"width": 0}, "width"),
-        ({"code_dim": -1}, "code_dim"),
+        ({"embedding_dim": -1}, "embedding_dim"),
         ({"normalization": "batch"}, "normalization"),
         ({"detail": 0}, "detail"),
         ({"seed": 1.5}, "seed"),
@@ -132,7 +132,7 @@ def test_bad_arguments_are_refused(options, name):
 
 def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
     network = shared("meta", 2, moved=True)
-    floats = {"support": tf.TensorSpec([None, *SHAPE]), "code": tf.TensorSpec([2])}
+    floats = {"support": tf.TensorSpec([None, *SHAPE]), "task_embedding": tf.TensorSpec([2])}
 
     @tf.function(input_signature=[tf.TensorSpec([None, 5]), floats])
     def stateless(z, conditioning):

@@ -10,26 +10,30 @@ from meta_gan.networks import Discriminator, FusionDiscriminator
 from tests.layers.finite_differences import directional_error
 
 SHAPE = (8, 12, 2)
-# (normalization, code_dim)
+# (normalization, embedding_dim)
 KINDS = [("none", 0), ("none", 3), ("meta", 3)]
-kinds = pytest.mark.parametrize("kind, code_dim", KINDS)
+kinds = pytest.mark.parametrize("kind, embedding_dim", KINDS)
 
 
 def uniform(*shape, seed=0, dtype="float32"):
     return tf.constant(np.random.default_rng(seed).uniform(-1, 1, shape), dtype)
 
 
-def discriminator(kind="none", code_dim=0, shape=SHAPE, moved=True, **options):
+def discriminator(kind="none", embedding_dim=0, shape=SHAPE, moved=True, **options):
     """A tiny discriminator; `moved` to random weights, so that all of them take part."""
-    made = FusionDiscriminator(shape, width=2, code_dim=code_dim, normalization=kind, **options)
+    made = FusionDiscriminator(shape, width=2, embedding_dim=embedding_dim, normalization=kind, **options)
     for index, variable in enumerate(made.trainable_variables if moved else []):
         variable.assign(variable + 0.2 * np.random.default_rng(index).normal(size=variable.shape))
     return made
 
 
-def told(k, code_dim=0, shape=SHAPE, dtype="float32"):
+def told(k, embedding_dim=0, shape=SHAPE, dtype="float32"):
     conditioning = {"support": uniform(k, *shape, seed=1, dtype=dtype)}
-    return {**conditioning, "code": uniform(code_dim, seed=2, dtype=dtype)} if code_dim else conditioning
+    return (
+        {**conditioning, "task_embedding": uniform(embedding_dim, seed=2, dtype=dtype)}
+        if embedding_dim
+        else conditioning
+    )
 
 
 # Numbers
@@ -44,9 +48,9 @@ def leaky(x):
 
 
 @kinds
-def test_logits_equal_a_loop_over_pairs(kind, code_dim):
-    network = discriminator(kind, code_dim, dtype="float64")
-    images, conditioning = uniform(3, *SHAPE, dtype="float64"), told(4, code_dim, dtype="float64")
+def test_logits_equal_a_loop_over_pairs(kind, embedding_dim):
+    network = discriminator(kind, embedding_dim, dtype="float64")
+    images, conditioning = uniform(3, *SHAPE, dtype="float64"), told(4, embedding_dim, dtype="float64")
     for i in range(3):
         pairs = []
         for other in conditioning["support"]:
@@ -57,11 +61,11 @@ def test_logits_equal_a_loop_over_pairs(kind, code_dim):
             pairs.append(leaky(convolved(x, network.pair)))
         mean = sum(pairs) / 4
         if kind == "meta":
-            mean = network.modulation(mean, conditioning["code"])
+            mean = network.modulation(mean, conditioning["task_embedding"])
         joint = leaky(convolved(mean, network.joint)).numpy()
         logit = joint.ravel() @ network.readout.kernel.numpy()[:, 0] + network.readout.bias.numpy()[0]
-        if code_dim:
-            direction = conditioning["code"].numpy() @ network.projection.kernel.numpy()
+        if embedding_dim:
+            direction = conditioning["task_embedding"].numpy() @ network.projection.kernel.numpy()
             logit += np.mean((direction + network.projection.bias.numpy()) * joint[0].mean(axis=(0, 1)))
         ours = network(images, conditioning=conditioning)[i, 0]
         np.testing.assert_allclose(ours, logit, rtol=1e-5)  # slopes of rectifiers are held in float32
@@ -81,7 +85,7 @@ def test_parameters_counted_by_hand():
 )
 def test_sizes(shape, size):
     network = discriminator(shape=shape)
-    assert network.readout.kernel.shape == (size * 6, 1) and network.image_shape == shape
+    assert network.readout.kernel.shape == (size * 6, 1) and network.example_shape == shape
     logits = network(uniform(3, *shape), conditioning=told(5, shape=shape))
     assert logits.shape == (3, 1) and logits.dtype == "float32" and np.all(np.isfinite(logits))
 
@@ -91,14 +95,14 @@ def test_sizes(shape, size):
 
 @kinds
 @pytest.mark.parametrize("k", [1, 5, 7])
-def test_any_number_of_support_images(kind, code_dim, k):
-    logits = discriminator(kind, code_dim)(uniform(2, *SHAPE), conditioning=told(k, code_dim))
+def test_any_number_of_support_images(kind, embedding_dim, k):
+    logits = discriminator(kind, embedding_dim)(uniform(2, *SHAPE), conditioning=told(k, embedding_dim))
     assert logits.shape == (2, 1) and np.all(np.isfinite(logits))
 
 
 @kinds
-def test_order_of_the_support_set_does_not_matter(kind, code_dim):
-    network, images, conditioning = discriminator(kind, code_dim), uniform(3, *SHAPE), told(4, code_dim)
+def test_order_of_the_support_set_does_not_matter(kind, embedding_dim):
+    network, images, conditioning = discriminator(kind, embedding_dim), uniform(3, *SHAPE), told(4, embedding_dim)
     logits = network(images, conditioning=conditioning)
     for order in ([3, 2, 1, 0], [1, 3, 0, 2]):
         shuffled = {**conditioning, "support": tf.gather(conditioning["support"], order)}
@@ -113,8 +117,8 @@ def test_copies_of_the_support_set_count_as_one():
 
 
 @kinds
-def test_logit_is_of_its_own_row_alone(kind, code_dim):
-    network, conditioning = discriminator(kind, code_dim, dtype="float64"), told(3, code_dim, dtype="float64")
+def test_logit_is_of_its_own_row_alone(kind, embedding_dim):
+    network, conditioning = discriminator(kind, embedding_dim, dtype="float64"), told(3, embedding_dim, dtype="float64")
     images = uniform(4, *SHAPE, dtype="float64")
     whole = network(images, conditioning=conditioning)
     for i in range(4):
@@ -122,16 +126,16 @@ def test_logit_is_of_its_own_row_alone(kind, code_dim):
 
 
 @kinds
-def test_everything_that_it_is_shown_matters(kind, code_dim):
-    network, images, conditioning = discriminator(kind, code_dim), uniform(2, *SHAPE), told(3, code_dim)
+def test_everything_that_it_is_shown_matters(kind, embedding_dim):
+    network, images, conditioning = discriminator(kind, embedding_dim), uniform(2, *SHAPE), told(3, embedding_dim)
     logits = network(images, conditioning=conditioning)
     assert np.max(np.abs(network(-images, conditioning=conditioning) - logits)) > 1e-3
     for i in range(3):
         support = conditioning["support"]
         other = tf.concat([support[:i], -support[i : i + 1], support[i + 1 :]], axis=0)
         assert np.max(np.abs(network(images, conditioning={**conditioning, "support": other}) - logits)) > 1e-4
-    if code_dim:
-        opposite = {**conditioning, "code": -conditioning["code"]}
+    if embedding_dim:
+        opposite = {**conditioning, "task_embedding": -conditioning["task_embedding"]}
         assert np.max(np.abs(network(images, conditioning=opposite) - logits)) > 1e-4
 
 
@@ -147,7 +151,7 @@ def test_candidate_and_support_are_not_interchangeable_but_meet_in_their_places(
 
 def test_without_a_code_it_looks_at_none():
     network, images = discriminator(), uniform(2, *SHAPE)
-    with_more = network(images, conditioning={**told(3), "code": uniform(5)})
+    with_more = network(images, conditioning={**told(3), "task_embedding": uniform(5)})
     np.testing.assert_array_equal(with_more, network(images, conditioning=told(3)))
 
 
@@ -155,30 +159,30 @@ def test_without_a_code_it_looks_at_none():
 
 
 @kinds
-def test_weights_exist_before_the_first_call_and_layers_are_sound(kind, code_dim):
-    network = discriminator(kind, code_dim)
+def test_weights_exist_before_the_first_call_and_layers_are_sound(kind, embedding_dim):
+    network = discriminator(kind, embedding_dim)
     assert network.built and isinstance(network, Discriminator) and network.sees_support
     count = len(network.variables)
-    network(uniform(2, *SHAPE), conditioning=told(3, code_dim))
+    network(uniform(2, *SHAPE), conditioning=told(3, embedding_dim))
     assert len(network.variables) == count == len({variable.path for variable in network.variables})
     assert check_differentiable(network) is None
 
 
 @kinds
-def test_weights_depend_on_the_seed_alone(kind, code_dim):
+def test_weights_depend_on_the_seed_alone(kind, embedding_dim):
     keras.utils.set_random_seed(1)
-    first = discriminator(kind, code_dim, moved=False, seed=7).get_weights()
+    first = discriminator(kind, embedding_dim, moved=False, seed=7).get_weights()
     keras.utils.set_random_seed(2)
     keras.random.normal((3,))
-    again, other = (discriminator(kind, code_dim, moved=False, seed=seed).get_weights() for seed in (7, 8))
+    again, other = (discriminator(kind, embedding_dim, moved=False, seed=seed).get_weights() for seed in (7, 8))
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
     assert any(np.any(one != two) for one, two in zip(first, other, strict=True))
 
 
 @kinds
-def test_config_round_trip_gives_the_same_initial_weights(kind, code_dim):
-    network = discriminator(kind, code_dim, moved=False, seed=3, name="mine", dtype="float64")
+def test_config_round_trip_gives_the_same_initial_weights(kind, embedding_dim):
+    network = discriminator(kind, embedding_dim, moved=False, seed=3, name="mine", dtype="float64")
     again = FusionDiscriminator.from_config(network.get_config())
     assert again.get_config() == network.get_config() and again.dtype_policy.name == "float64"
     for one, two in zip(network.get_weights(), again.get_weights(), strict=True):
@@ -186,8 +190,8 @@ def test_config_round_trip_gives_the_same_initial_weights(kind, code_dim):
 
 
 @kinds
-def test_file_round_trip_gives_equal_outputs(kind, code_dim, tmp_path):
-    network, images, conditioning = discriminator(kind, code_dim), uniform(3, *SHAPE), told(4, code_dim)
+def test_file_round_trip_gives_equal_outputs(kind, embedding_dim, tmp_path):
+    network, images, conditioning = discriminator(kind, embedding_dim), uniform(3, *SHAPE), told(4, embedding_dim)
     network.save(tmp_path / "discriminator.keras")
     loaded = keras.models.load_model(tmp_path / "discriminator.keras")
     assert type(loaded) is FusionDiscriminator and loaded.get_config() == network.get_config()
@@ -196,7 +200,7 @@ def test_file_round_trip_gives_equal_outputs(kind, code_dim, tmp_path):
 
 def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
     network = discriminator("meta", 3)
-    floats = {"support": tf.TensorSpec([None, *SHAPE]), "code": tf.TensorSpec([3])}
+    floats = {"support": tf.TensorSpec([None, *SHAPE]), "task_embedding": tf.TensorSpec([3])}
 
     @tf.function(input_signature=[tf.TensorSpec([None, *SHAPE]), floats])
     def stateless(images, conditioning):
@@ -214,8 +218,8 @@ def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
 
 
 @kinds
-def test_gradients_reach_every_weight_and_input(kind, code_dim):
-    network, images, conditioning = discriminator(kind, code_dim), uniform(3, *SHAPE), told(4, code_dim)
+def test_gradients_reach_every_weight_and_input(kind, embedding_dim):
+    network, images, conditioning = discriminator(kind, embedding_dim), uniform(3, *SHAPE), told(4, embedding_dim)
     weights = network.trainable_variables
     with tf.GradientTape() as tape:
         tape.watch([images, conditioning])
@@ -227,10 +231,10 @@ def test_gradients_reach_every_weight_and_input(kind, code_dim):
 
 
 @kinds
-def test_penalty_on_slopes_has_right_derivatives(kind, code_dim):
+def test_penalty_on_slopes_has_right_derivatives(kind, embedding_dim):
     """R1, the squared slopes of the logits by the images, as a function of the weights and of all that is shown."""
-    network = discriminator(kind, code_dim, shape=(8, 8, 1), dtype="float64")
-    conditioning = told(2, code_dim, (8, 8, 1), "float64")
+    network = discriminator(kind, embedding_dim, shape=(8, 8, 1), dtype="float64")
+    conditioning = told(2, embedding_dim, (8, 8, 1), "float64")
     names = sorted(conditioning)
 
     @tf.function(autograph=False)
@@ -250,7 +254,9 @@ def test_penalty_on_slopes_has_right_derivatives(kind, code_dim):
 # Refusals
 
 
-@pytest.mark.parametrize("conditioning", [None, {}, {"support": np.zeros((2, *SHAPE))}, {"code": np.zeros(3)}])
+@pytest.mark.parametrize(
+    "conditioning", [None, {}, {"support": np.zeros((2, *SHAPE))}, {"task_embedding": np.zeros(3)}]
+)
 def test_a_conditioning_that_lacks_something_is_refused(conditioning):
     message = r"`FusionDiscriminator` needs a conditioning with \['support', 'code'\]\. Received: (NoneType|\[)"
     with pytest.raises(ValueError, match=message):
@@ -258,19 +264,21 @@ def test_a_conditioning_that_lacks_something_is_refused(conditioning):
 
 
 def test_normalisation_by_a_code_needs_one():
-    with pytest.raises(ValueError, match=r"`normalization` 'meta' needs a `code_dim` >= 1\. Received: code_dim=0"):
+    with pytest.raises(
+        ValueError, match=r"`normalization` 'meta' needs a `embedding_dim` >= 1\. Received: embedding_dim=0"
+    ):
         FusionDiscriminator(SHAPE, normalization="meta")
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`image_shape` must .*Received: image_shape="):
+    with pytest.raises(ValueError, match=r"`example_shape` must .*Received: example_shape="):
         FusionDiscriminator(shape)
 
 
 @pytest.mark.parametrize(
     "options, name",
-    [({"width": 0}, "width"), ({"code_dim": 1.0}, "code_dim"), ({"normalization": "x"}, "normalization")],
+    [({"width": 0}, "width"), ({"embedding_dim": 1.0}, "embedding_dim"), ({"normalization": "x"}, "normalization")],
 )
 def test_bad_arguments_are_refused(options, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):

@@ -12,16 +12,18 @@ from tests.networks.test_fusion_discriminator import told, uniform
 
 
 @pytest.mark.parametrize("normalization", ["meta", "none"])
-@pytest.mark.parametrize("code_dim", [0, 3])
-def test_fusion_makes_a_matching_pair(normalization, code_dim):
-    pair = fusion((8, 8, 1), 4, 1, code_dim, normalization, detail=3, seed=5, temperature=1.2)
+@pytest.mark.parametrize("embedding_dim", [0, 3])
+def test_fusion_makes_a_matching_pair(normalization, embedding_dim):
+    pair = fusion((8, 8, 1), 4, 1, embedding_dim, normalization, detail=3, seed=5, temperature=1.2)
     assert [type(network) for network in pair] == [FusionGenerator, FusionDiscriminator]
     one, two = pair
     assert (one.width, one.latent_dim, one.detail, two.width) == (1, 4, 3, 1)
-    assert one.image_shape == two.image_shape == (8, 8, 1) and one.code_dim == two.code_dim == code_dim
-    assert one.normalization == normalization and two.normalization == (normalization if code_dim else "none")
+    assert (
+        one.example_shape == two.example_shape == (8, 8, 1) and one.embedding_dim == two.embedding_dim == embedding_dim
+    )
+    assert one.normalization == normalization and two.normalization == (normalization if embedding_dim else "none")
     assert one.seed == two.seed == 5 and one.temperature == 1.2
-    conditioning = told(3, code_dim, (8, 8, 1))
+    conditioning = told(3, embedding_dim, (8, 8, 1))
     assert two(one(uniform(6, 4), conditioning=conditioning), conditioning=conditioning).shape == (6, 1)
     for network in pair:
         assert check_differentiable(network) is None
@@ -46,7 +48,7 @@ def test_a_loss_of_the_pair_reaches_the_encoder_that_made_the_code():
     one, two = fusion((8, 8, 1), 4, 1, 3)
     support, z = uniform(3, 8, 8, 1), uniform(5, 4)
     with tf.GradientTape() as tape:
-        conditioning = {"support": support, "code": encoder(support)}
+        conditioning = {"support": support, "task_embedding": encoder(support)}
         loss = tf.reduce_mean(two(one(z, conditioning=conditioning), conditioning=conditioning))
     gradients = tape.gradient(loss, encoder.trainable_variables)
     assert all(g is not None and np.all(np.isfinite(g)) and np.any(g) for g in gradients)

@@ -243,27 +243,27 @@ def test_shapes_that_are_let_in(shape):
     [(4, 8, 1), (8, 4, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 128, 1), (8, 8, 5), (8, 8), (8,), (8, 8, 1, 1)],
 )
 def test_impossible_sides_are_refused(shape):
-    with pytest.raises(ValueError, match=r"multiples of 4 from 8 to 64, 1 to 4 channels\. Received: image_shape="):
+    with pytest.raises(ValueError, match=r"multiples of 4 from 8 to 64, 1 to 4 channels\. Received: example_shape="):
         require_sides(shape)
 
 
 def test_support_and_code_are_taken_apart():
-    tree = {"support": 1, "code": 2, "more": 3}
+    tree = {"support": 1, "task_embedding": 2, "more": 3}
     assert require_support(tree, "Net", 4) == (1, 2)
     assert require_support(tree, "Net", 0) == (1, None)  # a network without a code does not look at one
     assert require_support({"support": 1}, "Net", 0) == (1, None)
 
 
 @pytest.mark.parametrize(
-    "given, code_dim, message",
+    "given, embedding_dim, message",
     [
         (None, 0, r"`Net` needs a conditioning with \['support'\]\. Received: NoneType$"),
         ({}, 2, r"`Net` needs a conditioning with \['support', 'code'\]\. Received: \[\]$"),
         ({"support": 1}, 2, r"\['support', 'code'\]\. Received: \['support'\]$"),
-        ({"code": 1}, 0, r"with \['support'\]\. Received: \['code'\]$"),
+        ({"task_embedding": 1}, 0, r"with \['support'\]\. Received: \['code'\]$"),
         (np.zeros((5, 8, 8, 1)), 0, r"with \['support'\]\. Received: ndarray$"),  # not all of its numbers
     ],
 )
-def test_a_conditioning_that_lacks_something_is_refused(given, code_dim, message):
+def test_a_conditioning_that_lacks_something_is_refused(given, embedding_dim, message):
     with pytest.raises(ValueError, match=message):
-        require_support(given, "Net", code_dim)
+        require_support(given, "Net", embedding_dim)

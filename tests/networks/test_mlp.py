@@ -85,5 +85,5 @@ def test_bad_arguments_are_refused(make, options, name):
 def test_bad_output_and_shape_are_refused():
     with pytest.raises(ValueError, match=r"`output` must be one of 'tanh', 'linear'\. Received: output='relu'"):
         MLPGenerator((2,), output="relu")
-    with pytest.raises(ValueError, match=r"`image_shape` must be .*Received: image_shape=\(\)"):
+    with pytest.raises(ValueError, match=r"`example_shape` must be .*Received: example_shape=\(\)"):
         mlp(())

@@ -13,24 +13,26 @@ from tests.layers.finite_differences import directional_error
 
 SHAPE = (8, 8, 1)
 DIMS = [0, 3]
-CODED = pytest.mark.parametrize("code_dim", DIMS)
-EACH = pytest.mark.parametrize("code_dim, index", [(code_dim, index) for code_dim in DIMS for index in (0, 1)])
+CODED = pytest.mark.parametrize("embedding_dim", DIMS)
+EACH = pytest.mark.parametrize(
+    "embedding_dim, index", [(embedding_dim, index) for embedding_dim in DIMS for index in (0, 1)]
+)
 
 
-def small(code_dim, **options):
-    return sagan(SHAPE, latent_dim=4, width=2, code_dim=code_dim, **options)
+def small(embedding_dim, **options):
+    return sagan(SHAPE, latent_dim=4, width=2, embedding_dim=embedding_dim, **options)
 
 
 def inputs_of(network, n=3):
-    shape = (network.latent_dim,) if isinstance(network, Generator) else network.image_shape
+    shape = (network.latent_dim,) if isinstance(network, Generator) else network.example_shape
     return tf.constant(np.random.default_rng(0).normal(size=(n, *shape)), network.compute_dtype)
 
 
 def conditioning_of(network, seed=1):
-    if not network.code_dim:
+    if not network.embedding_dim:
         return {}
-    code = np.random.default_rng(seed).normal(size=network.code_dim)
-    return {"conditioning": {"code": tf.constant(code, network.compute_dtype)}}
+    code = np.random.default_rng(seed).normal(size=network.embedding_dim)
+    return {"conditioning": {"task_embedding": tf.constant(code, network.compute_dtype)}}
 
 
 def values_of(network):
@@ -78,21 +80,21 @@ def test_parameters_of_the_code_counted_by_hand():
 
 
 @CODED
-def test_contract_of_shapes_types_and_classes(code_dim):
+def test_contract_of_shapes_types_and_classes(embedding_dim):
     for dtype in ("float32", "float64"):
-        generator, discriminator = sagan((8, 12, 3), latent_dim=5, width=2, code_dim=code_dim, dtype=dtype)
+        generator, discriminator = sagan((8, 12, 3), latent_dim=5, width=2, embedding_dim=embedding_dim, dtype=dtype)
         assert isinstance(generator, Generator) and isinstance(discriminator, Discriminator)
         condition = conditioning_of(generator)
         examples = generator(100 * inputs_of(generator), **condition)
         assert examples.shape == (3, 8, 12, 3) and examples.dtype == dtype and np.max(np.abs(examples)) <= 1
         logits = discriminator(examples, **condition)
         assert logits.shape == (3, 1) and logits.dtype == dtype
-        assert generator.latent_dim == 5 and generator.image_shape == discriminator.image_shape == (8, 12, 3)
+        assert generator.latent_dim == 5 and generator.example_shape == discriminator.example_shape == (8, 12, 3)
 
 
 @EACH
-def test_weights_exist_before_the_first_call_and_layers_are_sound(code_dim, index):
-    network = small(code_dim)[index]
+def test_weights_exist_before_the_first_call_and_layers_are_sound(embedding_dim, index):
+    network = small(embedding_dim)[index]
     assert network.built and network.trainable_variables
     count = len(network.variables)
     network(inputs_of(network), **conditioning_of(network))
@@ -100,27 +102,27 @@ def test_weights_exist_before_the_first_call_and_layers_are_sound(code_dim, inde
 
 
 @EACH
-def test_convolutions_are_spectral_and_normalisation_fits_the_conditioning(code_dim, index):
-    parts = small(code_dim)[index]._flatten_layers()
+def test_convolutions_are_spectral_and_normalisation_fits_the_conditioning(embedding_dim, index):
+    parts = small(embedding_dim)[index]._flatten_layers()
     kinds = [type(part) for part in parts if part.trainable_variables]
     assert not {keras.layers.Conv2D, keras.layers.Dense} & set(kinds) and SpectralConv2D in kinds
-    assert kinds.count(InstanceNormalization) == (3 if index == 0 and not code_dim else 0)
-    assert kinds.count(MetaBatchNormalization) == (3 if index == 0 and code_dim else 0)
+    assert kinds.count(InstanceNormalization) == (3 if index == 0 and not embedding_dim else 0)
+    assert kinds.count(MetaBatchNormalization) == (3 if index == 0 and embedding_dim else 0)
 
 
 @EACH
-def test_without_attention_there_is_no_such_layer(code_dim, index):
-    network = small(code_dim, attention=False)[index]
+def test_without_attention_there_is_no_such_layer(embedding_dim, index):
+    network = small(embedding_dim, attention=False)[index]
     assert "attention" not in {layer.name for layer in network.body.layers}
     assert network(inputs_of(network), **conditioning_of(network)).shape[0] == 3
 
 
 @EACH
-def test_seed_and_config_alone_decide_the_initial_weights(code_dim, index):
+def test_seed_and_config_alone_decide_the_initial_weights(embedding_dim, index):
     keras.utils.set_random_seed(1)
-    first = small(code_dim, seed=7)[index]
+    first = small(embedding_dim, seed=7)[index]
     keras.utils.set_random_seed(2)
-    again, other = (small(code_dim, seed=seed)[index].get_weights() for seed in (7, 8))
+    again, other = (small(embedding_dim, seed=seed)[index].get_weights() for seed in (7, 8))
     rebuilt = type(first).from_config(first.get_config()).get_weights()
     for one, two, three in zip(first.get_weights(), again, rebuilt, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -130,8 +132,8 @@ def test_seed_and_config_alone_decide_the_initial_weights(code_dim, index):
 
 @EACH
 @pytest.mark.parametrize("training", [False, True])
-def test_a_row_does_not_depend_on_the_others(code_dim, index, training):
-    network = perturbed(small(code_dim, dtype="float64")[index])
+def test_a_row_does_not_depend_on_the_others(embedding_dim, index, training):
+    network = perturbed(small(embedding_dim, dtype="float64")[index])
     x, condition = inputs_of(network), conditioning_of(network)
     weights, state = values_of(network)
 
@@ -142,8 +144,8 @@ def test_a_row_does_not_depend_on_the_others(code_dim, index, training):
 
 
 @EACH
-def test_training_computes_what_inference_does_and_moves_only_the_state(code_dim, index):
-    network = perturbed(small(code_dim, dtype="float64")[index])
+def test_training_computes_what_inference_does_and_moves_only_the_state(embedding_dim, index):
+    network = perturbed(small(embedding_dim, dtype="float64")[index])
     x, condition = inputs_of(network), conditioning_of(network)
     before, state = network(x, **condition), [v.numpy() for v in network.non_trainable_variables]
     np.testing.assert_allclose(network(x, training=True, **condition), before, rtol=1e-12)
@@ -152,8 +154,8 @@ def test_training_computes_what_inference_does_and_moves_only_the_state(code_dim
 
 
 @CODED
-def test_stateless_call_in_a_graph_with_an_unknown_batch_equals_call(code_dim):
-    for network in small(code_dim):
+def test_stateless_call_in_a_graph_with_an_unknown_batch_equals_call(embedding_dim):
+    for network in small(embedding_dim):
         x, condition = inputs_of(network), conditioning_of(network)
 
         @tf.function(input_signature=[tf.TensorSpec([None, *x.shape[1:]])])
@@ -174,11 +176,11 @@ def test_compiled_equals_eager():
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_code_matters_and_has_a_gradient_from_the_start(index):
     network = small(3, dtype="float64")[index]
-    x, code = inputs_of(network), conditioning_of(network)["conditioning"]["code"]
+    x, code = inputs_of(network), conditioning_of(network)["conditioning"]["task_embedding"]
     other = network(x, **conditioning_of(network, seed=2))
     with tf.GradientTape() as tape:
         tape.watch(code)
-        outputs = network(x, conditioning={"code": code, "other": tf.zeros([])})
+        outputs = network(x, conditioning={"task_embedding": code, "other": tf.zeros([])})
         loss = tf.reduce_sum(tf.square(outputs))
     assert np.max(np.abs(outputs - other)) > 1e-4 and np.all(tape.gradient(loss, code) != 0)
 
@@ -187,11 +189,13 @@ def test_the_logit_is_affine_in_the_code_and_its_slope_the_projection():
     discriminator = small(3, dtype="float64")[1]
     x = inputs_of(discriminator)
     logits = np.stack(
-        [discriminator(x, conditioning={"code": tf.constant(code)}) for code in [*np.eye(3), np.zeros(3)]]
+        [discriminator(x, conditioning={"task_embedding": tf.constant(code)}) for code in [*np.eye(3), np.zeros(3)]]
     )
     code = np.array([1.0, -2.0, 0.5])
     expected = logits[3] + np.einsum("c,cno->no", code, logits[:3] - logits[3])
-    np.testing.assert_allclose(discriminator(x, conditioning={"code": tf.constant(code)}), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        discriminator(x, conditioning={"task_embedding": tf.constant(code)}), expected, rtol=1e-9
+    )
     kernel, bias = (np.asarray(v) for v in discriminator.body.get_layer("logit").trainable_variables)
     features = keras.Model(discriminator.body.inputs, discriminator.body.get_layer("logit").input)(
         [x, tf.zeros([1, 3], tf.float64)]
@@ -202,8 +206,8 @@ def test_the_logit_is_affine_in_the_code_and_its_slope_the_projection():
 
 
 @CODED
-def test_signals_start_of_a_sound_size(code_dim):
-    generator, discriminator = sagan((16, 16, 1), latent_dim=16, width=8, code_dim=code_dim)
+def test_signals_start_of_a_sound_size(embedding_dim):
+    generator, discriminator = sagan((16, 16, 1), latent_dim=16, width=8, embedding_dim=embedding_dim)
     condition = conditioning_of(generator)
     images = generator(inputs_of(generator, 32), **condition)
     assert 0.1 < np.std(images) < 0.8
@@ -211,8 +215,8 @@ def test_signals_start_of_a_sound_size(code_dim):
 
 
 @EACH
-def test_every_weight_has_a_gradient(code_dim, index):
-    network = perturbed(small(code_dim)[index])
+def test_every_weight_has_a_gradient(embedding_dim, index):
+    network = perturbed(small(embedding_dim)[index])
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(network(inputs_of(network, 8), training=True, **conditioning_of(network)) - 0.5))
     gradients = tape.gradient(loss, network.trainable_variables)
@@ -223,7 +227,7 @@ def test_every_weight_has_a_gradient(code_dim, index):
 @pytest.mark.slow
 def test_meta_gradient_equals_finite_differences():
     """Of both players' WGAN-GP losses after a step of each; of width 2, for a kernel of one number is its sign."""
-    generator, discriminator = (perturbed(net) for net in sagan(SHAPE, 3, 2, code_dim=2, dtype="float64"))
+    generator, discriminator = (perturbed(net) for net in sagan(SHAPE, 3, 2, embedding_dim=2, dtype="float64"))
     split, condition, loss = len(generator.trainable_variables), conditioning_of(generator), Wasserstein()
     (first, of_generator), (second, of_discriminator) = values_of(generator), values_of(discriminator)
     z, real = inputs_of(generator, 2), tf.tanh(inputs_of(discriminator, 2))
@@ -253,8 +257,8 @@ def test_meta_gradient_equals_finite_differences():
 
 
 @EACH
-def test_file_round_trip_gives_equal_outputs(code_dim, index, tmp_path):
-    network = perturbed(small(code_dim, seed=3, dtype="float64", attention=bool(code_dim))[index])
+def test_file_round_trip_gives_equal_outputs(embedding_dim, index, tmp_path):
+    network = perturbed(small(embedding_dim, seed=3, dtype="float64", attention=bool(embedding_dim))[index])
     x, condition = inputs_of(network), conditioning_of(network)
     network(x, training=True, **condition)  # the state is not what the seed would give again, either
     network.save(tmp_path / "network.keras")
@@ -274,11 +278,20 @@ def test_saved_model_without_our_classes_gives_equal_outputs(tmp_path):
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize(
     "conditioning",
-    [None, {}, {"mode": tf.zeros([3])}, {"code": tf.zeros([4])}, {"code": tf.zeros([1, 3])}, tf.zeros([3])],
+    [
+        None,
+        {},
+        {"mode": tf.zeros([3])},
+        {"task_embedding": tf.zeros([4])},
+        {"task_embedding": tf.zeros([1, 3])},
+        tf.zeros([3]),
+    ],
 )
 def test_a_missing_or_wrong_code_is_refused(index, conditioning):
     network = small(3)[index]
-    with pytest.raises(ValueError, match=r'`conditioning` to be a dict with "code" float\[3\].*Received: conditioning'):
+    with pytest.raises(
+        ValueError, match=r'`conditioning` to be a dict with "task_embedding" float\[3\].*Received: conditioning'
+    ):
         network(inputs_of(network), conditioning=conditioning)
 
 
@@ -286,15 +299,15 @@ def test_a_missing_or_wrong_code_is_refused(index, conditioning):
 def test_a_conditioning_is_refused_where_there_is_none(index):
     network = small(0)[index]
     with pytest.raises(ValueError, match=r"unconditioned: `conditioning` must be None\. Received: conditioning of"):
-        network(inputs_of(network), conditioning={"code": tf.zeros([3])})
+        network(inputs_of(network), conditioning={"task_embedding": tf.zeros([3])})
 
 
-BAD = [({"width": 0}, "width"), ({"code_dim": -1}, "code_dim"), ({"seed": -1}, "seed")]
-BAD += [({"image_shape": shape}, "image_shape") for shape in [(7, 8, 1), (6, 8, 1), (30, 8, 5), (8, 8)]]
+BAD = [({"width": 0}, "width"), ({"embedding_dim": -1}, "embedding_dim"), ({"seed": -1}, "seed")]
+BAD += [({"example_shape": shape}, "example_shape") for shape in [(7, 8, 1), (6, 8, 1), (30, 8, 5), (8, 8)]]
 
 
 @pytest.mark.parametrize("make", [SAGANGenerator, SAGANDiscriminator])
 @pytest.mark.parametrize("options, name", BAD)
 def test_bad_arguments_are_refused(make, options, name):
     with pytest.raises(ValueError, match=rf"`{name}` must .*Received: {name}="):
-        make(**{"image_shape": SHAPE, **options})
+        make(**{"example_shape": SHAPE, **options})

@@ -22,7 +22,7 @@ def line():
     net = keras.Sequential([keras.Input((1,)), layer])
     layer.kernel.assign([[2.0]])
     layer.bias.assign([1.0])
-    net.image_shape = (1,)
+    net.example_shape = (1,)
     return net
 
 
@@ -76,7 +76,7 @@ def test_every_weight_and_change_has_its_gradient():
 def test_state_of_the_network_is_carried_on():
     """Batch statistics assigned inside the network come out of a pure call as from the network alone."""
     body = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), BatchNormalization()])
-    body.image_shape = (2,)
+    body.example_shape = (2,)
     x = tf.constant(np.random.default_rng(0).normal(size=(5, 2)), tf.float32)
     seed = tf.constant([1, 2])
     _, expected = functional.call(body, values(body), state(body), x, None, True, seed)
@@ -137,18 +137,18 @@ def test_it_has_the_dtype_of_its_network():
 
 def test_a_code_that_the_network_cannot_take_is_refused():
     with pytest.raises(ValueError, match="`conditioning` must be None of Sequential"):
-        ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"code": np.zeros(3)})
+        ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"task_embedding": np.zeros(3)})
 
 
 @pytest.mark.parametrize("name", ["dcgan", pytest.param("sagan", marks=pytest.mark.slow), "translation", "vae"])
 def test_a_recipe_adapts_scales_and_shifts_alone(name):
-    changes = {"algorithm": "fomaml", "code_dim": 3} if name in ("sagan", "vae") else {}
+    changes = {"algorithm": "fomaml", "embedding_dim": 3} if name in ("sagan", "vae") else {}
     changes |= {"energy": 0.0, "features": ""} if name == "sagan" else {}
     recipe = presets.get(name, width=2, scale_and_shift=True, inner_steps=2, **changes)
     shape = (8, 8, 1)
     domains = {"source": shape, "target": shape}
     model = presets.build(recipe, domains if name == "translation" else shape)
-    for player, places in model.paths.items():
+    for player, places in model.mask.items():
         moved = [model.game.nets[net].trainable_variables[i].path for net, i in places]
         assert moved and all("/channel_s" in path for path in moved), player
         assert sum(
@@ -168,9 +168,9 @@ def test_a_recipe_adapts_scales_and_shifts_alone(name):
 def test_what_cannot_be_changed_is_refused():
     with pytest.raises(ValueError, match="`network` must be built"):
         ScaleAndShift(keras.Sequential([keras.layers.Dense(1)]))
-    with pytest.raises(ValueError, match="'paths' empty with 'scale_and_shift'"):
-        presets.get("dcgan", scale_and_shift=True, paths="generator")
+    with pytest.raises(ValueError, match="'mask' empty with 'scale_and_shift'"):
+        presets.get("dcgan", scale_and_shift=True, mask="generator")
     with pytest.raises(ValueError, match="'scale_and_shift' must be True or False"):
         presets.get("dcgan", scale_and_shift=1)
     with pytest.raises(ValueError, match="'scale_and_shift' false of 'fusion'"):
-        presets.get("fusion", scale_and_shift=True, paths="")
+        presets.get("fusion", scale_and_shift=True, mask="")

@@ -23,7 +23,7 @@ def unrolled_objective(generator, discriminator, loss, penalty):
     split = len(generator.trainable_variables)
     draw = np.random.default_rng(0)
     z = tf.constant(draw.normal(size=(3, generator.latent_dim)), generator.compute_dtype)
-    real = tf.constant(draw.uniform(-1, 1, size=(3, *generator.image_shape)), generator.compute_dtype)
+    real = tf.constant(draw.uniform(-1, 1, size=(3, *generator.example_shape)), generator.compute_dtype)
 
     def losses(weights):
         fake = generator.stateless_call(weights[:split], [], z, training=True)[0]

@@ -35,12 +35,12 @@ def test_the_last_features(shape, stride, size):
 
 
 @pytest.mark.parametrize("attends", [False, True])
-@pytest.mark.parametrize("code_dim", [0, 3])
-def test_conditioning(attends, code_dim):
-    net = SequenceDiscriminator((16, 4), width=2, stride=2, attends=attends, code_dim=code_dim)
+@pytest.mark.parametrize("embedding_dim", [0, 3])
+def test_conditioning(attends, embedding_dim):
+    net = SequenceDiscriminator((16, 4), width=2, stride=2, attends=attends, embedding_dim=embedding_dim)
     x = normals(5, 16, 4)
     told = {"support": normals(3, 16, 4, seed=1)} if attends else {}
-    told |= {"code": normals(code_dim, seed=2)} if code_dim else {}
+    told |= {"task_embedding": normals(embedding_dim, seed=2)} if embedding_dim else {}
     logits = net(x, conditioning=told or None)
     assert logits.shape == (5, 1) and net.sees_support == attends
     np.testing.assert_allclose(net(x[:2], conditioning=told or None), logits[:2], atol=1e-5)
@@ -120,7 +120,7 @@ def test_refusals(make, said):
 
 @pytest.mark.parametrize("shape", [(8, 1), (16, 28), (8192, 1)])
 def test_a_task_encoder_of_sequences(shape):
-    net = TaskEncoder(shape, code_dim=3, width=2)
+    net = TaskEncoder(shape, embedding_dim=3, width=2)
     support = normals(4, *shape)
     code = net(support)
     assert code.shape == (3,)

@@ -13,7 +13,7 @@ from tests.games.nets import MeanCode
 from tests.toys import random_episodes
 
 SEED = tf.constant([3, 4])
-CODE = {"code": tf.constant([0.3, -0.2], tf.float64)}
+CODE = {"task_embedding": tf.constant([0.3, -0.2], tf.float64)}
 WEIGHTS, OFFSET, NOISE = np.array([0.6, -1.1]), np.array([0.2, 0.1]), 0.5
 CENTRE, DEVIATION = 1.5, 0.4
 X = np.array([[0.9, -0.4], [-1.0, 1.0], [0.0, 0.3]])
@@ -22,7 +22,7 @@ X = np.array([[0.9, -0.4], [-1.0, 1.0], [0.0, 0.3]])
 def placed():
     """x = w u + b of a latent u ~ N(CENTRE, DEVIATION^2)."""
     inner = networks.MLPGenerator((2,), 1, depth=0, output="linear", dtype="float64")
-    net = SetPrior(inner, code_dim=2, width=3)
+    net = SetPrior(inner, embedding_dim=2, width=3)
     inner.trainable_variables[0].assign(WEIGHTS[None])
     inner.trainable_variables[1].assign(OFFSET)
     net.readout.bias.assign([CENTRE, 3.0 * np.arctanh(np.log(DEVIATION) / 3.0)])
@@ -56,9 +56,9 @@ def test_z_is_moved_and_scaled():
 
 def test_a_fresh_one_is_its_generator_whatever_the_code():
     inner, _ = networks.dcgan((8, 8, 1), latent_dim=3, width=4)
-    net, z = SetPrior(inner, code_dim=2), tf.random.stateless_normal([4, 3], [0, 1])
+    net, z = SetPrior(inner, embedding_dim=2), tf.random.stateless_normal([4, 3], [0, 1])
     for code in ([0.0, 0.0], [5.0, -5.0]):
-        np.testing.assert_array_equal(net(z, conditioning={"code": tf.constant(code)}), inner(z))
+        np.testing.assert_array_equal(net(z, conditioning={"task_embedding": tf.constant(code)}), inner(z))
 
 
 def test_a_deviation_stays_within_twenty():
@@ -97,12 +97,12 @@ def test_codes_reconstructions_and_samples_are_of_the_class():
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["dcgan", "mlp"])
 def test_a_recipe_of_a_vae_with_a_code_has_it_and_what_is_saved_comes_back(tmp_path, network):
-    sizes = {"width": 4, "latent_dim": 3, "code_dim": 5}
+    sizes = {"width": 4, "latent_dim": 3, "embedding_dim": 5}
     recipe = presets.get("vae", network=network, algorithm="fomaml", inner_steps=2, **sizes)
     model = presets.build(recipe, (8, 8, 1))
     assert isinstance(model.game.nets["generator"], SetPrior)
     episodes = random_episodes(shape=(8, 8, 1))
-    pieces = (model.game, model.meta_learner, model.paths, model.meta_weights())
+    pieces = (model.game, model.meta_learner, model.mask, model.meta_weights())
     estimate = model.algorithm.estimator.estimate(*pieces, episodes, 2)
     readout = [i for i, v in enumerate(model.game.nets["generator"].trainable_variables) if "readout" in v.path]
     assert max(np.abs(estimate.weights["generator"][i]).max() for i in readout) > 1e-6
@@ -122,7 +122,9 @@ def test_round_trip_and_refusals():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(net))
     assert again.get_config() == net.get_config()
     assert [v.shape for v in again.variables] == [v.shape for v in net.variables]
-    with pytest.raises(ValueError, match=r'`SetPrior` needs `conditioning` to be a dict with "code" float\[2\]'):
+    with pytest.raises(
+        ValueError, match=r'`SetPrior` needs `conditioning` to be a dict with "task_embedding" float\[2\]'
+    ):
         net(tf.zeros([1, 1], tf.float64))
-    with pytest.raises(ValueError, match=r"`code_dim` must be an int >= 1"):
-        SetPrior(net.generator, code_dim=0)
+    with pytest.raises(ValueError, match=r"`embedding_dim` must be an int >= 1"):
+        SetPrior(net.generator, embedding_dim=0)

@@ -20,7 +20,7 @@ def images(k=5, shape=SHAPE, seed=0, dtype="float32"):
 
 def encoder(pooling="mean", moved=True, **options):
     """A tiny encoder; `moved` to random weights, so that scores, biases and context take part."""
-    made = TaskEncoder(SHAPE, code_dim=3, width=2, pooling=pooling, **options)
+    made = TaskEncoder(SHAPE, embedding_dim=3, width=2, pooling=pooling, **options)
     for index, variable in enumerate(made.variables if moved else []):
         variable.assign(variable + 0.3 * np.random.default_rng(index).normal(size=variable.shape))
     return made
@@ -122,7 +122,7 @@ def test_a_high_score_makes_one_image_speak_for_all():
     ],
 )
 def test_sizes_by_hand(shape, levels, channels, size):
-    network = TaskEncoder(shape, code_dim=5, width=3)
+    network = TaskEncoder(shape, embedding_dim=5, width=3)
     assert [network.body.get_layer(f"down_{level}").filters for level in range(levels)] == channels
     assert network.body.get_layer("readout").kernel.shape == (size, 5)
     assert network(images(2, shape)).shape == (5,)
@@ -215,14 +215,14 @@ def test_second_derivatives_equal_finite_differences(pooling):
 
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (7, 8), (16,), (8, 8, 1, 1), (0, 8, 1), (8.0, 8, 1)])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`image_shape` must be .*Received: image_shape="):
+    with pytest.raises(ValueError, match=r"`example_shape` must be .*Received: example_shape="):
         TaskEncoder(shape)
 
 
 @pytest.mark.parametrize(
     "options, name",
     [
-        ({"code_dim": 0}, "code_dim"),
+        ({"embedding_dim": 0}, "embedding_dim"),
         ({"width": 1.5}, "width"),
         ({"pooling": "max"}, "pooling"),
         ({"seed": -1}, "seed"),

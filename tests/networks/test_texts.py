@@ -32,9 +32,12 @@ def generator(attends=False, moved=True, dtype="float32", **options):
 shared = cache(generator)
 
 
-def told(texts=("ab", "b"), code_dim=0, dtype="float32"):
+def told(texts=("ab", "b"), embedding_dim=0, dtype="float32"):
     support = tf.cast(AB.seen(AB.encode(texts, LENGTH)), dtype)
-    return {"support": support, **({"code": normals(code_dim, seed=9, dtype=dtype)} if code_dim else {})}
+    return {
+        "support": support,
+        **({"task_embedding": normals(embedding_dim, seed=9, dtype=dtype)} if embedding_dim else {}),
+    }
 
 
 def every_text():
@@ -133,11 +136,11 @@ def test_temperature_below_one_makes_likelier_texts():
 
 
 def test_the_contract():
-    net = generator(True, code_dim=2)
-    assert isinstance(net, Generator) and net.latent_dim == 9 and net.image_shape == (3, 3) and net.sees_support
+    net = generator(True, embedding_dim=2)
+    assert isinstance(net, Generator) and net.latent_dim == 9 and net.example_shape == (3, 3) and net.sees_support
     assert check_differentiable(net) is None and not shared().sees_support
     assert len({v.path for v in net.variables}) == len(net.variables)
-    assert net(normals(2, 9), conditioning=told(code_dim=2)).shape == (2, 3, 3)
+    assert net(normals(2, 9), conditioning=told(embedding_dim=2)).shape == (2, 3, 3)
 
 
 @pytest.mark.parametrize("attends", [False, True])
@@ -168,8 +171,8 @@ def test_second_derivatives_of_the_likelihood():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"image_shape": (3,)}, "must be \\(length, symbols\\)"),
-        ({"image_shape": (3, 1)}, "of at least 2 symbols"),
+        ({"example_shape": (3,)}, "must be \\(length, symbols\\)"),
+        ({"example_shape": (3, 1)}, "of at least 2 symbols"),
         ({"width": 0}, "`width` must be an int >= 1"),
         ({"attends": 1}, "`attends` must be True or False"),
         ({"relaxation": "none"}, "`relaxation` must be one of"),
@@ -179,7 +182,7 @@ def test_second_derivatives_of_the_likelihood():
 )
 def test_refusals(options, said):
     with pytest.raises(ValueError, match=said):
-        TextGenerator(**{"image_shape": (3, 3), **options})
+        TextGenerator(**{"example_shape": (3, 3), **options})
 
 
 def test_conditionings_that_lack_or_hold_too_much():

@@ -9,7 +9,7 @@ from meta_gan.layers import check_differentiable
 from meta_gan.networks import Translator
 
 SHAPE = (28, 28, 1)
-CODE = {"code": tf.constant([0.5, -1.0, 2.0])}
+CODE = {"task_embedding": tf.constant([0.5, -1.0, 2.0])}
 WAYS = pytest.mark.parametrize(("size", "conditioning"), [(0, None), (3, CODE)])
 
 
@@ -19,7 +19,7 @@ def examples(count=4, shape=SHAPE, seed=0):
 
 @WAYS
 def test_a_fresh_one_nearly_keeps_what_it_is_given(size, conditioning):
-    net, x = Translator(SHAPE, width=8, code_dim=size), examples()
+    net, x = Translator(SHAPE, width=8, embedding_dim=size), examples()
     made = net(x, conditioning=conditioning)
     assert made.shape == x.shape and np.abs(made).max() < 1
     kept = np.tanh(np.arctanh(np.clip(x, -0.95, 0.95)))
@@ -36,21 +36,21 @@ def test_without_a_correction_it_is_the_clipped_input():
 
 @WAYS
 def test_every_image_is_translated_by_itself(size, conditioning):
-    net, x = Translator(SHAPE, width=4, code_dim=size), examples(5)
+    net, x = Translator(SHAPE, width=4, embedding_dim=size), examples(5)
     whole = net(x, conditioning=conditioning)
     np.testing.assert_allclose(net(x[3:4], conditioning=conditioning), whole[3:4], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(net(x, conditioning=conditioning, training=True), whole)
 
 
 def test_a_code_changes_the_translation():
-    net, x = Translator(SHAPE, width=4, code_dim=3), examples()
-    other = {"code": -CODE["code"]}
+    net, x = Translator(SHAPE, width=4, embedding_dim=3), examples()
+    other = {"task_embedding": -CODE["task_embedding"]}
     assert np.abs(net(x, conditioning=CODE) - net(x, conditioning=other)).max() > 1e-5
 
 
 def test_every_weight_has_a_gradient():
     """With a code; a bias that a normalisation takes away is not there at all."""
-    net = Translator(SHAPE, width=4, code_dim=3)
+    net = Translator(SHAPE, width=4, embedding_dim=3)
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(tf.square(net(examples(), conditioning=CODE) - 0.3))
     for variable, gradient in zip(net.trainable_variables, tape.gradient(value, net.trainable_variables), strict=True):
@@ -71,7 +71,7 @@ def test_shapes(shape):
 
 @WAYS
 def test_round_trip(size, conditioning, tmp_path):
-    net, x = Translator(SHAPE, width=4, blocks=2, code_dim=size, seed=3), examples()
+    net, x = Translator(SHAPE, width=4, blocks=2, embedding_dim=size, seed=3), examples()
     if size:
         again = Translator.from_config(net.get_config())
         again.set_weights(net.get_weights())
@@ -94,9 +94,12 @@ def test_seeds_differ_and_repeat():
         (lambda: Translator((27, 28, 1)), "even height and width"),
         (lambda: Translator(SHAPE, width=0), "`width` must be an int >= 1"),
         (lambda: Translator(SHAPE, blocks=-1), "`blocks` must be an int >= 0"),
-        (lambda: Translator(SHAPE, code_dim=-1), "`code_dim` must be an int >= 0"),
+        (lambda: Translator(SHAPE, embedding_dim=-1), "`embedding_dim` must be an int >= 0"),
         (lambda: Translator(SHAPE, width=2)(examples(), conditioning=CODE), "is unconditioned"),
-        (lambda: Translator(SHAPE, width=2, code_dim=3)(examples()), r'needs `conditioning` .* "code" float\[3\]'),
+        (
+            lambda: Translator(SHAPE, width=2, embedding_dim=3)(examples()),
+            r'needs `conditioning` .* "task_embedding" float\[3\]',
+        ),
     ],
 )
 def test_refused(make, message):

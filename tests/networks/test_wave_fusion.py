@@ -74,14 +74,19 @@ def test_a_row_depends_on_its_own_z_alone():
 
 
 @pytest.mark.parametrize("k", [1, 2, 7])
-@pytest.mark.parametrize("code_dim", [0, 3])
-def test_any_number_of_support_sounds_with_a_code_or_without(k, code_dim):
-    net, told = shared(0.05, code_dim=code_dim), {"support": hums(k)}
-    told |= {"code": normals(code_dim)} if code_dim else {}
+@pytest.mark.parametrize("embedding_dim", [0, 3])
+def test_any_number_of_support_sounds_with_a_code_or_without(k, embedding_dim):
+    net, told = shared(0.05, embedding_dim=embedding_dim), {"support": hums(k)}
+    told |= {"task_embedding": normals(embedding_dim)} if embedding_dim else {}
     made = net(normals(3, LATENT), conditioning=told)
     assert made.shape == (3, *SHAPE)
-    if code_dim:
-        assert np.abs(net(normals(3, LATENT), conditioning={**told, "code": told["code"] + 1}) - made).max() > 1e-5
+    if embedding_dim:
+        assert (
+            np.abs(
+                net(normals(3, LATENT), conditioning={**told, "task_embedding": told["task_embedding"] + 1}) - made
+            ).max()
+            > 1e-5
+        )
 
 
 def test_it_cannot_be_warped_off_its_own_ends():
@@ -104,13 +109,13 @@ def test_temperature_widens_z_outside_training():
 
 
 def test_the_discriminator_compares_with_the_support_set():
-    net, x = WaveFusionDiscriminator(SHAPE, width=2, code_dim=2), hums(4)
-    told = {"support": hums(3, seed=1), "code": normals(2)}
+    net, x = WaveFusionDiscriminator(SHAPE, width=2, embedding_dim=2), hums(4)
+    told = {"support": hums(3, seed=1), "task_embedding": normals(2)}
     logits = net(x, conditioning=told)
     assert logits.shape == (4, 1) and net.sees_support
     np.testing.assert_allclose(net(x, conditioning={**told, "support": told["support"][::-1]}), logits, atol=1e-5)
     assert np.abs(net(x, conditioning={**told, "support": hums(3, seed=2)}) - logits).max() > 1e-5
-    assert np.abs(net(x, conditioning={**told, "code": normals(2, seed=5)}) - logits).max() > 1e-5
+    assert np.abs(net(x, conditioning={**told, "task_embedding": normals(2, seed=5)}) - logits).max() > 1e-5
 
 
 def test_saved_and_loaded(tmp_path):

@@ -26,8 +26,8 @@ def small(name):
     size = {"width": 2} if recipe.family == "translation" else {"width": 2, "latent_dim": 4}
     if name == "text":
         del size["latent_dim"]  # it has no say
-    if recipe.code_dim:
-        size["code_dim"] = 3
+    if recipe.embedding_dim:
+        size["embedding_dim"] = 3
     if recipe.inner_steps:
         size["inner_steps"] = 2
     return {**size, **(WITHOUT_FEATURES if recipe.energy and name not in OWN_SHAPES else {})}
@@ -46,6 +46,6 @@ def copies(variables):
 
 
 def still(before, variables):
-    """The paths of the kernels that have not moved."""
+    """The mask of the kernels that have not moved."""
     pairs = zip(before, variables, strict=True)
     return [v.path for old, v in pairs if old.ndim > 1 and np.array_equal(old, v.numpy())]

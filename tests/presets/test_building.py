@@ -12,16 +12,16 @@ from tests.presets.helpers import SHAPE, WITHOUT_FEATURES, build, copies
 from tests.toys import random_episodes
 
 
-@pytest.mark.parametrize("paths", ["(", "no such weight"])
-def test_paths_that_choose_nothing_are_refused(paths):
-    with pytest.raises(ValueError, match=r"'paths' must .*Received: "):
-        build(paths=paths)
+@pytest.mark.parametrize("mask", ["(", "no such weight"])
+def test_paths_that_choose_nothing_are_refused(mask):
+    with pytest.raises(ValueError, match=r"'mask' must .*Received: "):
+        build(mask=mask)
 
 
 def test_paths_choose_what_adapts():
-    model = build(paths="^generator/.*bias")
-    assert model.paths["discriminator"] == ()
-    assert len(model.paths["generator"]) == 3, "two hidden layers and the image"
+    model = build(mask="^generator/.*bias")
+    assert model.mask["discriminator"] == ()
+    assert len(model.mask["generator"]) == 3, "two hidden layers and the image"
 
 
 def test_rates_reach_the_inner_rule_and_the_outer_optimizers():
@@ -99,10 +99,10 @@ def test_every_learned_rule_is_above_and_has_the_recipe_s_seed():
         assert build("maml", rule=rule, seed=9).meta_learner.seed == 9
 
 
-@pytest.mark.parametrize("code_dim", [0, 3])
-def test_the_attention_rule_is_told_the_task_s_code(code_dim):
-    model = build("maml", rule="attention", network="sagan", code_dim=code_dim)
-    assert model.meta_learner.code_dim == code_dim
+@pytest.mark.parametrize("embedding_dim", [0, 3])
+def test_the_attention_rule_is_told_the_task_s_code(embedding_dim):
+    model = build("maml", rule="attention", network="sagan", embedding_dim=embedding_dim)
+    assert model.meta_learner.embedding_dim == embedding_dim
 
 
 def test_features_may_be_for_the_distance_alone():
@@ -124,7 +124,7 @@ def test_features_may_be_for_the_distance_alone():
 )
 def test_the_algorithm(algorithm, kind, order):
     steps = 0 if algorithm == "conditional" else 7
-    conditioned = {"network": "sagan", "code_dim": 2} if algorithm == "conditional" else {}
+    conditioned = {"network": "sagan", "embedding_dim": 2} if algorithm == "conditional" else {}
     model = build(algorithm=algorithm, inner_steps=steps, **conditioned)
     assert type(model.algorithm.estimator) is kind and model.algorithm.inner_steps == steps
     assert getattr(model.algorithm.estimator, "order", None) == order
@@ -141,17 +141,17 @@ def test_every_algorithm_is_above_and_is_of_its_own_preset():
     [
         ({"network": "mlp"}, networks.MLPEncoder),
         ({"network": "dcgan"}, networks.ImageEncoder),
-        ({"network": "sagan", "code_dim": 3}, networks.ImageEncoder),
+        ({"network": "sagan", "embedding_dim": 3}, networks.ImageEncoder),
     ],
 )
 def test_a_vae(changes, encoder):
-    adapted = {"algorithm": "fomaml", "inner_steps": 2, "inner_rate": 0.5, "consistency": 0.125, "code_dim": 0}
+    adapted = {"algorithm": "fomaml", "inner_steps": 2, "inner_rate": 0.5, "consistency": 0.125, "embedding_dim": 0}
     model = build("vae", **{**adapted, **changes}, likelihood="gaussian", deviation=0.75, beta=0.25, seed=3)
     game = model.game
     assert type(game) is VAE and game.likelihood == losses.Gaussian(0.75) and game.beta == 0.25
     assert type(game.nets["encoder"]) is encoder and game.nets["encoder"].get_config()["seed"] == 3
     assert game.nets["encoder"].width == game.nets["generator"].width == 3 and game.latent_dim == 2
-    assert ("task_encoder" in game.nets) == game.conditioned == ("code_dim" in changes)
+    assert ("task_encoder" in game.nets) == game.conditioned == ("embedding_dim" in changes)
     assert model.meta_learner.rates.value == {"autoencoder": 0.5}
     assert model.algorithm.estimator.weights == {"autoencoder": 0.125} and set(model.optimizers) == {"autoencoder"}
     plain = build("vae", inner_steps=0).game
@@ -237,35 +237,42 @@ def test_the_networks(network, kinds):
     nets = build(network=network, width=3, latent_dim=5, seed=9).game.nets
     assert (type(nets["generator"]), type(nets["discriminator"])) == kinds and len(nets) == 2
     for net in nets.values():
-        assert (net.width, net.seed, tuple(net.image_shape)) == (3, 9, SHAPE)
+        assert (net.width, net.seed, tuple(net.example_shape)) == (3, 9, SHAPE)
     assert nets["generator"].latent_dim == 5
 
 
 def test_the_networks_of_fusion():
-    changes = {"normalization": "none", "detail": 1, "code_dim": 3, "pooling": "attention", "seed": 9, "holdout": 1}
+    changes = {
+        "normalization": "none",
+        "detail": 1,
+        "embedding_dim": 3,
+        "pooling": "attention",
+        "seed": 9,
+        "holdout": 1,
+    }
     recipe = presets.get("fusion", width=2, latent_dim=5, temperature=1.3, **changes, **WITHOUT_FEATURES)
     game = presets.build(recipe, SHAPE).game
     generator, discriminator, encoder = (game.nets[name] for name in ("generator", "discriminator", "encoder"))
     assert type(generator) is networks.FusionGenerator and type(discriminator) is networks.FusionDiscriminator
     assert generator.temperature == 1.3
     assert (generator.normalization, generator.detail, generator.latent_dim) == ("none", 1, 5)
-    assert (encoder.pooling, encoder.code_dim, encoder.seed) == ("attention", 3, 9)
-    assert (generator.width, generator.code_dim, generator.seed) == (2, 3, 9)
+    assert (encoder.pooling, encoder.embedding_dim, encoder.seed) == ("attention", 3, 9)
+    assert (generator.width, generator.embedding_dim, generator.seed) == (2, 3, 9)
     assert game.holdout == 1 and game.sees_support and game.conditioned
 
 
 @pytest.mark.parametrize("shape", [(10, 8, 1), (8, 6, 1)])
 def test_sides_that_fusion_does_not_take_are_refused(shape):
-    with pytest.raises(ValueError, match=r"image_shape.*Received: "):
+    with pytest.raises(ValueError, match=r"example_shape.*Received: "):
         presets.build(presets.get("fusion", width=2, latent_dim=4, **WITHOUT_FEATURES), shape)
 
 
 def test_the_code_conditions_sagan():
-    game = build("sagan", network="sagan", code_dim=3, inner_steps=0, **WITHOUT_FEATURES).game
+    game = build("sagan", network="sagan", embedding_dim=3, inner_steps=0, **WITHOUT_FEATURES).game
     assert sorted(game.nets) == ["discriminator", "encoder", "generator"]
-    assert all(net.code_dim == 3 for net in game.nets.values()) and game.conditioned and not game.sees_support
+    assert all(net.embedding_dim == 3 for net in game.nets.values()) and game.conditioned and not game.sees_support
     adapted = {"algorithm": "fomaml", "inner_steps": 1}
-    bare = build("sagan", network="sagan", code_dim=0, **adapted, **WITHOUT_FEATURES).game
+    bare = build("sagan", network="sagan", embedding_dim=0, **adapted, **WITHOUT_FEATURES).game
     assert sorted(bare.nets) == ["discriminator", "generator"] and not bare.conditioned
 
 

@@ -109,7 +109,7 @@ def test_a_net_for_other_images_is_refused_with_a_hint(objective, shape):
 
 def test_the_shipped_net_is_for_drawings_of_28x28():
     with pytest.raises(ValueError, match=r"for images of \(8, 8, 1\).*'omniglot28-objective', for \(28, 28, 1\)"):
-        presets.build(presets.get("sagan", width=2, latent_dim=2, code_dim=2), SHAPE)
+        presets.build(presets.get("sagan", width=2, latent_dim=2, embedding_dim=2), SHAPE)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])

@@ -23,7 +23,7 @@ CHANGES = {
     "translation": {**TRANSLATION, "content": 1.0},
     "cyclegan": {**TRANSLATION, "cycle": 10.0, "identity": 5.0},
     "fusion": {
-        **{"network": "fusion", "width": 16, "code_dim": 64, "normalization": "meta", "temperature": 1.15},
+        **{"network": "fusion", "width": 16, "embedding_dim": 64, "normalization": "meta", "temperature": 1.15},
         "loss": "non_saturating",
         **{"penalty_weight": 0.1, "adversarial": 0.3, "energy": 1.0, "features": "omniglot28-objective"},
         **{
@@ -34,11 +34,17 @@ CHANGES = {
             "inner_steps": 0,
             "inner_rate": 1e-2,
         },
-        **{"paths": "context$", "holdout": 2, "outer_rate": 1e-3, "outer_first_decay": 0.9},
+        **{"mask": "context$", "holdout": 2, "outer_rate": 1e-3, "outer_first_decay": 0.9},
         **{"outer_second_decay": 0.99, "clip": 0.0, "averaging": 0.999},
     },
     "sagan": {
-        **{"network": "sagan", "code_dim": 64, "penalty": "none", "energy": 1.0, "features": "omniglot28-objective"},
+        **{
+            "network": "sagan",
+            "embedding_dim": 64,
+            "penalty": "none",
+            "energy": 1.0,
+            "features": "omniglot28-objective",
+        },
         **{"coarse": 2.0, "algorithm": "conditional", "inner_steps": 0, "outer_first_decay": 0.0},
         **{"outer_second_decay": 0.9, "averaging": 0.999},
     },
@@ -58,12 +64,12 @@ CHANGES = {
     "dcgan": {},
     "figr": {**FIGR, "algorithm": "reptile"},
     "faml": {
-        **{**FIGR, "algorithm": "reptile", "network": "sagan", "code_dim": 64},
+        **{**FIGR, "algorithm": "reptile", "network": "sagan", "embedding_dim": 64},
         **{"loss": "relativistic", "penalty": "none", "mode_seeking": 1.0},
     },
     "dawson": {**FIGR, "algorithm": "dawson"},
     "vae": {
-        **{"family": "vae", "latent_dim": 32, "code_dim": 64, "algorithm": "conditional", "inner_steps": 0},
+        **{"family": "vae", "latent_dim": 32, "embedding_dim": 64, "algorithm": "conditional", "inner_steps": 0},
         **{"inner_rate": 2e-4, "outer_rate": 1e-3},
     },
     "reptile": {"algorithm": "reptile", "outer_rate": 1e-3},
@@ -96,7 +102,7 @@ def test_figr_is_reptile_with_wgan_gp_and_descent():
 
 def test_faml_is_an_encoder_a_relativistic_average_loss_and_mode_seeking():
     recipe = presets.get("faml")
-    assert recipe.code_dim > 0 and recipe.network == "sagan"
+    assert recipe.embedding_dim > 0 and recipe.network == "sagan"
     assert (recipe.loss, recipe.penalty) == ("relativistic", "none") and recipe.mode_seeking > 0
 
 

@@ -50,8 +50,8 @@ def test_the_rate_reaches_the_players_of_sounds():
 
 def test_a_code_reaches_the_players_of_both():
     for shape in (SOUNDS, TEXTS):
-        model = presets.build(recipe("fusion", code_dim=3, latent_dim=64), shape, 8000)
-        assert model.game.nets["encoder"].code_dim == 3 == model.game.nets["discriminator"].code_dim
+        model = presets.build(recipe("fusion", embedding_dim=3, latent_dim=64), shape, 8000)
+        assert model.game.nets["encoder"].embedding_dim == 3 == model.game.nets["discriminator"].embedding_dim
 
 
 @pytest.mark.parametrize(

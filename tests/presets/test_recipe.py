@@ -11,7 +11,7 @@ from meta_gan.presets import recipe
 from tests.presets.helpers import WITHOUT_FEATURES
 
 COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
-COUNTS_OR_NONE = ("code_dim", "inner_steps", "holdout", "decay_steps", "seed")
+COUNTS_OR_NONE = ("embedding_dim", "inner_steps", "holdout", "decay_steps", "seed")
 POSITIVE = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
 POSITIVE += ("penalty_weight", "deviation")
 WEIGHTS = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency", "clip", "beta")
@@ -26,7 +26,7 @@ BAD = [
     *[(field, value) for field in SHARES for value in (-0.1, 1.0, math.nan, "0", False)],
     *[(field, value) for field in CHOICES for value in ("other", "", None, 1)],
     *[("scale_and_shift", value) for value in (1, "true", None)],
-    *[(field, value) for field in ("paths", "features") for value in (None, 1, b"x")],
+    *[(field, value) for field in ("mask", "features") for value in (None, 1, b"x")],
 ]
 
 
@@ -62,16 +62,16 @@ def test_the_message_names_the_choices(field):
 
 TRUTH = "'truth' 0 but of fomaml, maml and conditional, without a learned 'rule'"
 TOGETHER = [
-    ("dcgan", {"scale_and_shift": True, "paths": "generator"}, "'paths' empty with 'scale_and_shift'"),
-    ("fusion", {"scale_and_shift": True, "paths": ""}, "'scale_and_shift' false of 'fusion'"),
+    ("dcgan", {"scale_and_shift": True, "mask": "generator"}, "'mask' empty with 'scale_and_shift'"),
+    ("fusion", {"scale_and_shift": True, "mask": ""}, "'scale_and_shift' false of 'fusion'"),
     ("translation", {"truth": 1.0, "algorithm": "reptile"}, TRUTH),
     ("translation", {"truth": 1.0, "algorithm": "pretraining"}, TRUTH),
     ("translation", {"truth": 1.0, "algorithm": "maml", "rule": "recurrent"}, TRUTH),
     ("fomaml", {"inner_steps": 0}, "'inner_steps' >= 1 but of 'conditional'"),
     ("sagan", {"inner_steps": 3}, "'inner_steps' 0 of 'conditional'"),
     ("fomaml", {"algorithm": "conditional"}, "'inner_steps' 0 of 'conditional'"),
-    ("fomaml", {"code_dim": 4}, "'code_dim' 0 of a network without conditioning"),
-    ("fomaml", {"code_dim": 4, "network": "mlp"}, "'code_dim' 0 of a network without conditioning"),
+    ("fomaml", {"embedding_dim": 4}, "'embedding_dim' 0 of a network without conditioning"),
+    ("fomaml", {"embedding_dim": 4, "network": "mlp"}, "'embedding_dim' 0 of a network without conditioning"),
     ("fomaml", {"energy": 1.0}, "'energy' 0 without 'features'"),
     ("maml", {"energy": 1.0, "rule": "recurrent"}, "'energy' 0 without 'features'"),
     ("fusion", {"features": ""}, "'energy' 0 without 'features'"),
@@ -88,17 +88,17 @@ TOGETHER = [
         {"algorithm": "conditional", "inner_steps": 0},
         "another 'algorithm' than 'conditional' of a network without conditioning",
     ),
-    ("sagan", {"code_dim": 0}, "another 'algorithm' than 'conditional' of a network without conditioning"),
+    ("sagan", {"embedding_dim": 0}, "another 'algorithm' than 'conditional' of a network without conditioning"),
     ("fomaml", {"detail": 3}, "'detail' 2 but of 'fusion'"),
     ("vae", {"deviation": 0.1}, "'deviation' left alone but of gaussian"),
     ("sagan", {"temperature": 1.2}, "'temperature' 1 but of 'fusion'"),
-    ("fomaml", {"pooling": "attention"}, "'pooling' mean without 'code_dim'"),
-    ("fusion", {"code_dim": 0, "pooling": "attention"}, "'pooling' mean without 'code_dim'"),
+    ("fomaml", {"pooling": "attention"}, "'pooling' mean without 'embedding_dim'"),
+    ("fusion", {"embedding_dim": 0, "pooling": "attention"}, "'pooling' mean without 'embedding_dim'"),
     ("sagan", {"normalization": "batch"}, "'normalization' left alone: it has no say"),
     ("fomaml", {"network": "mlp", "normalization": "none"}, "'normalization' left alone: it has no say"),
     ("fomaml", {"variety": 1.0}, "'variety' 0 without 'energy'"),
     ("fomaml", {"holdout": 1}, "'holdout' 0 of a network without conditioning"),
-    ("sagan", {"holdout": 1, "code_dim": 0}, "'holdout' 0 of a network without conditioning"),
+    ("sagan", {"holdout": 1, "embedding_dim": 0}, "'holdout' 0 of a network without conditioning"),
     ("reptile", {"consistency": 0.1}, "'consistency' 0 but of maml and fomaml"),
     ("fusion", {"consistency": 0.1}, "'consistency' 0 but of maml and fomaml"),
     ("fusion", {"normalization": "layer"}, "'normalization' meta or none"),
@@ -153,9 +153,9 @@ def test_every_sentence_occurs_above():
     ("name", "changes"),
     [
         ("fusion", WITHOUT_FEATURES),
-        ("fusion", {**WITHOUT_FEATURES, "code_dim": 0, "normalization": "none", "holdout": 0}),
+        ("fusion", {**WITHOUT_FEATURES, "embedding_dim": 0, "normalization": "none", "holdout": 0}),
         ("fusion", {"nearness": 0.0}),
-        ("fusion", {"code_dim": 0}),
+        ("fusion", {"embedding_dim": 0}),
         ("fusion", {"features": "runs/mine", "energy": 2}),
         ("fusion", {"algorithm": "maml", "inner_steps": 1, "consistency": 0.1}),
         ("sagan", {**WITHOUT_FEATURES, "holdout": 1, "algorithm": "reptile", "inner_steps": 2}),
@@ -168,7 +168,7 @@ def test_every_sentence_occurs_above():
             "vae",
             {
                 "network": "sagan",
-                "code_dim": 4,
+                "embedding_dim": 4,
                 "pooling": "attention",
                 "likelihood": "gaussian",
                 "beta": 0.5,
@@ -177,7 +177,7 @@ def test_every_sentence_occurs_above():
         ),
         (
             "translation",
-            {"code_dim": 4, "pooling": "attention", "cycle": 2.0, "algorithm": "conditional", "inner_steps": 0},
+            {"embedding_dim": 4, "pooling": "attention", "cycle": 2.0, "algorithm": "conditional", "inner_steps": 0},
         ),
         (
             "cyclegan",

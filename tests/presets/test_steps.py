@@ -54,7 +54,7 @@ def test_a_preset_moves_every_kernel(name):
 @pytest.fixture(scope="module")
 def fusion():
     """The preset `fusion` with its shipped features, after one step on three drawings' tasks."""
-    model = presets.build(presets.get("fusion", width=2, latent_dim=4, code_dim=3), DRAWING)
+    model = presets.build(presets.get("fusion", width=2, latent_dim=4, embedding_dim=3), DRAWING)
     before = {name: copies(net.variables) for name, net in model.game.nets.items()}
     trained = copies(model.trainable_variables)
     (metrics,) = stepped(model, DRAWING, 1, tasks=3)

@@ -10,7 +10,9 @@ SHAPES = {"source": (8, 8, 1), "target": (8, 8, 1)}
 
 def test_a_translation_one_way():
     """Told of the target by a code, where a size is given for one."""
-    recipe = presets.get("translation", width=2, code_dim=3, discriminator_inner_rate=0.5, seed=4, consistency=0.25)
+    recipe = presets.get(
+        "translation", width=2, embedding_dim=3, discriminator_inner_rate=0.5, seed=4, consistency=0.25
+    )
     model = presets.build(recipe, SHAPES)
     game = model.game
     assert type(game) is Translation and set(game.nets) == {"translator", "discriminator", "encoder"}

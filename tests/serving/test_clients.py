@@ -195,7 +195,7 @@ def test_before_adaptation_the_plain_generator_is_converted_too(model, tmp_path)
     z = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
     model.export(tmp_path / "g.onnx", format="onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
-    own = model.deployment.copy(model.meta_weights(averaged=True).initial).nets["generator"]
+    own = model.adaptation.copy(model.meta_weights(averaged=True).initial).nets["generator"]
     np.testing.assert_allclose(session.run(None, {session.get_inputs()[0].name: z})[0], own(z), atol=1e-5)
     with pytest.raises(ValueError, match="'export' without a support set needs a game that is not conditioned"):
         mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05)).export(tmp_path / "h.onnx", format="onnx")

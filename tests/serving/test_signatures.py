@@ -153,13 +153,13 @@ def test_the_code_of_a_task(tmp_path):
     model = mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05))
     model.export(tmp_path / "1", LIMITS)
     images = random_episodes(shots=3).support[0].numpy().clip(-1, 1)
-    code = serving.load(tmp_path / "1").call("encode_task", support=images)["code"]
-    np.testing.assert_allclose(code, model.adapt(images, steps=0).conditioning["code"], atol=1e-6)
+    code = serving.load(tmp_path / "1").call("encode_task", support=images)["task_embedding"]
+    np.testing.assert_allclose(code, model.adapt(images, steps=0).conditioning["task_embedding"], atol=1e-6)
 
 
 def test_a_discriminator_is_served(served, model):
     images = support(4, seed=3)
-    game = model.deployment.copy(model.meta_weights(averaged=True).initial)
+    game = model.adaptation.copy(model.meta_weights(averaged=True).initial)
     logits = served.call("discriminate", images=images)["logits"]
     np.testing.assert_allclose(logits, game.nets["discriminator"](images)[:, 0], atol=1e-5)
     after = served.call("adapt_and_discriminate", support=support(3), steps=2, images=images, seed=0)["logits"]

@@ -55,7 +55,7 @@ def test_what_conditions_is_kept(tmp_path, make):
 
 def test_it_says_what_it_is(small, file):
     found = serving.inspect(file)
-    assert found.kind == "adapted_weights" and found.about["base"] == small[0].deployment.fingerprint()
+    assert found.kind == "adapted_weights" and found.about["base"] == small[0].adaptation.fingerprint()
     assert found.about["arrays"]["support"] == ["float32", [3, 2]]
 
 

@@ -29,7 +29,7 @@ def common(**changes):
 def test_the_common_form(tmp_path):
     tasks = from_npz(write(tmp_path, **common()), shots=2, queries=3, seed=5)
     assert tasks.splits == {"train": ["α"], "validation": ["β"], "test": ["γ"]}
-    assert tasks.image_shape == (4, 4, 1)
+    assert tasks.example_shape == (4, 4, 1)
     assert (tasks.shots, tasks.queries, tasks.seed, tasks.source.name) == (2, 3, 5, "set.npz")
     drawn = numbers(tasks.episode_batch("test", 0, 1).support)
     assert set(drawn.ravel().tolist()) <= set(range(24, 36))

@@ -54,7 +54,7 @@ def test_default_split_takes_any_name():
 def test_sizes_shape_and_split_classes():
     source = make()
     np.testing.assert_array_equal(source.class_sizes, [3, 2, 1])
-    assert source.image_shape == (4, 5, 1)
+    assert source.example_shape == (4, 5, 1)
     assert [source.split_classes(split).tolist() for split in SPLITS] == [[0], [1], [2]]
 
 

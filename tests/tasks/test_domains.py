@@ -41,7 +41,7 @@ def test_every_class_meets_every_class_of_its_split(tasks):
         "test": [[3, 3]],
     }
     assert tasks.splits["train"][1] == "left a > right b"
-    assert tasks.image_shape == {"source": (4, 4, 1), "target": (4, 4, 1)}
+    assert tasks.example_shape == {"source": (4, 4, 1), "target": (4, 4, 1)}
 
 
 def test_pairs_by_name_are_those_of_both():

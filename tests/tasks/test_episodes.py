@@ -45,7 +45,7 @@ def test_cardinality(tasks):
 
 
 def test_properties(tasks):
-    assert tasks.image_shape == (4, 4, 1)
+    assert tasks.example_shape == (4, 4, 1)
     assert (tasks.shots, tasks.queries, tasks.seed) == (5, 7, 4)
     assert tasks.splits["validation"] == ["class 4", "class 5"]
     assert tasks.splits["test"] == ["class 8", "class 9"]

@@ -51,37 +51,37 @@ def test_images_are_those_of_the_files(folder):
 
 
 def test_a_shared_size_and_grey_pixels_are_found(folder):
-    assert open_folder(folder).image_shape == (12, 12, 1)
+    assert open_folder(folder).example_shape == (12, 12, 1)
 
 
 def test_grey_saved_as_colour_is_grey(tmp_path):
     for index in range(4):
         write_image(tmp_path / "a" / f"{index}.png", np.repeat(square(12)[..., None], 3, axis=-1))
-    assert open_folder(tmp_path).image_shape == (12, 12, 1)
+    assert open_folder(tmp_path).example_shape == (12, 12, 1)
 
 
 def test_one_colour_image_makes_three_channels(folder):
     colour = np.zeros((12, 12, 3), np.uint8)
     colour[4:8, 4:8, 0] = 255
     write_image(folder / "alpha" / "3.png", colour)
-    assert open_folder(folder).image_shape == (12, 12, 3)
+    assert open_folder(folder).example_shape == (12, 12, 3)
 
 
 def test_mixed_sizes_become_32_by_32(folder):
     write_image(folder / "alpha" / "9.png", square(20))
-    assert open_folder(folder).image_shape == (32, 32, 1)
+    assert open_folder(folder).example_shape == (32, 32, 1)
 
 
 def test_large_pictures_become_32_by_32_unless_asked_for(tmp_path):
     for index in range(4):
         write_image(tmp_path / "a" / f"{index}.png", square(132))
-    assert open_folder(tmp_path).image_shape == (32, 32, 1)
-    assert open_folder(tmp_path, (132, 132, 1)).image_shape == (132, 132, 1)
+    assert open_folder(tmp_path).example_shape == (32, 32, 1)
+    assert open_folder(tmp_path, (132, 132, 1)).example_shape == (132, 132, 1)
 
 
 def test_a_shape_that_is_asked_for(folder):
     tasks = open_folder(folder, (6, 6, 3))
-    assert tasks.image_shape == (6, 6, 3)
+    assert tasks.example_shape == (6, 6, 3)
     assert tasks.source.images[0, 3, 3].tolist() == [100, 100, 100]
 
 

@@ -101,7 +101,7 @@ def test_three_channels_are_equal(few):
 
 
 def test_shapes_that_are_not_square(few):
-    assert glyphs((16, 40, 1)).image_shape == (16, 40, 1)
+    assert glyphs((16, 40, 1)).example_shape == (16, 40, 1)
 
 
 def test_the_cache_is_used_and_keyed_by_shape_and_seed(few):
@@ -168,7 +168,7 @@ def test_a_folder_that_cannot_be_written_is_done_without(few, monkeypatch, tmp_p
 
 def test_a_failed_write_leaves_nothing(few, monkeypatch, tmp_path):
     monkeypatch.setattr(np, "savez_compressed", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
-    assert glyphs((16, 16, 1)).image_shape == (16, 16, 1)
+    assert glyphs((16, 16, 1)).example_shape == (16, 16, 1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.data
 def test_counts_splits_and_polarity(data_folder, name, count, shape, split):
     tasks = from_npz(data_folder / f"{name}.npz")
     assert len(tasks.source.images) == count
-    assert tasks.image_shape == shape
+    assert tasks.example_shape == shape
     assert tuple(len(names) for names in tasks.splits.values()) == split
     assert tasks.polarity == "light-on-dark"
 

@@ -80,11 +80,11 @@ def test_one_rate_and_length_for_all():
 
 def test_a_folder_of_classes(tmp_path):
     tasks = from_sound_folder(folder_of(tmp_path), shots=1, queries=2)
-    assert tasks.source.class_names == ["high", "low"] and tasks.image_shape == (1024, 1)
+    assert tasks.source.class_names == ["high", "low"] and tasks.example_shape == (1024, 1)
     assert tasks.source.class_sizes.tolist() == [4, 4] and tasks.card == {"medium": "sounds", "rate": RATE}
     again = open_source(str(tmp_path), shots=1, queries=2)
     np.testing.assert_array_equal(again.source.images, tasks.source.images)
-    assert open_source(str(tmp_path), shots=1, queries=1, rate=4000, length=256).image_shape == (256, 1)
+    assert open_source(str(tmp_path), shots=1, queries=1, rate=4000, length=256).example_shape == (256, 1)
 
 
 def test_flac_and_hidden_files(tmp_path):
@@ -224,5 +224,5 @@ def test_a_split_that_is_not_there(tmp_path):
 @pytest.mark.data
 def test_the_spoken_digits(data_folder):
     tasks = from_npz(data_folder / "fsdd_wave8192.npz", shots=5, queries=10)
-    assert tasks.image_shape == (8192, 1) and tasks.source.class_sizes.tolist() == [300] * 10
+    assert tasks.example_shape == (8192, 1) and tasks.source.class_sizes.tolist() == [300] * 10
     assert "3000 sounds of 1.02 s at 8000 Hz" in tasks.describe()

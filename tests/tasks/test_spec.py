@@ -12,8 +12,8 @@ from tests.tasks.helpers import numbered_images, square, write_image
 def test_npz(tmp_path):
     np.savez(tmp_path / "a.npz", images=numbered_images(24), labels=np.repeat([0, 1], 12))
     tasks = open_source(str(tmp_path / "a.npz"), shots=2, queries=4, seed=6)
-    assert (tasks.shots, tasks.queries, tasks.seed, tasks.image_shape) == (2, 4, 6, (4, 4, 1))
-    assert open_source(str(tmp_path / "a.npz"), image_shape=(2, 2, 3)).image_shape == (2, 2, 3)
+    assert (tasks.shots, tasks.queries, tasks.seed, tasks.example_shape) == (2, 4, 6, (4, 4, 1))
+    assert open_source(str(tmp_path / "a.npz"), image_shape=(2, 2, 3)).example_shape == (2, 2, 3)
 
 
 def test_folder(tmp_path):
@@ -21,7 +21,7 @@ def test_folder(tmp_path):
         write_image(tmp_path / "a" / f"{index}.png", square(12))
     tasks = open_source(str(tmp_path), shots=1, queries=2)
     assert tasks.source.class_names == ["a"]
-    assert open_source(str(tmp_path), shots=1, queries=2, image_shape=(6, 6, 1)).image_shape == (6, 6, 1)
+    assert open_source(str(tmp_path), shots=1, queries=2, image_shape=(6, 6, 1)).example_shape == (6, 6, 1)
 
 
 def test_glyphs_and_tfds_are_handed_all_arguments(monkeypatch):

@@ -17,7 +17,7 @@ def folder_of(path, **classes):
 
 def test_tasks_by_hand():
     tasks = from_texts(WORDS * 2, np.repeat(["x", "y"], 4), class_split=[0, 2], shots=1, queries=2)
-    assert tasks.image_shape == (3, 3) and tasks.source.medium.alphabet == "ab"
+    assert tasks.example_shape == (3, 3) and tasks.source.medium.alphabet == "ab"
     assert tasks.source.medium.decode(tasks.source.images) == WORDS * 2
     episode = tasks.episode_batch("test", 0, 1)
     assert episode.support.shape == (1, 1, 3, 3) and episode.query.shape == (1, 2, 3, 3)
@@ -27,7 +27,7 @@ def test_tasks_by_hand():
 
 def test_an_alphabet_and_a_length_that_are_given():
     tasks = from_texts(WORDS, ["x"] * 4, alphabet="cba", length=2, shots=1, queries=1)
-    assert tasks.image_shape == (2, 4) and tasks.card == {"medium": "texts", "alphabet": "cba"}
+    assert tasks.example_shape == (2, 4) and tasks.card == {"medium": "texts", "alphabet": "cba"}
     assert tasks.source.medium.decode(tasks.source.images) == ["ab", "ba", "aa", "bb"]
     with pytest.raises(DataError, match=r"texts: a text must be .*'ab', with 'b'"):
         from_texts(WORDS, ["x"] * 4, alphabet="a")
@@ -35,8 +35,8 @@ def test_an_alphabet_and_a_length_that_are_given():
 
 def test_long_texts_are_cut_at_64_unless_asked():
     long = ["ab" * 50, "a", "b", "ba"]
-    assert from_texts(long, ["x"] * 4, shots=1, queries=1).image_shape == (64, 3)
-    assert from_texts(long, ["x"] * 4, length=100, shots=1, queries=1).image_shape == (100, 3)
+    assert from_texts(long, ["x"] * 4, shots=1, queries=1).example_shape == (64, 3)
+    assert from_texts(long, ["x"] * 4, length=100, shots=1, queries=1).example_shape == (100, 3)
 
 
 def test_alphabets_are_sorted():
@@ -50,7 +50,7 @@ def test_a_folder(tmp_path):
     assert tasks.source.class_names == ["Grün", "rot"] and tasks.source.class_sizes.tolist() == [3, 3]
     assert tasks.source.medium.decode(tasks.source.images[:3]) == ["ä", "äb", "b"]
     again = open_source(str(tmp_path), shots=1, queries=2, length=1)
-    assert again.image_shape == (1, 4)
+    assert again.example_shape == (1, 4)
     with pytest.raises(DataError, match=r"`rate` for sounds\. Received: image_shape=None, rate=8000"):
         open_source(str(tmp_path), rate=8000)
 

@@ -110,7 +110,7 @@ def test_a_prepared_set_is_read_with_its_names(prepared):
     tasks = from_tfds("tiny_numbers", data_dir=prepared, shots=2, queries=3, seed=1)
     source = tasks.source
     assert source.name == "tfds:tiny_numbers"
-    assert tasks.image_shape == (4, 4, 1)
+    assert tasks.example_shape == (4, 4, 1)
     assert sorted(marks(source)) == list(range(30))
     np.testing.assert_array_equal(source.labels, np.array(marks(source)) % 3)
     np.testing.assert_array_equal(source.held_out, np.array(marks(source)) >= 18)
@@ -140,7 +140,7 @@ def test_reading_twice_gives_the_same(prepared):
 
 def test_resizing(prepared):
     tasks = from_tfds("tiny_numbers", data_dir=prepared, image_shape=(2, 2, 3), shots=1, queries=1)
-    assert tasks.image_shape == (2, 2, 3)
+    assert tasks.example_shape == (2, 2, 3)
     # The marked pixel is one of the four that become the top left one; Pillow rounds after each of two passes.
     found = np.sort(tasks.source.images[:, 0, 0, 1].astype(float))
     np.testing.assert_allclose(found, np.arange(30) / 4, atol=0.75)
@@ -250,12 +250,12 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
 def test_a_set_of_sounds(prepared):
     tasks = from_tfds("tiny_sounds", data_dir=prepared, shots=1, queries=2)
     source = tasks.source
-    assert source.class_names == ["zero", "one", "three"] and source.image_shape == (128, 1)
+    assert source.class_names == ["zero", "one", "three"] and source.example_shape == (128, 1)
     assert tasks.card == {"medium": "sounds", "rate": 8000} and source.held_out.sum() == 12
     by_level = source.images[np.argsort(source.images[:, 0, 0]), :, 0]
     np.testing.assert_array_equal(by_level[:, 0], 1000 * (1 + np.arange(30)))
     np.testing.assert_array_equal((by_level != 0).sum(axis=1), 40 + np.arange(30))
-    assert from_tfds("tiny_sounds", data_dir=prepared, length=32, shots=1, queries=1).image_shape == (32, 1)
+    assert from_tfds("tiny_sounds", data_dir=prepared, length=32, shots=1, queries=1).example_shape == (32, 1)
 
 
 @pytest.mark.parametrize(

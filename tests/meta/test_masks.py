@@ -1,11 +1,11 @@
-"""Paths: which weights the inner loop moves, and what becomes of the others."""
+"""Mask: which weights the inner loop moves, and what becomes of the others."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Displacement, Unrolled, inner_loop, paths
+from meta_gan.meta import Displacement, Unrolled, inner_loop, mask
 from tests.references.plain import objective
 from tests.toys import adapt, flat_close, one, parts, random_episodes, tiny_gan
 
@@ -18,9 +18,9 @@ def game():
 
 
 def chosen(pattern):
-    """The paths as `{(net, leaf name)}`."""
+    """The mask as `{(net, leaf name)}`."""
     g = game()
-    selected = paths.select(g, pattern)
+    selected = mask.select(g, pattern)
     assert set(selected) == set(g.players)
     return {
         (net, g.nets[net].trainable_variables[i].path.split("/")[-2] + "/" + v)
@@ -44,14 +44,14 @@ def test_select():
 
 def test_a_pattern_that_chooses_nothing_or_is_no_expression_is_refused():
     with pytest.raises(ValueError, match=r"must choose at least one of.*generator/.*Received: 'conv'"):
-        paths.select(game(), "conv")
+        mask.select(game(), "conv")
     with pytest.raises(ValueError, match=r"regular expression.*Received: '\['"):
-        paths.select(game(), "[")
+        mask.select(game(), "[")
 
 
 def test_infos_tell_shape_and_fan_in():
     g = game()
-    infos = paths.infos(g, paths.select(g, "kernel"))
+    infos = mask.infos(g, mask.select(g, "kernel"))
     assert [(i.shape, i.fan_in) for i in infos["generator"]] == [((2, 3), 2), ((3, 2), 3)]
     assert [(i.shape, i.fan_in) for i in infos["discriminator"]] == [((2, 3), 2), ((3, 1), 3)]
     assert infos["generator"][0].path.startswith("generator/")
@@ -59,10 +59,10 @@ def test_infos_tell_shape_and_fan_in():
 
 def test_take_and_merge_are_inverse():
     g, _, selected, meta = parts(game(), pattern="/bias$")
-    leaves = paths.take(selected, meta.initial)
+    leaves = mask.take(selected, meta.initial)
     marked = {p: [tf.zeros_like(t) for t in ts] for p, ts in leaves.items()}
-    merged = paths.merge(selected, meta.initial, marked, meta.initial.state)
-    flat_close(paths.take(selected, merged), marked)
+    merged = mask.merge(selected, meta.initial, marked, meta.initial.state)
+    flat_close(mask.take(selected, merged), marked)
     for net in g.nets:
         for v, old, new in zip(
             g.nets[net].trainable_variables, meta.initial.weights[net], merged.weights[net], strict=True

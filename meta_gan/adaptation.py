@@ -13,21 +13,21 @@ from meta_gan.checks import check_integer, check_support
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta.algorithms import Algorithm
-from meta_gan.types import Carry, MetaWeights, Paths, Snapshot
+from meta_gan.types import Carry, Mask, MetaWeights, Snapshot
 
 
-class Deployment:
+class CompiledAdaptation:
     """A game's inner loop and endpoints, traced once and shared by every adapted model.
 
     Args:
         game: the game.
         algorithm: whose rule and steps adapt.
-        paths: what adapts.
+        mask: what adapts.
         values: returns the meta-weights to start from, as they are at the time of the call.
     """
 
-    def __init__(self, game: Game, algorithm: Algorithm, paths: Paths, values: Callable[[], MetaWeights]):
-        self.game, self.algorithm, self.paths, self.values = game, algorithm, paths, values
+    def __init__(self, game: Game, algorithm: Algorithm, mask: Mask, values: Callable[[], MetaWeights]):
+        self.game, self.algorithm, self.mask, self.values = game, algorithm, mask, values
         self.support_spec = _support_spec(game)
         signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
         self._adapt = tf.function(self.adapt_values, autograph=False, input_signature=signature)
@@ -38,18 +38,18 @@ class Deployment:
     def adapt_values(self, support: Any, steps: Any, seed: Any) -> Snapshot:
         """Adaptation as a function of tensors: what `adapt` and the SavedModel run."""
         game, learner, meta = self.game, self.algorithm.meta_learner, self.values()
-        carry = inner_loop.begin(game, learner, self.paths, meta)
+        carry = inner_loop.begin(game, learner, self.mask, meta)
         key = functional.seed_pair(seed)
-        carry, _ = inner_loop.advance(game, learner, self.paths, meta, carry, support, steps, 1, key)
-        return inner_loop.final(self.paths, meta, carry)
+        carry, _ = inner_loop.advance(game, learner, self.mask, meta, carry, support, steps, 1, key)
+        return inner_loop.final(self.mask, meta, carry)
 
     def advance_values(self, carry: Carry, support: Any, steps: Any, seed: Any, rate_scale: Any) -> Any:
         """A piece of an adaptation: the carry and the adapted values after `steps` more steps."""
         learner, meta, key = self.algorithm.meta_learner, self.values(), functional.seed_pair(seed)
         carry, _ = inner_loop.advance(
-            self.game, learner, self.paths, meta, carry, support, steps, 1, key, rate_scale=rate_scale
+            self.game, learner, self.mask, meta, carry, support, steps, 1, key, rate_scale=rate_scale
         )
-        return carry, inner_loop.final(self.paths, meta, carry)
+        return carry, inner_loop.final(self.mask, meta, carry)
 
     def trajectory(
         self, support: Any, steps: Sequence[int], seed: int = 0, rate_scale: float = 1.0
@@ -71,7 +71,7 @@ class Deployment:
         if list(steps) != sorted(set(steps)) or not steps:
             raise ValueError(f"`steps` must be ascending numbers of steps. Received: {steps!r}")
         images = self.checked(support)
-        carry = inner_loop.begin(self.game, self.algorithm.meta_learner, self.paths, self.values())
+        carry = inner_loop.begin(self.game, self.algorithm.meta_learner, self.mask, self.values())
         key, scale = tf.constant(check_integer(seed, "seed"), tf.int32), tf.constant(rate_scale, tf.float32)
         made = 0
         for wanted in steps:

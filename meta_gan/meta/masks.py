@@ -7,10 +7,10 @@ from typing import Any
 
 from meta_gan.games.base import Game
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByPlayer, LeafInfo, Paths, Snapshot
+from meta_gan.types import ByPlayer, LeafInfo, Mask, Snapshot
 
 
-def select(game: Game, pattern: str) -> Paths:
+def select(game: Game, pattern: str) -> Mask:
     """Chooses trainable weights by a regular expression on `net name/variable path`.
 
     Args:
@@ -25,12 +25,12 @@ def select(game: Game, pattern: str) -> Paths:
         ValueError: an expression that is not valid, or that chooses no weight.
 
     Example:
-        >>> paths = select(game, r"^generator/")   # only the generator adapts
+        >>> mask = select(game, r"^generator/")   # only the generator adapts
     """
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"'paths' must be a regular expression ({error}). Received: {pattern!r}") from error
+        raise ValueError(f"'mask' must be a regular expression ({error}). Received: {pattern!r}") from error
     chosen: dict[str, tuple[tuple[str, int], ...]] = {}
     names = []
     for player, nets in game.players.items():
@@ -42,45 +42,45 @@ def select(game: Game, pattern: str) -> Paths:
                     leaves.append((net, index))
         chosen[player] = tuple(leaves)
     if not any(chosen.values()):
-        raise ValueError(f"'paths' must choose at least one of {names}. Received: {pattern!r}")
+        raise ValueError(f"'mask' must choose at least one of {names}. Received: {pattern!r}")
     return chosen
 
 
-def take(paths: Paths, snapshot: Snapshot) -> ByPlayer:
+def take(mask: Mask, snapshot: Snapshot) -> ByPlayer:
     """The adapted leaves of a snapshot, `{player: [tensor]}`."""
-    return {p: [snapshot.weights[net][i] for net, i in leaves] for p, leaves in paths.items()}
+    return {p: [snapshot.weights[net][i] for net, i in leaves] for p, leaves in mask.items()}
 
 
-def merge(paths: Paths, initial: Snapshot, leaves: ByPlayer, state: dict[str, Any]) -> Snapshot:
+def merge(mask: Mask, initial: Snapshot, leaves: ByPlayer, state: dict[str, Any]) -> Snapshot:
     """The snapshot that has `leaves` in their places, `initial` elsewhere, and `state`."""
     weights = {net: list(tensors) for net, tensors in initial.weights.items()}
-    for player, places in paths.items():
+    for player, places in mask.items():
         for (net, i), value in zip(places, leaves[player], strict=True):
             weights[net][i] = value
     return Snapshot(weights, state)
 
 
-def prepare(game: Game, paths: Paths, learner: MetaLearner) -> None:
+def prepare(game: Game, mask: Mask, learner: MetaLearner) -> None:
     """Makes a rule ready for a game and what adapts of it; see `MetaLearner.prepare`.
 
     Raises:
         ValueError: the rule decides a setting that the game does not heed, or how often a turn is taken in which
             nothing adapts, so that it would decide nothing; or it was set up for what does not fit.
     """
-    heeded = game.heeds | ({"turns"} if any(paths[player] for player in game.turns[0][0]) else set())
-    if unheard := sorted(learner.needs - heeded):
+    supported = game.supports | ({"turns"} if any(mask[player] for player in game.turns[0][0]) else set())
+    if unsupported := sorted(learner.needs - supported):
         raise ValueError(
-            f"{type(learner).__name__} decides {unheard}, which needs a game that heeds it: one with a penalty, with "
-            f"an augmentation, or whose first turn adapts. Received: a {type(game).__name__} that heeds "
-            f"{sorted(heeded)}"
+            f"{type(learner).__name__} decides {unsupported}, which needs a game that supports it: one with a penalty, with "
+            f"an augmentation, or whose first turn adapts. Received: a {type(game).__name__} that supports "
+            f"{sorted(supported)}"
         )
-    learner.prepare(infos(game, paths), game.signals)
+    learner.prepare(infos(game, mask), game.signals)
 
 
-def infos(game: Game, paths: Paths) -> dict[str, list[LeafInfo]]:
+def infos(game: Game, mask: Mask) -> dict[str, list[LeafInfo]]:
     """What a meta-learner is told about the leaves, `{player: [LeafInfo]}`."""
     told: dict[str, list[LeafInfo]] = {}
-    for player, places in paths.items():
+    for player, places in mask.items():
         told[player] = []
         for net, i in places:
             variable = game.nets[net].trainable_variables[i]
