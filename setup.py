@@ -21,7 +21,7 @@ setup(
         "meta_gan.saved_models",
     ],
     package_dir={"meta_gan.saved_models": "saved_models"},
-    package_data={"meta_gan.saved_models": ["*.md", "*/*", "*/*/*"], "meta_gan.evaluation": ["splits/*"]},
+    package_data={"meta_gan.saved_models": ["*.md", "*/*", "*/*/*"], "meta_gan.protocol": ["class_splits/*"]},
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import lanes
 from meta_gan import loading, storage
-from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge
+from meta_gan.judges import load_judge
+from meta_gan.protocol import Entry, Evaluation, Settings
 from meta_gan.tasks import open_source
 from trainers import run_folder
 

@@ -27,10 +27,13 @@ import trainers
 from benchmarks import lanes, mixtures
 from benchmarks.flagship import JUDGES
 from meta_gan import functional, loading, presets, storage
-from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
+from meta_gan.controller import ScheduleController
 from meta_gan.games import GAN
+from meta_gan.judges import load_judge
 from meta_gan.meta import EvolutionStrategies, inner_loop
-from meta_gan.meta_learners import Adam, ScheduleController
+from meta_gan.meta_learners import Adam
+from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.report import markdown
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
 from trainers import MetaTrainer, TrainConfig, run_folder

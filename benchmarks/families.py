@@ -31,9 +31,9 @@ from benchmarks import lanes
 from benchmarks.family_rows import META, ROWS, SCRATCH, asked, fresh
 from benchmarks.family_tasks import FAMILIES, Family, judged
 from meta_gan import loading, storage
-from meta_gan.evaluation import Judge, JudgeRecipe, load_judge, train_judge
-from meta_gan.evaluation.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.judges import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.model import MetaModel
+from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder

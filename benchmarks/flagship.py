@@ -29,7 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import trainers
 from benchmarks.quickstart import picture
 from meta_gan import loading, storage
-from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
+from meta_gan.judges import load_judge
+from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.report import markdown
 from meta_gan.tasks import open_source
 from meta_gan.tasks.pictures import save_png
 

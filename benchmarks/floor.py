@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from meta_gan import storage
-from meta_gan.evaluation import load_judge
-from meta_gan.evaluation.metrics import energy_distance
+from meta_gan.judges import load_judge
+from meta_gan.metrics.scores import energy_distance
 from meta_gan.tasks import open_source
 
 JUDGES = ("omniglot28-conv", "omniglot28-residual")

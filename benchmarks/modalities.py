@@ -29,9 +29,9 @@ import trainers
 from benchmarks import lanes, names, voices
 from benchmarks.families import claimed
 from meta_gan import loading, storage
-from meta_gan.evaluation import load_judge
-from meta_gan.evaluation.intervals import bootstrap_mean
-from meta_gan.evaluation.sounds import spectrograms, upright
+from meta_gan.judges import load_judge
+from meta_gan.judges.spectrograms import spectrograms, upright
+from meta_gan.metrics.intervals import bootstrap_mean
 from meta_gan.tasks.pictures import grid, save_png
 from meta_gan.tasks.pixels import to_float
 

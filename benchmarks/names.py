@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan import presets
-from meta_gan.evaluation.texts import NGramModel, ngram_distance, novelty, valid
+from meta_gan.metrics.texts import NGramModel, ngram_distance, novelty, valid
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Tasks
 from meta_gan.tasks.media import Texts

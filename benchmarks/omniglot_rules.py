@@ -29,8 +29,10 @@ import trainers
 from benchmarks import lanes, mixtures
 from benchmarks.flagship import JUDGES
 from meta_gan import loading, meta_learners, storage
-from meta_gan.evaluation import Entry, Evaluation, Settings, load_judge, markdown
+from meta_gan.judges import load_judge
 from meta_gan.presets import LEARNED_RULES
+from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.report import markdown
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
 

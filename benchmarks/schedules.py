@@ -19,10 +19,11 @@ import tensorflow as tf
 import meta_gan as mg
 from benchmarks import mixtures
 from meta_gan import functional
+from meta_gan.controller import ScheduleController
+from meta_gan.controller.knobs import knobs_of
 from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.rescaled import Wrapped
-from meta_gan.meta_learners import Adam, ScheduleController
-from meta_gan.meta_learners.knobs import knobs_of
+from meta_gan.meta_learners import Adam
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 STEPS, EVERY, SPREAD = 40, 5, 30.0

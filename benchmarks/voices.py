@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from meta_gan import presets
-from meta_gan.evaluation import Judge, JudgeRecipe, train_judge
-from meta_gan.evaluation.metrics import energy_distance
-from meta_gan.evaluation.neighbours import pair_distances, pairwise
-from meta_gan.evaluation.sounds import spectrogram_source, spectrograms
+from meta_gan.judges import Judge, JudgeRecipe, train_judge
+from meta_gan.judges.spectrograms import spectrogram_source, spectrograms
+from meta_gan.metrics.neighbours import pair_distances, pairwise
+from meta_gan.metrics.scores import energy_distance
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.media import Sounds

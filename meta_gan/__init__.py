@@ -4,7 +4,22 @@ Meta-train a generative model over many small tasks, then give it a few examples
 have a generator of that class: to sample from, to save as a Keras model, to serve.
 """
 
-from meta_gan import evaluation, games, layers, losses, meta_learners, networks, serving, tasks
+from meta_gan import (
+    controller,
+    features,
+    games,
+    judges,
+    layers,
+    losses,
+    meta,
+    meta_learners,
+    metrics,
+    networks,
+    protocol,
+    report,
+    serving,
+    tasks,
+)
 from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment
 from meta_gan.export import Limits
@@ -31,15 +46,21 @@ __all__ = [
     "Snapshot",
     "Unrolled",
     "augment",
-    "evaluation",
+    "controller",
+    "features",
     "from_preset",
     "games",
+    "judges",
     "layers",
     "load",
     "load_adapted",
     "losses",
+    "meta",
     "meta_learners",
+    "metrics",
     "networks",
+    "protocol",
+    "report",
     "save_to_preset",
     "serving",
     "start_from",

@@ -44,7 +44,7 @@ def augment(
 
     Args:
         model: a `MetaModel`, or anything with `adapt(support, steps=, seed=)` whose result has `sample(count, seed=)`,
-            such as the baselines of `meta_gan.evaluation`.
+            such as the baselines of `meta_gan.protocol`.
         images: uint8[n, height, width, channels], or floats of that shape in [-1, 1], n >= 1.
         labels: int[n] or str[n].
         per_class: how many samples a class gets, >= 0.

@@ -22,7 +22,7 @@ OWN = ("meta_gan", "trainers")
 # a package's file is a room of its own where others may import that file only.
 CORE = {"types", "functional", "storage", "checks", "games.base", "meta", "meta.algorithms"}
 SAVED = {"storage", "adapted", "model", "loading"}
-FACE = {"adapted", "model", "loading", "serving", "augment", "evaluation"}
+FACE = {"adapted", "model", "loading", "serving", "augment", "judges", "protocol", "report", "metrics", "features"}
 ALLOWED = {
     **{room: set() for room in ("types", "checks", "renames", "losses")},
     "storage": {"renames"},
@@ -44,11 +44,40 @@ ALLOWED = {
     "model": {*CORE, "export", "outer", "adaptation", "adapted"},
     "loading": {"types", "storage", "adapted", "model"},
     "augment": {"checks", "tasks"},
-    "evaluation": {"functional", "checks", "layers", "networks", "meta_learners", "tasks", *SAVED, "augment"},
-    "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "evaluation"},
+    "features": {"layers", "networks"},
+    "metrics": set(),
+    "judges": {"checks", "layers", "networks", "tasks", "storage", "loading", "features", "metrics"},
+    "protocol": {"functional", "checks", "meta_learners", "tasks", *SAVED, "augment", "judges", "metrics"},
+    "report": {"tasks"},
+    "controller": {"types", "functional", "checks", "games.base", "meta", "meta_learners.base"},
+    "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "judges"},
     "trainers": {"types", "functional", "storage", "tasks", "model"},
-    "cli": {"storage", "tasks", "loading", "export", "serving", "presets", "evaluation", "trainers"},
-    "meta_gan": {"types", "losses", "layers", "networks", "meta_learners", "games", "meta", "tasks", "export", *FACE},
+    "cli": {
+        "storage",
+        "features",
+        "tasks",
+        "loading",
+        "export",
+        "serving",
+        "presets",
+        "judges",
+        "protocol",
+        "report",
+        "trainers",
+    },
+    "meta_gan": {
+        "types",
+        "losses",
+        "layers",
+        "networks",
+        "meta_learners",
+        "games",
+        "meta",
+        "tasks",
+        "export",
+        "controller",
+        *FACE,
+    },
 }
 # What may not be reached even through others, whatever the table comes to say.
 UNREACHABLE = {
@@ -56,10 +85,13 @@ UNREACHABLE = {
     "games": {"networks", "meta", "meta_learners", "tasks"},
     "tasks": {"functional", "networks", "games", "meta", "model", "layers"},
     "meta": {"networks", "meta_learners", "meta.algorithms", "tasks"},
-    "model": {"networks", "tasks", "presets", "evaluation", "trainers", "cli"},
-    "augment": {"model", "evaluation"},
-    "evaluation": {"presets", "trainers", "cli"},
-    "trainers": {"presets", "evaluation", "cli"},
+    "model": {"networks", "tasks", "presets", "protocol", "judges", "report", "trainers", "cli", "controller"},
+    "augment": {"model", "protocol", "judges"},
+    "protocol": {"presets", "report", "trainers", "cli"},
+    "judges": {"presets", "protocol", "trainers", "cli"},
+    "report": {"protocol", "judges", "model"},
+    "controller": {"model", "presets", "tasks", "networks"},
+    "trainers": {"presets", "protocol", "judges", "cli"},
 }
 LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "tensorboard"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
@@ -75,7 +107,8 @@ WRONG += ["random", "keras.random", "tensorflow.random.Generator", "tensorflow.r
 WRONG += [f"tensorflow.random.{k}" for k in ("normal", "uniform", "shuffle", "truncated_normal", "set_seed")]
 WRONG += [f"numpy.random.{k}" for k in ("rand", "randn", "randint", "seed", "shuffle", "normal", "uniform", "choice")]
 EXEMPT = {("meta_gan.layers.allowed", name) for name in LAYERS}  # the guard at the door names what it refuses
-NUMERIC = [f"evaluation.{name}" for name in ("metrics", "pooled", "neighbours", "intervals", "splits", "protocol")]
+NUMERIC = [f"metrics.{name}" for name in ("scores", "pooled", "neighbours", "intervals")]
+NUMERIC += ["protocol.splits", "protocol.allocation"]
 # Rooms of values in, values out.
 PURE = ("losses", "games", "meta_learners", "meta")
 STATE = ("tensorflow.Variable", "keras.Variable")

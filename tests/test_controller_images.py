@@ -5,8 +5,7 @@ from PIL import Image
 
 import meta_gan as mg
 from benchmarks import controller_images as images
-from meta_gan.meta import PolicyGradient
-from meta_gan.meta_learners import ScheduleController
+from meta_gan.controller import PolicyGradient, ScheduleController
 from tests.toys import random_episodes, tiny_gan
 
 
@@ -46,7 +45,7 @@ def test_the_drawing(tmp_path):
 
 
 def test_a_report_can_be_made_of_a_row():
-    from meta_gan.evaluation.tables import REQUIRED
+    from meta_gan.report.tables import REQUIRED
 
     card = images.card_of(model_of(4.0), 8.0)
     made_by_evaluation = {"algorithm", "inner_steps", "parameters", "stability"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quickstart import picture, scores
-from meta_gan.evaluation import Judge
+from meta_gan.judges import Judge
 from meta_gan.tasks import from_arrays
 from meta_gan.tasks.pictures import grid
 

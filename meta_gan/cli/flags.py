@@ -7,8 +7,9 @@ import dataclasses
 
 from meta_gan import presets
 from meta_gan.cli import commands, measure
-from meta_gan.evaluation import METHODS, NETWORKS, PURPOSES, JudgeRecipe
 from meta_gan.export import Limits
+from meta_gan.features import NETWORKS
+from meta_gan.judges import METHODS, PURPOSES, JudgeRecipe
 
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
 MODEL_HELP = "saved model, run folder or shipped name"

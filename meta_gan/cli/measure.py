@@ -9,19 +9,11 @@ from pathlib import Path
 
 from meta_gan import loading, storage
 from meta_gan.cli import pairs, sources
-from meta_gan.evaluation import (
-    Entry,
-    Evaluation,
-    Judge,
-    JudgeRecipe,
-    Settings,
-    html,
-    load_judge,
-    markdown,
-    shipped_judges,
-    train_judge,
-)
-from meta_gan.evaluation.sounds import spectrogram_source
+from meta_gan.judges import Judge, JudgeRecipe, load_judge, shipped_judges, train_judge
+from meta_gan.judges.spectrograms import spectrogram_source
+from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.report import markdown
+from meta_gan.report import page as html
 from meta_gan.tasks import Source
 from meta_gan.tasks.media import Pictures, Sounds, Texts
 
@@ -139,7 +131,7 @@ def _seen(source: Source) -> Source:
     if isinstance(source.medium, Texts):
         raise ValueError(
             "--data of a judge must be pictures or sounds; texts are scored by their n-grams "
-            f"(`meta_gan.evaluation.texts`). Received: {source.name}, of texts"
+            f"(`meta_gan.metrics.texts`). Received: {source.name}, of texts"
         )
     return spectrogram_source(source) if isinstance(source.medium, Sounds) else source
 

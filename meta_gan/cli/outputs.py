@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.evaluation.page_style import STYLE
-from meta_gan.evaluation.sounds import spectrogram_source, spectrograms, upright
+from meta_gan.judges.spectrograms import spectrogram_source, spectrograms, upright
+from meta_gan.report.style import STYLE
 from meta_gan.tasks import Source, load_support
 from meta_gan.tasks.media import Medium, Sounds, Texts, of_card
 from meta_gan.tasks.pictures import contact_sheet, grid, save_png

@@ -9,8 +9,9 @@ import numpy as np
 
 from meta_gan import storage
 from meta_gan.cli import sources
-from meta_gan.evaluation import Entry, load_judge
-from meta_gan.evaluation.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.judges import load_judge
+from meta_gan.protocol import Entry
+from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from meta_gan.evaluation import splits
+from meta_gan.protocol import splits
 from meta_gan.tasks import DomainTasks, Tasks, open_source, pair_classes
 
 
@@ -31,10 +31,10 @@ def open_tasks(
     Raises:
         ValueError: as the loaders do, or classes that are not those of the protocol's task.
     """
-    if arguments.example_shape is not None:
-        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.example_shape)
+    if arguments.image_shape is not None:
+        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.image_shape)
         if not match:
-            raise ValueError(f"--image_shape must be HxWxC, such as 28x28x1. Received: {arguments.example_shape!r}")
+            raise ValueError(f"--image_shape must be HxWxC, such as 28x28x1. Received: {arguments.image_shape!r}")
         shape = tuple(int(size) for size in match.groups())
     options: dict[str, Any] = {
         "shots": arguments.shots if shots is None else shots,

@@ -2,24 +2,20 @@
 
 from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Reptile
 from meta_gan.meta.consistency import Consistent
-from meta_gan.meta.environment import AdaptationEnvironment
 from meta_gan.meta.evolution import EvolutionStrategies
 from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
 from meta_gan.meta.opponents import SplitOpponents
-from meta_gan.meta.policy_gradient import PolicyGradient
 from meta_gan.meta.unrolled import Unrolled
 
 __all__ = [
     "FOMAML",
     "MAML",
-    "AdaptationEnvironment",
     "Algorithm",
     "Consistent",
     "Displacement",
     "Estimator",
     "EvolutionStrategies",
     "JointTraining",
-    "PolicyGradient",
     "Pretraining",
     "Reptile",
     "SplitOpponents",

@@ -1,11 +1,9 @@
 """Rules that emit the parameter updates inside a task."""
 
+from meta_gan.meta_learners.ancestors import ALFA, CoordinatewiseLSTM, MetaCurvature, MetaLSTM
 from meta_gan.meta_learners.attention import AttentionMetaLearner
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.meta_learners.controller import ScheduleController
-from meta_gan.meta_learners.coordinatewise import CoordinatewiseLSTM, MetaLSTM
 from meta_gan.meta_learners.gradient import Adam, GradientDescent, Momentum, OptimisticGradient
-from meta_gan.meta_learners.layerwise import ALFA, MetaCurvature
 from meta_gan.meta_learners.rates import LearnedAdam, MetaSGD, PerStepRates
 from meta_gan.meta_learners.recurrent import RecurrentMetaLearner
 
@@ -24,5 +22,4 @@ __all__ = [
     "OptimisticGradient",
     "PerStepRates",
     "RecurrentMetaLearner",
-    "ScheduleController",
 ]

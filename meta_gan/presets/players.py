@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from meta_gan import networks
-from meta_gan.evaluation.judges import load_judge
+from meta_gan.judges.judge import load_judge
 from meta_gan.layers import LogMel, SymbolPairs
 from meta_gan.presets.recipe import Recipe
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import meta_gan
-from meta_gan.evaluation.translations import evaluate_translations, row_of
+from meta_gan.protocol.translations import evaluate_translations, row_of
 from meta_gan.tasks.pictures import GAP, save_png
 from meta_gan.tasks.pixels import to_uint8
 from tests.cli.conftest import OFTEN, call

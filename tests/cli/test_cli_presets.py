@@ -7,7 +7,7 @@ import pytest
 
 from meta_gan import presets
 from meta_gan.cli import program
-from meta_gan.evaluation import load_judge
+from meta_gan.judges import load_judge
 from tests.cli.conftest import call, train_arguments
 from tests.cli.test_cli_train import resolved
 from tests.trainers import helpers

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan import networks
-from meta_gan.meta import Consistent, EvolutionStrategies, PolicyGradient
+from meta_gan.controller import PolicyGradient
+from meta_gan.meta import Consistent, EvolutionStrategies
 from tests.conformance.cases import (
     ALGORITHMS,
     FUSION,

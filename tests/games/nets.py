@@ -72,13 +72,13 @@ def conditioned_gan(**options):
 class Beside(keras.Model):
     """A dense net of its input, the mean support example and the code, as far as it says that it uses them."""
 
-    def __init__(self, inputs, outputs, support=0, code=0, seed=0, **kwargs):
+    def __init__(self, inputs, outputs, support=0, task_embedding=0, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.arguments = {
             "inputs": inputs,
             "outputs": outputs,
             "support": support,
-            "task_embedding": code,
+            "task_embedding": task_embedding,
             "seed": seed,
         }
         self.latent_dim, self.example_shape, self.sees_support = (
@@ -86,7 +86,7 @@ class Beside(keras.Model):
             (outputs if outputs > 1 else inputs,),
             support > 0,
         )
-        self.body = sequential(inputs + support + code, [dense(4, "tanh"), dense(outputs)], seed)
+        self.body = sequential(inputs + support + task_embedding, [dense(4, "tanh"), dense(outputs)], seed)
         self.build((None, inputs))
 
     def build(self, input_shape):
@@ -106,11 +106,11 @@ class Beside(keras.Model):
 class MeanCode(keras.Model):
     """An encoder float[k, 2] -> float[code]: the mean of what a dense net makes of each example, and a context."""
 
-    def __init__(self, code, seed=0, **kwargs):
+    def __init__(self, task_embedding, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.code, self.seed, self.example_shape = code, seed, (2,)
-        self.body = sequential(2, [dense(code, "tanh")], seed)
-        self.context = self.add_weight(name="context", shape=(code,), initializer="zeros")
+        self.task_embedding, self.seed, self.example_shape = task_embedding, seed, (2,)
+        self.body = sequential(2, [dense(task_embedding, "tanh")], seed)
+        self.context = self.add_weight(name="context", shape=(task_embedding,), initializer="zeros")
         self.build((None, 2))
 
     def build(self, input_shape):
@@ -120,7 +120,7 @@ class MeanCode(keras.Model):
         return tf.reduce_mean(self.body(support), axis=0) + self.context
 
     def get_config(self):
-        return {**super().get_config(), "task_embedding": self.code, "seed": self.seed}
+        return {**super().get_config(), "task_embedding": self.task_embedding, "seed": self.seed}
 
 
 def told_gan(support=True, code=3, **options):

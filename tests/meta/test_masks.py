@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Displacement, Unrolled, inner_loop, mask
+from meta_gan.meta import Displacement, Unrolled, inner_loop, masks
 from tests.references.plain import objective
 from tests.toys import adapt, flat_close, one, parts, random_episodes, tiny_gan
 
@@ -20,7 +20,7 @@ def game():
 def chosen(pattern):
     """The mask as `{(net, leaf name)}`."""
     g = game()
-    selected = mask.select(g, pattern)
+    selected = masks.select(g, pattern)
     assert set(selected) == set(g.players)
     return {
         (net, g.nets[net].trainable_variables[i].path.split("/")[-2] + "/" + v)
@@ -44,14 +44,14 @@ def test_select():
 
 def test_a_pattern_that_chooses_nothing_or_is_no_expression_is_refused():
     with pytest.raises(ValueError, match=r"must choose at least one of.*generator/.*Received: 'conv'"):
-        mask.select(game(), "conv")
+        masks.select(game(), "conv")
     with pytest.raises(ValueError, match=r"regular expression.*Received: '\['"):
-        mask.select(game(), "[")
+        masks.select(game(), "[")
 
 
 def test_infos_tell_shape_and_fan_in():
     g = game()
-    infos = mask.infos(g, mask.select(g, "kernel"))
+    infos = masks.infos(g, masks.select(g, "kernel"))
     assert [(i.shape, i.fan_in) for i in infos["generator"]] == [((2, 3), 2), ((3, 2), 3)]
     assert [(i.shape, i.fan_in) for i in infos["discriminator"]] == [((2, 3), 2), ((3, 1), 3)]
     assert infos["generator"][0].path.startswith("generator/")
@@ -59,10 +59,10 @@ def test_infos_tell_shape_and_fan_in():
 
 def test_take_and_merge_are_inverse():
     g, _, selected, meta = parts(game(), pattern="/bias$")
-    leaves = mask.take(selected, meta.initial)
+    leaves = masks.take(selected, meta.initial)
     marked = {p: [tf.zeros_like(t) for t in ts] for p, ts in leaves.items()}
-    merged = mask.merge(selected, meta.initial, marked, meta.initial.state)
-    flat_close(mask.take(selected, merged), marked)
+    merged = masks.merge(selected, meta.initial, marked, meta.initial.state)
+    flat_close(masks.take(selected, merged), marked)
     for net in g.nets:
         for v, old, new in zip(
             g.nets[net].trainable_variables, meta.initial.weights[net], merged.weights[net], strict=True

@@ -9,7 +9,7 @@ from meta_gan import functional
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled, inner_loop
 from meta_gan.meta_learners import CoordinatewiseLSTM, GradientDescent, MetaLSTM
-from meta_gan.meta_learners.coordinatewise import logarithm_and_sign
+from meta_gan.meta_learners.ancestors.coordinatewise import logarithm_and_sign
 from meta_gan.types import MetaWeights
 from tests.meta_learners.helpers import SEED, START, ready, shake, slopes, trajectory
 from tests.toys import adapt, central_difference, flat_close, one, parts, random_episodes, tiny_gan

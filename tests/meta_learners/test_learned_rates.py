@@ -9,7 +9,7 @@ from meta_gan import functional
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled, inner_loop
 from meta_gan.meta_learners import ALFA, Adam, GradientDescent, LearnedAdam, MetaCurvature, MetaSGD, PerStepRates
-from meta_gan.meta_learners.layerwise import modes, symmetric_log
+from meta_gan.meta_learners.ancestors.layerwise import modes, symmetric_log
 from meta_gan.types import LeafInfo, MetaWeights
 from tests.meta_learners.helpers import SEED, START, infos, ready, shake, trajectory
 from tests.toys import adapt, central_difference, one, parts, random_episodes, tiny_gan, weekly

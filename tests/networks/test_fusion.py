@@ -226,7 +226,7 @@ def test_everything_that_a_row_is_told_matters(kind):
     assert change(chosen([2], [1], 3)) > 1e-2  # the anchor
     assert change(chosen([0], [2], 3)) > 1e-3  # the partner
     assert change(chosen([0], [1], 3, seed=5)) > 1e-3  # the rest of z
-    assert change(chosen([0], [1], 3), code=-conditioning["task_embedding"]) > 1e-4
+    assert change(chosen([0], [1], 3), task_embedding=-conditioning["task_embedding"]) > 1e-4
     third = tf.concat([conditioning["support"][:2], -conditioning["support"][2:]], axis=0)
     assert change(chosen([0], [1], 3), support=third) > 1e-4  # an image that is neither anchor nor partner
 

@@ -258,7 +258,9 @@ def test_penalty_on_slopes_has_right_derivatives(kind, embedding_dim):
     "conditioning", [None, {}, {"support": np.zeros((2, *SHAPE))}, {"task_embedding": np.zeros(3)}]
 )
 def test_a_conditioning_that_lacks_something_is_refused(conditioning):
-    message = r"`FusionDiscriminator` needs a conditioning with \['support', 'code'\]\. Received: (NoneType|\[)"
+    message = (
+        r"`FusionDiscriminator` needs a conditioning with \['support', 'task_embedding'\]\. Received: (NoneType|\[)"
+    )
     with pytest.raises(ValueError, match=message):
         discriminator("meta", 3)(uniform(2, *SHAPE), conditioning=conditioning)
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import networks, presets
-from meta_gan.evaluation import JudgeRecipe
+from meta_gan.judges import JudgeRecipe
 from meta_gan.presets.players import features, kind_of, players
 
 SOUNDS, TEXTS, DRAWING = (1024, 1), (8, 4), (8, 8, 1)
@@ -102,8 +102,8 @@ def test_spectrogram_features_tell_pitches_apart():
 
 @pytest.mark.slow
 def test_a_network_that_was_trained_on_spectrograms(tmp_path):
-    from meta_gan.evaluation import train_judge
-    from meta_gan.evaluation.sounds import spectrogram_source
+    from meta_gan.judges import train_judge
+    from meta_gan.judges.spectrograms import spectrogram_source
     from meta_gan.tasks import from_sounds
 
     draw = np.random.default_rng(0).normal(0, 0.1, (24, 1024))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import meta_gan
 from meta_gan import presets
-from meta_gan.evaluation import load_judge
+from meta_gan.judges import load_judge
 from tests.presets.helpers import RATE, copies, shape_of, small, still
 from tests.toys import random_episodes
 

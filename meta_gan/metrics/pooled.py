@@ -1,0 +1,249 @@
+"""Fréchet and kernel distance of images pooled over classes, with bootstrap intervals over those classes.
+
+Both are blind to copies and to the class an image was meant for: they never stand in for the scores of one class. The
+Fréchet distance is biased upwards, the more so the fewer rows: print it with that of real images at the same number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meta_gan.metrics.intervals import Interval, percentile_bounds, resampled_counts
+from meta_gan.metrics.neighbours import check_features
+
+# Rows of one kernel block, so that the kernel of all pairs is never held at once.
+_BLOCK_ROWS = 512
+
+
+def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean float64[d] and the unbiased covariance float64[d, d] of rows that count `weights` times."""
+    rows, times = x[weights > 0], weights[weights > 0].astype(np.float64)
+    mean = times @ rows / times.sum()
+    centred = (rows - mean) * np.sqrt(times)[:, None]
+    return mean, centred.T @ centred / (times.sum() - 1)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Returns the symmetric root; directions that are empty but for rounding are exactly empty in it.
+
+    The root of a rounding error of 1e-16 would be 1e-8, once for each empty direction.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    values[values < values[-1] * len(values) * np.finfo(np.float64).eps] = 0
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def frechet_from_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
+    """Returns |mean1 - mean2|^2 + Tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)), between two normal distributions.
+
+    Args:
+        mean1: float[d].
+        cov1: float[d, d], symmetric and positive semidefinite; it may be singular.
+        mean2: float[d].
+        cov2: float[d, d], likewise.
+
+    Returns:
+        >= 0, the squared 2-Wasserstein distance; the trace of the root as the singular values of two real roots.
+
+    Raises:
+        ValueError: other shapes, a matrix that is no covariance, a NaN or an infinity.
+
+    Example:
+        >>> frechet_from_moments([0.0], [[1.0]], [3.0], [[4.0]])                        # 3^2 + (2 - 1)^2
+        10.0
+
+    Reference:
+        Dowson and Landau, The Fréchet distance between multivariate normal distributions, 1982.
+    """
+    first = check_features(np.asarray(mean1)[None], "[mean1]")[0]
+    second = check_features(np.asarray(mean2)[None], "[mean2]", 1, first.size)[0]
+    matrices = [check_features(cov, f"cov{i}", first.size, first.size) for i, cov in ((1, cov1), (2, cov2))]
+    for i, matrix in enumerate(matrices, 1):
+        slack, square = 1e-6 * first.size * np.abs(matrix).max(), len(matrix) == first.size
+        if not square or np.abs(matrix - matrix.T).max() > slack or np.linalg.eigvalsh(matrix)[0] < -slack:
+            raise ValueError(f"`cov{i}` must be symmetric, with no eigenvalue below 0. Received: {matrix}")
+    return _frechet(first, matrices[0], second, matrices[1])
+
+
+def _frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
+    overlap = np.linalg.svd(_root(cov1) @ _root(cov2), compute_uv=False).sum()
+    squared = np.square(mean1 - mean2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * overlap
+    return max(float(squared), 0.0)
+
+
+def frechet_distance(x: Any, y: Any) -> float:
+    """Returns the Fréchet distance of two sets of features (the FID, if the judge is their Inception network).
+
+    Args:
+        x: float[n, d], n >= 2.
+        y: float[m, d], m >= 2.
+
+    Returns:
+        >= 0, with unbiased covariances. The distance itself is biased upwards, about as 1 / n + 1 / m.
+
+    Raises:
+        ValueError: fewer than two rows, different d, a NaN or an infinity.
+
+    Example:
+        >>> frechet_distance([[0.0], [2.0]], [[3.0], [5.0]])
+        9.0
+
+    Reference:
+        Heusel et al., GANs Trained by a Two Time-Scale Update Rule [...], 2017. Bias: Bińkowski et al., 2018.
+    """
+    first = check_features(x, "x", least=2)
+    second = check_features(y, "y", least=2, dimension=first.shape[1])
+    return _frechet(*_moments(first, np.ones(len(first))), *_moments(second, np.ones(len(second))))
+
+
+def _kernel_sums(x: np.ndarray, y: np.ndarray, starts: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns float64[C, C'], sums of (x.y / d + 1)^3 over the rows of x from each start, and of y from each other."""
+    columns = np.empty((len(x), len(others)))
+    for i in range(0, len(x), _BLOCK_ROWS):
+        kernel = (x[i : i + _BLOCK_ROWS] @ y.T / x.shape[1] + 1) ** 3
+        columns[i : i + _BLOCK_ROWS] = np.add.reduceat(kernel, others, axis=1)
+    return np.add.reduceat(columns, starts, axis=0)
+
+
+def _within(x: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the kernel sums and the numbers of pairs between classes [C, C], no image paired with itself."""
+    starts = np.cumsum(sizes) - sizes
+    sums = _kernel_sums(x, x, starts, starts)
+    own = (np.square(x).sum(axis=1) / x.shape[1] + 1) ** 3
+    return sums - np.diag(np.add.reduceat(own, starts)), np.outer(sizes, sizes) - np.diag(sizes)
+
+
+def _kernel(x: np.ndarray, y: np.ndarray, x_sizes: np.ndarray, y_sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns float64[resamples], the kernel distances with each class drawn `counts` times."""
+    between = _kernel_sums(x, y, np.cumsum(x_sizes) - x_sizes, np.cumsum(y_sizes) - y_sizes)
+    blocks = [_within(x, x_sizes), _within(y, y_sizes), (between, np.outer(x_sizes, y_sizes))]
+    drawn = counts.astype(np.float64)
+    x_mean, y_mean, between_mean = (
+        ((drawn @ sums) * drawn).sum(axis=1) / ((drawn @ pairs) * drawn).sum(axis=1) for sums, pairs in blocks
+    )
+    return x_mean + y_mean - 2 * between_mean
+
+
+def kernel_distance(x: Any, y: Any) -> float:
+    """Returns the squared maximum mean discrepancy under (x.y / d + 1)^3 (the KID, if the judge is Inception).
+
+    Args:
+        x: float[n, d], n >= 2.
+        y: float[m, d], m >= 2.
+
+    Returns:
+        E k(x, x') + E k(y, y') - 2 E k(x, y), unbiased (no row is paired with itself), so it may be below 0.
+
+    Raises:
+        ValueError: fewer than two rows, different d, a NaN or an infinity.
+
+    Example:
+        >>> kernel_distance([[0.0], [1.0]], [[1.0], [1.0]])              # 1 + 8 - 2 * (1 + 1 + 8 + 8) / 4
+        0.0
+
+    Reference:
+        Bińkowski et al., Demystifying MMD GANs, 2018. One estimate from all rows; theirs averages random subsets.
+    """
+    first = check_features(x, "x", least=2)
+    second = check_features(y, "y", least=2, dimension=first.shape[1])
+    return float(_kernel(first, second, np.array([len(first)]), np.array([len(second)]), np.ones((1, 1)))[0])
+
+
+def _pooled(classes: Sequence[Any], argument: str, dimension: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows of all classes and how many each has."""
+    if not len(classes):
+        raise ValueError(f"`{argument}` must hold at least one class. Received: none")
+    wide = dimension or check_features(classes[0], f"{argument}[0]", least=2).shape[1]
+    rows = [check_features(each, f"{argument}[{i}]", 2, wide) for i, each in enumerate(classes)]
+    return np.concatenate(rows), np.array([len(each) for each in rows])
+
+
+def _both(generated: Sequence[Any], real: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    numbers = len(generated), len(real)
+    if numbers[0] != numbers[1]:
+        raise ValueError(f"`generated` and `real` must be equally many classes. Received: {numbers}")
+    x, x_sizes = _pooled(generated, "generated")
+    y, y_sizes = _pooled(real, "real", x.shape[1])
+    return x, y, x_sizes, y_sizes
+
+
+def _around(value: float, resampled: np.ndarray, level: float, classes: int) -> Interval:
+    """Returns the value with the percentiles of the resamples' deviations from their own mean.
+
+    A resample repeats classes, so it has fewer different rows, and its Fréchet distance is biased further upwards: the
+    plain percentiles may all lie above the value. What is wanted is its spread at this number of rows.
+    """
+    low, high = percentile_bounds(resampled - resampled.mean(), level)
+    return Interval(value, value + low, value + high) if classes > 1 else Interval(value, math.nan, math.nan)
+
+
+def frechet_interval(
+    generated: Sequence[Any], real: Sequence[Any], resamples: int = 200, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Returns the Fréchet distance of all classes pooled, with its bootstrap interval over classes.
+
+    Args:
+        generated: C arrays float[n_c, d], n_c >= 2, one a class.
+        real: C arrays float[m_c, d], m_c >= 2, of the same classes in the same order.
+        resamples: >= 1, each at the cost of one distance.
+        level: in (0, 1), the share of the resamples inside.
+        seed: >= 0, decides the draws.
+
+    Returns:
+        The interval, around `frechet_distance` of all rows; `low` >= 0, both ends NaN for a single class. It says how
+        the value varies with the classes drawn, at this number of rows, and does not correct the value's bias.
+
+    Raises:
+        ValueError: different numbers of classes, fewer than two rows in one, different d, not finite, a bad option.
+
+    Example:
+        >>> round(frechet_interval([[[0.0], [2.0]]] * 3, [[[3.0], [5.0]]] * 3).mean, 6)
+        9.0
+
+    Reference:
+        Heusel et al., 2017. We depart in the interval: percentiles of the deviations from their mean.
+    """
+    x, y, x_sizes, y_sizes = _both(generated, real)
+    resampled = []
+    for count in resampled_counts(len(x_sizes), resamples, seed):
+        moments = [_moments(rows, np.repeat(count, sizes)) for rows, sizes in ((x, x_sizes), (y, y_sizes))]
+        resampled.append(_frechet(*moments[0], *moments[1]))
+    mean, low, high = _around(frechet_distance(x, y), np.array(resampled), level, len(x_sizes))
+    return Interval(mean, float(np.maximum(low, 0.0)), high)
+
+
+def kernel_interval(
+    generated: Sequence[Any], real: Sequence[Any], resamples: int = 200, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Returns the kernel distance of all classes pooled, with its bootstrap interval over classes.
+
+    Args:
+        generated: C arrays float[n_c, d], n_c >= 2, one a class.
+        real: C arrays float[m_c, d], m_c >= 2, of the same classes in the same order.
+        resamples: >= 1, each at the cost of 3 C^2 products, from the kernel's sums over pairs of classes.
+        level: in (0, 1), the share of the resamples inside.
+        seed: >= 0, decides the draws, the same ones as for `frechet_interval`.
+
+    Returns:
+        The interval, around `kernel_distance` of all rows; NaN ends for a single class. An image is never paired with
+        itself, nor with its own copy where a class is drawn twice. Real images against others of the same classes come
+        out slightly below 0: pairs of one class are a larger share between the sets than within them.
+
+    Raises:
+        ValueError: as `frechet_interval` does.
+
+    Example:
+        >>> kernel_interval([[[1.0], [1.0]]] * 3, [[[0.0], [0.0]]] * 3)                # 8 + 1 - 2 * 1
+        Interval(mean=7.0, low=7.0, high=7.0)
+
+    Reference:
+        Bińkowski et al., 2018. We depart in the interval: over classes, not over subsets of images.
+    """
+    x, y, x_sizes, y_sizes = _both(generated, real)
+    counts = resampled_counts(len(x_sizes), resamples, seed)
+    value, *resampled = _kernel(x, y, x_sizes, y_sizes, np.concatenate([np.ones_like(counts[:1]), counts]))
+    return _around(float(value), np.array(resampled), level, len(x_sizes))
