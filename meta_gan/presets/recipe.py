@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from meta_gan import losses
-from meta_gan.networks.dcgan import NORMALIZATIONS
+from meta_gan.networks.convolutional import NORMALIZATIONS
 from meta_gan.networks.task_encoder import POOLINGS
 
 LOSSES = {
