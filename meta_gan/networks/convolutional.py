@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from meta_gan import layers
-from meta_gan.checks import IMAGE_AXES, check_choice, check_integer, check_shape
+from meta_gan.checks import IMAGE_AXES, check_choice, check_shape
 from meta_gan.networks.base import SLOPE, Discriminator, Encoder, Generator, LayerFactory, channels_at
 
 _LAYERS = {

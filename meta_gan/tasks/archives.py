@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_shape
 from meta_gan.tasks.arrays import to_labels, to_levels, to_split
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.npz import open_npz, rate_of, read_array
 from meta_gan.tasks.photos import resize_images
-from meta_gan.tasks.pixels import check_shape
 from meta_gan.tasks.sounds import from_sounds
 from meta_gan.tasks.texts import from_texts
 
@@ -61,7 +61,7 @@ def from_npz(
         `from_npz("omniglot28.npz", split_key="class_split_vinyals", shots=1, queries=5)`
     """
     path = Path(path)
-    shape = None if image_shape is None else check_shape(image_shape)
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
     with open_npz(path) as archive:
         if split_key != "class_split" and split_key not in archive.files:
             raise DataError(f"{path}: `split_key` must be one of {archive.files}. Received: {split_key!r}")

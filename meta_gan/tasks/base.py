@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from meta_gan.checks import check_choice
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.pixels import polarity_of
@@ -118,9 +119,7 @@ class Source:
         Raises:
             DataError: if `split` is none of "train", "validation", "test".
         """
-        if split not in SPLITS:
-            raise DataError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}")
-        return np.flatnonzero(self.class_split == SPLITS.index(split))
+        return np.flatnonzero(self.class_split == SPLITS.index(check_choice(split, "split", SPLITS)))
 
     def describe(self) -> str:
         """Return a few lines for people: counts, what the examples are, and a line for each split."""

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import check_choice, check_integer
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.episodes import ALGORITHM, TURN, Tasks, drawn_shots, turned
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Pictures
 from meta_gan.tasks.paired import PairedDraws
-from meta_gan.tasks.streams import Streams, whole_number
+from meta_gan.tasks.streams import Streams
 from meta_gan.types import Episode
 
 SOURCE, TARGET = "source", "target"
@@ -134,13 +135,11 @@ class DomainTasks(Streams):
         return f"{self.source.name} {left} > {self.target.name} {right}"
 
     def _check(self, meta_batch: int, split: str) -> int:
-        if split not in SPLITS:
-            raise DataError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}")
-        count = len(self.pairs[split])
+        count = len(self.pairs[check_choice(split, "split", SPLITS)])
         if count == 0:
             counts = ", ".join(f"{name} {len(chosen)}" for name, chosen in self.pairs.items())
             raise DataError(f"the {split} split needs at least 1 pair of classes. Received: {counts}")
-        return whole_number(meta_batch, "meta_batch", 1, count)
+        return check_integer(meta_batch, "meta_batch", 1, count)
 
     def _draw(
         self, step: Any, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import check_integer
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.streams import Streams, whole_number
+from meta_gan.tasks.streams import Streams
 from meta_gan.types import Episode
 
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
@@ -79,9 +80,9 @@ class Tasks(Streams):
     ) -> None:
         """See the class."""
         self.source = source
-        self.shots = whole_number(shots, "shots", 1)
-        self.queries = whole_number(queries, "queries", 1)
-        self.seed = whole_number(seed, "seed", 0)
+        self.shots = check_integer(shots, "shots", 1)
+        self.queries = check_integer(queries, "queries", 1)
+        self.seed = check_integer(seed, "seed", 0)
         self._index()
         self._require_examples(np.arange(len(source.class_names)) if classes is None else classes)
         self._split_classes = {split: source.split_classes(split).astype(np.int32) for split in SPLITS}
@@ -153,7 +154,7 @@ class Tasks(Streams):
         if classes == 0:
             counts = ", ".join(f"{name} {len(chosen)}" for name, chosen in self._split_classes.items())
             raise DataError(f"{self.source.name}: the {split} split needs at least 1 class. Received: {counts}")
-        if whole_number(meta_batch, "meta_batch", 1) > classes:
+        if check_integer(meta_batch, "meta_batch", 1) > classes:
             raise DataError(
                 f"{self.source.name}: `meta_batch` must be at most the number of classes of the {split} "
                 "split, "

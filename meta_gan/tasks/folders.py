@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_shape
 from meta_gan.tasks.arrays import to_split
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.photos import SUFFIXES, image_files, load_files, read_size
-from meta_gan.tasks.pixels import check_shape, luminance, to_channels
+from meta_gan.tasks.pixels import luminance, to_channels
 
 LARGEST = 128
 """Pictures larger than this are not kept at their own size unless `image_shape` asks for it."""
@@ -47,7 +48,7 @@ def from_folder(path: str | Path, image_shape: Any = None, *, shots: int = 5, qu
         ...
     """
     path = Path(path)
-    shape = None if image_shape is None else check_shape(image_shape)
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
     classes = _class_files(path)
     files = [file for _, members in classes for file in members]
     names = [folder.name for folder, _ in classes]

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_integer, check_shape
 from meta_gan.tasks.base import Source, default_split
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.glyph_faces import FACES, distinct_code_points, render
-from meta_gan.tasks.pixels import check_shape
-from meta_gan.tasks.streams import whole_number
 
 FORMAT = 2
 """Raised by one whenever the same arguments would render other pixels."""
@@ -50,14 +49,14 @@ def glyphs(image_shape: Any = (28, 28, 1), *, shots: int = 5, queries: int = 7, 
     Example:
         `glyphs(shots=1, queries=5).train(meta_batch=4)`
     """
-    height, width, channels = check_shape(image_shape)
+    height, width, channels = check_shape(image_shape, "image_shape", IMAGE_AXES)
     if min(height, width) < SMALLEST or channels not in (1, 3):
         raise DataError(
             f"`image_shape` must be at least {SMALLEST} x {SMALLEST}, with 1 or 3 channels. "
             f"Received: {(height, width, channels)}"
         )
-    shots, queries = whole_number(shots, "shots", 1), whole_number(queries, "queries", 1)
-    seed = whole_number(seed, "seed", 0)
+    shots, queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
+    seed = check_integer(seed, "seed", 0)
     if shots + queries > len(FACES):
         raise DataError(
             f"glyphs: shots + queries must be at most {len(FACES)}, the number of faces. "

@@ -7,18 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_choice, check_shape
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.npz import open_npz, read_array
 from meta_gan.tasks.photos import SUFFIXES, image_files, load_files
-from meta_gan.tasks.pixels import (
-    DARK_ON_LIGHT,
-    LIGHT_ON_DARK,
-    check_images,
-    check_shape,
-    to_channels,
-    to_float,
-    votes,
-)
+from meta_gan.tasks.pixels import DARK_ON_LIGHT, LIGHT_ON_DARK, check_images, to_channels, to_float, votes
 
 INVERT = ("auto", "yes", "no")
 KEYS = ("images", "support")
@@ -70,9 +63,9 @@ def load_support(
     Example:
         `images, message, files = load_support("my_five_images/", (28, 28, 1), polarity=tasks.polarity)`
     """
-    shape = check_shape(image_shape)
-    _one_of("invert", invert, INVERT)
-    _one_of("polarity", polarity, (LIGHT_ON_DARK, DARK_ON_LIGHT, None))
+    shape = check_shape(image_shape, "image_shape", IMAGE_AXES)
+    check_choice(invert, "invert", INVERT)
+    check_choice(polarity, "polarity", (LIGHT_ON_DARK, DARK_ON_LIGHT, None))
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"A support set must be a folder of images or a .npz file. Received: {path}")
@@ -85,11 +78,6 @@ def load_support(
     return Support(to_float(255 - levels if inverted else levels), message, [file.name for file in files])
 
 
-def _one_of(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        raise DataError(f"`{argument}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
-
-
 def _support_files(path: Path) -> list[Path]:
     files = image_files(path) if path.is_dir() else [path]
     if not files:
@@ -98,7 +86,7 @@ def _support_files(path: Path) -> list[Path]:
     return files
 
 
-def _load_arrays(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def _load_arrays(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     with open_npz(path) as archive:
         found = [key for key in KEYS if key in archive.files]
         if not found:

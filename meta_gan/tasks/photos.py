@@ -145,7 +145,7 @@ def load_files(files: Iterable[Path], height: int, width: int) -> np.ndarray:
     return flatten(np.stack([np.asarray(fit(read_rgba(file), height, width)) for file in files]))
 
 
-def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
     """Bring arrays of any sizes to one shape, as files are: padded, resized by area, channels converted.
 
     Args:

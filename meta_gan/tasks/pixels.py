@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.checks import check_examples
+from meta_gan.checks import IMAGE_AXES, check_examples, check_shape
 from meta_gan.tasks.errors import DataError
 
 LEVELS = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
@@ -95,24 +95,6 @@ def polarity_of(images: np.ndarray, at_most: int = 2000) -> str:
     return DARK_ON_LIGHT if dark > light else LIGHT_ON_DARK
 
 
-def check_shape(image_shape: Any, argument: str = "image_shape") -> tuple[int, int, int]:
-    """Return `image_shape` as three positive ints (height, width, channels).
-
-    Raises:
-        DataError: if it is anything else.
-    """
-    try:
-        height, width, channels = (int(size) for size in image_shape)
-    except (TypeError, ValueError):
-        height = width = channels = 0
-    if min(height, width, channels) < 1:
-        raise DataError(
-            f"`{argument}` must be (height, width, channels), three whole numbers of at least 1. "
-            f"Received: {image_shape!r}"
-        )
-    return height, width, channels
-
-
 def check_images(images: Any, image_shape: Any, argument: str = "support") -> np.ndarray:
     """Check images that a caller hands to a model, and return them as float32 in [-1, 1].
 
@@ -132,7 +114,7 @@ def check_images(images: Any, image_shape: Any, argument: str = "support") -> np
         (5, 28, 28, 1)
     """
     try:
-        return check_examples(images, check_shape(image_shape), argument)
+        return check_examples(images, check_shape(image_shape, "image_shape", IMAGE_AXES), argument)
     except DataError:
         raise
     except ValueError as error:

@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import check_integer
 from meta_gan.tasks.errors import DataError
 from meta_gan.types import Episode
 
 MAX_SEED = 2**31 - 1
-
-
-def whole_number(value: Any, argument: str, low: int, high: int = MAX_SEED) -> int:
-    """Return `value` as an int, or raise a DataError that names `argument` and its range."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise DataError(f"`{argument}` must be a whole number from {low} to {high}. Received: {value!r}")
-    return int(value)
 
 
 class Streams:
@@ -62,11 +55,11 @@ class Streams:
                 are to be turned.
         """
         meta_batch = self._check(meta_batch, "train")
-        start_step = whole_number(start_step, "start_step", 0)
+        start_step = check_integer(start_step, "start_step", 0)
         shapes = list(self.example_shape.values()) if isinstance(self.example_shape, Mapping) else [self.example_shape]
         if symmetries and any(len(shape) != 3 or shape[0] != shape[1] for shape in shapes):
             raise DataError(f"{self.name}: `symmetries` needs square images. Received: {shapes[0]}")
-        fewest = None if fewest_shots is None else whole_number(fewest_shots, "fewest_shots", 1, self.shots)
+        fewest = None if fewest_shots is None else check_integer(fewest_shots, "fewest_shots", 1, self.shots)
         return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)
 
     def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
@@ -87,13 +80,13 @@ class Streams:
             `tasks.episode_batch("test", 0, 1).support` is what the first test task adapts to.
         """
         meta_batch = self._check(meta_batch, split)
-        step = whole_number(step, "step", 0)
+        step = check_integer(step, "step", 0)
         with tf.device("CPU:0"):
             return self._draw(tf.constant(step, tf.int64), split, meta_batch)
 
     def _fixed(self, split: str, meta_batch: int, batches: int) -> tf.data.Dataset:
         meta_batch = self._check(meta_batch, split)
-        return self._episodes(tf.data.Dataset.range(whole_number(batches, "batches", 1)), split, meta_batch)
+        return self._episodes(tf.data.Dataset.range(check_integer(batches, "batches", 1)), split, meta_batch)
 
     def _episodes(
         self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_shape
 from meta_gan.tasks.arrays import to_levels, to_split
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.photos import resize_images
-from meta_gan.tasks.pixels import check_shape
 from meta_gan.tasks.sound_files import fitted
 
 PARTS = ("train", "validation", "test")
@@ -71,7 +71,7 @@ def from_tfds(
     Example:
         `from_tfds("omniglot", archives="downloads/", image_shape=(28, 28, 1), shots=5, queries=5)`
     """
-    shape = None if image_shape is None else check_shape(image_shape)
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, archives, download)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from meta_gan.games import Terms
 from meta_gan.games.terms import coarse, in_features, split, spread, with_nearness
 from meta_gan.losses import pairwise_distances
-from meta_gan.networks.fusion import choose
+from meta_gan.networks.image_fusion import choose
 
 SEEDS = [tf.constant([i, 7]) for i in range(30)]
 
@@ -126,7 +126,7 @@ BAD = [
 @pytest.mark.parametrize("weights", BAD, ids=str)
 def test_weights_out_of_range_are_refused(weights):
     (name,) = weights
-    with pytest.raises(ValueError, match=f"`{name}` must be a finite number >= 0. Received"):
+    with pytest.raises(ValueError, match=f"'{name}' must be a finite number >= 0. Received"):
         Terms(**weights)
 
 

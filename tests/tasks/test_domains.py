@@ -216,12 +216,12 @@ def test_one_class_of_a_split_is_no_pair():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: t.train(meta_batch=5), "`meta_batch` must be a whole number from 1 to 4. Received: 5"),
-        (lambda t: t.episode_batch("tset", 0, 1), "`split` must be one of train, validation, test"),
-        (lambda t: t.episode_batch("test", -1, 1), "`step` must be"),
+        (lambda t: t.train(meta_batch=5), "'meta_batch' must be an integer >= 1 and <= 4. Received: 5"),
+        (lambda t: t.episode_batch("tset", 0, 1), "'split' must be one of 'train', 'validation', 'test'"),
+        (lambda t: t.episode_batch("test", -1, 1), "'step' must be"),
         (lambda t: pair_domains(LEFT).test(1, 1), "the test split needs at least 1 pair"),
     ],
 )
 def test_bad_requests_are_refused(tasks, call, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         call(tasks)
