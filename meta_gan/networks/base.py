@@ -29,6 +29,8 @@ from meta_gan.checks import check_integer, check_shape
 from meta_gan.renames import current_names
 from meta_gan.types import Tensor
 
+Shape = Sequence[int]
+"""The shape of one example, without the batch axis."""
 SLOPE = 0.2
 """The negative slope of the leaky rectifiers."""
 
@@ -154,12 +156,7 @@ class Network(keras.Model):
     attribute_names: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
-        self,
-        example_shape: Sequence[int],
-        seed: int = 0,
-        width: int | None = None,
-        embedding_dim: int = 0,
-        **kwargs: Any,
+        self, example_shape: Shape, seed: int = 0, width: int | None = None, embedding_dim: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.example_shape = check_shape(example_shape)
@@ -247,7 +244,7 @@ class Generator(Network):
         TensorShape([5, 2])
     """
 
-    def __init__(self, example_shape: Sequence[int], latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, example_shape: Shape, latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(example_shape, seed, **kwargs)
         self.latent_dim = check_integer(latent_dim, "latent_dim", 1)
 
@@ -296,7 +293,7 @@ class Encoder(Network):
         ValueError: if an argument is out of range.
     """
 
-    def __init__(self, example_shape: Sequence[int], latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, example_shape: Shape, latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(example_shape, seed, **kwargs)
         self.latent_dim = check_integer(latent_dim, "latent_dim", 1)
 

@@ -14,14 +14,13 @@ departures serve second-order meta-learning on a few images:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from meta_gan import layers
 from meta_gan.checks import IMAGE_AXES, check_choice, check_shape
-from meta_gan.networks.base import SLOPE, Discriminator, Encoder, Generator, LayerFactory, channels_at
+from meta_gan.networks.base import SLOPE, Discriminator, Encoder, Generator, LayerFactory, Shape, channels_at
 
 _LAYERS = {
     "layer": layers.LayerNormalization,
@@ -34,7 +33,7 @@ _KERNEL = 4  # a multiple of the stride of 2, so that a transposed convolution c
 _MOST_LEVELS, _SMALLEST_BASE, _MOST_GROUPS = 4, 4, 8
 
 
-def count_levels(example_shape: Sequence[int]) -> int:
+def count_levels(example_shape: Shape) -> int:
     """Return how many times images of this shape are halved: while both sides stay whole and >= 4, at most 4 times.
 
     Args:
@@ -124,7 +123,7 @@ class DCGANGenerator(Generator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         latent_dim: int = 64,
         width: int = 64,
         normalization: str = "layer",
@@ -189,12 +188,7 @@ class DCGANDiscriminator(Discriminator):
     """
 
     def __init__(
-        self,
-        example_shape: Sequence[int],
-        width: int = 64,
-        normalization: str = "none",
-        seed: int = 0,
-        **kwargs: Any,
+        self, example_shape: Shape, width: int = 64, normalization: str = "none", seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(example_shape, seed, width, **kwargs)
         self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
@@ -223,7 +217,7 @@ class ImageEncoder(Encoder):
     """
 
     def __init__(
-        self, example_shape: Sequence[int], latent_dim: int = 64, width: int = 64, seed: int = 0, **kwargs: Any
+        self, example_shape: Shape, latent_dim: int = 64, width: int = 64, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, width=width, **kwargs)
         make = LayerFactory(self.seed, "ImageEncoder", self.dtype_policy, build=False)
@@ -232,7 +226,7 @@ class ImageEncoder(Encoder):
 
 
 def dcgan(
-    example_shape: Sequence[int],
+    example_shape: Shape,
     latent_dim: int = 64,
     width: int = 64,
     normalization: str = "layer",

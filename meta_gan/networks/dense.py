@@ -7,42 +7,44 @@ the whole game has derivatives of every order everywhere, which finite-differenc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
 import keras
 
 from meta_gan.checks import check_choice, check_integer
-from meta_gan.networks.base import SLOPE, Discriminator, Encoder, Generator, LayerFactory
+from meta_gan.networks.base import SLOPE, Discriminator, Encoder, Generator, LayerFactory, Network, Shape
 
 _SLOPES = {"leaky_relu": SLOPE, "tanh": 1.0, "softplus": 0.0}  # negative slopes for the scale of the initial weights
 ACTIVATIONS, OUTPUTS = tuple(_SLOPES), ("tanh", "linear")
 
 
-def _layers(
-    network: MLPGenerator | MLPDiscriminator | MLPEncoder,
-    stream: str,
-    inputs: int,
-    outputs: int,
-    name: str,
-    **options: Any,
-) -> list[keras.layers.Layer]:
-    """Return a network's hidden layers, each with its activation, and the layer `name` of `outputs` units."""
-    dtype, activation, stack = network.dtype_policy, network.activation, []
-    make = LayerFactory(network.seed, stream, dtype, build=False)
-    for index in range(network.depth):
-        stack.append(make.dense(inputs, network.width, f"hidden_{index}", _SLOPES[activation]))
-        if activation == "leaky_relu":
-            stack.append(keras.layers.LeakyReLU(SLOPE, name=f"activate_{index}", dtype=dtype))
-        else:
-            stack.append(keras.layers.Activation(activation, name=f"activate_{index}", dtype=dtype))
-        inputs = network.width
-    return [*stack, make.dense(inputs, outputs, name, 1.0, **options)]
+class _MLP(Network):
+    """Base of the three networks: hidden layers, each with its activation, and a readout."""
+
+    def _stack(self, depth: int, activation: str, stream: str, outputs: int, name: str, output: str = "linear") -> None:
+        """Check the arguments and stack the layers, of which the last is `name` with `outputs` units."""
+        self.depth = check_integer(depth, "depth", 0)
+        self.activation = check_choice(activation, "activation", ACTIVATIONS)
+        dtype, generates = self.dtype_policy, isinstance(self, Generator)
+        shape = (self.latent_dim,) if generates else self.example_shape
+        make, inputs = LayerFactory(self.seed, stream, dtype, build=False), math.prod(shape)
+        stack = [] if generates else [keras.layers.Flatten(name="flatten", dtype=dtype)]
+        for index in range(self.depth):
+            stack.append(make.dense(inputs, self.width, f"hidden_{index}", _SLOPES[activation]))
+            if activation == "leaky_relu":
+                stack.append(keras.layers.LeakyReLU(SLOPE, name=f"activate_{index}", dtype=dtype))
+            else:
+                stack.append(keras.layers.Activation(activation, name=f"activate_{index}", dtype=dtype))
+            inputs = self.width
+        stack.append(make.dense(inputs, outputs, name, 1.0, activation=output))
+        if generates:
+            stack.append(keras.layers.Reshape(self.example_shape, name="reshape", dtype=dtype))
+        self.stack(shape, stack)
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class MLPGenerator(Generator):
+class MLPGenerator(_MLP, Generator):
     """Dense layers from `z` to an example.
 
     Args:
@@ -67,7 +69,7 @@ class MLPGenerator(Generator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         latent_dim: int = 16,
         width: int = 128,
         depth: int = 2,
@@ -77,17 +79,13 @@ class MLPGenerator(Generator):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, width=width, **kwargs)
-        self.depth = check_integer(depth, "depth", 0)
         self.output_activation = check_choice(output, "output", OUTPUTS)
-        self.activation = check_choice(activation, "activation", ACTIVATIONS)
         size = math.prod(self.example_shape)
-        stack = _layers(self, "MLPGenerator", self.latent_dim, size, "example", activation=self.output_activation)
-        reshape = keras.layers.Reshape(self.example_shape, name="reshape", dtype=self.dtype_policy)
-        self.stack((self.latent_dim,), [*stack, reshape])
+        self._stack(depth, activation, "MLPGenerator", size, "example", self.output_activation)
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class MLPDiscriminator(Discriminator):
+class MLPDiscriminator(_MLP, Discriminator):
     """Dense layers from an example to one logit.
 
     Args:
@@ -108,7 +106,7 @@ class MLPDiscriminator(Discriminator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 128,
         depth: int = 2,
         activation: str = "leaky_relu",
@@ -116,15 +114,11 @@ class MLPDiscriminator(Discriminator):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, seed, width, **kwargs)
-        self.depth = check_integer(depth, "depth", 0)
-        self.activation = check_choice(activation, "activation", ACTIVATIONS)
-        flatten = keras.layers.Flatten(name="flatten", dtype=self.dtype_policy)
-        stack = _layers(self, "MLPDiscriminator", math.prod(self.example_shape), 1, "logit")
-        self.stack(self.example_shape, [flatten, *stack])
+        self._stack(depth, activation, "MLPDiscriminator", 1, "logit")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class MLPEncoder(Encoder):
+class MLPEncoder(_MLP, Encoder):
     """Dense layers from an example of any shape to the statistics of z.
 
     Args:
@@ -146,7 +140,7 @@ class MLPEncoder(Encoder):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         latent_dim: int = 16,
         width: int = 128,
         depth: int = 2,
@@ -155,15 +149,11 @@ class MLPEncoder(Encoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, width=width, **kwargs)
-        self.depth = check_integer(depth, "depth", 0)
-        self.activation = check_choice(activation, "activation", ACTIVATIONS)
-        flatten = keras.layers.Flatten(name="flatten", dtype=self.dtype_policy)
-        stack = _layers(self, "MLPEncoder", math.prod(self.example_shape), 2 * self.latent_dim, "statistics")
-        self.stack(self.example_shape, [flatten, *stack])
+        self._stack(depth, activation, "MLPEncoder", 2 * self.latent_dim, "statistics")
 
 
 def mlp(
-    example_shape: Sequence[int],
+    example_shape: Shape,
     latent_dim: int = 16,
     width: int = 128,
     depth: int = 2,

@@ -9,7 +9,6 @@ cannot do. So an unseen class is drawn from its support images, and varied as tr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from meta_gan.checks import IMAGE_AXES, check_choice, check_integer, check_number, check_shape
 from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, resizing, warping
-from meta_gan.networks.base import Discriminator, Generator, LayerFactory, leaky_relu
+from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Shape, leaky_relu
 from meta_gan.types import Tensor
 
 NORMALIZATIONS = ("meta", "none")
@@ -30,7 +29,7 @@ _KEENNESS = 4.0
 _SMALLEST, _LARGEST = 8, 64
 
 
-def check_sides(example_shape: Sequence[int]) -> tuple[int, int, int]:
+def check_sides(example_shape: Shape) -> tuple[int, int, int]:
     """Return `example_shape` if both sides are multiples of 4 from 8 to 64, with 1 to 4 channels."""
     height, width, channels = check_shape(example_shape, axes=IMAGE_AXES)
     if channels > 4 or not all(n % 4 == 0 and _SMALLEST <= n <= _LARGEST for n in (height, width)):
@@ -188,9 +187,7 @@ class AnchoredGenerator(Generator):
     stratified = CHOICES
     style: list[keras.layers.Layer]
 
-    def __init__(
-        self, example_shape: Sequence[int], latent_dim: int, seed: int, temperature: float, **kwargs: Any
-    ) -> None:
+    def __init__(self, example_shape: Shape, latent_dim: int, seed: int, temperature: float, **kwargs: Any) -> None:
         super().__init__(example_shape, check_integer(latent_dim, "latent_dim", CHOICES + 1), seed, **kwargs)
         self.temperature = check_number(temperature, "temperature", above=0)
 
@@ -251,7 +248,7 @@ class FusionGenerator(AnchoredGenerator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         latent_dim: int = 64,
         width: int = 16,
         embedding_dim: int = 0,
@@ -400,7 +397,7 @@ class FusionDiscriminator(Discriminator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 32,
         embedding_dim: int = 0,
         normalization: str = "none",
@@ -447,7 +444,7 @@ class FusionDiscriminator(Discriminator):
 
 
 def fusion(
-    example_shape: Sequence[int],
+    example_shape: Shape,
     latent_dim: int = 64,
     width: int = 16,
     embedding_dim: int = 0,

@@ -18,7 +18,6 @@ Discriminator, 2018). The departures serve second-order meta-learning on a few i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +25,7 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Network, channels_at
+from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Network, Shape, channels_at
 from meta_gan.networks.convolutional import count_levels
 from meta_gan.types import Tensor
 
@@ -37,7 +36,7 @@ _DEVIATION = 0.02
 _BLEND = 0.9
 
 
-def attention_level(example_shape: Sequence[int]) -> int:
+def attention_level(example_shape: Shape) -> int:
     """Return after how many halvings the longer side is nearest to 14-16 pixels; of two, the smaller size.
 
     Args:
@@ -100,8 +99,7 @@ class SAGANGenerator(_SelfAttentionNetwork, Generator):
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
-        ValueError: if an argument is out of range; in a call, if the task embedding is missing or of another shape, or
-            if there is a conditioning although `embedding_dim` is 0.
+        ValueError: if an argument is out of range, or in a call, if the conditioning does not fit.
 
     Example:
         >>> generator = SAGANGenerator((28, 28, 1), latent_dim=16, width=8, embedding_dim=3)
@@ -113,7 +111,7 @@ class SAGANGenerator(_SelfAttentionNetwork, Generator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         latent_dim: int = 64,
         width: int = 32,
         embedding_dim: int = 0,
@@ -185,8 +183,7 @@ class SAGANDiscriminator(_SelfAttentionNetwork, Discriminator):
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
-        ValueError: if an argument is out of range; in a call, if the task embedding is missing or of another shape, or
-            if there is a conditioning although `embedding_dim` is 0.
+        ValueError: if an argument is out of range, or in a call, if the conditioning does not fit.
 
     Example:
         >>> discriminator = SAGANDiscriminator((28, 28, 1), width=8, embedding_dim=3)
@@ -198,7 +195,7 @@ class SAGANDiscriminator(_SelfAttentionNetwork, Discriminator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 32,
         embedding_dim: int = 0,
         attention: bool = True,
@@ -243,12 +240,7 @@ class SAGANDiscriminator(_SelfAttentionNetwork, Discriminator):
 
 
 def sagan(
-    example_shape: Sequence[int],
-    latent_dim: int = 64,
-    width: int = 32,
-    embedding_dim: int = 0,
-    seed: int = 0,
-    **kwargs: Any,
+    example_shape: Shape, latent_dim: int = 64, width: int = 32, embedding_dim: int = 0, seed: int = 0, **kwargs: Any
 ) -> tuple[SAGANGenerator, SAGANDiscriminator]:
     """Return a SAGAN generator and a discriminator of the same width.
 

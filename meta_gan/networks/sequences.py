@@ -9,7 +9,6 @@ repeats values ahead of a convolution, because the period of a transposed convol
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,7 +17,7 @@ import tensorflow as tf
 from meta_gan import layers
 from meta_gan.checks import check_bool, check_integer, check_shape
 from meta_gan.layers.sound import PhaseShuffle
-from meta_gan.networks.base import SLOPE, Discriminator, Generator, LayerFactory, channels_at
+from meta_gan.networks.base import SLOPE, Discriminator, Generator, LayerFactory, Shape, channels_at
 from meta_gan.types import Tensor
 
 _STRIDE, _TAPS = 4, 25
@@ -45,7 +44,7 @@ class WaveGenerator(Generator):
     """
 
     def __init__(
-        self, example_shape: Sequence[int], latent_dim: int = 64, width: int = 16, seed: int = 0, **kwargs: Any
+        self, example_shape: Shape, latent_dim: int = 64, width: int = 16, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, width=width, **kwargs)
         base, channels = check_shape(example_shape, axes=("samples", "channels"))
@@ -107,7 +106,7 @@ class SequenceDiscriminator(Discriminator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 16,
         stride: int = _STRIDE,
         shuffle: int = 0,

@@ -8,7 +8,6 @@ and returns from where in the anchor each moment is taken, and how loud each ban
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +18,7 @@ import tensorflow as tf
 from meta_gan.checks import check_integer, check_number, check_shape
 from meta_gan.layers.sound import Bands, LogMel, sound_at
 from meta_gan.layers.warping import cubic_matrix
-from meta_gan.networks.base import Discriminator, LayerFactory, leaky_relu
+from meta_gan.networks.base import Discriminator, LayerFactory, Shape, leaky_relu
 from meta_gan.networks.image_fusion import CHOICES, AnchoredGenerator, FusionDiscriminator, choose
 from meta_gan.types import Tensor
 
@@ -30,7 +29,7 @@ _SMALL = 0.02  # scale of the readouts: the first samples are nearly support sou
 _STRETCH, _START, _LOCAL, _LOUDNESS = 0.3, 4.0, 3.0, 3.0
 
 
-def check_samples(example_shape: Sequence[int]) -> int:
+def check_samples(example_shape: Shape) -> int:
     """Return the samples of a sound's shape (samples, 1), if they are a multiple of 32 and at least 1024."""
     samples, channels = check_shape(example_shape, axes=("samples", "channels"))
     if channels != 1 or samples % _FRAMES or samples < 32 * _FRAMES:
@@ -84,7 +83,7 @@ class WaveFusionGenerator(AnchoredGenerator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         latent_dim: int = 32,
         width: int = 32,
         rate: float = 8000.0,
@@ -192,7 +191,7 @@ class WaveFusionDiscriminator(Discriminator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 16,
         rate: float = 8000.0,
         embedding_dim: int = 0,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_choice, check_integer
-from meta_gan.networks.base import SLOPE, LayerFactory, Network, channels_at
+from meta_gan.networks.base import SLOPE, LayerFactory, Network, Shape, channels_at
 from meta_gan.types import Tensor
 
 POOLINGS = ("mean", "attention")
@@ -49,7 +48,7 @@ class TaskEncoder(Network):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         embedding_dim: int = 64,
         width: int = 16,
         pooling: str = "mean",

@@ -7,14 +7,14 @@ symbol 0 are symbol 0 too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_choice, check_number, check_shape
-from meta_gan.networks.base import Generator, LayerFactory
+from meta_gan.networks.base import Generator, LayerFactory, Shape
 from meta_gan.types import Tensor
 
 RELAXATIONS = ("straight_through", "gumbel_softmax")
@@ -70,7 +70,7 @@ class TextGenerator(Generator):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 128,
         embedding_dim: int = 0,
         attends: bool = False,

@@ -14,7 +14,6 @@ convolutions up, instance normalisation, tanh at the output. The departures serv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,7 +21,7 @@ from keras import ops
 
 from meta_gan import layers
 from meta_gan.checks import check_integer
-from meta_gan.networks.base import LayerFactory, Network, leaky_relu
+from meta_gan.networks.base import LayerFactory, Network, Shape, leaky_relu
 from meta_gan.networks.convolutional import count_levels
 from meta_gan.types import Tensor
 
@@ -48,8 +47,7 @@ class Translator(Network):
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
-        ValueError: if an argument is out of range; in a call, if the task embedding is missing or of another shape, or
-            if there is a conditioning although `embedding_dim` is 0.
+        ValueError: if an argument is out of range, or in a call, if the conditioning does not fit.
 
     Example:
         >>> Translator((28, 28, 1), width=8)(tf.zeros([5, 28, 28, 1])).shape
@@ -58,7 +56,7 @@ class Translator(Network):
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         width: int = 16,
         blocks: int = 2,
         embedding_dim: int = 0,
