@@ -31,7 +31,16 @@ class ResidualMetaLearner(RatedMetaLearner):
     """
 
     learned = True
-    arguments = (*Adam.arguments, "hidden", "coupled", "residual", "game_features", "seed", "turned", "fused")
+    arguments: tuple[str, ...] = (
+        *Adam.arguments,
+        "hidden",
+        "coupled",
+        "residual",
+        "game_features",
+        "seed",
+        "turned",
+        "fused",
+    )
 
     def __init__(
         self,

@@ -67,7 +67,8 @@ class TaskEncoder(Network):
 
     def _make(self, make: LayerFactory) -> None:
         *sides, channels = self.example_shape
-        side, policy, stack = min(sides), self.dtype_policy, []
+        side, policy = min(sides), self.dtype_policy
+        stack: list[keras.layers.Layer] = []
         while side >= 2 * _SMALLEST_SIDE - 1:
             level, filters = len(stack), channels_at(self.width, len(stack))
             activation = keras.layers.LeakyReLU(SLOPE, dtype=policy)

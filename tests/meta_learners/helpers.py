@@ -1,4 +1,4 @@
-"""Trajectories of inner rules on a small problem of two players."""
+"""Trajectories of meta-learners on a small problem of two players."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ START = {
 
 
 def infos(start=None):
-    """What a rule is told of the params."""
+    """The `ParamInfo` of each tensor."""
     start = START if start is None else start
     return {
         player: [ParamInfo(f"{player}/{i}", w.shape, int(np.prod(w.shape[:-1]))) for i, w in enumerate(ws)]
@@ -21,19 +21,19 @@ def infos(start=None):
     }
 
 
-def ready(rule, start=None):
-    """The rule, its variables made."""
-    if not rule.built:
-        rule.setup(infos(start), dict.fromkeys(START if start is None else start, 2))
-    return rule
+def ready(meta_learner, start=None):
+    """The meta-learner after `setup`."""
+    if not meta_learner.built:
+        meta_learner.setup(infos(start), dict.fromkeys(START if start is None else start, 2))
+    return meta_learner
 
 
-def shake(rule, scale=0.1, seed=0):
-    """Moves every learned number away from where it starts, for what starts at 0 hides mistakes."""
+def shake(meta_learner, scale=0.1, seed=0):
+    """Move every learned number away from its start, because a start at 0 hides mistakes."""
     draw = np.random.default_rng(seed)
-    for variable in rule.trainable_variables:
+    for variable in meta_learner.trainable_variables:
         variable.assign_add(scale * draw.normal(size=variable.shape))
-    return rule
+    return meta_learner
 
 
 def slopes(params):
@@ -41,16 +41,16 @@ def slopes(params):
     return [w**3 + 1.0 for w in params]
 
 
-def trajectory(rule, steps, players=None, start=None):
+def trajectory(meta_learner, steps, players=None, start=None):
     """The params after each step, `{player: [array]}`, all players in turn, each from the other's new values."""
     start = START if start is None else start
     players = tuple(start) if players is None else players
     params = {p: [tf.constant(w) for w in ws] for p, ws in start.items()}
-    state, path = ready(rule, start).begin(params), []
+    state, path = ready(meta_learner, start).begin(params), []
     signals = {player: tf.zeros([2]) for player in start}
     for _ in range(steps):
         for player in players:
-            state, deltas = rule.update(state, player, params, slopes(params[player]), signals, SEED)
+            state, deltas = meta_learner.update(state, player, params, slopes(params[player]), signals, SEED)
             params = {**params, player: [w + d for w, d in zip(params[player], deltas, strict=True)]}
         path.append({p: [w.numpy() for w in ws] for p, ws in params.items()})
     return path

@@ -157,10 +157,10 @@ class _Conditioned(Generator):
 
 
 def test_a_subclass_may_condition_on_any_tree():
-    z, code = tf.ones([4, 3]), tf.constant([[10.0, 20.0]])
+    z, embedding = tf.ones([4, 3]), tf.constant([[10.0, 20.0]])
     network = _Conditioned()
     expected = [[13.0, 23.0]] * 4
-    np.testing.assert_allclose(network(z, conditioning={"task_embedding": code}), expected)
+    np.testing.assert_allclose(network(z, conditioning={"task_embedding": embedding}), expected)
     weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-    outputs, _ = network.stateless_call(weights, [], z, conditioning={"task_embedding": code}, training=True)
+    outputs, _ = network.stateless_call(weights, [], z, conditioning={"task_embedding": embedding}, training=True)
     np.testing.assert_allclose(outputs, expected)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from meta_gan.layers import warping
 from meta_gan.networks.base import seeded_normal
-from meta_gan.networks.fusion_parts import (
+from meta_gan.networks.image_fusion import (
     Matching,
     Pyramid,
     convolution,
@@ -247,10 +247,10 @@ def test_impossible_sides_are_refused(shape):
         require_sides(shape)
 
 
-def test_support_and_code_are_taken_apart():
+def test_support_and_task_embedding_are_taken_apart():
     tree = {"support": 1, "task_embedding": 2, "more": 3}
     assert require_support(tree, "Net", 4) == (1, 2)
-    assert require_support(tree, "Net", 0) == (1, None)  # a network without a code does not look at one
+    assert require_support(tree, "Net", 0) == (1, None)  # a network without a task embedding does not look at one
     assert require_support({"support": 1}, "Net", 0) == (1, None)
 
 
@@ -258,9 +258,9 @@ def test_support_and_code_are_taken_apart():
     "given, embedding_dim, message",
     [
         (None, 0, r"`Net` needs a conditioning with \['support'\]\. Received: NoneType$"),
-        ({}, 2, r"`Net` needs a conditioning with \['support', 'code'\]\. Received: \[\]$"),
-        ({"support": 1}, 2, r"\['support', 'code'\]\. Received: \['support'\]$"),
-        ({"task_embedding": 1}, 0, r"with \['support'\]\. Received: \['code'\]$"),
+        ({}, 2, r"`Net` needs a conditioning with \['support', 'task embedding'\]\. Received: \[\]$"),
+        ({"support": 1}, 2, r"\['support', 'task embedding'\]\. Received: \['support'\]$"),
+        ({"task_embedding": 1}, 0, r"with \['support'\]\. Received: \['task embedding'\]$"),
         (np.zeros((5, 8, 8, 1)), 0, r"with \['support'\]\. Received: ndarray$"),  # not all of its numbers
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.networks.fusion_parts import Renderer
+from meta_gan.networks.image_fusion import Renderer
 from tests.layers.finite_differences import directional_error
 from tests.networks.test_fusion_parts import F64, squared_slopes, uniform
 

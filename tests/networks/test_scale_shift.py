@@ -135,7 +135,7 @@ def test_it_has_the_dtype_of_its_network():
     np.testing.assert_array_equal(net(x), net.network(x))
 
 
-def test_a_code_that_the_network_cannot_take_is_refused():
+def test_a_task_embedding_that_the_network_cannot_take_is_refused():
     with pytest.raises(ValueError, match="`conditioning` must be None of Sequential"):
         ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"task_embedding": np.zeros(3)})
 

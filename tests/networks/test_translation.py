@@ -1,4 +1,4 @@
-"""The translator: it starts by keeping its input, corrects it, and minds a code where it has one."""
+"""The translator: it starts by keeping its input, corrects it, and minds a task embedding where it has one."""
 
 import keras
 import numpy as np
@@ -42,14 +42,14 @@ def test_every_image_is_translated_by_itself(size, conditioning):
     np.testing.assert_array_equal(net(x, conditioning=conditioning, training=True), whole)
 
 
-def test_a_code_changes_the_translation():
+def test_a_task_embedding_changes_the_translation():
     net, x = Translator(SHAPE, width=4, embedding_dim=3), examples()
     other = {"task_embedding": -CODE["task_embedding"]}
     assert np.abs(net(x, conditioning=CODE) - net(x, conditioning=other)).max() > 1e-5
 
 
 def test_every_weight_has_a_gradient():
-    """With a code; a bias that a normalisation takes away is not there at all."""
+    """With a task embedding; a bias that a normalisation takes away is not there at all."""
     net = Translator(SHAPE, width=4, embedding_dim=3)
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(tf.square(net(examples(), conditioning=CODE) - 0.3))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.networks import MLPDiscriminator, MLPGenerator, mlp
-from meta_gan.networks.mlp import ACTIVATIONS
+from meta_gan.networks.dense import ACTIVATIONS
 
 
 def normal(*shape):

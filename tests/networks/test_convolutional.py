@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.networks import DCGANDiscriminator, DCGANGenerator, dcgan
-from meta_gan.networks.dcgan import NORMALIZATIONS, count_groups, count_levels
+from meta_gan.networks.convolutional import NORMALIZATIONS, count_groups, count_levels
 
 SHAPES = [
     ((28, 28, 1), 2),

@@ -39,16 +39,16 @@ def test_the_last_features(shape, stride, size):
 def test_conditioning(attends, embedding_dim):
     net = SequenceDiscriminator((16, 4), width=2, stride=2, attends=attends, embedding_dim=embedding_dim)
     x = normals(5, 16, 4)
-    told = {"support": normals(3, 16, 4, seed=1)} if attends else {}
-    told |= {"task_embedding": normals(embedding_dim, seed=2)} if embedding_dim else {}
-    logits = net(x, conditioning=told or None)
+    given = {"support": normals(3, 16, 4, seed=1)} if attends else {}
+    given |= {"task_embedding": normals(embedding_dim, seed=2)} if embedding_dim else {}
+    logits = net(x, conditioning=given or None)
     assert logits.shape == (5, 1) and net.sees_support == attends
-    np.testing.assert_allclose(net(x[:2], conditioning=told or None), logits[:2], atol=1e-5)
-    for name in told:
-        other = {**told, name: told[name] + 1.0}
+    np.testing.assert_allclose(net(x[:2], conditioning=given or None), logits[:2], atol=1e-5)
+    for name in given:
+        other = {**given, name: given[name] + 1.0}
         assert np.abs(net(x, conditioning=other) - logits).max() > 1e-4
     if attends:
-        turned = {**told, "support": told["support"][::-1]}
+        turned = {**given, "support": given["support"][::-1]}
         np.testing.assert_allclose(net(x, conditioning=turned), logits, atol=1e-5)
 
 
@@ -76,13 +76,13 @@ def test_shuffling_is_keyed_by_the_call():
 def test_second_derivatives(shape):
     net = SequenceDiscriminator(shape, width=1, stride=4 if shape[1] == 1 else 2, attends=True, dtype="float64")
     start = [normals(3, *shape, dtype="float64"), *(v.value for v in net.trainable_variables)]
-    told = {"support": normals(2, *shape, seed=1, dtype="float64")}
+    given = {"support": normals(2, *shape, seed=1, dtype="float64")}
 
     @tf.function(autograph=False)
     def first(values):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            logits, _ = functional.call(net, values[1:], [], values[0], told, True, tf.constant([0, 0]))
+            logits, _ = functional.call(net, values[1:], [], values[0], given, True, tf.constant([0, 0]))
             loss = tf.reduce_sum(tf.tanh(logits))
         return tf.add_n([tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values)])
 
@@ -122,7 +122,7 @@ def test_refusals(make, said):
 def test_a_task_encoder_of_sequences(shape):
     net = TaskEncoder(shape, embedding_dim=3, width=2)
     support = normals(4, *shape)
-    code = net(support)
-    assert code.shape == (3,)
-    np.testing.assert_allclose(net(support[::-1]), code, atol=1e-5)
-    assert np.abs(net(support + 1.0) - code).max() > 1e-4
+    embedding = net(support)
+    assert embedding.shape == (3,)
+    np.testing.assert_allclose(net(support[::-1]), embedding, atol=1e-5)
+    assert np.abs(net(support + 1.0) - embedding).max() > 1e-4
