@@ -117,18 +117,18 @@ def test_adam_has_a_finite_second_order_derivative_at_a_zero_gradient(epsilon):
 @pytest.mark.parametrize("kind", [GradientDescent, Momentum, OptimisticGradient, Adam])
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), {}, {"a": 0.0}])
 def test_bad_rates_are_rejected(kind, rate):
-    with pytest.raises(ValueError, match=r"'rate' must be a finite number > 0.*Received"):
+    with pytest.raises(ValueError, match=r"'?rate('|\[).* must .* > 0.*Received"):
         kind(rate)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Momentum(0.1, 1.0), r"'decay' must lie in \[0, 1\)"),
+        (lambda: Momentum(0.1, 1.0), "'decay' must be a finite number >= 0 and < 1"),
         (lambda: Momentum(0.1, -0.1), "'decay'"),
         (lambda: Adam(first_decay=1.0), "'first_decay'"),
         (lambda: Adam(second_decay=float("nan")), "'second_decay'"),
-        (lambda: Adam(epsilon=0.0), "'epsilon' must be > 0"),
+        (lambda: Adam(epsilon=0.0), "'epsilon' must be a finite number > 0"),
     ],
 )
 def test_bad_coefficients_are_rejected(make, message):

@@ -109,8 +109,8 @@ def test_alfa_equals_numpy():
     (step,) = trajectory(meta_learner, 1, players=("b",))
     n = {key: value.numpy() for key, value in meta_learner.made["b"].items()}
     grads = [w**3 + 1 for w in START["b"]]
-    told = np.arcsinh(np.array([t.mean() for t in (*grads, *START["b"])]) / 0.002)
-    by_rate, decay = np.split(np.maximum(told @ n["kernel"] + n["bias"], 0) @ n["readout"], 2)
+    inputs = np.arcsinh(np.array([t.mean() for t in (*grads, *START["b"])]) / 0.002)
+    by_rate, decay = np.split(np.maximum(inputs @ n["kernel"] + n["bias"], 0) @ n["readout"], 2)
     assert np.abs(decay).min() > 1e-3
     for i, w in enumerate(START["b"]):
         expected = w - np.exp(n["log_rates"][i] + by_rate[i]) * grads[i] - decay[i] * w
@@ -205,14 +205,14 @@ def test_a_player_that_does_not_move_has_no_variables(name):
           for rate in (0.0, -1.0, float("nan")) for name in LEARNED),
         (lambda: PerStepRates(0.1, 0), "moves"),
         (lambda: PerStepRates(0.1, 1.5), "moves"),
-        (lambda: LearnedAdam(first_decay=0.0), r"'first_decay' must lie in \(0, 1\)"),
-        (lambda: LearnedAdam(second_decay=1.0), r"'second_decay' must lie in \(0, 1\)"),
-        (lambda: LearnedAdam(epsilon=-1.0), "'epsilon' must be > 0"),
+        (lambda: LearnedAdam(first_decay=0.0), "'first_decay' must be a finite number > 0 and < 1"),
+        (lambda: LearnedAdam(second_decay=1.0), "'second_decay' must be a finite number > 0 and < 1"),
+        (lambda: LearnedAdam(epsilon=-1.0), "'epsilon' must be a finite number > 0"),
         (lambda: ALFA(0.1, hidden=0), "hidden"),
         (lambda: ALFA(0.1, seed=-1), "seed"),
         (lambda: MetaCurvature(0.1, largest=0), "largest"),
     ],
 )  # fmt: skip
-def test_bad_arguments_are_refused(make, message):
+def test_bad_arguments_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -272,9 +272,9 @@ def test_no_two_layers_have_the_same_initial_weights(kind):
 
 BAD = {
     "rate": (0.0, "'rate' must be a finite number > 0"),
-    "first_decay": (1.0, r"'first_decay' must lie in \[0, 1\)"),
-    "second_decay": (-0.1, r"'second_decay' must lie in \[0, 1\)"),
-    "epsilon": (0.0, "'epsilon' must be > 0"),
+    "first_decay": (1.0, "'first_decay' must be a finite number >= 0 and < 1"),
+    "second_decay": (-0.1, "'second_decay' must be a finite number >= 0 and < 1"),
+    "epsilon": (0.0, "'epsilon' must be a finite number > 0"),
     "hidden": (0, "hidden"),
     "coupled": (1, "'coupled' must be True or False"),
     "residual": (None, "'residual' must be True or False"),

@@ -1,4 +1,4 @@
-"""The fusion generator's derivatives, dtypes and refusals, and that it is pure."""
+"""The fusion generator: derivatives, dtypes, rejected arguments, purity."""
 
 import numpy as np
 import pytest
@@ -88,27 +88,21 @@ def test_half_precision_runs(policy):
     assert images.dtype == network.compute_dtype and np.all(np.isfinite(tf.cast(images, "float32")))
 
 
-# Refusals
+# Rejected arguments
 
 
 @pytest.mark.parametrize(
-    "conditioning, received",
-    [
-        (None, "NoneType"),
-        ({}, r"\[\]"),
-        ({"support": np.zeros((3, *SHAPE))}, r"\['support'\]"),
-        ({"task_embedding": np.zeros(2)}, r"\['task embedding'\]"),
-        (np.zeros((3, *SHAPE)), r"\w*Tensor"),
-    ],
+    "conditioning",
+    [None, {}, {"support": np.zeros((3, *SHAPE))}, {"task_embedding": np.zeros(2)}, np.zeros((3, *SHAPE))],
 )
-def test_a_conditioning_that_lacks_something_is_refused(conditioning, received):
-    message = rf"`FusionGenerator` needs a conditioning with \['support', 'task embedding'\]\. Received: {received}"
+def test_a_conditioning_that_lacks_something_is_rejected(conditioning):
+    message = r"'conditioning' of FusionGenerator must be a dict with 'support' and 'task_embedding' of shape \(2,\)\."
     with pytest.raises(ValueError, match=message):
         shared()(normals(2, 5), conditioning=conditioning)
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
-def test_impossible_shapes_are_refused(shape):
+def test_impossible_shapes_are_rejected(shape):
     with pytest.raises(ValueError, match=r".example_shape. must .*Received: "):
         FusionGenerator(shape)
 
@@ -125,7 +119,7 @@ def test_impossible_shapes_are_refused(shape):
         ({"seed": 1.5}, "seed"),
     ],
 )
-def test_bad_arguments_are_refused(options, name):
+def test_bad_arguments_are_rejected(options, name):
     with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         FusionGenerator((8, 8, 1), **options)
 
@@ -144,6 +138,3 @@ def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
         np.testing.assert_allclose(
             stateless(z, conditioning), network(z, conditioning=conditioning), rtol=1e-4, atol=1e-5
         )
-
-
-# Rows and the support set

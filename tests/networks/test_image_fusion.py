@@ -1,4 +1,4 @@
-"""The fusion generator: choices by hand, what rows and support images do, sizes, saving, derivatives, refusals."""
+"""The fusion generator: choices by hand, dependence on rows and support images, sizes, saving."""
 
 from functools import cache
 from statistics import NormalDist
@@ -146,7 +146,7 @@ def test_weights_exist_before_the_first_call_and_layers_are_sound(kind):
     assert check_differentiable(network) is None
 
 
-def test_more_width_or_a_task_embedding_changes_what_it_should():
+def test_width_and_task_embedding_change_the_number_of_parameters():
     plain, coded = generator(embedding_dim=0), generator(embedding_dim=2)
     assert coded.count_params() - plain.count_params() == 2 * 128  # two more rows of the first dense layer
     assert generator("none").count_params() < coded.count_params() < generator(width=2).count_params()
@@ -197,7 +197,7 @@ def test_row_depends_on_its_own_z_alone(kind):
     np.testing.assert_allclose(network(other, conditioning=conditioning)[2:], whole[2:], atol=1e-10)
 
 
-def test_first_numbers_do_nothing_but_choose():
+def test_the_first_numbers_only_choose():
     assert FusionGenerator.stratified == CHOICES == 2 and FusionGenerator.sees_support
     network, z = shared("meta", 2, moved=True), chosen([0, 1, 2], [2, 2, 0], 3)
     within = z + tf.constant([[0.05, -0.05, 0.0, 0.0, 0.0]])  # which stays in the interval
@@ -208,7 +208,7 @@ def test_first_numbers_do_nothing_but_choose():
 
 @kinds
 @pytest.mark.parametrize("order", [[2, 0, 1], [1, 0, 2]])
-def test_order_of_the_support_set_matters_to_the_choice_alone(kind, order):
+def test_the_order_of_the_support_set_changes_the_choice_alone(kind, order):
     network, conditioning = shared(kind, 2, moved=True, dtype="float64"), given(3, dtype="float64")
     anchors, partners = [0, 1, 2, 0, 2], [0, 2, 1, 1, 2]
     places = np.argsort(order)  # where each image has gone
@@ -220,7 +220,7 @@ def test_order_of_the_support_set_matters_to_the_choice_alone(kind, order):
 
 
 @kinds
-def test_everything_that_a_row_is_told_matters(kind):
+def test_a_row_depends_on_everything_it_receives(kind):
     network, conditioning = shared(kind, 2, moved=True), given(3)
     start = network(chosen([0], [1], 3), conditioning=conditioning)
 
@@ -257,9 +257,9 @@ def test_without_the_matched_warp_samples_start_near_their_anchor(shape, width):
     assert np.all(distance.min(axis=1) < 0.1), distance
 
 
-def test_partner_draws_the_anchor_towards_itself():
-    # A bar above and the same bar two cells of the matching below; told apart by their looks alone, and moved by the
-    # way to the partner alone, the whole of it.
+def test_the_anchor_moves_towards_the_partner():
+    # A bar, and the same bar two cells of the matching further down. Positions do not count in the match, and the warp is
+    # the whole shift to the partner, without the mean shift.
     upper, lower = (-np.ones((32, 32, 1)) for _ in range(2))
     upper[9:14], lower[17:22] = 1.0, 1.0
     support = tf.constant(np.stack([upper, lower]), "float32")
@@ -271,7 +271,7 @@ def test_partner_draws_the_anchor_towards_itself():
     assert still[9:14].mean() > still[17:22].mean() + 1
 
 
-def test_warp_is_told_the_way_from_the_partner_and_the_mean_way_to_the_anchor(monkeypatch):
+def test_the_warp_combines_the_shifts_from_the_partner_and_from_all_images(monkeypatch):
     network = generator(embedding_dim=0)
     shifts, seen = normals(3, 3, 2 * 3, 2, dtype="float32"), {}
 
@@ -299,6 +299,3 @@ def test_warp_is_told_the_way_from_the_partner_and_the_mean_way_to_the_anchor(mo
     affine = tf.constant([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, -0.5, -0.5, 0.0, 0.0]])
     drawn = FusionGenerator._shift(network, x, *flat, affine) - network.local_shift.bias
     np.testing.assert_allclose(drawn[0, 0, 5], [-0.075 + 0.5 / 3 + 0.3, -0.3 + 1.25 / 3 + 0.6], atol=1e-6)
-
-
-# Derivatives

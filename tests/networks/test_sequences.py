@@ -1,4 +1,4 @@
-"""Sounds and texts through one-dimensional convolutions: sizes, conditioning, seeds, saving, derivatives, refusals."""
+"""One-dimensional convolutions of sounds and texts: sizes, conditioning, seeds, saving, derivatives."""
 
 import keras
 import numpy as np
@@ -52,14 +52,14 @@ def test_conditioning(attends, embedding_dim):
         np.testing.assert_allclose(net(x, conditioning=turned), logits, atol=1e-5)
 
 
-def test_conditionings_that_do_not_fit():
+def test_a_conditioning_that_does_not_fit_is_rejected():
     with pytest.raises(ValueError, match="is unconditioned"):
         SequenceDiscriminator((16, 4))(normals(1, 16, 4), conditioning={"support": normals(1, 16, 4)})
-    with pytest.raises(ValueError, match="needs a conditioning with"):
+    with pytest.raises(ValueError, match="must be a dict with 'support'"):
         SequenceDiscriminator((16, 4), attends=True)(normals(1, 16, 4))
 
 
-def test_shuffling_is_keyed_by_the_call():
+def test_shuffling_depends_on_the_key_of_the_call():
     net = SequenceDiscriminator((1024, 1), width=2, shuffle=2)
     weights, state = (
         [tf.convert_to_tensor(v) for v in vs] for vs in (net.trainable_variables, net.non_trainable_variables)
@@ -102,19 +102,19 @@ def test_saved_and_loaded(tmp_path, make, given):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda: WaveGenerator((60, 1)), "a multiple of 4 from 64 on"),
-        (lambda: WaveGenerator((66, 1)), "a multiple of 4 from 64 on"),
-        (lambda: WaveGenerator((64, 1, 1)), r"must be \(length, channels\)"),
-        (lambda: SequenceDiscriminator((7, 1)), "a length of at least 8"),
+        (lambda: WaveGenerator((60, 1)), "a multiple of 4 and >= 64"),
+        (lambda: WaveGenerator((66, 1)), "a multiple of 4 and >= 64"),
+        (lambda: WaveGenerator((64, 1, 1)), r"must be \(samples, channels\)"),
+        (lambda: SequenceDiscriminator((7, 1)), "a length >= 8"),
         (lambda: SequenceDiscriminator((16, 1), stride=1), "'stride' must be an integer >= 2"),
         (lambda: SequenceDiscriminator((16, 1), shuffle=-1), "'shuffle' must be an integer >= 0"),
         (lambda: SequenceDiscriminator((16, 1), attends=None), "'attends' must be True or False"),
     ],
 )
-def test_refusals(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_arguments_are_rejected(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 

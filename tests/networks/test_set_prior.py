@@ -1,4 +1,4 @@
-"""The prior of a support set: by hand, as the generator itself when fresh, in a VAE whose evidence is known exactly."""
+"""The prior of a support set: by hand, equal to its generator at the start, and in a VAE of known evidence."""
 
 import keras
 import numpy as np
@@ -54,7 +54,7 @@ def test_z_is_moved_and_scaled():
     np.testing.assert_allclose(placed()(z, conditioning=CODE), by_hand, rtol=1e-10)
 
 
-def test_a_fresh_one_is_its_generator_whatever_the_task_embedding():
+def test_a_new_prior_equals_its_generator():
     inner, _ = networks.dcgan((8, 8, 1), latent_dim=3, width=4)
     net, z = SetPrior(inner, embedding_dim=2), tf.random.stateless_normal([4, 3], [0, 1])
     for embedding in ([0.0, 0.0], [5.0, -5.0]):
@@ -123,7 +123,7 @@ def test_round_trip_and_refusals():
     assert again.get_config() == net.get_config()
     assert [v.shape for v in again.variables] == [v.shape for v in net.variables]
     with pytest.raises(
-        ValueError, match=r'`SetPrior` needs `conditioning` to be a dict with "task_embedding" float\[2\]'
+        ValueError, match=r"'conditioning' of SetPrior must be a dict with 'task_embedding' of shape \(2,\)"
     ):
         net(tf.zeros([1, 1], tf.float64))
     with pytest.raises(ValueError, match=r"'embedding_dim' must be an integer >= 1"):

@@ -1,4 +1,4 @@
-"""Fusion of sounds: what a fresh generator does, rows and sets, bounds, saving, derivatives, refusals."""
+"""Fusion of sounds: a new generator, rows and support sets, bounds, saving, derivatives."""
 
 from functools import cache
 from statistics import NormalDist
@@ -43,7 +43,7 @@ def chosen(anchors, partners, k, dtype="float32"):
     return tf.concat([tf.constant(u, dtype), normals(len(u), LATENT - 2, dtype=dtype)], axis=1)
 
 
-def test_a_fresh_generator_makes_nearly_its_anchors():
+def test_a_new_generator_returns_nearly_its_anchors():
     """Readouts start small."""
     support = hums(3)
     made = shared()(chosen([0, 1, 2], [0, 1, 2], 3), conditioning={"support": support})
@@ -55,7 +55,7 @@ def test_a_fresh_generator_makes_nearly_its_anchors():
     assert np.diag(distances).max() < distances[~np.eye(3, dtype=bool)].min()
 
 
-def test_a_partner_is_another_sound_and_every_pair_as_likely():
+def test_partners_differ_from_anchors_and_all_pairs_are_equally_likely():
     for count in (2, 5):
         anchor, partner = (x.numpy() for x in pairs(normals(20_000, 2), count))
         assert np.all(anchor != partner)
@@ -89,8 +89,8 @@ def test_any_number_of_support_sounds_with_a_task_embedding_or_without(k, embedd
         )
 
 
-def test_it_cannot_be_warped_off_its_own_ends():
-    """However far the readouts go, there is a sound, and a gradient to bring it back."""
+def test_warps_stay_within_the_sound():
+    """For any size of the readouts there is a sound, and a gradient."""
     net, given = generator(3.0), {"support": hums(3)}
     with tf.GradientTape() as tape:
         made = net(normals(8, LATENT), conditioning=given)
@@ -150,17 +150,17 @@ def test_second_derivatives():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda: WaveFusionGenerator((1000, 1)), "a multiple of 32 from 1024 on"),
-        (lambda: WaveFusionGenerator((992, 1)), "a multiple of 32 from 1024 on"),
+        (lambda: WaveFusionGenerator((1000, 1)), "a multiple of 32 >= 1024"),
+        (lambda: WaveFusionGenerator((992, 1)), "a multiple of 32 >= 1024"),
         (lambda: WaveFusionGenerator((1024, 2)), r"must be \(samples, 1\)"),
         (lambda: WaveFusionGenerator(SHAPE, latent_dim=2), "'latent_dim' must be an integer >= 3"),
         (lambda: WaveFusionGenerator(SHAPE, rate=0), "'rate' must be a finite number > 0"),
-        (lambda: WaveFusionDiscriminator((8192,)), r"must be \(samples, 1\)"),
-        (lambda: shared()(normals(1, LATENT)), "needs a conditioning with"),
+        (lambda: WaveFusionDiscriminator((8192,)), r"must be \(samples, channels\)"),
+        (lambda: shared()(normals(1, LATENT)), "must be a dict with 'support'"),
     ],
 )
-def test_refusals(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_arguments_are_rejected(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

@@ -42,13 +42,13 @@ def test_order_of_the_images_does_not_matter(pooling):
 
 
 @both
-def test_an_image_counts_no_more_for_being_there_in_copies_of_the_whole_set(pooling):
+def test_copies_of_the_whole_set_change_nothing(pooling):
     network, support = encoder(pooling), images(3)
     np.testing.assert_allclose(network(tf.tile(support, [4, 1, 1, 1])), network(support), rtol=1e-5, atol=1e-6)
 
 
 @both
-def test_every_image_counts(pooling):
+def test_every_image_has_an_influence(pooling):
     network, support = encoder(pooling), images()
     for i in range(5):
         other = tf.concat([support[:i], -support[i : i + 1], support[i + 1 :]], axis=0)
@@ -70,7 +70,7 @@ def test_task_embedding_is_the_mean_brought_to_its_size():
 
 
 @both
-def test_context_starts_at_nothing_and_is_added_as_it_is(pooling):
+def test_context_starts_at_zero_and_is_added_unscaled(pooling):
     network, support = encoder(pooling, moved=False), images()
     np.testing.assert_array_equal(network.context, np.zeros(3))
     before = network(support)
@@ -78,8 +78,8 @@ def test_context_starts_at_nothing_and_is_added_as_it_is(pooling):
     np.testing.assert_allclose(network(support) - before, [5.0, -7.0, 0.25], atol=1e-6)
 
 
-def test_context_is_the_one_weight_that_its_path_finds():
-    # what context-only adaptation is told to move, see the class
+def test_the_context_mask_finds_one_weight():
+    # the mask of context-only adaptation, see the class
     for pooling in POOLINGS:
         paths = [variable.path for variable in encoder(pooling).trainable_variables]
         assert sum(path.endswith("/context") for path in paths) == 1
@@ -101,7 +101,7 @@ def test_attention_equals_numpy():
     np.testing.assert_allclose(network(support), expected, rtol=1e-10)
 
 
-def test_a_high_score_makes_one_image_speak_for_all():
+def test_a_high_score_selects_one_image():
     network, support = encoder("attention", moved=False), images()
     embeddings = network.body(support).numpy()
     direction = embeddings[3] - embeddings.mean(axis=0)
@@ -217,7 +217,7 @@ def test_second_derivatives_equal_finite_differences(pooling):
 
 
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (7, 8), (16,), (8, 8, 1, 1), (0, 8, 1), (8.0, 8, 1)])
-def test_impossible_shapes_are_refused(shape):
+def test_impossible_shapes_are_rejected(shape):
     with pytest.raises(ValueError, match=r".example_shape. must be .*Received: "):
         TaskEncoder(shape)
 
@@ -231,6 +231,6 @@ def test_impossible_shapes_are_refused(shape):
         ({"seed": -1}, "seed"),
     ],
 )
-def test_bad_arguments_are_refused(options, name):
+def test_bad_arguments_are_rejected(options, name):
     with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         TaskEncoder((8, 8, 1), **options)

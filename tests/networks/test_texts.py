@@ -1,4 +1,4 @@
-"""The text generator: draws by hand, ends, exact likelihoods, copying, relaxations, saving, derivatives, refusals."""
+"""The text generator: exact draws and likelihoods, ends, copying, relaxations, saving, derivatives."""
 
 from functools import cache
 
@@ -89,7 +89,7 @@ def test_samples_are_one_hot_and_end_once(relaxation):
     np.testing.assert_array_equal((ended > 0)[:, 1:] & (made[:, 1:, 0] == 0), False)
 
 
-def test_what_training_sees():
+def test_outputs_in_training():
     z = normals(20, LENGTH * SYMBOLS)
     through, soft = (generator(relaxation=kind)(z, training=True) for kind in RELAXATIONS)
     np.testing.assert_allclose(through, generator()(z), atol=1e-6)
@@ -97,7 +97,7 @@ def test_what_training_sees():
     np.testing.assert_allclose(tf.reduce_sum(soft, axis=-1), 1.0, atol=1e-5)
 
 
-def test_the_way_back_is_that_of_the_softmax():
+def test_the_gradient_is_that_of_the_softmax():
     """On the first symbol, where there is no memory yet, both relaxations have one derivative."""
     z, weights = normals(5, LENGTH * SYMBOLS), normals(5, SYMBOLS, seed=3)
     slopes = []
@@ -110,7 +110,7 @@ def test_the_way_back_is_that_of_the_softmax():
     assert np.abs(slopes[0]).max() > 1e-3
 
 
-def test_copying_alone_knows_no_other_symbol():
+def test_copying_alone_uses_symbols_of_the_support_set_only():
     net = generator(True)
     net.share.kernel.assign(tf.zeros_like(net.share.kernel))
     net.share.bias.assign([50.0])  # all of the share
@@ -169,10 +169,10 @@ def test_second_derivatives_of_the_likelihood():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"example_shape": (3,)}, "must be \\(length, symbols\\)"),
-        ({"example_shape": (3, 1)}, "of at least 2 symbols"),
+        ({"example_shape": (3, 1)}, "at least 2 symbols"),
         ({"width": 0}, "'width' must be an integer >= 1"),
         ({"attends": 1}, "'attends' must be True or False"),
         ({"relaxation": "none"}, "'relaxation' must be one of"),
@@ -180,13 +180,13 @@ def test_second_derivatives_of_the_likelihood():
         ({"temperature": -1.0}, "'temperature' must be a finite number > 0"),
     ],
 )
-def test_refusals(options, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_arguments_are_rejected(options, message):
+    with pytest.raises(ValueError, match=message):
         TextGenerator(**{"example_shape": (3, 3), **options})
 
 
-def test_conditionings_that_lack_or_hold_too_much():
-    with pytest.raises(ValueError, match="needs a conditioning with"):
+def test_a_conditioning_that_does_not_fit_is_rejected():
+    with pytest.raises(ValueError, match="must be a dict with 'support'"):
         shared(True)(normals(1, 9))
     with pytest.raises(ValueError, match="is unconditioned"):
         shared()(normals(1, 9), conditioning=given())
