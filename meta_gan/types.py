@@ -8,8 +8,13 @@ named tuple, so every one of them is a nested structure for `tf.nest`, `tf.while
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Tensor: TypeAlias = "tf.Tensor"
+"""A tensor of TensorFlow, in annotations."""
 Tensors = list[Any]
 ByNet = dict[str, Tensors]
 ByPlayer = dict[str, Tensors]
@@ -52,16 +57,16 @@ class Carry(NamedTuple):
 
     Attributes:
         step: int32[], inner steps made so far.
-        leaves: `{player: [tensor]}`, the current values of the adapted weights.
+        params: `{player: [tensor]}`, the current values of the adapted weights.
         state: `{net: [tensor]}`, the current non-trainable values of every net.
-        learner_state: the meta-learner's own tree, such as momenta.
+        meta_learner_state: the meta-learner's own tree, such as momenta.
         signals: `{player: float32[n]}`, what each player last reported of its loss and logits.
     """
 
     step: Any
-    leaves: ByPlayer
+    params: ByPlayer
     state: ByNet
-    learner_state: Any
+    meta_learner_state: Any
     signals: dict[str, Any]
 
 
@@ -79,7 +84,7 @@ class Settings(NamedTuple):
     augmentation: Any = None
 
 
-class LeafInfo(NamedTuple):
+class ParamInfo(NamedTuple):
     """What a meta-learner is told of one adapted tensor: its variable path, static shape, and fan-in."""
 
     path: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from meta_gan import losses
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
-from meta_gan.networks.dcgan import NORMALIZATIONS
+from meta_gan.networks.convolutional import NORMALIZATIONS
 from meta_gan.networks.task_encoder import POOLINGS
 
 LOSSES = {

@@ -135,8 +135,8 @@ def test_it_has_the_dtype_of_its_network():
     np.testing.assert_array_equal(net(x), net.network(x))
 
 
-def test_a_code_that_the_network_cannot_take_is_refused():
-    with pytest.raises(ValueError, match="`conditioning` must be None of Sequential"):
+def test_a_task_embedding_that_the_network_cannot_take_is_rejected():
+    with pytest.raises(ValueError, match="'conditioning' must be None: Sequential takes none"):
         ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"task_embedding": np.zeros(3)})
 
 
@@ -165,8 +165,8 @@ def test_a_recipe_adapts_scales_and_shifts_alone(name):
     )
 
 
-def test_what_cannot_be_changed_is_refused():
-    with pytest.raises(ValueError, match="`network` must be built"):
+def test_what_cannot_be_changed_is_rejected():
+    with pytest.raises(ValueError, match="'network' must be built"):
         ScaleAndShift(keras.Sequential([keras.layers.Dense(1)]))
     with pytest.raises(ValueError, match="'mask' empty with 'scale_and_shift'"):
         presets.get("dcgan", scale_and_shift=True, mask="generator")

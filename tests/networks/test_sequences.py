@@ -1,4 +1,4 @@
-"""Sounds and texts through one-dimensional convolutions: sizes, conditioning, seeds, saving, derivatives, refusals."""
+"""One-dimensional convolutions of sounds and texts: sizes, conditioning, seeds, saving, derivatives."""
 
 import keras
 import numpy as np
@@ -39,27 +39,27 @@ def test_the_last_features(shape, stride, size):
 def test_conditioning(attends, embedding_dim):
     net = SequenceDiscriminator((16, 4), width=2, stride=2, attends=attends, embedding_dim=embedding_dim)
     x = normals(5, 16, 4)
-    told = {"support": normals(3, 16, 4, seed=1)} if attends else {}
-    told |= {"task_embedding": normals(embedding_dim, seed=2)} if embedding_dim else {}
-    logits = net(x, conditioning=told or None)
+    given = {"support": normals(3, 16, 4, seed=1)} if attends else {}
+    given |= {"task_embedding": normals(embedding_dim, seed=2)} if embedding_dim else {}
+    logits = net(x, conditioning=given or None)
     assert logits.shape == (5, 1) and net.sees_support == attends
-    np.testing.assert_allclose(net(x[:2], conditioning=told or None), logits[:2], atol=1e-5)
-    for name in told:
-        other = {**told, name: told[name] + 1.0}
+    np.testing.assert_allclose(net(x[:2], conditioning=given or None), logits[:2], atol=1e-5)
+    for name in given:
+        other = {**given, name: given[name] + 1.0}
         assert np.abs(net(x, conditioning=other) - logits).max() > 1e-4
     if attends:
-        turned = {**told, "support": told["support"][::-1]}
+        turned = {**given, "support": given["support"][::-1]}
         np.testing.assert_allclose(net(x, conditioning=turned), logits, atol=1e-5)
 
 
-def test_conditionings_that_do_not_fit():
+def test_a_conditioning_that_does_not_fit_is_rejected():
     with pytest.raises(ValueError, match="is unconditioned"):
         SequenceDiscriminator((16, 4))(normals(1, 16, 4), conditioning={"support": normals(1, 16, 4)})
-    with pytest.raises(ValueError, match="needs a conditioning with"):
+    with pytest.raises(ValueError, match="must be a dict with 'support'"):
         SequenceDiscriminator((16, 4), attends=True)(normals(1, 16, 4))
 
 
-def test_shuffling_is_keyed_by_the_call():
+def test_shuffling_depends_on_the_key_of_the_call():
     net = SequenceDiscriminator((1024, 1), width=2, shuffle=2)
     weights, state = (
         [tf.convert_to_tensor(v) for v in vs] for vs in (net.trainable_variables, net.non_trainable_variables)
@@ -76,13 +76,13 @@ def test_shuffling_is_keyed_by_the_call():
 def test_second_derivatives(shape):
     net = SequenceDiscriminator(shape, width=1, stride=4 if shape[1] == 1 else 2, attends=True, dtype="float64")
     start = [normals(3, *shape, dtype="float64"), *(v.value for v in net.trainable_variables)]
-    told = {"support": normals(2, *shape, seed=1, dtype="float64")}
+    given = {"support": normals(2, *shape, seed=1, dtype="float64")}
 
     @tf.function(autograph=False)
     def first(values):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            logits, _ = functional.call(net, values[1:], [], values[0], told, True, tf.constant([0, 0]))
+            logits, _ = functional.call(net, values[1:], [], values[0], given, True, tf.constant([0, 0]))
             loss = tf.reduce_sum(tf.tanh(logits))
         return tf.add_n([tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values)])
 
@@ -102,19 +102,19 @@ def test_saved_and_loaded(tmp_path, make, given):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda: WaveGenerator((60, 1)), "a multiple of 4 from 64 on"),
-        (lambda: WaveGenerator((66, 1)), "a multiple of 4 from 64 on"),
-        (lambda: WaveGenerator((64, 1, 1)), r"must be \(length, channels\)"),
-        (lambda: SequenceDiscriminator((7, 1)), "a length of at least 8"),
+        (lambda: WaveGenerator((60, 1)), "a multiple of 4 and >= 64"),
+        (lambda: WaveGenerator((66, 1)), "a multiple of 4 and >= 64"),
+        (lambda: WaveGenerator((64, 1, 1)), r"must be \(samples, channels\)"),
+        (lambda: SequenceDiscriminator((7, 1)), "a length >= 8"),
         (lambda: SequenceDiscriminator((16, 1), stride=1), "'stride' must be an integer >= 2"),
         (lambda: SequenceDiscriminator((16, 1), shuffle=-1), "'shuffle' must be an integer >= 0"),
         (lambda: SequenceDiscriminator((16, 1), attends=None), "'attends' must be True or False"),
     ],
 )
-def test_refusals(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_arguments_are_rejected(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -122,7 +122,7 @@ def test_refusals(make, said):
 def test_a_task_encoder_of_sequences(shape):
     net = TaskEncoder(shape, embedding_dim=3, width=2)
     support = normals(4, *shape)
-    code = net(support)
-    assert code.shape == (3,)
-    np.testing.assert_allclose(net(support[::-1]), code, atol=1e-5)
-    assert np.abs(net(support + 1.0) - code).max() > 1e-4
+    embedding = net(support)
+    assert embedding.shape == (3,)
+    np.testing.assert_allclose(net(support[::-1]), embedding, atol=1e-5)
+    assert np.abs(net(support + 1.0) - embedding).max() > 1e-4

@@ -1,11 +1,11 @@
-"""The fully connected pair: a count by hand, linear maps by hand, options, refusals."""
+"""The fully connected pair: a count by hand, linear maps by hand, options, rejected arguments."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.networks import MLPDiscriminator, MLPGenerator, mlp
-from meta_gan.networks.mlp import ACTIVATIONS
+from meta_gan.networks.dense import ACTIVATIONS
 
 
 def normal(*shape):
@@ -77,12 +77,12 @@ def test_signals_start_of_a_size_that_does_not_depend_on_width(activation):
     ],
 )
 @pytest.mark.parametrize("make", [MLPGenerator, MLPDiscriminator])
-def test_bad_arguments_are_refused(make, options, name):
+def test_bad_arguments_are_rejected(make, options, name):
     with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         make((2,), **options)
 
 
-def test_bad_output_and_shape_are_refused():
+def test_bad_output_and_shape_are_rejected():
     with pytest.raises(ValueError, match=r"'output' must be one of 'tanh', 'linear'\. Received: 'relu'"):
         MLPGenerator((2,), output="relu")
     with pytest.raises(ValueError, match=r".example_shape. must be .*Received: \(\)"):

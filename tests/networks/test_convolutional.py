@@ -1,11 +1,11 @@
-"""The convolutional pair: sizes, a count by hand, normalisations, refusals, signal sizes at the start."""
+"""The convolutional pair: sizes, a count by hand, normalisations, rejected arguments, signal sizes at the start."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.networks import DCGANDiscriminator, DCGANGenerator, dcgan
-from meta_gan.networks.dcgan import NORMALIZATIONS, count_groups, count_levels
+from meta_gan.networks.convolutional import NORMALIZATIONS, count_groups, count_levels
 
 SHAPES = [
     ((28, 28, 1), 2),
@@ -108,7 +108,7 @@ def test_half_a_million_parameters_are_within_reach():
 
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (6, 8, 1), (30, 8, 5), (8, 8), (8,), (0, 8, 1)])
 @pytest.mark.parametrize("make", [DCGANGenerator, DCGANDiscriminator])
-def test_impossible_shapes_are_refused(make, shape):
+def test_impossible_shapes_are_rejected(make, shape):
     with pytest.raises(ValueError, match=r".example_shape. must .*Received: "):
         make(shape)
 
@@ -118,11 +118,11 @@ def test_impossible_shapes_are_refused(make, shape):
     [({"width": 0}, "width"), ({"normalization": "weight"}, "normalization"), ({"seed": -1}, "seed")],
 )
 @pytest.mark.parametrize("make", [DCGANGenerator, DCGANDiscriminator])
-def test_bad_arguments_are_refused(make, options, name):
+def test_bad_arguments_are_rejected(make, options, name):
     with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         make((8, 8, 1), **options)
 
 
-def test_bad_latent_dim_is_refused():
+def test_bad_latent_dim_is_rejected():
     with pytest.raises(ValueError, match=r"'latent_dim' must be an integer >= 1 and .*\. Received: 0"):
         DCGANGenerator((8, 8, 1), latent_dim=0)

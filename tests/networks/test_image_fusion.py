@@ -1,4 +1,4 @@
-"""The fusion generator: choices by hand, what rows and support images do, sizes, saving, derivatives, refusals."""
+"""The fusion generator: choices by hand, dependence on rows and support images, sizes, saving."""
 
 from functools import cache
 from statistics import NormalDist
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from meta_gan.layers import check_differentiable
 from meta_gan.networks import FusionGenerator, Generator
-from meta_gan.networks.fusion import CHOICES, NORMALIZATIONS, choose
+from meta_gan.networks.image_fusion import CHOICES, NORMALIZATIONS, choose
 
 SHAPE = (8, 12, 1)
 kinds = pytest.mark.parametrize("kind", NORMALIZATIONS)
@@ -53,7 +53,7 @@ def generator(kind="meta", embedding_dim=2, shape=SHAPE, moved=False, **options)
 shared = cache(generator)
 
 
-def told(k, embedding_dim=2, shape=SHAPE, dtype="float32"):
+def given(k, embedding_dim=2, shape=SHAPE, dtype="float32"):
     """A conditioning of k drawings."""
     conditioning = {"support": drawings(k, shape, dtype=dtype)}
     return (
@@ -102,7 +102,7 @@ def test_extreme_numbers_choose_the_first_and_the_last(count, dtype):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (16, 16, 1), (16, 32, 2), (12, 8, 4)])
 def test_sizes_and_range(shape):
     network = FusionGenerator(shape, latent_dim=4, width=2)
-    images = network(normals(3, 4), conditioning=told(2, 0, shape))
+    images = network(normals(3, 4), conditioning=given(2, 0, shape))
     assert images.shape == (3, *shape) and images.dtype == "float32"
     assert np.all(np.isfinite(images)) and np.max(np.abs(images)) < 1
     assert isinstance(network, Generator) and network.example_shape == shape and network.latent_dim == 4
@@ -113,14 +113,14 @@ def test_sizes_and_range(shape):
 @pytest.mark.parametrize("embedding_dim", [0, 2])
 def test_any_number_of_support_images(kind, k, embedding_dim):
     network = shared(kind, embedding_dim, moved=True)
-    images = network(normals(6, 5), conditioning=told(k, embedding_dim))
+    images = network(normals(6, 5), conditioning=given(k, embedding_dim))
     assert images.shape == (6, *SHAPE)
     assert np.all(np.isfinite(images)) and np.max(np.abs(images)) <= 1
 
 
 @pytest.mark.parametrize("detail", [1, 3])
 def test_other_details(detail):
-    images = generator(detail=detail)(normals(2, 5), conditioning=told(3))
+    images = generator(detail=detail)(normals(2, 5), conditioning=given(3))
     assert images.shape == (2, *SHAPE) and np.all(np.isfinite(images))
 
 
@@ -129,10 +129,10 @@ def test_temperature_widens_z_outside_training():
     warm, plain = (generator(moved=True, temperature=t) for t in (1.5, 1.0))
     z = normals(6, 5)
     wide = tf.concat([z[:, :2], 1.5 * z[:, 2:]], axis=1)
-    np.testing.assert_array_equal(warm(z, conditioning=told(3)), plain(wide, conditioning=told(3)))
-    trained = [net(z, conditioning=told(3), training=True) for net in (warm, plain)]
+    np.testing.assert_array_equal(warm(z, conditioning=given(3)), plain(wide, conditioning=given(3)))
+    trained = [net(z, conditioning=given(3), training=True) for net in (warm, plain)]
     np.testing.assert_array_equal(*trained)
-    assert np.abs(trained[0] - warm(z, conditioning=told(3))).max() > 1e-3
+    assert np.abs(trained[0] - warm(z, conditioning=given(3))).max() > 1e-3
 
 
 @kinds
@@ -140,13 +140,13 @@ def test_weights_exist_before_the_first_call_and_layers_are_sound(kind):
     network = generator(kind)
     assert network.built
     count = len(network.variables)
-    network(normals(2, 5), conditioning=told(3))
+    network(normals(2, 5), conditioning=given(3))
     assert len(network.variables) == count and count == len(network.trainable_variables)
     assert len({variable.path for variable in network.variables}) == count
     assert check_differentiable(network) is None
 
 
-def test_more_width_or_a_code_changes_what_it_should():
+def test_width_and_task_embedding_change_the_number_of_parameters():
     plain, coded = generator(embedding_dim=0), generator(embedding_dim=2)
     assert coded.count_params() - plain.count_params() == 2 * 128  # two more rows of the first dense layer
     assert generator("none").count_params() < coded.count_params() < generator(width=2).count_params()
@@ -180,12 +180,16 @@ def test_file_round_trip_gives_equal_outputs(kind, tmp_path):
     network.save(tmp_path / "generator.keras")
     loaded = keras.models.load_model(tmp_path / "generator.keras")
     assert type(loaded) is FusionGenerator and loaded.get_config() == network.get_config()
-    np.testing.assert_array_equal(loaded(z, conditioning=told(3)), network(z, conditioning=told(3)))
+    np.testing.assert_array_equal(loaded(z, conditioning=given(3)), network(z, conditioning=given(3)))
 
 
 @kinds
 def test_row_depends_on_its_own_z_alone(kind):
-    network, conditioning, z = shared(kind, 2, moved=True, dtype="float64"), told(4, dtype="float64"), normals(5, 5)
+    network, conditioning, z = (
+        shared(kind, 2, moved=True, dtype="float64"),
+        given(4, dtype="float64"),
+        normals(5, 5),
+    )
     whole = network(z, conditioning=conditioning)
     for i in range(5):
         np.testing.assert_allclose(network(z[i : i + 1], conditioning=conditioning), whole[i : i + 1], atol=1e-10)
@@ -193,19 +197,19 @@ def test_row_depends_on_its_own_z_alone(kind):
     np.testing.assert_allclose(network(other, conditioning=conditioning)[2:], whole[2:], atol=1e-10)
 
 
-def test_first_numbers_do_nothing_but_choose():
+def test_the_first_numbers_only_choose():
     assert FusionGenerator.stratified == CHOICES == 2 and FusionGenerator.sees_support
     network, z = shared("meta", 2, moved=True), chosen([0, 1, 2], [2, 2, 0], 3)
     within = z + tf.constant([[0.05, -0.05, 0.0, 0.0, 0.0]])  # which stays in the interval
     np.testing.assert_array_equal(choose(within[:, 0], 3), [0, 1, 2])
-    one, two = (network(x, conditioning=told(3)) for x in (z, within))
+    one, two = (network(x, conditioning=given(3)) for x in (z, within))
     np.testing.assert_array_equal(one, two)
 
 
 @kinds
 @pytest.mark.parametrize("order", [[2, 0, 1], [1, 0, 2]])
-def test_order_of_the_support_set_matters_to_the_choice_alone(kind, order):
-    network, conditioning = shared(kind, 2, moved=True, dtype="float64"), told(3, dtype="float64")
+def test_the_order_of_the_support_set_changes_the_choice_alone(kind, order):
+    network, conditioning = shared(kind, 2, moved=True, dtype="float64"), given(3, dtype="float64")
     anchors, partners = [0, 1, 2, 0, 2], [0, 2, 1, 1, 2]
     places = np.argsort(order)  # where each image has gone
     shuffled = {**conditioning, "support": tf.gather(conditioning["support"], order)}
@@ -216,8 +220,8 @@ def test_order_of_the_support_set_matters_to_the_choice_alone(kind, order):
 
 
 @kinds
-def test_everything_that_a_row_is_told_matters(kind):
-    network, conditioning = shared(kind, 2, moved=True), told(3)
+def test_a_row_depends_on_everything_it_receives(kind):
+    network, conditioning = shared(kind, 2, moved=True), given(3)
     start = network(chosen([0], [1], 3), conditioning=conditioning)
 
     def change(z, **entries):
@@ -234,7 +238,7 @@ def test_everything_that_a_row_is_told_matters(kind):
 @kinds
 @pytest.mark.parametrize("shape, width", [((16, 16, 1), 2), ((28, 28, 1), 4)])
 def test_samples_start_near_the_only_support_image(kind, shape, width):
-    network, conditioning = FusionGenerator(shape, 5, width, normalization=kind), told(1, 0, shape)
+    network, conditioning = FusionGenerator(shape, 5, width, normalization=kind), given(1, 0, shape)
     images = network(normals(6, 5), conditioning=conditioning)
     distance = np.mean(np.abs(images - conditioning["support"]), axis=(1, 2, 3))
     assert np.all(distance < 0.15), distance  # of a range of 2
@@ -243,7 +247,7 @@ def test_samples_start_near_the_only_support_image(kind, shape, width):
 
 @pytest.mark.parametrize("shape, width", [((16, 16, 1), 2), ((28, 28, 1), 4)])
 def test_without_the_matched_warp_samples_start_near_their_anchor(shape, width):
-    network, conditioning = FusionGenerator(shape, 5, width), told(5, 0, shape)
+    network, conditioning = FusionGenerator(shape, 5, width), given(5, 0, shape)
     network.globals.bias.assign([0.0] * 6 + [-0.5, -0.5, 0.0, 0.0])  # both shares of it
     anchors = [0, 1, 2, 3, 4, 0, 2]
     images = network(chosen(anchors, [1, 1, 0, 3, 2, 4, 3], 5), conditioning=conditioning).numpy()
@@ -253,9 +257,9 @@ def test_without_the_matched_warp_samples_start_near_their_anchor(shape, width):
     assert np.all(distance.min(axis=1) < 0.1), distance
 
 
-def test_partner_draws_the_anchor_towards_itself():
-    # A bar above and the same bar two cells of the matching below; told apart by their looks alone, and moved by the
-    # way to the partner alone, the whole of it.
+def test_the_anchor_moves_towards_the_partner():
+    # A bar, and the same bar two cells of the matching further down. Positions do not count in the match, and the warp is
+    # the whole shift to the partner, without the mean shift.
     upper, lower = (-np.ones((32, 32, 1)) for _ in range(2))
     upper[9:14], lower[17:22] = 1.0, 1.0
     support = tf.constant(np.stack([upper, lower]), "float32")
@@ -267,7 +271,7 @@ def test_partner_draws_the_anchor_towards_itself():
     assert still[9:14].mean() > still[17:22].mean() + 1
 
 
-def test_warp_is_told_the_way_from_the_partner_and_the_mean_way_to_the_anchor(monkeypatch):
+def test_the_warp_combines_the_shifts_from_the_partner_and_from_all_images(monkeypatch):
     network = generator(embedding_dim=0)
     shifts, seen = normals(3, 3, 2 * 3, 2, dtype="float32"), {}
 
@@ -280,7 +284,7 @@ def test_warp_is_told_the_way_from_the_partner_and_the_mean_way_to_the_anchor(mo
 
     monkeypatch.setattr(network, "matching", match)
     monkeypatch.setattr(network, "_shift", shift)
-    network(chosen([0, 2, 1], [1, 0, 1], 3), conditioning=told(3, 0))
+    network(chosen([0, 2, 1], [1, 0, 1], 3), conditioning=given(3, 0))
     np.testing.assert_array_equal(seen["towards"], tf.stack([shifts[1, 0], shifts[0, 2], shifts[1, 1]]))
     mean = (shifts[0] + shifts[1] + shifts[2]) / 3  # from all images, to each
     np.testing.assert_allclose(seen["mean"], tf.gather(mean, [0, 2, 1]), atol=1e-6)
@@ -295,6 +299,3 @@ def test_warp_is_told_the_way_from_the_partner_and_the_mean_way_to_the_anchor(mo
     affine = tf.constant([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, -0.5, -0.5, 0.0, 0.0]])
     drawn = FusionGenerator._shift(network, x, *flat, affine) - network.local_shift.bias
     np.testing.assert_allclose(drawn[0, 0, 5], [-0.075 + 0.5 / 3 + 0.3, -0.3 + 1.25 / 3 + 0.6], atol=1e-6)
-
-
-# Derivatives

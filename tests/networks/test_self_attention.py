@@ -1,4 +1,4 @@
-"""The residual pair: counts by hand, the code's ways in, rows that stand alone, derivatives, saving, refusals."""
+"""The SAGAN pair: counts by hand, conditioning, independent rows, derivatives, saving, rejected arguments."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import tensorflow as tf
 from meta_gan.layers import InstanceNormalization, MetaBatchNormalization, SpectralConv2D, check_differentiable
 from meta_gan.losses import GradientPenalty, Wasserstein
 from meta_gan.networks import Discriminator, Generator, SAGANDiscriminator, SAGANGenerator, sagan
-from meta_gan.networks.sagan import attention_level
+from meta_gan.networks.self_attention import attention_level
 from tests.layers.finite_differences import directional_error
 
 SHAPE = (8, 8, 1)
@@ -31,8 +31,8 @@ def inputs_of(network, n=3):
 def conditioning_of(network, seed=1):
     if not network.embedding_dim:
         return {}
-    code = np.random.default_rng(seed).normal(size=network.embedding_dim)
-    return {"conditioning": {"task_embedding": tf.constant(code, network.compute_dtype)}}
+    embedding = np.random.default_rng(seed).normal(size=network.embedding_dim)
+    return {"conditioning": {"task_embedding": tf.constant(embedding, network.compute_dtype)}}
 
 
 def values_of(network):
@@ -41,7 +41,7 @@ def values_of(network):
 
 
 def perturbed(network, size=0.2):
-    """Move every trained weight, so that gamma, biases and the code's kernels take part."""
+    """Move every trained weight, so that gamma, biases and the task embedding's kernels take part."""
     draw = np.random.default_rng(5)
     for variable in network.trainable_variables:
         variable.assign(variable + draw.normal(0.0, size, variable.shape))
@@ -72,7 +72,7 @@ def test_parameters_counted_by_hand():
     assert discriminator.count_params() == (9 * 3 * 2 + 2) + attention + block + (4 + 1) + state
 
 
-def test_parameters_of_the_code_counted_by_hand():
+def test_parameters_of_the_task_embedding_counted_by_hand():
     plain, coded = small(0), small(3)
     # behind each normalisation, of 4, 2 and 2 channels: 4 readouts of 3 + 4 numbers, and a share; scale and offset go
     assert coded[0].count_params() - plain[0].count_params() == (4 + 2 + 2) * (4 * (3 + 4 + 1) + 1 - 2)
@@ -174,27 +174,30 @@ def test_compiled_equals_eager():
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_the_code_matters_and_has_a_gradient_from_the_start(index):
+def test_the_task_embedding_matters_and_has_a_gradient_from_the_start(index):
     network = small(3, dtype="float64")[index]
-    x, code = inputs_of(network), conditioning_of(network)["conditioning"]["task_embedding"]
+    x, embedding = inputs_of(network), conditioning_of(network)["conditioning"]["task_embedding"]
     other = network(x, **conditioning_of(network, seed=2))
     with tf.GradientTape() as tape:
-        tape.watch(code)
-        outputs = network(x, conditioning={"task_embedding": code, "other": tf.zeros([])})
+        tape.watch(embedding)
+        outputs = network(x, conditioning={"task_embedding": embedding, "other": tf.zeros([])})
         loss = tf.reduce_sum(tf.square(outputs))
-    assert np.max(np.abs(outputs - other)) > 1e-4 and np.all(tape.gradient(loss, code) != 0)
+    assert np.max(np.abs(outputs - other)) > 1e-4 and np.all(tape.gradient(loss, embedding) != 0)
 
 
-def test_the_logit_is_affine_in_the_code_and_its_slope_the_projection():
+def test_the_logit_is_affine_in_the_task_embedding_and_its_slope_the_projection():
     discriminator = small(3, dtype="float64")[1]
     x = inputs_of(discriminator)
     logits = np.stack(
-        [discriminator(x, conditioning={"task_embedding": tf.constant(code)}) for code in [*np.eye(3), np.zeros(3)]]
+        [
+            discriminator(x, conditioning={"task_embedding": tf.constant(embedding)})
+            for embedding in [*np.eye(3), np.zeros(3)]
+        ]
     )
-    code = np.array([1.0, -2.0, 0.5])
-    expected = logits[3] + np.einsum("c,cno->no", code, logits[:3] - logits[3])
+    embedding = np.array([1.0, -2.0, 0.5])
+    expected = logits[3] + np.einsum("c,cno->no", embedding, logits[:3] - logits[3])
     np.testing.assert_allclose(
-        discriminator(x, conditioning={"task_embedding": tf.constant(code)}), expected, rtol=1e-9
+        discriminator(x, conditioning={"task_embedding": tf.constant(embedding)}), expected, rtol=1e-9
     )
     kernel, bias = (np.asarray(v) for v in discriminator.body.get_layer("logit").trainable_variables)
     features = keras.Model(discriminator.body.inputs, discriminator.body.get_layer("logit").input)(
@@ -287,18 +290,16 @@ def test_saved_model_without_our_classes_gives_equal_outputs(tmp_path):
         tf.zeros([3]),
     ],
 )
-def test_a_missing_or_wrong_code_is_refused(index, conditioning):
+def test_a_missing_or_wrong_task_embedding_is_rejected(index, conditioning):
     network = small(3)[index]
-    with pytest.raises(
-        ValueError, match=r'`conditioning` to be a dict with "task_embedding" float\[3\].*Received: conditioning'
-    ):
+    with pytest.raises(ValueError, match=r"must be a dict with 'task_embedding' of shape \(3,\)\. Received: shapes"):
         network(inputs_of(network), conditioning=conditioning)
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_conditioning_is_refused_where_there_is_none(index):
+def test_an_unconditioned_network_rejects_a_conditioning(index):
     network = small(0)[index]
-    with pytest.raises(ValueError, match=r"unconditioned: `conditioning` must be None\. Received: conditioning of"):
+    with pytest.raises(ValueError, match=r"'conditioning' must be None: .* is unconditioned\. Received: dict"):
         network(inputs_of(network), conditioning={"task_embedding": tf.zeros([3])})
 
 
@@ -308,6 +309,6 @@ BAD += [({"example_shape": shape}, "example_shape") for shape in [(7, 8, 1), (6,
 
 @pytest.mark.parametrize("make", [SAGANGenerator, SAGANDiscriminator])
 @pytest.mark.parametrize("options, name", BAD)
-def test_bad_arguments_are_refused(make, options, name):
-    with pytest.raises(ValueError, match=rf"`{name}` must .*Received: {name}="):
+def test_bad_arguments_are_rejected(make, options, name):
+    with pytest.raises(ValueError, match=rf"'{name}' must .*Received: "):
         make(**{"example_shape": SHAPE, **options})
