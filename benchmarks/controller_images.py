@@ -110,7 +110,7 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
 
         def body(i: Any, carry: Any, kept: Any) -> Any:
             carry, _ = inner_loop.advance(*pieces, carry, episode.support, EVERY, 1, episode.seed)
-            stand = [carry.learner_state["knobs"][knob.name] for knob in rule.knobs]
+            stand = [carry.meta_learner_state["knobs"][knob.name] for knob in rule.knobs]
             return i + 1, carry, kept.write(i, tf.stack(stand))
 
         _, _, kept = tf.while_loop(lambda i, *_: i < STEPS // EVERY, body, (tf.constant(0), carry, kept))

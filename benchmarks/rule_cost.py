@@ -47,7 +47,7 @@ def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Cal
     def adapted() -> Any:
         pieces = (model.game, model.meta_learner, model.mask, model.meta_weights())
         carry = inner_loop.begin(*pieces)
-        return inner_loop.advance(*pieces, carry, episode.support, sizes.steps, 1, episode.seed)[0].leaves
+        return inner_loop.advance(*pieces, carry, episode.support, sizes.steps, 1, episode.seed)[0].params
 
     return tf.function(adapted, autograph=False), sum(net.count_params() for net in nets)
 

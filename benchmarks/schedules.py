@@ -170,7 +170,7 @@ class Runs:
             def body(i: Any, carry: Any, kept: Any) -> Any:
                 task = (carry, episode.support, EVERY, 1, episode.seed)
                 carry, _ = inner_loop.advance(*pieces, *task, rate_scale=factor)
-                stand = [carry.learner_state["knobs"][knob.name] for knob in self.rule.knobs]
+                stand = [carry.meta_learner_state["knobs"][knob.name] for knob in self.rule.knobs]
                 return i + 1, carry, kept.write(i, tf.stack(stand))
 
             kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.rule.knobs)])

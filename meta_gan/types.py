@@ -52,16 +52,16 @@ class Carry(NamedTuple):
 
     Attributes:
         step: int32[], inner steps made so far.
-        leaves: `{player: [tensor]}`, the current values of the adapted weights.
+        params: `{player: [tensor]}`, the current values of the adapted weights.
         state: `{net: [tensor]}`, the current non-trainable values of every net.
-        learner_state: the meta-learner's own tree, such as momenta.
+        meta_learner_state: the meta-learner's own tree, such as momenta.
         signals: `{player: float32[n]}`, what each player last reported of its loss and logits.
     """
 
     step: Any
-    leaves: ByPlayer
+    params: ByPlayer
     state: ByNet
-    learner_state: Any
+    meta_learner_state: Any
     signals: dict[str, Any]
 
 
@@ -79,7 +79,7 @@ class Settings(NamedTuple):
     augmentation: Any = None
 
 
-class LeafInfo(NamedTuple):
+class ParamInfo(NamedTuple):
     """What a meta-learner is told of one adapted tensor: its variable path, static shape, and fan-in."""
 
     path: str

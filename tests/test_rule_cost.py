@@ -26,10 +26,10 @@ def test_rules_before_training_adapt_as_adam(name):
     """Their readouts start at 0: the same work is done, and more, and comes to the same."""
     run, count = rule_cost.adaptation(rule_cost.RULES[name](), speed.QUICK)
     adam, _ = rule_cost.adaptation(rule_cost.RULES["Adam"](), speed.QUICK)
-    leaves, expected = run(), adam()
-    assert count == sum(int(np.size(t)) for ts in leaves.values() for t in ts)
+    params, expected = run(), adam()
+    assert count == sum(int(np.size(t)) for ts in params.values() for t in ts)
     for player, tensors in expected.items():
-        for got, wanted in zip(leaves[player], tensors, strict=True):
+        for got, wanted in zip(params[player], tensors, strict=True):
             np.testing.assert_allclose(got, wanted, atol=1e-4)
 
 

@@ -176,7 +176,7 @@ class AdaptationEnvironment:
         pieces = (self.game, rule, self._paths, meta)
         carry, _ = inner_loop.advance(*pieces, carry, episode.support, every, 1, episode.seed, rate_scale=factor)
         now = outcomes.log_distance(self.game, inner_loop.final(self._paths, meta, carry), episode)
-        stopped = self.controller.finished(carry.learner_state)
+        stopped = self.controller.finished(carry.meta_learner_state)
         reward, now, lost = outcomes.reward(first, last, now, stopped, self.cost * every)
         return carry, self._seen(meta, episode, carry), reward, now, stopped, lost > 0
 
@@ -186,5 +186,5 @@ class AdaptationEnvironment:
         snapshot = inner_loop.final(self._paths, meta, carry)
         key = inner_loop.rule_key(episode.seed, carry.step)
         found = steering.watched_distance(self.game, snapshot, support, watched, key)
-        told = (carry.learner_state, carry.step, carry.signals, found)
+        told = (carry.meta_learner_state, carry.step, carry.signals, found)
         return functional.pure(self.controller, "perceived", meta.meta_learner, *told)

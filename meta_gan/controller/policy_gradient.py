@@ -182,10 +182,10 @@ class PolicyGradient(Estimator):
             exploring: Any = _Exploring(learner, functional.fold(key, trial))
             carry = inner_loop.begin(game, exploring, mask, meta)
             if last is not None:
-                carry = carry._replace(learner_state=exploring.remember(carry.learner_state, last))
+                carry = carry._replace(meta_learner_state=exploring.remember(carry.meta_learner_state, last))
             carry, part, records = self._attempt(game, exploring, mask, meta, carry, episode, steps)
             parts.append(part)
-            last = carry.learner_state
+            last = carry.meta_learner_state
         values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)  # type: ignore[arg-type]
         metrics = metrics_of(game, mask, records, values)
         trajectory = Trajectory(*[tf.concat(each, axis=0) for each in zip(*parts, strict=True)])
@@ -205,12 +205,12 @@ class PolicyGradient(Estimator):
         arrays = [tf.TensorArray(kind, size=count, element_shape=shape) for kind, shape in rows]
 
         def body(i: Any, carry: Carry, last: Any, going: Any, arrays: list[Any]) -> Any:
-            observed = 1.0 - tf.cast(learner.finished(carry.learner_state), tf.float32)
+            observed = 1.0 - tf.cast(learner.finished(carry.meta_learner_state), tf.float32)
             carry, records = inner_loop.advance(
                 game, learner, mask, meta, carry, episode.support, every, 1, episode.seed, rate_scale=factor
             )
             now = outcomes.log_distance(game, inner_loop.final(mask, meta, carry), episode)
-            state, stopped = carry.learner_state, learner.finished(carry.learner_state)
+            state, stopped = carry.meta_learner_state, learner.finished(carry.meta_learner_state)
             reward, now, lost = outcomes.reward(first, last, now, stopped, self.cost * every)
             row = (state["seen"], state["chosen"], going * reward, going, going * lost, observed, records)
             arrays = [array.write(i, value) for array, value in zip(arrays, row, strict=True)]

@@ -13,7 +13,7 @@ from meta_gan.checks import check_integer, check_number
 from meta_gan.controller.knobs import ACTIONS, NEEDS, Knob, knobs_of
 from meta_gan.controller.policy import Policy, drawn, likeliest, log_prob
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByPlayer, LeafInfo, Settings, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Settings, Tensors
 
 NEAREST, FURTHEST = 1e-3, 1e3
 """Distances are told apart between these bounds; one that is not finite counts as the furthest."""
@@ -94,32 +94,32 @@ class ScheduleController(MetaLearner):
         self.closed_loop = closed_loop
         self.knobs: tuple[Knob, ...] = ()
 
-    def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        super().prepare(leaves, signals)
-        given = {player: int(signals[player]) for player, infos in leaves.items() if infos}
+    def prepare(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        super().prepare(params, signals)
+        given = {player: int(signals[player]) for player, infos in params.items() if infos}
         if given != self.reports:
             raise ValueError(
                 f"a controller that was set up needs a game whose players that adapt report {dict(self.reports)} "
                 f"numbers. Received: {given}"
             )
 
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        self.base.check_leaves(leaves)
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        self.base.check_params(params)
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        self.base.prepare(leaves, signals)
-        players = [player for player, infos in leaves.items() if infos]
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        self.base.prepare(params, signals)
+        players = [player for player, infos in params.items() if infos]
         self.reports = {player: int(signals[player]) for player in players}
         self.knobs = knobs_of(self.actions, players)
         turned = sum(knob.name != "stop" for knob in self.knobs)
         self.width = sum(self.reports.values()) + len(players) + (len(players) > 1) + 4 + turned
         self.policy = Policy(self.knobs, self.width, self.hidden, self.calm, self.logit_clip, self.seed, name="policy")
-        super().setup(leaves, signals)
+        super().setup(params, signals)
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         zero, players = tf.zeros([]), self.reports
         return {
-            "base": self.base.begin(leaves),
+            "base": self.base.begin(params),
             "memory": tf.zeros([self.hidden]),
             "knobs": {knob.name: tf.constant(knob.start) for knob in self.knobs},
             "moves": dict.fromkeys(players, zero),
@@ -214,12 +214,12 @@ class ScheduleController(MetaLearner):
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        kept, deltas = self.base.update(state["base"], player, leaves, gradients, signals, seed)
+        kept, deltas = self.base.update(state["base"], player, params, gradients, signals, seed)
         moves = state["moves"][player] + 1.0
         mean = state["losses"][player]
         squares = tf.add_n([tf.reduce_sum(tf.square(tf.cast(g, tf.float32))) for g in gradients])

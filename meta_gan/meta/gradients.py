@@ -119,8 +119,8 @@ class Displacement(Estimator):
         else:
             values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)
             gradients = {net: list(tensors) for net, tensors in meta.initial.weights.items()}
-        leaves = [leaf for player in mask for leaf in carry.leaves[player]]
-        for (net, i), adapted in zip(places, leaves, strict=True):
+        params = [param for player in mask for param in carry.params[player]]
+        for (net, i), adapted in zip(places, params, strict=True):
             gradients[net][i] = meta.initial.weights[net][i] - adapted
         return Estimate(gradients, [], carry.state, metrics_of(game, mask, records, values))
 

@@ -35,7 +35,7 @@ def mean_of_last(
         carry, records = run(carry, steps)
         return carry, records, measure(carry)
     carry, records = run(carry, steps - last)
-    total = tf.zeros([], functional.flat(carry.leaves)[0].dtype)
+    total = tf.zeros([], functional.flat(carry.params)[0].dtype)
     kept = tf.TensorArray(tf.float32, size=last, element_shape=records.shape[1:])
 
     def body(i: Any, carry: Carry, total: Any, kept: Any) -> Any:

@@ -24,16 +24,16 @@ _DECISION = 1_000_000
 
 def begin(game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights) -> Carry:
     """The carry before the first inner step, from the meta-weights."""
-    leaves = masks.take(mask, meta.initial)
+    params = masks.take(mask, meta.initial)
     state = {net: list(tensors) for net, tensors in meta.initial.state.items()}
-    learner_state = functional.pure(learner, "begin", meta.meta_learner, leaves)
+    meta_learner_state = functional.pure(learner, "begin", meta.meta_learner, params)
     signals = {player: tf.zeros([n + learner.embedding_dim]) for player, n in game.signals.items()}
-    return Carry(tf.zeros([], tf.int32), leaves, state, learner_state, signals)
+    return Carry(tf.zeros([], tf.int32), params, state, meta_learner_state, signals)
 
 
 def final(mask: Mask, meta: MetaWeights, carry: Carry) -> Snapshot:
     """The adapted values of all nets."""
-    return masks.merge(mask, meta.initial, carry.leaves, carry.state)
+    return masks.merge(mask, meta.initial, carry.params, carry.state)
 
 
 def columns(game: Game, mask: Mask) -> list[str]:
@@ -71,22 +71,22 @@ class _Step:
         def rests() -> tuple[Carry, list[Any]]:
             return carry._replace(step=carry.step + 1), [tf.zeros([])] * width
 
-        finished = self.learner.finished(carry.learner_state)
+        finished = self.learner.finished(carry.meta_learner_state)
         return tf.cond(finished, rests, lambda: self.moves(carry, support, seed))
 
     def steered(self, carry: Carry, support: Any, watched: Any, seed: Any) -> Carry:
         """Lets a rule that steers decide, on the steps where a decision is due."""
-        state = carry.learner_state
+        state = carry.meta_learner_state
         due = self.learner.due(state, carry.step)
         key = rule_key(seed, carry.step)
 
         def decide() -> Any:
-            snapshot = masks.merge(self.mask, self.meta.initial, carry.leaves, carry.state)
+            snapshot = masks.merge(self.mask, self.meta.initial, carry.params, carry.state)
             found = steering.watched_distance(self.game, snapshot, support, watched, key)
             told = (state, carry.step, carry.signals, found, functional.fold(key, _DECISION))
             return functional.pure(self.learner, "observe", self.meta.meta_learner, *told)
 
-        return carry._replace(learner_state=tf.cond(due, decide, lambda: state))
+        return carry._replace(meta_learner_state=tf.cond(due, decide, lambda: state))
 
     def moves(self, carry: Carry, support: Any, seed: Any) -> tuple[Carry, list[Any]]:
         """Makes all turns of one step."""
@@ -101,7 +101,7 @@ class _Step:
                 seeds = [functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)]
                 return self.turn(carry, movers, batch, condition_on, *seeds)
 
-            asked = self.learner.repeats(carry.learner_state, index, repeats) if self.learner.steers else None
+            asked = self.learner.repeats(carry.meta_learner_state, index, repeats) if self.learner.steers else None
             if movers and asked is not None:
                 carry, reported = _so_often(once, carry, asked, len(movers))
                 losses += reported * repeats
@@ -117,22 +117,22 @@ class _Step:
         """Moves the players of one turn, all from the same values."""
         shown = functional.stop(carry.signals) if self.order == 1 else carry.signals
         values = self.meta.meta_learner
-        learner_state, settings = functional.pure(
-            self.learner, "plan", values, carry.learner_state, shown, functional.fold(rule_seed, 0)
+        meta_learner_state, settings = functional.pure(
+            self.learner, "plan", values, carry.meta_learner_state, shown, functional.fold(rule_seed, 0)
         )
-        leaves, signals, state, losses = dict(carry.leaves), dict(carry.signals), carry.state, []
+        params, signals, state, losses = dict(carry.params), dict(carry.signals), carry.state, []
         for number, player in enumerate(movers):
             own_seed = functional.fold(seed, number)
             gradients, loss, state, report = self.gradients(
                 player, carry._replace(state=state), batch, condition_on, settings, own_seed
             )
-            seen = functional.stop(carry.leaves) if self.order == 1 else carry.leaves
+            seen = functional.stop(carry.params) if self.order == 1 else carry.params
             told = {**shown, player: report}
-            learner_state, deltas = functional.pure(
+            meta_learner_state, deltas = functional.pure(
                 self.learner,
                 "update",
                 values,
-                learner_state,
+                meta_learner_state,
                 player,
                 seen,
                 gradients,
@@ -142,25 +142,25 @@ class _Step:
             for scale in (settings.rate_scale, self.rate_scale):
                 if scale is not None:
                     deltas = [tf.cast(scale, d.dtype) * d for d in deltas]
-            leaves[player] = [p + d for p, d in zip(carry.leaves[player], deltas, strict=True)]
+            params[player] = [p + d for p, d in zip(carry.params[player], deltas, strict=True)]
             signals[player] = report
             losses.append(tf.cast(loss, tf.float32))
-        moved = Carry(carry.step, leaves, state, learner_state, signals)
+        moved = Carry(carry.step, params, state, meta_learner_state, signals)
         return moved, losses
 
     def gradients(
         self, player: str, carry: Carry, batch: Any, condition_on: Any, settings: Any, seed: Any
     ) -> tuple[list[Any], Any, Any, Any]:
-        """The gradient of one player's loss for its own leaves, from a fresh tape."""
+        """The gradient of one player's loss for its own params, from a fresh tape."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(carry.leaves[player])
-            snapshot = masks.merge(self.mask, self.meta.initial, carry.leaves, carry.state)
+            tape.watch(carry.params[player])
+            snapshot = masks.merge(self.mask, self.meta.initial, carry.params, carry.state)
             if self.partial:
                 snapshot = self.game.own(player, snapshot)
             conditioning = self.game.condition(snapshot, condition_on)
             loss, state, report = self.game.loss(player, snapshot, batch, conditioning, settings, seed)
             report = self.with_code(report, conditioning)
-        gradients = functional.gradient(tape, loss, carry.leaves[player])
+        gradients = functional.gradient(tape, loss, carry.params[player])
         state = functional.stop(state)
         if self.order == 1:
             gradients, report = functional.stop(gradients), functional.stop(report)
@@ -215,7 +215,7 @@ def advance(
         carry: where to go on from; of `begin` at first.
         support: float[shots, *example] (or what the game's `view` takes).
         steps: int or int32[], >= 0.
-        order: 1 hides gradients, signals and leaves from differentiation; 2 lets the meta-gradient run through them.
+        order: 1 hides gradients, signals and params from differentiation; 2 lets the meta-gradient run through them.
         seed: int32[2], the task's key. Step i draws the same however the steps are split over calls.
         partial: whether a player's gradient holds the other players fixed under differentiation (`Game.own`).
         rate_scale: float32[] >= 0 that multiplies every update, to ask how a rule bears another rate; None for 1.

@@ -42,13 +42,13 @@ class _Watched(Wrapped):
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        self.noted.append((player, self.attended(state, player, leaves, gradients, signals).numpy()))
-        return self.learner.update(state, player, leaves, gradients, signals, seed)
+        self.noted.append((player, self.attended(state, player, params, gradients, signals).numpy()))
+        return self.learner.update(state, player, params, gradients, signals, seed)
 
 
 def attention_maps(model: Any, support: Any, steps: int = 10, seed: int = 0) -> list[AttentionMap]:
@@ -90,6 +90,6 @@ def attention_maps(model: Any, support: Any, steps: int = 10, seed: int = 0) -> 
 def _tokens(model: Any, player: str) -> tuple[str, ...]:
     """What the rule's tokens are when a player moves."""
     told = masks.infos(model.game, model.mask)
-    others = [name for name, leaves in told.items() if leaves and name != player and model.meta_learner.coupled]
+    others = [name for name, params in told.items() if params and name != player and model.meta_learner.coupled]
     last = ("game", "task_embedding") if model.meta_learner.embedding_dim else ("game",)
-    return (*(leaf.path for name in (player, *others) for leaf in told[name]), *last)
+    return (*(param.path for name in (player, *others) for param in told[name]), *last)

@@ -7,7 +7,7 @@ from typing import Any
 
 from meta_gan.games.base import Game
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import ByPlayer, LeafInfo, Mask, Snapshot
+from meta_gan.types import ByPlayer, Mask, ParamInfo, Snapshot
 
 
 def select(game: Game, pattern: str) -> Mask:
@@ -34,28 +34,28 @@ def select(game: Game, pattern: str) -> Mask:
     chosen: dict[str, tuple[tuple[str, int], ...]] = {}
     names = []
     for player, nets in game.players.items():
-        leaves = []
+        params = []
         for net in nets:
             for index, variable in enumerate(game.nets[net].trainable_variables):
                 names.append(f"{net}/{variable.path}")
                 if expression.search(names[-1]):
-                    leaves.append((net, index))
-        chosen[player] = tuple(leaves)
+                    params.append((net, index))
+        chosen[player] = tuple(params)
     if not any(chosen.values()):
         raise ValueError(f"'mask' must choose at least one of {names}. Received: {pattern!r}")
     return chosen
 
 
 def take(mask: Mask, snapshot: Snapshot) -> ByPlayer:
-    """The adapted leaves of a snapshot, `{player: [tensor]}`."""
-    return {p: [snapshot.weights[net][i] for net, i in leaves] for p, leaves in mask.items()}
+    """The adapted params of a snapshot, `{player: [tensor]}`."""
+    return {p: [snapshot.weights[net][i] for net, i in params] for p, params in mask.items()}
 
 
-def merge(mask: Mask, initial: Snapshot, leaves: ByPlayer, state: dict[str, Any]) -> Snapshot:
-    """The snapshot that has `leaves` in their places, `initial` elsewhere, and `state`."""
+def merge(mask: Mask, initial: Snapshot, params: ByPlayer, state: dict[str, Any]) -> Snapshot:
+    """The snapshot that has `params` in their places, `initial` elsewhere, and `state`."""
     weights = {net: list(tensors) for net, tensors in initial.weights.items()}
     for player, places in mask.items():
-        for (net, i), value in zip(places, leaves[player], strict=True):
+        for (net, i), value in zip(places, params[player], strict=True):
             weights[net][i] = value
     return Snapshot(weights, state)
 
@@ -77,9 +77,9 @@ def prepare(game: Game, mask: Mask, learner: MetaLearner) -> None:
     learner.prepare(infos(game, mask), game.signals)
 
 
-def infos(game: Game, mask: Mask) -> dict[str, list[LeafInfo]]:
-    """What a meta-learner is told about the leaves, `{player: [LeafInfo]}`."""
-    told: dict[str, list[LeafInfo]] = {}
+def infos(game: Game, mask: Mask) -> dict[str, list[ParamInfo]]:
+    """What a meta-learner is told about the params, `{player: [ParamInfo]}`."""
+    told: dict[str, list[ParamInfo]] = {}
     for player, places in mask.items():
         told[player] = []
         for net, i in places:
@@ -88,5 +88,5 @@ def infos(game: Game, mask: Mask) -> dict[str, list[LeafInfo]]:
             fan_in = 1
             for size in shape[:-1]:
                 fan_in *= size
-            told[player].append(LeafInfo(f"{net}/{variable.path}", shape, fan_in))
+            told[player].append(ParamInfo(f"{net}/{variable.path}", shape, fan_in))
     return told

@@ -28,14 +28,14 @@ def draw_scales(initial: Snapshot, mask: Mask, size: float, seed: Any) -> ByPlay
     Returns:
         `{player: [float[]]}`, in the dtypes of the tensors.
     """
-    leaves, key = masks.take(mask, initial), functional.fold(seed, SCALES)
-    numbers = iter(range(len(functional.flat(leaves))))
+    params, key = masks.take(mask, initial), functional.fold(seed, SCALES)
+    numbers = iter(range(len(functional.flat(params))))
 
-    def draw(leaf: Any) -> Any:
+    def draw(param: Any) -> Any:
         own = functional.fold(key, next(numbers))
-        return tf.exp(tf.random.stateless_uniform([], own, -size, size, dtype=leaf.dtype, alg="philox"))
+        return tf.exp(tf.random.stateless_uniform([], own, -size, size, dtype=param.dtype, alg="philox"))
 
-    return tf.nest.map_structure(draw, leaves)
+    return tf.nest.map_structure(draw, params)
 
 
 class Wrapped:
@@ -63,18 +63,18 @@ class Rescaled(Wrapped):
         super().__init__(learner)
         self.scales = scales
 
-    def _shown(self, leaves: ByPlayer) -> ByPlayer:
-        return {p: [w / c for w, c in zip(ws, self.scales[p], strict=True)] for p, ws in leaves.items()}
+    def _shown(self, params: ByPlayer) -> ByPlayer:
+        return {p: [w / c for w, c in zip(ws, self.scales[p], strict=True)] for p, ws in params.items()}
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         """See `MetaLearner.begin`."""
-        return self.learner.begin(self._shown(leaves))
+        return self.learner.begin(self._shown(params))
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -82,5 +82,5 @@ class Rescaled(Wrapped):
         """See `MetaLearner.update`."""
         scales = self.scales[player]
         seen = [c * g for g, c in zip(gradients, scales, strict=True)]
-        state, deltas = self.learner.update(state, player, self._shown(leaves), seen, signals, seed)
+        state, deltas = self.learner.update(state, player, self._shown(params), seen, signals, seed)
         return state, [c * d for d, c in zip(deltas, scales, strict=True)]

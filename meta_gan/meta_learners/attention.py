@@ -132,15 +132,15 @@ class AttentionMetaLearner(ResidualRule):
         return own, {"seen": seen, "memory": memory}
 
     def attended(
-        self, state: Any, player: str, leaves: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
+        self, state: Any, player: str, params: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
     ) -> Any:
         """Where every token looks when a player is about to move, given what `update` would be given.
 
         Returns:
             float[blocks, heads, tokens, tokens], rows of sum 1. Tokens are the tensors of `player`, then, of a coupled
-            rule, those of the others in the order of `leaves`, then the game, and then the code if there is one.
+            rule, those of the others in the order of `params`, then the game, and then the code if there is one.
         """
-        seen, game, _ = self._look(state, player, leaves, gradients, signals)
+        seen, game, _ = self._look(state, player, params, gradients, signals)
         return tf.stack(self._attend(player, state["thoughts"], features.of_tensors(*seen), game)[2])
 
     def _attend(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any, list[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.types import ByPlayer, LeafInfo, Settings, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Settings, Tensors
 
 
 class MetaLearner(keras.Model):
@@ -22,7 +22,7 @@ class MetaLearner(keras.Model):
     Attributes:
         learned: whether the rule has trainable variables for the outer loop to train.
         stochastic: whether `log_prob` is defined, for policy gradients.
-        coupled: whether an update of one player uses the gradient or leaves of another.
+        coupled: whether an update of one player uses the gradient or params of another.
         embedding_dim: how many numbers of the task's code follow a player's own signals, once it has moved; 0 for none.
         steers: whether the inner loop asks it, at the steps where a decision is due, how to go on: `due`, `observe`,
             `repeats` and `finished` are called of such a rule alone.
@@ -43,26 +43,26 @@ class MetaLearner(keras.Model):
     holdout = 0.0
     needs: frozenset[str] = frozenset()
 
-    def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        """Makes the rule ready for a model: `setup`, or for a rule that has been set up, `check_leaves`."""
+    def prepare(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        """Makes the rule ready for a model: `setup`, or for a rule that has been set up, `check_params`."""
         if self.built:
-            self.check_leaves(leaves)
+            self.check_params(params)
         else:
-            self.setup(leaves, signals)
+            self.setup(params, signals)
 
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        """Raises ValueError for leaves that the variables of a rule from another model do not fit."""
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        """Raises ValueError for params that the variables of a rule from another model do not fit."""
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
         """Makes the rule's variables, once, when the model is built.
 
         Args:
-            leaves: what is adapted, `{player: [LeafInfo]}`.
+            params: what is adapted, `{player: [ParamInfo]}`.
             signals: how many signals each player reports.
         """
         self.built = True
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         """The rule's state before the first step: a tree of tensors of fixed structure."""
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class MetaLearner(keras.Model):
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -112,13 +112,13 @@ class MetaLearner(keras.Model):
         Args:
             state: the rule's state.
             player: who moves.
-            leaves: `{player: [tensor]}`, the present values of all players.
-            gradients: of `player`'s loss, one for each of `leaves[player]`.
+            params: `{player: [tensor]}`, the present values of all players.
+            gradients: of `player`'s loss, one for each of `params[player]`.
             signals: `{player: float32[n]}`, what each player last reported.
             seed: int32[2].
 
         Returns:
-            `(new state, deltas)`: one delta for each of `leaves[player]`, to be added to it.
+            `(new state, deltas)`: one delta for each of `params[player]`, to be added to it.
         """
         raise NotImplementedError
 
@@ -152,6 +152,6 @@ class Rates:
         return float(self.value[player]) if isinstance(self.value, dict) else self.value
 
 
-def zeros_like(leaves: ByPlayer) -> ByPlayer:
+def zeros_like(params: ByPlayer) -> ByPlayer:
     """A tree of zeros of the same structure, shapes and dtypes."""
-    return tf.nest.map_structure(tf.zeros_like, leaves)
+    return tf.nest.map_structure(tf.zeros_like, params)

@@ -30,7 +30,7 @@ class Blocks:
     all tensors traces in half the time of operations tensor by tensor.
 
     Args:
-        tensors: the player's leaves, of static shapes.
+        tensors: the player's params, of static shapes.
         length: of a row, >= 1; None for a power of two that fits the tensors.
 
     Example:

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan.meta_learners.base import MetaLearner, Rates, zeros_like
-from meta_gan.types import ByPlayer, LeafInfo, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Tensors
 
 
 class _FixedRule(MetaLearner):
@@ -23,12 +23,12 @@ class _FixedRule(MetaLearner):
         super().__init__(**kwargs)
         self.rates = Rates(rate)
 
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        self.rates.check([player for player, infos in leaves.items() if infos])
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        self.rates.check([player for player, infos in params.items() if infos])
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        self.check_leaves(leaves)
-        super().setup(leaves, signals)
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        self.check_params(params)
+        super().setup(params, signals)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rates.value}
@@ -50,14 +50,14 @@ class GradientDescent(_FixedRule):
     Reference: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", 2017, equation 1.
     """
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         return ()
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -86,14 +86,14 @@ class Momentum(_FixedRule):
         super().__init__(rate, **kwargs)
         self.decay = _in_unit_interval(decay, "decay")
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        return zeros_like(leaves)
+    def begin(self, params: ByPlayer) -> Any:
+        return zeros_like(params)
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -124,14 +124,14 @@ class OptimisticGradient(_FixedRule):
     Reference: Daskalakis et al., "Training GANs with Optimism", 2018, equation 2.
     """
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        return {"turns": {player: tf.zeros([]) for player in leaves}, "last": zeros_like(leaves)}
+    def begin(self, params: ByPlayer) -> Any:
+        return {"turns": {player: tf.zeros([]) for player in params}, "last": zeros_like(params)}
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -181,15 +181,15 @@ class Adam(_FixedRule):
             raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
         self.epsilon = float(epsilon)
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        turns = {player: tf.zeros([]) for player in leaves}
-        return {"turns": turns, "first": zeros_like(leaves), "second": zeros_like(leaves)}
+    def begin(self, params: ByPlayer) -> Any:
+        turns = {player: tf.zeros([]) for player in params}
+        return {"turns": turns, "first": zeros_like(params), "second": zeros_like(params)}
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,

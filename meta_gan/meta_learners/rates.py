@@ -17,16 +17,16 @@ import tensorflow as tf
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners.base import MetaLearner, Rates, zeros_like
 from meta_gan.meta_learners.gradient import adam
-from meta_gan.types import ByPlayer, LeafInfo, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Tensors
 
 
-def _shapes(leaves: Mapping[str, list[LeafInfo]]) -> str:
+def _shapes(params: Mapping[str, list[ParamInfo]]) -> str:
     """The shapes of all that moves, in words: Keras would make other containers of an attribute."""
-    return str({player: [tuple(leaf.shape) for leaf in infos] for player, infos in leaves.items() if infos})
+    return str({player: [tuple(param.shape) for param in infos] for player, infos in params.items() if infos})
 
 
 class LearnedRule(MetaLearner):
-    """What the rules with learned rates share: a starting rate for every player, and variables made from the leaves."""
+    """What the rules with learned rates share: a starting rate for every player, and variables made from the params."""
 
     learned = True
 
@@ -34,20 +34,20 @@ class LearnedRule(MetaLearner):
         super().__init__(**kwargs)
         self.rates = Rates(rate)
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        self.rates.check([player for player, infos in leaves.items() if infos])
-        self.made = {player: self._make(player, infos) for player, infos in leaves.items() if infos}
-        self.made_for = _shapes(leaves)
-        super().setup(leaves, signals)
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        self.rates.check([player for player, infos in params.items() if infos])
+        self.made = {player: self._make(player, infos) for player, infos in params.items() if infos}
+        self.made_for = _shapes(params)
+        super().setup(params, signals)
 
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        if _shapes(leaves) != self.made_for:
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        if _shapes(params) != self.made_for:
             raise ValueError(
                 f"a {type(self).__name__} fits the tensors that it was made for, of shapes {self.made_for}. "
-                f"Received: {_shapes(leaves)}"
+                f"Received: {_shapes(params)}"
             )
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+    def _make(self, player: str, infos: Sequence[ParamInfo]) -> Any:
         """Makes the variables of one player that moves, `self.made[player]`."""
         raise NotImplementedError
 
@@ -81,18 +81,18 @@ class MetaSGD(LearnedRule):
         learning logarithms: the paper's rates may turn negative.
     """
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+    def _make(self, player: str, infos: Sequence[ParamInfo]) -> Any:
         start = math.log(self.rates.of(player))
         return [self._number(start, info.shape, f"log_rate_{player}_{i}") for i, info in enumerate(infos)]
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         return ()
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -123,17 +123,17 @@ class PerStepRates(LearnedRule):
         super().__init__(rate, **kwargs)
         self.moves = check_integer(moves, "moves", 1)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+    def _make(self, player: str, infos: Sequence[ParamInfo]) -> Any:
         return self._number(math.log(self.rates.of(player)), (self.moves, len(infos)), f"log_rates_{player}")
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        return {player: tf.zeros([], tf.int32) for player in leaves}
+    def begin(self, params: ByPlayer) -> Any:
+        return {player: tf.zeros([], tf.int32) for player in params}
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -182,7 +182,7 @@ class LearnedAdam(LearnedRule):
             raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
         self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+    def _make(self, player: str, infos: Sequence[ParamInfo]) -> Any:
         starts = (math.log(self.rates.of(player)), *(math.log(d / (1 - d)) for d in self._decays))
         return self._number(starts, (len(infos), 3), f"rate_and_decays_{player}")
 
@@ -190,15 +190,15 @@ class LearnedAdam(LearnedRule):
     def _decays(self) -> tuple[float, float]:
         return self.first_decay, self.second_decay
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        turns = {player: tf.zeros([]) for player in leaves}
-        return {"turns": turns, "first": zeros_like(leaves), "second": zeros_like(leaves)}
+    def begin(self, params: ByPlayer) -> Any:
+        turns = {player: tf.zeros([]) for player in params}
+        return {"turns": turns, "first": zeros_like(params), "second": zeros_like(params)}
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,

@@ -20,7 +20,7 @@ from meta_gan.meta_learners import features
 from meta_gan.meta_learners.base import MetaLearner, Rates
 from meta_gan.meta_learners.blocks import Blocks
 from meta_gan.meta_learners.gradient import adam
-from meta_gan.types import ByPlayer, LeafInfo, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Tensors
 
 _HIDDEN_OF_PARAMETER = 16
 
@@ -64,11 +64,11 @@ class ResidualRule(MetaLearner):
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
         self.residual, self.game_features, self.turned, self.fused = residual, game_features, turned, fused
 
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        self.rates.check([player for player, infos in leaves.items() if infos])
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        self.rates.check([player for player, infos in params.items() if infos])
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        self.check_leaves(leaves)
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        self.check_params(params)
         self.log_rate = self.add_weight(shape=(), initializer="zeros", name="log_rate")
         self._make_core()
         # Without Adam there would be no step to start from, and nothing to learn from it.
@@ -77,7 +77,7 @@ class ResidualRule(MetaLearner):
         self.told = self._dense(_HIDDEN_OF_PARAMETER, "told", self.hidden, self._draw(91))
         self.seen = self._dense(_HIDDEN_OF_PARAMETER, "seen", features.OF_PARAMETER + self.turned, self._draw(92))
         self.of_parameter = self._dense(2, "of_parameter", _HIDDEN_OF_PARAMETER, last)
-        super().setup(leaves, signals)
+        super().setup(params, signals)
 
     def _draw(self, number: int) -> keras.initializers.Initializer:
         return keras.initializers.GlorotUniform(seed=1000 * self.seed + number)
@@ -109,8 +109,8 @@ class ResidualRule(MetaLearner):
         """
         raise NotImplementedError
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        moving = {player: tensors for player, tensors in leaves.items() if tensors}
+    def begin(self, params: ByPlayer) -> Any:
+        moving = {player: tensors for player, tensors in params.items() if tensors}
         cut = {player: Blocks(tensors) for player, tensors in moving.items()}
         zeros = {player: tf.zeros([own.rows, own.length], self.compute_dtype) for player, own in cut.items()}
         return {
@@ -124,12 +124,12 @@ class ResidualRule(MetaLearner):
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
-        seen, game, moved = self._look(state, player, leaves, gradients, signals)
+        seen, game, moved = self._look(state, player, params, gradients, signals)
         blocks, *rows = seen
         hidden, moved["thoughts"] = self._think(player, state["thoughts"], features.of_tensors(*seen), game)
 
@@ -144,16 +144,16 @@ class ResidualRule(MetaLearner):
         return {key: {**state[key], player: moved[key]} for key in state}, blocks.split(-step, gradients)
 
     def _look(
-        self, state: Any, player: str, leaves: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
+        self, state: Any, player: str, params: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
         """What a player sees before it moves: its tensors, as `features` take them; the game; and Adam's new state."""
         blocks, dtype = Blocks(gradients), self.compute_dtype
         turn = state["turns"][player] + 1.0
-        gradient, weights = blocks.join(gradients, dtype), blocks.join(leaves[player], dtype)
+        gradient, weights = blocks.join(gradients, dtype), blocks.join(params[player], dtype)
         decays, kept = (self.first_decay, self.second_decay), (state["first"][player], state["second"][player])
         first, second, direction = adam(*kept, gradient, turn, decays, self.epsilon)
         own = {name: told[: told.shape[0] - self.embedding_dim] for name, told in signals.items()}
-        game = features.of_game(player, list(leaves), own, turn, self.coupled, dtype)
+        game = features.of_game(player, list(params), own, turn, self.coupled, dtype)
         game = game if self.game_features else tf.zeros_like(game)
         if self.embedding_dim:
             game = tf.concat([game, tf.cast(signals[player][-self.embedding_dim :], dtype)], axis=0)

@@ -47,8 +47,8 @@ def test_a_policy_that_acts_through_it_ends_where_adapt_does():
     pieces = (environment.game, rule, environment._paths, environment._meta)
     episode = tasks(3)
     carry, _ = inner_loop.advance(*pieces, inner_loop.begin(*pieces), episode.support, 6, 1, episode.seed)
-    flat_close(environment._carry.leaves, carry.leaves, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(all_seen[-1], carry.learner_state["seen"], rtol=1e-4, atol=1e-6)
+    flat_close(environment._carry.params, carry.params, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(all_seen[-1], carry.meta_learner_state["seen"], rtol=1e-4, atol=1e-6)
     ends = [
         float(outcomes.log_distance(environment.game, snapshot, episode))
         for snapshot in (functional.read(environment.game.nets), inner_loop.final(pieces[2], pieces[3], carry))

@@ -48,7 +48,7 @@ def returns(pieces, steps):
             carry, _ = inner_loop.advance(game, told, chosen, meta, carry, EPISODE.support, 1, 1, EPISODE.seed)
             now = outcomes.log_distance(game, inner_loop.final(chosen, meta, carry), EPISODE)
             reward, now, lost = outcomes.reward(first, last, now, tf.constant(False), 0.0)
-            rows.append((carry.learner_state["seen"], action, reward, 1.0, lost, 1.0))
+            rows.append((carry.meta_learner_state["seen"], action, reward, 1.0, lost, 1.0))
             last = now
         found.append([tf.stack([tf.convert_to_tensor(row[i]) for row in rows]) for i in range(6)])
     return Trajectory(*[tf.stack([each[i] for each in found]) for i in range(6)])

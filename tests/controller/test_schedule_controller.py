@@ -73,9 +73,9 @@ def test_before_training_it_is_the_rule_that_it_steers():
     actions = ("rates", "turns", "penalty", "stop")
     plain, records = ends(game, Adam(0.02, epsilon=1e-3))
     steered, same = ends(game, controller(actions=actions))
-    flat_close(steered.leaves, plain.leaves, rtol=1e-6, atol=1e-7)
+    flat_close(steered.params, plain.params, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(records, same, rtol=1e-5)
-    assert {name: float(v) for name, v in steered.learner_state["knobs"].items()} == {
+    assert {name: float(v) for name, v in steered.meta_learner_state["knobs"].items()} == {
         "rate/discriminator": 1,
         "rate/generator": 1,
         "turns": 1,
@@ -92,7 +92,7 @@ def test_it_goes_on_in_pieces_as_if_it_had_never_stopped():
     part, _ = ends(game, rule, 3)
     rest, _ = ends(game, rule, 2, part)
     flat_close(tf.nest.flatten(rest), tf.nest.flatten(whole), rtol=0, atol=0)
-    stand = {name: float(value) for name, value in whole.learner_state["knobs"].items()}
+    stand = {name: float(value) for name, value in whole.meta_learner_state["knobs"].items()}
     assert stand.pop("stop") == 0.0 and set(stand.values()) != {1.0}
 
 
@@ -100,7 +100,7 @@ def test_a_turned_rate_is_that_of_a_rule_made_so():
     game = tiny_gan(loss=NonSaturating())
     carry, _ = ends_told(game, controller(GradientDescent(0.1)), {"rate/generator": 4}, {"rate/generator": 2})
     plain, _ = ends(game, GradientDescent({"discriminator": 0.1, "generator": 0.2}))
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6)
+    flat_close(carry.params, plain.params, rtol=1e-6)
 
 
 def test_turns_and_penalty_are_those_of_a_game_made_so():
@@ -110,7 +110,7 @@ def test_turns_and_penalty_are_those_of_a_game_made_so():
     carry, records = ends_told(game, rule, made, {**made, "penalty": 1})
     other = tiny_gan(loss=NonSaturating(), penalty=GradientPenalty(2.0), discriminator_turns=2)
     plain, theirs = ends(other, GradientDescent(0.1))
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6)
+    flat_close(carry.params, plain.params, rtol=1e-6)
     # The last loss of a turn stands in the columns that the game plans.
     np.testing.assert_allclose(records, theirs.numpy()[:, 1:], rtol=1e-6)
 
@@ -119,9 +119,9 @@ def test_after_a_stop_nothing_moves():
     game = tiny_gan(loss=NonSaturating())
     carry, records = ends_told(game, controller(), {}, {"stop": 1}, {}, steps=8)
     plain, theirs = ends(game, Adam(0.02, epsilon=1e-3), 2)
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6, atol=1e-7)
+    flat_close(carry.params, plain.params, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(records, np.concatenate([theirs, np.zeros((6, 2))]), rtol=1e-5)
-    assert int(carry.step) == 8 and int(carry.learner_state["decisions"]) == 2
+    assert int(carry.step) == 8 and int(carry.meta_learner_state["decisions"]) == 2
 
 
 def test_what_is_held_out_trains_nothing():
@@ -131,7 +131,7 @@ def test_what_is_held_out_trains_nothing():
     plain, _ = inner_loop.advance(
         *(pieces := pieces_of(game, Adam(0.02, epsilon=1e-3))), inner_loop.begin(*pieces), kept, 4, 1, EPISODE.seed
     )
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6, atol=1e-7)
+    flat_close(carry.params, plain.params, rtol=1e-6, atol=1e-7)
     assert len(watched) == 3
 
 
@@ -140,7 +140,7 @@ def test_what_the_policy_sees_by_hand():
     game, rule = tiny_gan(loss=NonSaturating()), controller(horizon=8)
     pieces = pieces_of(game, rule)
     carry, records = ends(game, rule, 3)
-    state, signals = dict(carry.learner_state), {p: tf.constant(s) for p, s in carry.signals.items()}
+    state, signals = dict(carry.meta_learner_state), {p: tf.constant(s) for p, s in carry.signals.items()}
     state["distances"] = tf.math.log([2.0, 0.5])
     state["knobs"] = {**state["knobs"], "rate/generator": tf.constant(0.5)}
     seen = rule.perceived(state, carry.step, signals, tf.constant(0.25)).numpy()
@@ -161,21 +161,21 @@ def _last_gradients(pieces, before):
     meta, kept = meta._replace(meta_learner=[]), {}
 
     class Watching(GradientDescent):
-        def update(self, state, player, leaves, gradients, signals, seed):
+        def update(self, state, player, params, gradients, signals, seed):
             kept[player] = [g.numpy() for g in gradients]
             return state, [tf.zeros_like(g) for g in gradients]
 
     carry, _ = ends(game, Adam(0.02, epsilon=1e-3), before)
     base = Adam(0.02, epsilon=1e-3)
     watching = Watching(1.0)
-    carry = carry._replace(learner_state=watching.begin(carry.leaves))
+    carry = carry._replace(meta_learner_state=watching.begin(carry.params))
     found = []
     for player in ("discriminator", "generator"):
         inner_loop.advance(game, watching, chosen, meta, carry, EPISODE.support, 1, 1, EPISODE.seed)
         found.append(kept[player])
         if player == "discriminator":
             moved, _ = ends(game, base, before + 1)
-            carry = carry._replace(leaves={**carry.leaves, "discriminator": moved.leaves["discriminator"]})
+            carry = carry._replace(params={**carry.params, "discriminator": moved.params["discriminator"]})
     return found
 
 
@@ -185,9 +185,9 @@ def test_nothing_that_is_seen_is_out_of_bounds():
     carry, _ = ends(game, rule, 2)
     wild = {p: tf.constant([np.nan, np.inf, -1e30, 1e30, 0.0][: len(s)]) for p, s in carry.signals.items()}
     for distance in (np.nan, np.inf, 0.0, -1e-9, 1e30):
-        seen = rule.perceived(carry.learner_state, carry.step, wild, tf.constant(distance, tf.float32))
+        seen = rule.perceived(carry.meta_learner_state, carry.step, wild, tf.constant(distance, tf.float32))
         assert np.isfinite(seen).all() and np.abs(seen).max() <= 5.0
-    state = rule.observe(carry.learner_state, carry.step, wild, tf.constant(np.nan), tf.constant([0, 1]))
+    state = rule.observe(carry.meta_learner_state, carry.step, wild, tf.constant(np.nan), tf.constant([0, 1]))
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(state))
 
 
@@ -195,7 +195,7 @@ def test_without_the_loop_it_sees_the_time_alone():
     game, rule = tiny_gan(loss=NonSaturating()), controller(closed_loop=False)
     pieces_of(game, rule)
     carry, _ = ends(game, rule, 3)
-    seen = rule.perceived(carry.learner_state, carry.step, carry.signals, tf.constant(0.3)).numpy()
+    seen = rule.perceived(carry.meta_learner_state, carry.step, carry.signals, tf.constant(0.3)).numpy()
     assert seen[-1] == pytest.approx(3 / 8) and not seen[:-1].any()
 
 
@@ -204,7 +204,7 @@ def test_log_probabilities_of_a_rollout_are_judged_the_same_afterwards():
     game, rule = tiny_gan(loss=NonSaturating()), controller(every=1)
     pieces_of(game, rule)
     restless(rule)
-    state, seen, chosen = rule.begin(functional_leaves(game, rule)), [], []
+    state, seen, chosen = rule.begin(functional_params(game, rule)), [], []
     for number in range(4):
         signals = {p: tf.random.stateless_normal([n], [number, n]) for p, n in rule.reports.items()}
         told = (state, tf.constant(number), signals, tf.constant(0.5 + number), tf.constant([number, 7]))
@@ -217,14 +217,14 @@ def test_log_probabilities_of_a_rollout_are_judged_the_same_afterwards():
     assert len({tuple(c.numpy()) for c in chosen}) > 1
 
 
-def functional_leaves(game, rule):
+def functional_params(game, rule):
     return masks.take(masks.select(game, ""), functional.read(game.nets))
 
 
 def test_options_are_drawn_by_their_probabilities():
     game, rule = tiny_gan(loss=NonSaturating()), controller(actions=("turns",), calm=1.0)
     pieces_of(game, rule)
-    state = rule.begin(functional_leaves(game, rule))
+    state = rule.begin(functional_params(game, rule))
     signals = {p: tf.zeros([n]) for p, n in rule.reports.items()}
 
     told = (state, tf.constant(0), signals, tf.constant(1.0))
@@ -241,9 +241,9 @@ def test_memory_is_all_that_is_kept_for_the_next_attempt():
     pieces_of(game, rule)
     restless(rule)
     carry, _ = ends(game, rule, 3)
-    fresh = rule.begin(functional_leaves(game, rule))
-    kept = rule.remember(fresh, carry.learner_state)
-    np.testing.assert_array_equal(kept["memory"], carry.learner_state["memory"])
+    fresh = rule.begin(functional_params(game, rule))
+    kept = rule.remember(fresh, carry.meta_learner_state)
+    np.testing.assert_array_equal(kept["memory"], carry.meta_learner_state["memory"])
     assert np.any(kept["memory"] != fresh["memory"])
     flat_close({**kept, "memory": 0.0}, {**fresh, "memory": 0.0}, rtol=0, atol=0)
 
@@ -254,7 +254,7 @@ def test_the_mean_loss_forgets_what_is_more_than_five_moves_ago():
     mean = 0.0
     for number, loss in enumerate(records.numpy()[:, 0]):
         mean += (loss - mean) / min(number + 1, 5)
-    assert float(carry.learner_state["losses"]["discriminator"]) == pytest.approx(mean, rel=1e-5)
+    assert float(carry.meta_learner_state["losses"]["discriminator"]) == pytest.approx(mean, rel=1e-5)
 
 
 def test_the_augmented_share_reaches_the_loss():
@@ -265,14 +265,14 @@ def test_the_augmented_share_reaches_the_loss():
     support = tf.random.stateless_uniform([4, 8, 8, 1], [1, 2], -1.0, 1.0)
     carry = inner_loop.begin(*pieces)
     for _ in range(10):
-        state = rule.follow(carry.learner_state, carry.step, carry.signals, tf.constant(1.0), EPISODE.seed, [0])
-        carry = carry._replace(learner_state=state)
+        state = rule.follow(carry.meta_learner_state, carry.step, carry.signals, tf.constant(1.0), EPISODE.seed, [0])
+        carry = carry._replace(meta_learner_state=state)
     assert float(state["knobs"]["augmentation"]) == pytest.approx(0.0, abs=1e-6)
     told_so = (pieces[0], told(rule, {"augmentation": 0}), *pieces[2:])
     steered, _ = inner_loop.advance(*told_so, carry, support, 1, 1, EPISODE.seed)
     plain = pieces_of(tiny_dcgan(), GradientDescent(0.1))
     expected, _ = inner_loop.advance(*plain, inner_loop.begin(*plain), support, 1, 1, EPISODE.seed)
-    flat_close(steered.leaves, expected.leaves, rtol=1e-5, atol=1e-6)
+    flat_close(steered.params, expected.params, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -283,5 +283,5 @@ def test_it_steers_nets_of_another_dtype(dtype):
     carry, _ = inner_loop.advance(
         *pieces, inner_loop.begin(*pieces), tf.cast(EPISODE.support, dtype), 2, 1, EPISODE.seed
     )
-    assert carry.leaves["generator"][0].dtype == dtype and carry.learner_state["memory"].dtype == "float32"
+    assert carry.params["generator"][0].dtype == dtype and carry.meta_learner_state["memory"].dtype == "float32"
     assert np.isfinite(game.distance(functional.read(game.nets), EPISODE.query, None, EPISODE.seed))

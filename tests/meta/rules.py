@@ -9,7 +9,7 @@ from meta_gan.types import Settings
 
 @keras.saving.register_keras_serializable("toys")
 class LearnedRates(MetaLearner):
-    """`delta = -exp(log_rate[player]) gradient - decay leaf`, log rates and decay trained by the outer loop."""
+    """`delta = -exp(log_rate[player]) gradient - decay param`, log rates and decay trained by the outer loop."""
 
     learned = True
 
@@ -17,24 +17,24 @@ class LearnedRates(MetaLearner):
         super().__init__(**{"dtype": "float64", **kwargs})
         self.log_rate, self.decay = float(log_rate), float(decay)
 
-    def setup(self, leaves, signals):
-        self.rates = {player: self._number(self.log_rate, f"log_rate_{player}") for player in sorted(leaves)}
+    def setup(self, params, signals):
+        self.rates = {player: self._number(self.log_rate, f"log_rate_{player}") for player in sorted(params)}
         self.shrink = self._number(self.decay, "decay")
-        super().setup(leaves, signals)
+        super().setup(params, signals)
 
     def _number(self, value, name):
         variable = self.add_weight(shape=(), name=name)
         variable.assign(tf.constant(value, variable.dtype))
         return variable
 
-    def begin(self, leaves):
+    def begin(self, params):
         return {"turns": tf.zeros([], tf.int32)}
 
-    def update(self, state, player, leaves, gradients, signals, seed):
+    def update(self, state, player, params, gradients, signals, seed):
         rate, decay = tf.exp(self.rates[player] * 1.0), self.shrink * 1.0
         deltas = [
-            -tf.cast(rate, g.dtype) * g - tf.cast(decay, g.dtype) * leaf
-            for g, leaf in zip(gradients, leaves[player], strict=True)
+            -tf.cast(rate, g.dtype) * g - tf.cast(decay, g.dtype) * param
+            for g, param in zip(gradients, params[player], strict=True)
         ]
         return {"turns": state["turns"] + 1}, deltas
 
@@ -56,20 +56,20 @@ class Planner(GradientDescent):
 class Walker(GradientDescent):
     """Goes down by its rate at every move, whatever the gradient."""
 
-    def update(self, state, player, leaves, gradients, signals, seed):
+    def update(self, state, player, params, gradients, signals, seed):
         return state, [-self.rates.of(player) * tf.ones_like(g) for g in gradients]
 
 
 class Recorder(MetaLearner):
-    """Moves nothing; its state keeps the signals that the last `plan` and `update` were shown, and all leaves."""
+    """Moves nothing; its state keeps the signals that the last `plan` and `update` were shown, and all params."""
 
-    def begin(self, leaves):
-        zeros = {player: tf.zeros([1]) for player in leaves}
-        return {"plan": zeros, "update": zeros, "leaves": leaves}
+    def begin(self, params):
+        zeros = {player: tf.zeros([1]) for player in params}
+        return {"plan": zeros, "update": zeros, "params": params}
 
     def plan(self, state, signals, seed):
         return {**state, "plan": dict(signals)}, Settings()
 
-    def update(self, state, player, leaves, gradients, signals, seed):
-        seen = {**state, "update": dict(signals), "leaves": leaves}
+    def update(self, state, player, params, gradients, signals, seed):
+        seen = {**state, "update": dict(signals), "params": params}
         return seen, [tf.ones_like(g) for g in gradients]

@@ -47,8 +47,8 @@ def test_the_discriminators_turn_leaves_the_encoder_alone():
     game.turns = ((("discriminator",), 1),)
     carry, _ = adapt(parts(game), one(EPISODES), 2)
     start = parts(game)[3].initial.weights
-    flat_close(carry.leaves["generator"], [*start["generator"], *start["encoder"]])
-    assert np.any(carry.leaves["discriminator"][0] != start["discriminator"][0])
+    flat_close(carry.params["generator"], [*start["generator"], *start["encoder"]])
+    assert np.any(carry.params["discriminator"][0] != start["discriminator"][0])
 
 
 def test_an_encoder_outside_the_paths_takes_the_direct_gradient_under_reptile():

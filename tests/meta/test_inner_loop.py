@@ -47,7 +47,7 @@ def test_the_while_loop_is_the_unrolled_loop_with_its_gradient():
         with tf.GradientTape() as tape:
             tape.watch(start)
             carry, records = adapt(pieces, EPISODE, 3, order=2, partial=False)
-            ends = {net: carry.leaves[net] for net in ("discriminator", "generator")}
+            ends = {net: carry.params[net] for net in ("discriminator", "generator")}
             value = end_norm(ends)
         return value, records, tape.gradient(value, start)
 
@@ -182,8 +182,8 @@ def test_the_seed_is_what_decides():
 @pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
 def test_rate_scale_multiplies_the_update(scale):
     start, *_ = parts(wgan_gp(), rate=0.1)
-    planned = adapt(parts(start, Planner(0.1, (scale, None))), EPISODE, 2)[0].leaves
-    flat_close(planned, adapt(parts(start, rate=0.1 * scale or 1e-30), EPISODE, 2)[0].leaves, rtol=1e-12)
+    planned = adapt(parts(start, Planner(0.1, (scale, None))), EPISODE, 2)[0].params
+    flat_close(planned, adapt(parts(start, rate=0.1 * scale or 1e-30), EPISODE, 2)[0].params, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -192,21 +192,21 @@ def test_penalty_scale_multiplies_the_penalty(scale, dtype):
     """A scale of 4 on a penalty of weight 1 is a penalty of weight 4; also for nets that are not float32."""
     episode = tf.nest.map_structure(lambda t: tf.cast(t, dtype) if t.dtype.is_floating else t, EPISODE)
     games = [tiny_gan(dtype, loss=Wasserstein(), penalty=GradientPenalty(weight)) for weight in (1.0, scale)]
-    planned = adapt(parts(games[0], Planner(0.1, (None, scale))), episode, 2)[0].leaves
-    flat_close(planned, adapt(parts(games[1], rate=0.1), episode, 2)[0].leaves, rtol=1e-5, atol=1e-6)
+    planned = adapt(parts(games[0], Planner(0.1, (None, scale))), episode, 2)[0].params
+    flat_close(planned, adapt(parts(games[1], rate=0.1), episode, 2)[0].params, rtol=1e-5, atol=1e-6)
 
 
 def test_what_a_rule_is_shown():
-    """`plan` sees what players reported before this turn, `update` also the mover's report of now, and the leaves
+    """`plan` sees what players reported before this turn, `update` also the mover's report of now, and the params
     of all players as they were when the turn began."""
     losses = {"psi": lambda psi, theta, c: psi * theta, "theta": lambda psi, theta, c: psi + theta}
     game = TwoPlayers(2.0, 3.0, losses, ((("psi", "theta"), 1),))
     carry, _ = adapt(parts(game, Recorder()), one(constant_episodes([0.0], [0.0])), 2)
-    seen = numbers(carry.learner_state)
-    # Every leaf goes up by 1 a turn: (2, 3), then (3, 4).
+    seen = numbers(carry.meta_learner_state)
+    # Every param goes up by 1 a turn: (2, 3), then (3, 4).
     assert seen["plan"] == {"psi": [6.0], "theta": [5.0]}
     assert seen["update"] == {"psi": [6.0], "theta": [7.0]}  # theta's own new report, psi's of the last turn
-    assert seen["leaves"] == {"psi": [3.0], "theta": [4.0]}
+    assert seen["params"] == {"psi": [3.0], "theta": [4.0]}
     assert numbers(carry.signals) == {"psi": [12.0], "theta": [7.0]}
 
 
@@ -223,7 +223,7 @@ def test_view_is_what_is_trained_on():
         game = Rotating(0.0, 0.0, losses)
         episode = episode._replace(support=tf.cast(episode.support, tf.float64))
         carry, _ = adapt(parts(game, rate=1.0), episode, steps)
-        assert float(carry.leaves["psi"][0]) == moved
+        assert float(carry.params["psi"][0]) == moved
 
 
 def test_assess_is_before_and_after():

@@ -18,7 +18,7 @@ def game():
 
 
 def chosen(pattern):
-    """The mask as `{(net, leaf name)}`."""
+    """The mask as `{(net, param name)}`."""
     g = game()
     selected = masks.select(g, pattern)
     assert set(selected) == set(g.players)
@@ -59,8 +59,8 @@ def test_infos_tell_shape_and_fan_in():
 
 def test_take_and_merge_are_inverse():
     g, _, selected, meta = parts(game(), pattern="/bias$")
-    leaves = masks.take(selected, meta.initial)
-    marked = {p: [tf.zeros_like(t) for t in ts] for p, ts in leaves.items()}
+    params = masks.take(selected, meta.initial)
+    marked = {p: [tf.zeros_like(t) for t in ts] for p, ts in params.items()}
     merged = masks.merge(selected, meta.initial, marked, meta.initial.state)
     flat_close(masks.take(selected, merged), marked)
     for net in g.nets:

@@ -53,20 +53,20 @@ def learned_quadratic(order, steps, rate=0.2, decay=0.1):
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_order_one_hides_the_leaves_that_a_rule_is_shown(steps):
-    """The rule shrinks its leaves: delta = -rate g - decay w. By hand, with gradients and shown leaves held fixed,
-    d w_K / d w_0 = 1, d w_K / d log rate = -rate sum g_k and d w_K / d decay = -sum w_k. Were the leaves left
+    """The rule shrinks its params: delta = -rate g - decay w. By hand, with gradients and shown params held fixed,
+    d w_K / d w_0 = 1, d w_K / d log rate = -rate sum g_k and d w_K / d decay = -sum w_k. Were the params left
     open, the first would be (1 - decay)^K."""
-    w, slopes, leaves = START, [], []
+    w, slopes, params = START, [], []
     for _ in range(steps):
         slopes.append(CURVATURE * (w - SUPPORT))
-        leaves.append(w)
-        w += -0.2 * slopes[-1] - 0.1 * leaves[-1]
+        params.append(w)
+        w += -0.2 * slopes[-1] - 0.1 * params[-1]
     outer = CURVATURE * (w - QUERY)
     estimate, rule = learned_quadratic(1, steps)
     np.testing.assert_allclose(estimate.weights["point"][0], outer, rtol=1e-12)
     learned = dict(zip([v.name for v in rule.trainable_variables], estimate.meta_learner, strict=True))
     np.testing.assert_allclose(learned["log_rate_learner"], -outer * 0.2 * sum(slopes), rtol=1e-12)
-    np.testing.assert_allclose(learned["decay"], -outer * sum(leaves), rtol=1e-12)
+    np.testing.assert_allclose(learned["decay"], -outer * sum(params), rtol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [1, 4])

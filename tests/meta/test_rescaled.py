@@ -16,11 +16,11 @@ SCALES = {"a": [tf.constant(2.0, tf.float64), tf.constant(0.25, tf.float64)], "b
 
 
 def first_move(rule, scales=None):
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     ready(rule)
     rule = rule if scales is None else Rescaled(rule, scales)
-    state = rule.begin(leaves)
-    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), {}, SEED)
+    state = rule.begin(params)
+    _, deltas = rule.update(state, "a", params, slopes(params["a"]), {}, SEED)
     return [d.numpy() for d in deltas]
 
 
@@ -63,12 +63,12 @@ def test_the_estimate_is_that_of_the_rescaled_rule():
     game = tiny_gan("float64", loss=NonSaturating())
     pieces, other = parts(game, scaled_rule), parts(game, rule)
     scales = draw_scales(other[3].initial, other[2], 0.7, episode.seed)
-    leaves = [c for player in rule.made for c in scales[player]]
-    for variable, c in zip(rule.trainable_variables, leaves, strict=True):
+    params = [c for player in rule.made for c in scales[player]]
+    for variable, c in zip(rule.trainable_variables, params, strict=True):
         variable.assign(variable + 2 * tf.math.log(c))
     values = [tf.convert_to_tensor(v) for v in rule.trainable_variables]
     expected = Unrolled(2).task(*other[:3], other[3]._replace(meta_learner=values), episode, 3)
     found = Unrolled(2, rescale=0.7).task(*pieces, episode, 3)
     flat_close(found.meta_learner, expected.meta_learner, rtol=1e-8, atol=1e-12)
     flat_close(found.weights, expected.weights, rtol=1e-8, atol=1e-12)
-    assert max(abs(float(tf.math.log(c))) for c in leaves) > 0.3
+    assert max(abs(float(tf.math.log(c))) for c in params) > 0.3

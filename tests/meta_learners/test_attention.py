@@ -49,9 +49,9 @@ def test_attention_by_hand():
 def test_thoughts_and_memory_do_not_grow():
     """After 40 moves of a rule whose blocks add much, tokens are still of mean 0 and size 1, and memory within it."""
     rule = made(shaken=3.0)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
-    state, signals = rule.begin(leaves), {p: tf.constant([9.0, -7.0]) for p in leaves}
-    seen, game, _ = rule._look(state, "a", leaves, slopes(leaves["a"]), signals)
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    state, signals = rule.begin(params), {p: tf.constant([9.0, -7.0]) for p in params}
+    seen, game, _ = rule._look(state, "a", params, slopes(params["a"]), signals)
     for _ in range(40):
         own, thought = rule._think("a", state["thoughts"], features.of_tensors(*seen), game)
         state["thoughts"]["a"] = thought
@@ -78,11 +78,11 @@ def test_bad_attention_is_refused(options, message):
 def coded(embedding_dim, code):
     """A rule that is told a code of that size, the first move of `a`, and what it was given."""
     rule = made(shaken=0.3, embedding_dim=embedding_dim)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
-    signals = {p: tf.constant([0.7, -0.2, *code]) for p in leaves}
-    state = rule.begin(leaves)
-    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), signals, SEED)
-    return rule, np.concatenate([d.numpy().ravel() for d in deltas]), (state, "a", leaves, slopes(leaves["a"]), signals)
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    signals = {p: tf.constant([0.7, -0.2, *code]) for p in params}
+    state = rule.begin(params)
+    _, deltas = rule.update(state, "a", params, slopes(params["a"]), signals, SEED)
+    return rule, np.concatenate([d.numpy().ravel() for d in deltas]), (state, "a", params, slopes(params["a"]), signals)
 
 
 def test_the_code_is_a_token():

@@ -88,12 +88,12 @@ def test_every_parameter_is_followed_by_itself(kind):
 def test_it_remembers(kind):
     """The same gradient after another one is another move."""
     rule = made(kind, shaken=0.3)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     signals, after = {"a": tf.zeros([2]), "b": tf.zeros([2])}, []
     for scale in (1.0, 50.0):
-        state = rule.begin(leaves)
+        state = rule.begin(params)
         for gradients in ([scale * g for g in slopes(START["a"])], slopes(START["a"])):
-            state, deltas = rule.update(state, "a", leaves, [tf.constant(g) for g in gradients], signals, SEED)
+            state, deltas = rule.update(state, "a", params, [tf.constant(g) for g in gradients], signals, SEED)
         after.append(np.concatenate([d.numpy().ravel() for d in deltas]))
     assert np.abs(after[1] - after[0]).max() > 1e-6
 
@@ -101,10 +101,10 @@ def test_it_remembers(kind):
 def test_only_the_meta_lstm_hears_of_the_loss():
     for kind, hears in (("coordinatewise", False), ("meta-LSTM", True)):
         rule, got = made(kind, shaken=0.3), []
-        leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+        params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
         for loss in (0.5, 50.0):
             signals = {p: tf.constant([loss, 0.0]) for p in START}
-            _, deltas = rule.update(rule.begin(leaves), "a", leaves, slopes(leaves["a"]), signals, SEED)
+            _, deltas = rule.update(rule.begin(params), "a", params, slopes(params["a"]), signals, SEED)
             got.append(deltas[0].numpy())
         assert (np.abs(got[1] - got[0]).max() > 1e-8) == hears
 

@@ -12,16 +12,16 @@ from tests.meta_learners.test_residual import KIND, KINDS, gan_pieces
 from tests.toys import flat_close, one, random_episodes, tiny_gan, weekly
 
 
-def moved(rule, leaves):
+def moved(rule, params):
     """Both players' first moves, in a graph."""
-    gradients = {player: [w**3 + 1.0 for w in ws] for player, ws in leaves.items()}
-    signals = {player: tf.zeros([2]) for player in leaves}
+    gradients = {player: [w**3 + 1.0 for w in ws] for player, ws in params.items()}
+    signals = {player: tf.zeros([2]) for player in params}
 
     @tf.function(autograph=False)
     def moves():
-        state, found = rule.begin(leaves), {}
-        for player in leaves:
-            state, found[player] = rule.update(state, player, leaves, gradients[player], signals, (0, 0))
+        state, found = rule.begin(params), {}
+        for player in params:
+            state, found[player] = rule.update(state, player, params, gradients[player], signals, (0, 0))
         return found
 
     return moves()
@@ -31,12 +31,12 @@ def moved(rule, leaves):
 @pytest.mark.parametrize("turned", [True, *weekly(False)])
 def test_a_fused_rule_moves_as_the_other(kind, turned):
     """Tensors of 1 to 24 parameters, two players, readouts that are not 0."""
-    leaves = {player: [tf.constant(w) for w in ws] for player, ws in START.items()}
+    params = {player: [tf.constant(w) for w in ws] for player, ws in START.items()}
     own, other = (
-        moved(shake(ready(KINDS[kind](0.05, dtype="float64", turned=turned, fused=fused)), 0.3), leaves)
+        moved(shake(ready(KINDS[kind](0.05, dtype="float64", turned=turned, fused=fused)), 0.3), params)
         for fused in (True, False)
     )
-    adam = moved(ready(KINDS[kind](0.05, dtype="float64")), leaves)
+    adam = moved(ready(KINDS[kind](0.05, dtype="float64")), params)
     for player in own:
         flat_close(own[player], other[player], rtol=1e-9, atol=1e-12)
         assert max(np.abs(a - b).max() for a, b in zip(own[player], adam[player], strict=True)) > 1e-3
@@ -76,13 +76,13 @@ def test_its_meta_gradient_is_the_same(kind):
 
 def operations(rule):
     """The kinds of operations that one move becomes, those of called functions left out."""
-    leaves = {"a": [tf.ones([3])], "b": [tf.ones([2, 2])]}
-    signals = {player: tf.zeros([2]) for player in leaves}
-    ready(rule, {p: [w.numpy() for w in ws] for p, ws in leaves.items()})
+    params = {"a": [tf.ones([3])], "b": [tf.ones([2, 2])]}
+    signals = {player: tf.zeros([2]) for player in params}
+    ready(rule, {p: [w.numpy() for w in ws] for p, ws in params.items()})
 
     @tf.function(autograph=False)
     def move():
-        return rule.update(rule.begin(leaves), "a", leaves, leaves["a"], signals, (0, 0))
+        return rule.update(rule.begin(params), "a", params, params["a"], signals, (0, 0))
 
     return [(op.type, op) for op in move.get_concrete_function().graph.get_operations()]
 

@@ -57,15 +57,15 @@ def test_the_optimistic_gradient_by_hand():
 @pytest.mark.parametrize(("kind", "converges"), [(OptimisticGradient, True), (GradientDescent, False)])
 def test_it_comes_to_rest_where_gradient_descent_circles(kind, converges):
     """On f = x y, x down and y up, both at once, from (1, 1)."""
-    leaves = {"a": [tf.constant([1.0], tf.float64)], "b": [tf.constant([1.0], tf.float64)]}
+    params = {"a": [tf.constant([1.0], tf.float64)], "b": [tf.constant([1.0], tf.float64)]}
     rule = kind(0.2)
-    state = rule.begin(leaves)
+    state = rule.begin(params)
     for _ in range(200):
-        (x,), (y,) = leaves["a"], leaves["b"]
-        state, down = rule.update(state, "a", leaves, [y], {}, SEED)
-        state, up = rule.update(state, "b", leaves, [-x], {}, SEED)
-        leaves = {"a": [x + down[0]], "b": [y + up[0]]}
-    distance = float(tf.norm([leaves["a"][0], leaves["b"][0]]))
+        (x,), (y,) = params["a"], params["b"]
+        state, down = rule.update(state, "a", params, [y], {}, SEED)
+        state, up = rule.update(state, "b", params, [-x], {}, SEED)
+        params = {"a": [x + down[0]], "b": [y + up[0]]}
+    distance = float(tf.norm([params["a"][0], params["b"][0]]))
     assert distance < 0.05 if converges else distance > 10
 
 
@@ -105,13 +105,13 @@ def test_rates_by_player(kind):
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-3])
 def test_adam_has_a_finite_second_order_derivative_at_a_zero_gradient(epsilon):
     """A textbook Adam gives NaN: sqrt has an infinite slope at 0. Here d delta / d g = -rate / epsilon at g = 0."""
-    rule, leaf = Adam(0.1, 0.0, 0.5, epsilon), tf.constant([0.0], tf.float64)
+    rule, param = Adam(0.1, 0.0, 0.5, epsilon), tf.constant([0.0], tf.float64)
     with tf.GradientTape() as tape:
-        tape.watch(leaf)
-        leaves = {"a": [leaf]}
-        _, (delta,) = rule.update(rule.begin(leaves), "a", leaves, [2.0 * leaf], {}, SEED)
+        tape.watch(param)
+        params = {"a": [param]}
+        _, (delta,) = rule.update(rule.begin(params), "a", params, [2.0 * param], {}, SEED)
     assert float(delta[0]) == 0.0
-    np.testing.assert_allclose(tape.gradient(delta, leaf), [-0.1 * 2 / epsilon], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(delta, param), [-0.1 * 2 / epsilon], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [GradientDescent, Momentum, OptimisticGradient, Adam])

@@ -10,7 +10,7 @@ from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled, inner_loop
 from meta_gan.meta_learners import ALFA, Adam, GradientDescent, LearnedAdam, MetaCurvature, MetaSGD, PerStepRates
 from meta_gan.meta_learners.ancestors.layerwise import modes, symmetric_log
-from meta_gan.types import LeafInfo, MetaWeights
+from meta_gan.types import MetaWeights, ParamInfo
 from tests.meta_learners.helpers import SEED, START, infos, ready, shake, trajectory
 from tests.toys import adapt, central_difference, one, parts, random_episodes, tiny_gan, weekly
 
@@ -138,9 +138,9 @@ def test_modes():
 
 def test_a_scalar_has_no_axis_to_turn():
     rule = MetaCurvature(0.1, dtype="float64")
-    rule.setup({"a": [LeafInfo("a/0", (), 1)]}, {"a": 1})
-    leaves = {"a": [tf.constant(2.0, tf.float64)]}
-    _, (delta,) = rule.update(rule.begin(leaves), "a", leaves, [tf.constant(3.0, tf.float64)], {}, SEED)
+    rule.setup({"a": [ParamInfo("a/0", (), 1)]}, {"a": 1})
+    params = {"a": [tf.constant(2.0, tf.float64)]}
+    _, (delta,) = rule.update(rule.begin(params), "a", params, [tf.constant(3.0, tf.float64)], {}, SEED)
     np.testing.assert_allclose(delta, -0.3, rtol=1e-12)
 
 

@@ -83,12 +83,12 @@ def test_one_rule_moves_any_tensors(kind):
 
 
 def update(rule, signals, others=None):
-    """The first move of `a`, given the others' leaves and what all players report."""
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
-    state = rule.begin(leaves)
+    """The first move of `a`, given the others' params and what all players report."""
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    state = rule.begin(params)
     if others is not None:
-        state, _ = rule.update(state, "b", leaves, [tf.constant(others * g) for g in slopes(START["b"])], signals, SEED)
-    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), signals, SEED)
+        state, _ = rule.update(state, "b", params, [tf.constant(others * g) for g in slopes(START["b"])], signals, SEED)
+    _, deltas = rule.update(state, "a", params, slopes(params["a"]), signals, SEED)
     return np.concatenate([d.numpy().ravel() for d in deltas])
 
 
@@ -118,12 +118,12 @@ def test_who_is_told_what(kind):
 def test_it_remembers(kind):
     """Two histories that end in equal momenta and weights: with all of Adam's memory gone, what is left is thought."""
     rule = made(kind, shaken=0.3, first_decay=0.0, second_decay=0.0)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     after = []
     for scale in (1.0, 50.0):
-        state = rule.begin(leaves)
+        state = rule.begin(params)
         for gradients in ([scale * g for g in slopes(START["a"])], slopes(START["a"])):
-            state, deltas = rule.update(state, "a", leaves, [tf.constant(g) for g in gradients], signals(1, 1), SEED)
+            state, deltas = rule.update(state, "a", params, [tf.constant(g) for g in gradients], signals(1, 1), SEED)
         after.append(np.concatenate([d.numpy().ravel() for d in deltas]))
     assert np.abs(after[1] - after[0]).max() > 1e-6
 
@@ -157,11 +157,11 @@ def test_the_update_by_hand_from_its_two_heads(kind):
 def test_what_rests_goes_on_resting(kind, residual):
     """No gradient, no move, whatever was learned; and a millionth of the gradient, far under epsilon, a millionth."""
     rule = made(kind, shaken=0.5, residual=residual, epsilon=1.0, first_decay=0.0, second_decay=0.0)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     sizes = []
     for scale in (0.0, 1e-9, 1e-6):
-        gradients = [scale * tf.ones_like(w) for w in leaves["a"]]
-        _, deltas = rule.update(rule.begin(leaves), "a", leaves, gradients, signals(1.0, 1.0), SEED)
+        gradients = [scale * tf.ones_like(w) for w in params["a"]]
+        _, deltas = rule.update(rule.begin(params), "a", params, gradients, signals(1.0, 1.0), SEED)
         sizes.append(max(np.abs(d).max() for d in deltas))
     assert sizes[0] == 0.0 and 0 < sizes[1] < 1e-8 and 1e-9 < sizes[2] < 1e-5
 

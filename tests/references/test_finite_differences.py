@@ -72,5 +72,5 @@ def test_the_loop_equals_the_plain_one(name):
     weights, _, losses = descend(game, *meta.initial, one(EPISODES), 3, RATE)
     np.testing.assert_allclose(tf.reshape(records, [-1]), np.array(losses), rtol=1e-6)
     for player, (net,) in game.players.items():
-        for a, b in zip(carry.leaves[player], weights[net], strict=True):
+        for a, b in zip(carry.params[player], weights[net], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)

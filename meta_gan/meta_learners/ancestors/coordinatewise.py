@@ -16,7 +16,7 @@ import tensorflow as tf
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners.base import MetaLearner, Rates
 from meta_gan.meta_learners.blocks import Blocks
-from meta_gan.types import ByPlayer, LeafInfo, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Tensors
 
 _RANGE = 10.0  # orders of magnitude, in powers of e, over which a number is told by its logarithm
 _KEPT = -12.0  # of a weight, all but a share of sigmoid(-12) = 6e-6 a step, before training
@@ -43,13 +43,13 @@ class _CoordinatewiseRule(MetaLearner):
         self.rates = Rates(rate)
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
 
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        self.rates.check([player for player, infos in leaves.items() if infos])
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        self.rates.check([player for player, infos in params.items() if infos])
 
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        self.check_leaves(leaves)
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        self.check_params(params)
         self._make()
-        super().setup(leaves, signals)
+        super().setup(params, signals)
 
     def _make(self) -> None:
         raise NotImplementedError
@@ -65,8 +65,8 @@ class _CoordinatewiseRule(MetaLearner):
         cell.build((None, inputs))
         return cell
 
-    def _zeros(self, leaves: ByPlayer, width: int) -> dict[str, Any]:
-        sizes = {player: Blocks(tensors, 1).rows for player, tensors in leaves.items() if tensors}
+    def _zeros(self, params: ByPlayer, width: int) -> dict[str, Any]:
+        sizes = {player: Blocks(tensors, 1).rows for player, tensors in params.items() if tensors}
         return {player: tf.zeros([size, width], self.compute_dtype) for player, size in sizes.items()}
 
     def get_config(self) -> dict[str, Any]:
@@ -103,14 +103,14 @@ class CoordinatewiseLSTM(_CoordinatewiseRule):
         self.readout = keras.layers.Dense(1, kernel_initializer=small, name="readout", dtype=self.dtype_policy)
         self.readout.build((None, self.hidden))
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        return [[self._zeros(leaves, self.hidden) for _ in range(2)] for _ in range(2)]
+    def begin(self, params: ByPlayer) -> Any:
+        return [[self._zeros(params, self.hidden) for _ in range(2)] for _ in range(2)]
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
@@ -163,11 +163,11 @@ class MetaLSTM(_CoordinatewiseRule):
         for gate in self.gates:
             gate.build((None, self.hidden + 2))
 
-    def begin(self, leaves: ByPlayer) -> Any:
-        start = {player: self._zeros({player: tensors}, 2) for player, tensors in leaves.items() if tensors}
+    def begin(self, params: ByPlayer) -> Any:
+        start = {player: self._zeros({player: tensors}, 2) for player, tensors in params.items() if tensors}
         offset = {player: tf.constant(self._biases(player), self.compute_dtype) for player in start}
         gates = {player: zeros[player] + tf.sigmoid(offset[player]) for player, zeros in start.items()}
-        return {"gates": gates, "cell": [self._zeros(leaves, self.hidden) for _ in range(2)]}
+        return {"gates": gates, "cell": [self._zeros(params, self.hidden) for _ in range(2)]}
 
     def _biases(self, player: str) -> list[float]:
         rate = self.rates.of(player)
@@ -177,13 +177,13 @@ class MetaLSTM(_CoordinatewiseRule):
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
         rows, dtype = Blocks(gradients, 1), self.compute_dtype
-        gradient, weights = (rows.join(tensors, dtype)[:, 0] for tensors in (gradients, leaves[player]))
+        gradient, weights = (rows.join(tensors, dtype)[:, 0] for tensors in (gradients, params[player]))
         loss = logarithm_and_sign(tf.cast(signals[player], dtype)[:1])
         told = tf.concat([logarithm_and_sign(gradient), tf.tile(loss, [gradient.shape[0], 1])], axis=1)
         hidden, cell = self.cell(told, [part[player] for part in state["cell"]])

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from meta_gan.checks import check_integer
 from meta_gan.meta_learners.rates import LearnedRule, exponential
-from meta_gan.types import ByPlayer, LeafInfo, Tensors
+from meta_gan.types import ByPlayer, ParamInfo, Tensors
 
 _SCALE = 1e-3  # what a mean gradient or weight is large or small against
 
@@ -49,7 +49,7 @@ class ALFA(LearnedRule):
         self.hidden = None if hidden is None else check_integer(hidden, "hidden", 1)
         self.seed = check_integer(seed, "seed", 0)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+    def _make(self, player: str, infos: Sequence[ParamInfo]) -> Any:
         tensors, hidden = len(infos), self.hidden or 2 * len(infos)
         draw = np.random.default_rng([self.seed, *player.encode()])
         start = draw.normal(0.0, math.sqrt(2.0 / (2 * tensors)), (2 * tensors, hidden))
@@ -60,27 +60,27 @@ class ALFA(LearnedRule):
             "readout": self._number(0.0, (hidden, 2 * tensors), f"readout_{player}"),
         }
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         return ()
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
     ) -> tuple[Any, Tensors]:
         made = {name: tf.convert_to_tensor(value) for name, value in self.made[player].items()}
-        means = [tf.reduce_mean(t) for t in (*gradients, *leaves[player])]
+        means = [tf.reduce_mean(t) for t in (*gradients, *params[player])]
         told = symmetric_log(tf.stack([tf.cast(mean, made["kernel"].dtype) for mean in means]))
         hidden = tf.nn.relu(tf.linalg.matvec(made["kernel"], told, transpose_a=True) + made["bias"])
         by_rate, decay = tf.split(tf.linalg.matvec(made["readout"], hidden, transpose_a=True), 2)
         log_rates = made["log_rates"] + by_rate
         return state, [
-            -exponential(log_rates[i], g.dtype) * g - tf.cast(decay[i], g.dtype) * leaf
-            for i, (g, leaf) in enumerate(zip(gradients, leaves[player], strict=True))
+            -exponential(log_rates[i], g.dtype) * g - tf.cast(decay[i], g.dtype) * param
+            for i, (g, param) in enumerate(zip(gradients, params[player], strict=True))
         ]
 
     def get_config(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class MetaCurvature(LearnedRule):
         super().__init__(rate, **kwargs)
         self.largest = check_integer(largest, "largest", 1)
 
-    def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
+    def _make(self, player: str, infos: Sequence[ParamInfo]) -> Any:
         made = []
         for i, info in enumerate(infos):
             of_tensor = []
@@ -126,14 +126,14 @@ class MetaCurvature(LearnedRule):
             made.append(of_tensor)
         return made
 
-    def begin(self, leaves: ByPlayer) -> Any:
+    def begin(self, params: ByPlayer) -> Any:
         return ()
 
     def update(
         self,
         state: Any,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
         signals: Mapping[str, Any],
         seed: Any,
