@@ -74,7 +74,7 @@ class Counting(MetaLearner):
         self.count = self.add_weight(shape=(), initializer="zeros", name="count", trainable=trainable)
         self.setup({}, {})
 
-    def begin(self, leaves):
+    def begin(self, params):
         self.count.assign(self.count + 1.0)
         return ()
 

@@ -10,7 +10,7 @@ from meta_gan import functional, storage
 from meta_gan.losses import Hinge, NonSaturating
 from meta_gan.meta import Unrolled
 from tests.games.nets import batch_norm_gan, dropout_gan
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import flat_close, numbers, one, parts, random_episodes, tiny_gan
 
 EPISODES = random_episodes(tasks=2)

@@ -3,6 +3,7 @@
 import pytest
 
 import meta_gan as mg
+from meta_gan.controller import PolicyGradient, ScheduleController
 from meta_gan.games import Terms, Transfer
 from meta_gan.losses import (
     R1,
@@ -20,7 +21,6 @@ from meta_gan.meta import (
     Displacement,
     EvolutionStrategies,
     JointTraining,
-    PolicyGradient,
     SplitOpponents,
     Unrolled,
 )
@@ -38,7 +38,6 @@ from meta_gan.meta_learners import (
     OptimisticGradient,
     PerStepRates,
     RecurrentMetaLearner,
-    ScheduleController,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, tiny_sounds, tiny_texts, told_gan
 from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
@@ -129,7 +128,7 @@ ONLY = {
     "only the context": {TOLD, FUSION, SOUNDS, TEXTS},
     "consistent FOMAML": {"points, non-saturating", TOLD},
 }
-# A learned rule knows leaves and signals only: it meets a game with state, and one whose players differ in moves.
+# A learned rule knows params and signals only: it meets a game with state, and one whose players differ in moves.
 MET = {"points, non-saturating", "points, two discriminator turns", "batch statistics"}
 ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")

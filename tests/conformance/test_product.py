@@ -103,14 +103,14 @@ def use(adapted):
 
 def meta_gradients(model, graph):
     """The mean estimate over two tasks: in one graph of both, or task by task and op by op."""
-    row, batch = model.algorithm, episodes(model.game)
-    pieces = (model.game, row.meta_learner, model.mask, model.meta_weights())
+    batch, meta = episodes(model.game), model.meta_weights()
+    estimator, steps = model.algorithm.estimator, model.algorithm.inner_steps
     if graph:
-        return tf.function(lambda: row.estimator.estimate(*pieces, batch, row.inner_steps), autograph=False)()
-    if isinstance(row.estimator, (Consistent, PolicyGradient)):
+        return tf.function(lambda: estimator.estimate(model.loop, meta, batch, steps), autograph=False)()
+    if isinstance(estimator, (Consistent, PolicyGradient)):
         # They have no estimate of one task; what they do over tasks is eager, each pass over tasks a graph.
-        return row.estimator.estimate(*pieces, batch, row.inner_steps)
-    each = [row.estimator.task(*pieces, one(batch, i), row.inner_steps) for i in range(2)]
+        return estimator.estimate(model.loop, meta, batch, steps)
+    each = [estimator.task(model.loop, meta, one(batch, i), steps) for i in range(2)]
     return tf.nest.map_structure(lambda a, b: (a + b) / 2, *each)
 
 

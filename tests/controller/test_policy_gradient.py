@@ -1,5 +1,6 @@
 """The policy gradient against finite differences and sums over all trajectories, and what is refused."""
 
+import dataclasses
 import itertools
 import math
 
@@ -11,10 +12,12 @@ import meta_gan as mg
 from meta_gan import functional
 from meta_gan.controller import PolicyGradient, ScheduleController
 from meta_gan.controller.policy import log_prob
-from meta_gan.controller.policy_gradient import Trajectory
-from meta_gan.meta import Unrolled, inner_loop, outcomes
+from meta_gan.controller.policy_gradient import Trajectory, reward_of
+from meta_gan.controller.schedule_controller import Following
+from meta_gan.meta import Unrolled
+from meta_gan.meta.evolution_strategies import first_log_distance, log_distance, rate_factor
 from meta_gan.meta_learners import GradientDescent
-from tests.meta.rules import Walker
+from tests.meta.meta_learners import Walker
 from tests.toys import Quadratic, constant_episodes, one, parts
 
 CALM = {"calm": 1e-3, "holdout": 0.0, "hidden": 3}
@@ -24,11 +27,11 @@ PLAIN = {"epochs": 1, "normalize": False, "entropy": 0.0, "cost": 0.0}
 def walk(start, actions, steps, **options):
     """Down a parabola to 0 by steps of 1; the controller decides before every one."""
     rule = ScheduleController(Walker(1.0), horizon=steps, every=1, actions=actions, **{**CALM, **options})
-    pieces = parts(Quadratic(start, 2.0), rule)
+    loop, meta = parts(Quadratic(start, 2.0), rule)
     draw = np.random.default_rng(0)
     for variable in rule.policy.trainable_variables:
         variable.assign_add(draw.normal(0, 0.3, variable.shape).astype("float32"))
-    return (*pieces[:3], pieces[3]._replace(meta_learner=[tf.identity(v) for v in rule.trainable_variables]))
+    return loop, meta._replace(meta_learner=[tf.identity(v) for v in rule.trainable_variables])
 
 
 EPISODE = one(constant_episodes([0.0], [0.0]))
@@ -36,19 +39,20 @@ EPISODE = one(constant_episodes([0.0], [0.0]))
 
 def returns(pieces, steps):
     """All trajectories of a walk: their decisions and rewards, by taking every one."""
-    game, rule, chosen, meta = pieces
+    loop, meta = pieces
+    rule = loop.meta_learner
     options, found = [len(knob.options) for knob in rule.knobs], []
     singles = list(itertools.product(*[range(n) for n in options]))
     for actions in itertools.product(singles, repeat=steps):
-        carry = inner_loop.begin(game, rule, chosen, meta)
-        first = last = outcomes.log_distance(game, meta.initial, EPISODE)
+        carry = loop.begin(meta)
+        first = last = log_distance(loop, meta.initial, EPISODE)
         rows = []
         for action in actions:
-            told = mg.meta.environment._Told(rule, tf.constant(action))
-            carry, _ = inner_loop.advance(game, told, chosen, meta, carry, EPISODE.support, 1, 1, EPISODE.seed)
-            now = outcomes.log_distance(game, inner_loop.final(chosen, meta, carry), EPISODE)
-            reward, now, lost = outcomes.reward(first, last, now, tf.constant(False), 0.0)
-            rows.append((carry.meta_learner_state["seen"], action, reward, 1.0, lost, 1.0))
+            steered = dataclasses.replace(loop, steering=Following(rule, tf.constant(action)))
+            carry, _ = steered.advance(meta, carry, EPISODE.support, 1, EPISODE.seed)
+            now = log_distance(loop, loop.final(meta, carry), EPISODE)
+            reward, now, lost = reward_of(first, last, now, tf.constant(False), 0.0)
+            rows.append((carry.meta_learner_state["observation"], action, reward, 1.0, lost, 1.0))
             last = now
         found.append([tf.stack([tf.convert_to_tensor(row[i]) for row in rows]) for i in range(6)])
     return Trajectory(*[tf.stack([each[i] for each in found]) for i in range(6)])
@@ -56,7 +60,7 @@ def returns(pieces, steps):
 
 def judged(rule, values, trajectory):
     """Log-probabilities and entropies of decisions that were made."""
-    return functional.pure(rule, "judge", values, trajectory.seen, trajectory.chosen, trajectory.observed)
+    return functional.pure(rule, rule.judge, values, trajectory.observations, trajectory.actions, trajectory.observed)
 
 
 def expected_return(rule, values, trajectory):
@@ -94,7 +98,8 @@ def by_differences(rule, values, trajectory, step=2e-2):
 def test_the_gradient_of_the_objective_is_that_of_finite_differences(two_steps):
     """Every trajectory in the measure of its probability: then the surrogate's gradient is that of the expected return,
     to the last digit that a finite difference of float32 has."""
-    (_, rule, _, meta), trajectory = two_steps
+    (loop, meta), trajectory = two_steps
+    rule = loop.meta_learner
     values = meta.meta_learner
     value, chances = expected_return(rule, values, trajectory)
     assert float(tf.reduce_sum(chances)) == pytest.approx(1.0, abs=1e-5) and abs(value) > 0.1
@@ -110,7 +115,8 @@ def test_the_estimate_has_no_bias(two_steps):
     """The mean of estimates from 600 tasks of rollouts that are drawn, a baseline of theirs included: within four
     deviations of the sum over all trajectories."""
     pieces, trajectory = two_steps
-    _, rule, _, meta = pieces
+    loop, meta = pieces
+    rule = loop.meta_learner
     value, chances = expected_return(rule, meta.meta_learner, trajectory)
     left = tf.cumsum(trajectory.rewards, axis=1, reverse=True) * chances[:, None] * len(chances)
     exact, _ = PolicyGradient(**PLAIN)._ascent(rule, meta.meta_learner, trajectory, left)
@@ -153,7 +159,8 @@ def test_the_surrogate_by_hand():
 
 def test_epochs_follow_one_another(two_steps):
     """The gradients of two epochs, the second where a step along the first leads."""
-    (_, rule, _, meta), trajectory = two_steps
+    (loop, meta), trajectory = two_steps
+    rule = loop.meta_learner
     advantages = PolicyGradient(rollouts=9).advantages(trajectory, 1)
 
     def ascent(epochs, values):
@@ -198,48 +205,45 @@ def test_another_trial_starts_anew_and_remembers(actions):
     """Two attempts: the second begins from the same distance, and what its decisions are judged by is the memory that
     they were drawn with, whether or not the first stopped."""
     pieces = walk(3.5, actions, 3)
-    _, rule, _, meta = pieces
+    loop, meta = pieces
+    rule = loop.meta_learner
     estimator, stopped = PolicyGradient(trials=2, **PLAIN), set()
     run = tf.function(lambda number: estimator.rollout(*pieces, EPISODE, 3, number)[0], autograph=False)
     kept = []
     for number in range(8):
         trajectory = run(tf.constant(number))
-        assert trajectory.seen.shape[0] == 6
-        np.testing.assert_allclose(trajectory.seen[0], trajectory.seen[3], atol=1e-6)
+        assert trajectory.observations.shape[0] == 6
+        np.testing.assert_allclose(trajectory.observations[0], trajectory.observations[3], atol=1e-6)
         both, _ = judged(rule, meta.meta_learner, tf.nest.map_structure(lambda t: t[None], trajectory))
         memory, drawn = tf.zeros([rule.hidden]), []
         for row in range(6):
             if trajectory.observed[row]:
-                memory, logits = rule.policy.step(trajectory.seen[row], memory)
-                drawn.append(float(both[0, row] - log_prob(logits, trajectory.chosen[row])))
+                memory, logits = rule.policy.step(trajectory.observations[row], memory)
+                drawn.append(float(both[0, row] - log_prob(logits, trajectory.actions[row])))
         np.testing.assert_allclose(drawn, 0.0, atol=1e-5)
         stopped.add(bool(tf.reduce_any(trajectory.observed[:3] == 0)))
         kept.append(both[0, 3:])
     assert stopped == ({True, False} if "stop" in actions else {False})
-    fresh, _ = functional.pure(
-        rule, "judge", meta.meta_learner, trajectory.seen[None, 3:], trajectory.chosen[None, 3:], tf.ones([1, 3])
-    )
+    second = (trajectory.observations[None, 3:], trajectory.actions[None, 3:], tf.ones([1, 3]))
+    fresh, _ = functional.pure(rule, rule.judge, meta.meta_learner, *second)
     assert np.abs(kept[-1] - fresh[0]).max() > 1e-4, "the first attempt is remembered"
 
 
-def test_what_ends_at_no_number_is_lost_however_far_it_began():
+def test_an_end_that_is_not_finite_has_diverged_from_any_start():
     for first in (0.0, math.log(150.0), math.log(1e6)):
-        reward, now, lost = outcomes.reward(first, first, tf.constant(math.inf), tf.constant(False), 0.0)
+        reward, now, lost = reward_of(first, first, tf.constant(math.inf), tf.constant(False), 0.0)
         assert (float(reward), float(lost)) == (pytest.approx(-1.0 - math.log(10.0), rel=1e-5), 1.0)
         assert float(now) == pytest.approx(first + math.log(10.0))
-    assert float(outcomes.log_distance(Quadratic(float("nan"), 2.0), walk_from(float("nan")), EPISODE)) == math.inf
-    assert np.isfinite(outcomes.first_distance(Quadratic(float("nan"), 2.0), walk_from(float("nan")), EPISODE))
-
-
-def walk_from(start):
-    return functional.read(Quadratic(start, 2.0).nets)
+    loop, meta = parts(Quadratic(float("nan"), 2.0))
+    assert float(log_distance(loop, meta.initial, EPISODE)) == math.inf
+    assert np.isfinite(first_log_distance(loop, meta.initial, EPISODE))
 
 
 def test_rates_are_spread_over_tasks():
-    factors = [float(outcomes.rate_factor(30.0, tf.constant([i, 3]))) for i in range(300)]
+    factors = [float(rate_factor(30.0, tf.constant([i, 3]))) for i in range(300)]
     logs = np.log(factors) / math.log(30.0)
     assert -0.5 < logs.min() < -0.45 and 0.45 < logs.max() < 0.5 and abs(logs.mean()) < 0.05
-    assert outcomes.rate_factor(1.0, tf.constant([0, 3])) is None
+    assert rate_factor(1.0, tf.constant([0, 3])) is None
 
 
 @pytest.mark.parametrize(
@@ -266,7 +270,7 @@ def test_pairs_that_would_train_nothing_are_refused():
     rule = ScheduleController(GradientDescent(0.1), every=5)
     with pytest.raises(ValueError, match=r"trains policies.*ScheduleController with Unrolled"):
         mg.Algorithm("no", rule, Unrolled(2), 10)
-    with pytest.raises(ValueError, match=r"a rule with a policy.*GradientDescent"):
+    with pytest.raises(ValueError, match=r"must be a ScheduleController.*GradientDescent"):
         mg.Algorithm("no", GradientDescent(0.1), PolicyGradient(), 10)
     with pytest.raises(ValueError, match=r"multiple.*12 of 5"):
         mg.Algorithm("no", rule, PolicyGradient(), 12)

@@ -1,4 +1,4 @@
-"""What the policy gradient learns: bandits and schedules whose best answer is known, through Keras too."""
+"""The policy gradient learns bandits and schedules whose best answer is known, through Keras too."""
 
 import math
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan.controller import PolicyGradient, ScheduleController
 from meta_gan.meta import EvolutionStrategies
-from tests.meta.rules import Walker
+from tests.meta.meta_learners import Walker
 from tests.toys import Quadratic, constant_episodes, weekly
 
 CALM = {"calm": 1e-3, "holdout": 0.0, "hidden": 3}

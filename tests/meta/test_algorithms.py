@@ -16,11 +16,10 @@ from meta_gan.meta import (
     Pretraining,
     Reptile,
     Unrolled,
-    inner_loop,
 )
 from meta_gan.meta_learners import Adam, GradientDescent
 from meta_gan.types import Settings
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.references.plain import fold
 from tests.toys import flat_close, one, parts, random_episodes, tiny_gan
 
@@ -88,13 +87,14 @@ def test_an_estimate_without_inner_steps(estimator):
     pieces = parts(tiny_gan("float64", loss=NonSaturating()))
     episodes = random_episodes(tasks=1, dtype="float64")
     got = estimator.estimate(*pieces, episodes, 0)
-    game, start = pieces[0], pieces[3].initial
+    (loop, meta), game = pieces, pieces[0].game
+    start = meta.initial
     flat_close(got.state, start.state)
     for player, (net,) in game.players.items():
         assert float(got.metrics[f"loss/{player}"]) == 0.0, "of no move there is no loss, and no NaN either"
         with tf.GradientTape() as tape:
             tape.watch(start.weights[net])
-            value = inner_loop.objectives(game, start, one(episodes))[player]
+            value = loop.objectives(start, one(episodes))[player]
         wanted = tape.gradient(value, start.weights[net])
         if isinstance(estimator, Displacement):
             wanted = [tf.zeros_like(w) for w in wanted]
@@ -122,7 +122,7 @@ def test_pretraining_is_each_owners_gradient_on_support_and_query_together():
     """By hand: at the initial weights, each player's loss on the seven examples, whatever the inner steps."""
     episodes = random_episodes(tasks=2, shots=3, queries=4, dtype="float64")
     pieces = parts(tiny_gan("float64", loss=NonSaturating()))
-    game, _, _, start = pieces
+    game, start = pieces[0].game, pieces[1]
     got = JointTraining().estimate(*pieces, episodes, 9)
     for number, (player, (net,)) in enumerate(game.players.items()):
         gradients = []

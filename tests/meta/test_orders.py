@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import Adam, Momentum
 from meta_gan.types import MetaWeights, Snapshot
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import (
     Quadratic,
     adapt,
@@ -89,7 +89,7 @@ def test_order_two_of_a_learned_rule_by_hand(steps):
 def test_learned_rates_of_both_players_of_a_gan_against_finite_differences():
     """The discriminator's rate too: it acts on the distance only through the generator's later moves."""
     game = tiny_gan("float64", loss=NonSaturating())
-    game, rule, mask, meta = pieces = parts(game, LearnedRates(-1.5, 0.02))
+    loop, meta = pieces = parts(game, LearnedRates(-1.5, 0.02))
     episode = one(EPISODES)
 
     @tf.function(autograph=False)
@@ -99,8 +99,8 @@ def test_learned_rates_of_both_players_of_a_gan_against_finite_differences():
     @tf.function(autograph=False)
     def distance(weights, learned):
         start = MetaWeights(Snapshot(weights, meta.initial.state), learned)
-        carry, _ = adapt((game, rule, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
     got = estimate()
     values = [v.numpy() for v in meta.meta_learner]

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import ALFA, Adam, GradientDescent, LearnedAdam, MetaCurvature, MetaSGD, PerStepRates
 from meta_gan.meta_learners.ancestors.layerwise import modes, symmetric_log
 from meta_gan.types import MetaWeights, ParamInfo
@@ -153,17 +152,17 @@ def test_the_meta_gradient_equals_finite_differences(name):
     rule = type(RULES[name]())(rates, **options, dtype="float64")
     pieces = parts(tiny_gan("float64", loss=NonSaturating()), rule)
     shake(rule, 0.1)
-    game, rule, mask, _ = pieces
-    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables])
+    loop, meta = pieces
+    meta = meta._replace(meta_learner=[tf.convert_to_tensor(v) for v in rule.trainable_variables])
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(learned):
         start = MetaWeights(meta.initial, learned)
-        carry, _ = adapt((game, rule, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
-    got = tf.function(lambda: Unrolled(2).task(game, rule, mask, meta, episode, 3), autograph=False)()
+    got = tf.function(lambda: Unrolled(2).task(loop, meta, episode, 3), autograph=False)()
     values, checked = [v.numpy() for v in meta.meta_learner], set()
     for index, variable in enumerate(rule.trainable_variables):
         direction = [np.zeros_like(v) for v in values]

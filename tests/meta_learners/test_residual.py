@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import Adam, AttentionMetaLearner, RecurrentMetaLearner
 from meta_gan.types import MetaWeights
 from tests.meta_learners.helpers import SEED, START, ready, shake, slopes, trajectory
@@ -169,14 +168,9 @@ def test_what_rests_goes_on_resting(kind, residual):
 def gan_pieces(kind, **options):
     rates = {"generator": 0.05, "discriminator": 0.03}
     rule = KINDS[kind](rates, epsilon=1e-2, **{"dtype": "float64", **SMALL[kind], **options})
-    game, rule, mask, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
+    loop, meta = parts(tiny_gan("float64", loss=NonSaturating()), rule)
     shake(rule, 0.05)
-    return (
-        game,
-        rule,
-        mask,
-        MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables]),
-    )
+    return loop, meta._replace(meta_learner=[tf.convert_to_tensor(v) for v in rule.trainable_variables])
 
 
 @pytest.mark.parametrize("kind", ["recurrent", pytest.param("attention", marks=pytest.mark.slow)])
@@ -184,14 +178,14 @@ def gan_pieces(kind, **options):
 def test_the_meta_gradient_equals_finite_differences(kind, told, step, rtol):
     """For all of the rule's weights, and for both nets' initial weights, through three steps. Signals are float32, and
     what rounds them needs a wide tolerance; the step is narrow, for there are kinks on either side."""
-    pieces = game, rule, mask, meta = gan_pieces(kind, game_features=told)
+    pieces = loop, meta = gan_pieces(kind, game_features=told)
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(weights, learned):
         start = MetaWeights(meta.initial._replace(weights=weights), learned)
-        carry, _ = adapt((game, rule, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
     got = tf.function(lambda: Unrolled(2).task(*pieces, episode, 3), autograph=False)()
     sources = {"rule": (meta.meta_learner, got.meta_learner)}

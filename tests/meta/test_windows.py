@@ -10,7 +10,7 @@ import meta_gan as mg
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Algorithm, EvolutionStrategies, Unrolled
 from meta_gan.meta_learners import GradientDescent, MetaSGD
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import Quadratic, adapt, constant_episodes, flat_close, one, parts, random_episodes, tiny_gan
 
 CURVATURE, START, SUPPORT, QUERY = 0.8, 1.5, -0.5, 0.25
@@ -131,9 +131,9 @@ def test_a_ramp_is_trained_with():
         ({"last": 0}, "`last` must be a whole number in"),
         ({"window": 0}, "`window` must be a whole number in"),
         ({"window": 2, "last": 3}, "`window` must be a whole number in"),
-        ({"rescale": -0.1}, "'rescale' must be a finite number >= 0"),
-        ({"rescale": math.nan}, "'rescale' must be a finite number >= 0"),
-        ({"rescale": True}, "'rescale' must be a finite number >= 0"),
+        ({"rescale": -0.1}, "`rescale` must be a number finite and >= 0"),
+        ({"rescale": math.nan}, "`rescale` must be a number finite and >= 0"),
+        ({"rescale": True}, "`rescale` must be a number finite and >= 0"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):
@@ -143,7 +143,7 @@ def test_bad_arguments_are_refused(options, message):
 
 @pytest.mark.parametrize("options", [{"last": 2}, {"window": 5}, {"rescale": 0.1}])
 def test_what_is_for_learned_rules(options):
-    with pytest.raises(ValueError, match=r"are for learned rules\. Received: GradientDescent"):
+    with pytest.raises(ValueError, match=r"are for learned meta-learners\. Received: GradientDescent"):
         Algorithm("a", GradientDescent(0.1), Unrolled(2, **options), 5)
 
 
