@@ -129,7 +129,7 @@ class Random(PolicySteering):
         knobs = self.controller.knobs
         draws = tf.random.stateless_uniform([len(knobs)], seed, alg="philox")
         action = [tf.cast(draws[i] * len(knob.options), tf.int32) for i, knob in enumerate(knobs)]
-        return self.controller.decide(state, step, signals, distance, lambda logits: tf.stack(action))
+        return self.controller.decide(state, step, signals, distance, lambda *_: tf.stack(action))
 
 
 class Runs:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
 from meta_gan.controller.policy_gradient import controller_of, reward_of
-from meta_gan.controller.schedule_controller import BOUND, Following
+from meta_gan.controller.schedule_controller import BOUND, PolicySteering
 from meta_gan.meta.evolution_strategies import check_spread, first_log_distance, log_distance, rate_factor
 from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.types import Carry, Episode, MetaWeights, Tensor
@@ -142,7 +142,7 @@ class AdaptationEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     def _stepped(
         self, meta: MetaWeights, episode: Episode, carry: Carry, action: Tensor, first: Tensor, last: Tensor
     ) -> tuple[Carry, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        loop = dataclasses.replace(self.loop, steering=Following(self.controller, action))
+        loop = dataclasses.replace(self.loop, steering=PolicySteering(self.controller, lambda *_: action))
         factor, every = rate_factor(self.spread, episode.seed), self.controller.every
         carry, _ = loop.advance(meta, carry, episode.support, every, episode.seed, rate_scale=factor)
         now = log_distance(loop, loop.final(meta, carry), episode)

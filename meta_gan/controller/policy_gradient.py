@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
-from meta_gan.controller.schedule_controller import Exploring, ScheduleController
+from meta_gan.controller.policy import drawn
+from meta_gan.controller.schedule_controller import PolicySteering, ScheduleController
 from meta_gan.meta.estimators import Estimate, Estimator, metrics_of
 from meta_gan.meta.evolution_strategies import (
     DIVERGED,
@@ -117,10 +118,6 @@ class PolicyGradient(Estimator):
             raise ValueError(f"'normalize' must be True or False. Received: {normalize!r}")
         self.spread, self.normalize = check_spread(spread), normalize
 
-    def get_config(self) -> dict[str, Any]:
-        names = ("rollouts", "epochs", "rate", "clip", "entropy", "cost", "spread", "trials", "normalize")
-        return {name: getattr(self, name) for name in names}
-
     def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:
         super().check(meta_learner, inner_steps)
         controller = controller_of(meta_learner)
@@ -164,7 +161,11 @@ class PolicyGradient(Estimator):
                 fresh = loop.begin(meta)
                 state = controller.remember(fresh.meta_learner_state, carry.meta_learner_state)
                 carry = fresh._replace(meta_learner_state=state)
-            exploring = dataclasses.replace(loop, steering=Exploring(controller, functional.fold(key, trial)))
+            own = functional.fold(key, trial)
+            steering = PolicySteering(
+                controller, lambda logits, step, own=own: drawn(logits, functional.fold(own, step))
+            )
+            exploring = dataclasses.replace(loop, steering=steering)
             carry, part, records = self._attempt(exploring, controller, meta, carry, episode, steps)
             parts.append(part)
         metrics = metrics_of(loop, records, loop.objectives(loop.final(meta, carry), episode))

@@ -9,9 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
-from meta_gan.controller.policy import ACTIONS, NEEDS, Knob, Policy, drawn, knobs_of, likeliest, log_prob
+from meta_gan.controller.policy import ACTIONS, NEEDS, Knob, Policy, knobs_of, likeliest, log_prob
 from meta_gan.meta_learners.base import MetaLearner, Steering
 from meta_gan.types import ByPlayer, ParamInfo, Settings, Tensor, Tensors, Tree
 
@@ -165,17 +164,12 @@ class ScheduleController(MetaLearner):
         step: Tensor,
         signals: Mapping[str, Tensor],
         distance: Tensor,
-        choose: Callable[[list[Tensor]], Tensor],
+        choose: Callable[[list[Tensor], Tensor], Tensor],
     ) -> Tree:
-        """Return the state after a decision.
-
-        Args:
-            state, step, signals, distance: see `Steering.observe`.
-            choose: from the logits float32[options] of every knob to the action int32[knobs].
-        """
+        """Return the state after a decision; see `Steering.observe` and, for `choose`, `PolicySteering`."""
         observation = self.observation(state, step, signals, distance)
         memory, logits = self.policy.step(observation, state["memory"])
-        action, now = choose(logits), _log_distance(distance)
+        action, now = choose(logits, step), _log_distance(distance)
         knobs = {knob.name: knob.turned(state["knobs"][knob.name], action[i]) for i, knob in enumerate(self.knobs)}
         return {
             **state,
@@ -245,25 +239,24 @@ def _log_distance(distance: Tensor) -> Tensor:
 
 
 class PolicySteering(Steering):
-    """Steering by a `ScheduleController`, of which subclasses change how an action is chosen.
+    """Steering by a `ScheduleController`.
 
     Args:
-        controller: whose policy.
+        controller: the controller.
+        choose: `(logits, step) -> action`, from the logits float32[options] of every knob and the step int32[] to an
+            option int32[] of every knob; by default the most likely ones.
     """
 
-    def __init__(self, controller: ScheduleController):
+    def __init__(self, controller: ScheduleController, choose: Callable[[list[Tensor], Tensor], Tensor] | None = None):
         self.controller, self.holdout, self.needs = controller, controller.holdout, controller.needs
-
-    def choose(self, logits: list[Tensor], step: Tensor) -> Tensor:
-        """Return an action int32[knobs], of the logits float32[options] of every knob: the most likely one."""
-        return likeliest(logits)
+        self.choose = choose or (lambda logits, step: likeliest(logits))
 
     def due(self, state: Tree, step: Tensor) -> Tensor:
         on_time = tf.equal(tf.math.floormod(step, self.controller.every), 0)
         return tf.logical_and(on_time, tf.logical_not(self.finished(state)))
 
     def observe(self, state: Tree, step: Tensor, signals: Mapping[str, Tensor], distance: Tensor, seed: Tensor) -> Tree:
-        return self.controller.decide(state, step, signals, distance, lambda logits: self.choose(logits, step))
+        return self.controller.decide(state, step, signals, distance, self.choose)
 
     def repeats(self, state: Tree, turn: int, planned: int) -> Tensor | None:
         if turn or "turns" not in self.controller.actions:
@@ -272,37 +265,3 @@ class PolicySteering(Steering):
 
     def finished(self, state: Tree) -> Tensor:
         return state["knobs"]["stop"] > 0.5 if "stop" in self.controller.actions else tf.constant(False)
-
-
-class Exploring(PolicySteering):
-    """Draws every action by its probability.
-
-    Args:
-        controller: whose policy.
-        key: int32[2], of the draws.
-    """
-
-    def __init__(self, controller: ScheduleController, key: Tensor):
-        super().__init__(controller)
-        self.key = key
-
-    def choose(self, logits: list[Tensor], step: Tensor) -> Tensor:
-        """Draw an action."""
-        return drawn(logits, functional.fold(self.key, step))
-
-
-class Following(PolicySteering):
-    """Takes a given action at every decision.
-
-    Args:
-        controller: whose knobs.
-        action: int32[knobs].
-    """
-
-    def __init__(self, controller: ScheduleController, action: Tensor):
-        super().__init__(controller)
-        self.action = action
-
-    def choose(self, logits: list[Tensor], step: Tensor) -> Tensor:
-        """Return the given action."""
-        return tf.cast(self.action, tf.int32)

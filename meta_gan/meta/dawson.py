@@ -1,19 +1,14 @@
 """DAWSON's meta-gradient: the generator adapts against one discriminator and is judged by another.
 
-The discriminator is adapted on the support set and, apart from that, on the query set; the generator is adapted against
-the first, and its query loss is taken with the second, a judge that was trained on the held-out images. To first order,
-as in the authors' code, on top of our inner loop. We depart from that code in two places. There the discriminator makes
-all its steps against the initial generator, and then the generator makes its own; here both take turns on the support
-set, as they do when the model is used. And there the discriminator's query loss is taken against the initial
-generator; here against the adapted one, which is its plain first-order MAML gradient.
-
-Reference: Liang, Liu and Liu, "DAWSON: A Domain Adaptive Few Shot Generation Framework", 2020.
+To first order, as in the authors' code, from which we depart in two places. There the discriminator makes all its steps
+against the initial generator, and then the generator makes its own; here both take turns on the support set, as they do
+when the model is used. And there the discriminator's query loss is taken against the initial generator; here against
+the adapted one, which is its plain first-order MAML gradient.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import keras
 
@@ -54,9 +49,6 @@ class SplitOpponents(Estimator):
         if generator == discriminator:
             raise ValueError(f"'generator' and 'discriminator' must be two players. Received: {generator!r} twice")
         self.generator, self.discriminator = str(generator), str(discriminator)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"generator": self.generator, "discriminator": self.discriminator}
 
     def task(self, loop: InnerLoop, meta: MetaWeights, episode: Episode, steps: int | Tensor) -> Estimate:
         """See `Estimator.task`. Metrics are those of `Unrolled`; `query/GENERATOR` is the objective with D_q."""

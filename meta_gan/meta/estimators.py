@@ -5,6 +5,7 @@ An estimator obtains the outer gradient of a batch of adapted tasks.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -81,8 +82,8 @@ class Estimator:
         return mean._replace(state=kept)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {}
+        """Return the constructor's arguments, which are attributes of the same names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Estimator:

@@ -84,9 +84,6 @@ class EvolutionStrategies(Estimator):
             raise ValueError(f"'logarithm' must be True or False. Received: {logarithm!r}")
         self.logarithm, self.spread = logarithm, check_spread(spread)
 
-    def get_config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("sigma", "pairs", "window", "logarithm", "spread")}
-
     def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:
         super().check(meta_learner, inner_steps)
         if not meta_learner.learned:

@@ -85,10 +85,6 @@ class Unrolled(Estimator):
         self.rescale = check_number(rescale, "rescale", lambda x: 0.0 <= x < math.inf, "finite and >= 0")
         self.fixed_steps, self.least_steps = bool(self.checkpoint or self.window), self.last
 
-    def get_config(self) -> dict[str, Any]:
-        names = ("order", "partial", "checkpoint", "last", "window", "rescale")
-        return {name: getattr(self, name) for name in names}
-
     def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:
         super().check(meta_learner, inner_steps)
         given = {"last": self.last, "window": self.window, "rescale": self.rescale}

@@ -13,7 +13,7 @@ from meta_gan import functional
 from meta_gan.controller import PolicyGradient, ScheduleController
 from meta_gan.controller.policy import log_prob
 from meta_gan.controller.policy_gradient import Trajectory, reward_of
-from meta_gan.controller.schedule_controller import Following
+from meta_gan.controller.schedule_controller import PolicySteering
 from meta_gan.meta import Unrolled
 from meta_gan.meta.evolution_strategies import first_log_distance, log_distance, rate_factor
 from meta_gan.meta_learners import GradientDescent
@@ -48,7 +48,8 @@ def returns(pieces, steps):
         first = last = log_distance(loop, meta.initial, EPISODE)
         rows = []
         for action in actions:
-            steered = dataclasses.replace(loop, steering=Following(rule, tf.constant(action)))
+            following = PolicySteering(rule, lambda *_, action=action: tf.constant(action))
+            steered = dataclasses.replace(loop, steering=following)
             carry, _ = steered.advance(meta, carry, EPISODE.support, 1, EPISODE.seed)
             now = log_distance(loop, loop.final(meta, carry), EPISODE)
             reward, now, lost = reward_of(first, last, now, tf.constant(False), 0.0)

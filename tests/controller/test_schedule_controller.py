@@ -46,21 +46,17 @@ def ends(game, rule, steps=4, carry=None):
     return tf.function(lambda: loop.advance(meta, carry, EPISODE.support, steps, EPISODE.seed), autograph=False)()
 
 
-class Scripted(PolicySteering):
-    """Takes `actions` in turn, the last one from then on."""
-
-    def __init__(self, controller, *actions):
-        super().__init__(controller)
-        names = [knob.name for knob in controller.knobs]
-        self.table = tf.constant([[{**STILL, **action}[name] for name in names] for action in actions])
-
-    def choose(self, logits, step):
-        return self.table[tf.minimum(step // self.controller.every, len(self.table) - 1)]
+def scripted(controller, *actions):
+    """Steering that takes `actions` in turn, the last one from then on."""
+    names = [knob.name for knob in controller.knobs]
+    table = tf.constant([[{**STILL, **action}[name] for name in names] for action in actions])
+    last = len(actions) - 1
+    return PolicySteering(controller, lambda logits, step: table[tf.minimum(step // controller.every, last)])
 
 
 def ends_scripted(game, rule, *actions, steps=4):
     loop, meta = prepared(game, rule)
-    loop = dataclasses.replace(loop, steering=Scripted(rule, *actions))
+    loop = dataclasses.replace(loop, steering=scripted(rule, *actions))
     return loop.adapt(meta, EPISODE.support, steps, EPISODE.seed)
 
 
@@ -204,7 +200,7 @@ def test_log_probabilities_of_a_rollout_are_judged_the_same_afterwards():
     for number in range(4):
         signals = {p: tf.random.stateless_normal([n], [number, n]) for p, n in rule.reports.items()}
         received = (state, tf.constant(number), signals, tf.constant(0.5 + number))
-        state = rule.decide(*received, lambda logits, number=number: drawn(logits, tf.constant([number, 7])))
+        state = rule.decide(*received, lambda logits, step: drawn(logits, tf.stack([step, 7])))
         seen.append(state["observation"])
         chosen.append(state["action"])
     judged, entropy = rule.judge(tf.stack(seen)[None], tf.stack(chosen)[None], tf.ones([1, 4]))
@@ -227,7 +223,7 @@ def test_options_are_drawn_by_their_probabilities():
     seeds = tf.stack([tf.range(2000), tf.ones(2000, tf.int32)], 1)
 
     def draw(seed):
-        return rule.decide(*received, lambda logits: drawn(logits, seed))["action"][0]
+        return rule.decide(*received, lambda logits, step: drawn(logits, seed))["action"][0]
 
     found = tf.function(lambda: tf.map_fn(draw, seeds, fn_output_signature=tf.int32))()
     logits = 4.0 * np.tanh(np.array([1.0, 0.0, 0.0]) / 4.0)
@@ -264,11 +260,11 @@ def test_the_augmented_share_reaches_the_loss():
     carry = loop.begin(meta)
     for _ in range(10):
         observed = (carry.meta_learner_state, carry.step, carry.signals, tf.constant(1.0))
-        state = rule.decide(*observed, lambda logits: tf.constant([0]))
+        state = rule.decide(*observed, lambda *_: tf.constant([0]))
         carry = carry._replace(meta_learner_state=state)
     assert float(state["knobs"]["augmentation"]) == pytest.approx(0.0, abs=1e-6)
-    scripted = dataclasses.replace(loop, steering=Scripted(rule, {"augmentation": 0}))
-    steered, _ = scripted.advance(meta, carry, support, 1, EPISODE.seed)
+    steered_loop = dataclasses.replace(loop, steering=scripted(rule, {"augmentation": 0}))
+    steered, _ = steered_loop.advance(meta, carry, support, 1, EPISODE.seed)
     plain, start = prepared(tiny_dcgan(), GradientDescent(0.1))
     expected, _ = plain.adapt(start, support, 1, EPISODE.seed)
     flat_close(steered.params, expected.params, rtol=1e-5, atol=1e-6)
