@@ -186,6 +186,10 @@ class ScheduleController(MetaLearner):
         """See `Policy.judge`."""
         return self.policy.judge(observations, actions, observed)
 
+    def remember(self, fresh: Tree, last: Tree) -> Tree:
+        """Return the state of a new attempt at the same task: only the policy's memory is kept from the last one."""
+        return {**fresh, "memory": last["memory"]}
+
     def plan(self, state: Tree, signals: Mapping[str, Tensor], seed: Tensor) -> tuple[Tree, Settings]:
         kept, settings = self.base.plan(state["base"], signals, seed)
         decided = {NEEDS[action]: state["knobs"][action] for action in self.actions if action in NEEDS}

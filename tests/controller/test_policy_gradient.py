@@ -26,12 +26,12 @@ PLAIN = {"epochs": 1, "normalize": False, "entropy": 0.0, "cost": 0.0}
 
 def walk(start, actions, steps, **options):
     """Down a parabola to 0 by steps of 1; the controller decides before every one."""
-    rule = ScheduleController(Walker(1.0), horizon=steps, every=1, actions=actions, **{**CALM, **options})
-    loop, meta = parts(Quadratic(start, 2.0), rule)
+    meta_learner = ScheduleController(Walker(1.0), horizon=steps, every=1, actions=actions, **{**CALM, **options})
+    loop, meta = parts(Quadratic(start, 2.0), meta_learner)
     draw = np.random.default_rng(0)
-    for variable in rule.policy.trainable_variables:
+    for variable in meta_learner.policy.trainable_variables:
         variable.assign_add(draw.normal(0, 0.3, variable.shape).astype("float32"))
-    return loop, meta._replace(meta_learner=[tf.identity(v) for v in rule.trainable_variables])
+    return loop, meta._replace(meta_learner=[tf.identity(v) for v in meta_learner.trainable_variables])
 
 
 EPISODE = one(constant_episodes([0.0], [0.0]))
@@ -40,15 +40,15 @@ EPISODE = one(constant_episodes([0.0], [0.0]))
 def returns(pieces, steps):
     """All trajectories of a walk: their decisions and rewards, by taking every one."""
     loop, meta = pieces
-    rule = loop.meta_learner
-    options, found = [len(knob.options) for knob in rule.knobs], []
+    meta_learner = loop.meta_learner
+    options, found = [len(knob.options) for knob in meta_learner.knobs], []
     singles = list(itertools.product(*[range(n) for n in options]))
     for actions in itertools.product(singles, repeat=steps):
         carry = loop.begin(meta)
         first = last = log_distance(loop, meta.initial, EPISODE)
         rows = []
         for action in actions:
-            following = PolicySteering(rule, lambda *_, action=action: tf.constant(action))
+            following = PolicySteering(meta_learner, lambda *_, action=action: tf.constant(action))
             steered = dataclasses.replace(loop, steering=following)
             carry, _ = steered.advance(meta, carry, EPISODE.support, 1, EPISODE.seed)
             now = log_distance(loop, loop.final(meta, carry), EPISODE)
@@ -59,14 +59,16 @@ def returns(pieces, steps):
     return Trajectory(*[tf.stack([each[i] for each in found]) for i in range(6)])
 
 
-def judged(rule, values, trajectory):
+def judged(meta_learner, values, trajectory):
     """Log-probabilities and entropies of decisions that were made."""
-    return functional.pure(rule, rule.judge, values, trajectory.observations, trajectory.actions, trajectory.observed)
+    return functional.pure(
+        meta_learner, meta_learner.judge, values, trajectory.observations, trajectory.actions, trajectory.observed
+    )
 
 
-def expected_return(rule, values, trajectory):
+def expected_return(meta_learner, values, trajectory):
     """Sum over trajectories of probability times what they earn."""
-    logs, _ = judged(rule, values, trajectory)
+    logs, _ = judged(meta_learner, values, trajectory)
     chances = tf.exp(tf.reduce_sum(logs, axis=1))
     return float(tf.reduce_sum(chances * tf.reduce_sum(trajectory.rewards, axis=1))), chances
 
@@ -78,7 +80,7 @@ def two_steps():
     return pieces, returns(pieces, 2)
 
 
-def by_differences(rule, values, trajectory, step=2e-2):
+def by_differences(meta_learner, values, trajectory, step=2e-2):
     """The gradient of the expected return, number by number."""
     found = []
     for place, value in enumerate(values):
@@ -89,7 +91,9 @@ def by_differences(rule, values, trajectory, step=2e-2):
                 moved = value.numpy()
                 moved[index] += sign * step
                 ends.append(
-                    expected_return(rule, [*values[:place], tf.constant(moved), *values[place + 1 :]], trajectory)
+                    expected_return(
+                        meta_learner, [*values[:place], tf.constant(moved), *values[place + 1 :]], trajectory
+                    )
                 )
             gradient[index] = (ends[0][0] - ends[1][0]) / (2 * step)
         found.append(gradient)
@@ -100,13 +104,13 @@ def test_the_gradient_of_the_objective_is_that_of_finite_differences(two_steps):
     """Every trajectory in the measure of its probability: then the surrogate's gradient is that of the expected return,
     to the last digit that a finite difference of float32 has."""
     (loop, meta), trajectory = two_steps
-    rule = loop.meta_learner
+    meta_learner = loop.meta_learner
     values = meta.meta_learner
-    value, chances = expected_return(rule, values, trajectory)
+    value, chances = expected_return(meta_learner, values, trajectory)
     assert float(tf.reduce_sum(chances)) == pytest.approx(1.0, abs=1e-5) and abs(value) > 0.1
     left = tf.cumsum(trajectory.rewards, axis=1, reverse=True) * chances[:, None] * len(chances)
-    gradient, _ = PolicyGradient(**PLAIN)._ascent(rule, values, trajectory, left)
-    exact = by_differences(rule, values, trajectory)
+    gradient, _ = PolicyGradient(**PLAIN)._ascent(meta_learner, values, trajectory, left)
+    exact = by_differences(meta_learner, values, trajectory)
     for found, number in zip(gradient, exact, strict=True):
         np.testing.assert_allclose(-found, number, atol=2e-3)
     assert max(np.abs(number).max() for number in exact) > 0.1
@@ -117,10 +121,10 @@ def test_the_estimate_has_no_bias(two_steps):
     deviations of the sum over all trajectories."""
     pieces, trajectory = two_steps
     loop, meta = pieces
-    rule = loop.meta_learner
-    value, chances = expected_return(rule, meta.meta_learner, trajectory)
+    meta_learner = loop.meta_learner
+    value, chances = expected_return(meta_learner, meta.meta_learner, trajectory)
     left = tf.cumsum(trajectory.rewards, axis=1, reverse=True) * chances[:, None] * len(chances)
-    exact, _ = PolicyGradient(**PLAIN)._ascent(rule, meta.meta_learner, trajectory, left)
+    exact, _ = PolicyGradient(**PLAIN)._ascent(meta_learner, meta.meta_learner, trajectory, left)
     estimator = PolicyGradient(rollouts=4, **PLAIN)
     run = tf.function(lambda episodes: estimator.estimate(*pieces, episodes, 2), autograph=False)
     found, earned = [], []
@@ -161,20 +165,20 @@ def test_the_surrogate_by_hand():
 def test_epochs_follow_one_another(two_steps):
     """The gradients of two epochs, the second where a step along the first leads."""
     (loop, meta), trajectory = two_steps
-    rule = loop.meta_learner
+    meta_learner = loop.meta_learner
     advantages = PolicyGradient(rollouts=9).advantages(trajectory, 1)
 
     def ascent(epochs, values):
         return PolicyGradient(rollouts=9, epochs=epochs, rate=0.05, entropy=0.0)._ascent(
-            rule, values, trajectory, advantages
+            meta_learner, values, trajectory, advantages
         )[0]
 
     first, both = ascent(1, meta.meta_learner), ascent(2, meta.meta_learner)
     moved = [v - 0.05 * g for v, g in zip(meta.meta_learner, first, strict=True)]
-    before, _ = judged(rule, meta.meta_learner, trajectory)
+    before, _ = judged(meta_learner, meta.meta_learner, trajectory)
     with tf.GradientTape() as tape:
         tape.watch(moved)
-        now = judged(rule, moved, trajectory)
+        now = judged(meta_learner, moved, trajectory)
         goal = -PolicyGradient(rollouts=9, entropy=0.0).surrogate(now, before, trajectory, advantages)
     for total, one_, other in zip(both, first, tape.gradient(goal, moved), strict=True):
         np.testing.assert_allclose(total, one_ + other, atol=1e-5)
@@ -195,10 +199,10 @@ def test_a_task_that_diverges_ends_and_costs_one_more():
 def test_rollouts_differ_by_the_policys_draws_alone():
     pieces = walk(3.5, ("turns",), 2)
     rollouts = [PolicyGradient(**PLAIN).rollout(*pieces, EPISODE, 2, tf.constant(n))[0] for n in (0, 0, 1, 2, 3)]
-    np.testing.assert_array_equal(rollouts[0].chosen, rollouts[1].chosen)
-    assert len({tuple(np.ravel(r.chosen)) for r in rollouts}) > 1
+    np.testing.assert_array_equal(rollouts[0].actions, rollouts[1].actions)
+    assert len({tuple(np.ravel(r.actions)) for r in rollouts}) > 1
     for rollout in rollouts:
-        np.testing.assert_array_equal(rollout.seen[0], rollouts[0].seen[0])
+        np.testing.assert_array_equal(rollout.observations[0], rollouts[0].observations[0])
 
 
 @pytest.mark.parametrize("actions", [("turns",), ("turns", "stop")])
@@ -207,7 +211,7 @@ def test_another_trial_starts_anew_and_remembers(actions):
     they were drawn with, whether or not the first stopped."""
     pieces = walk(3.5, actions, 3)
     loop, meta = pieces
-    rule = loop.meta_learner
+    meta_learner = loop.meta_learner
     estimator, stopped = PolicyGradient(trials=2, **PLAIN), set()
     run = tf.function(lambda number: estimator.rollout(*pieces, EPISODE, 3, number)[0], autograph=False)
     kept = []
@@ -215,18 +219,18 @@ def test_another_trial_starts_anew_and_remembers(actions):
         trajectory = run(tf.constant(number))
         assert trajectory.observations.shape[0] == 6
         np.testing.assert_allclose(trajectory.observations[0], trajectory.observations[3], atol=1e-6)
-        both, _ = judged(rule, meta.meta_learner, tf.nest.map_structure(lambda t: t[None], trajectory))
-        memory, drawn = tf.zeros([rule.hidden]), []
+        both, _ = judged(meta_learner, meta.meta_learner, tf.nest.map_structure(lambda t: t[None], trajectory))
+        memory, drawn = tf.zeros([meta_learner.hidden]), []
         for row in range(6):
             if trajectory.observed[row]:
-                memory, logits = rule.policy.step(trajectory.observations[row], memory)
+                memory, logits = meta_learner.policy.step(trajectory.observations[row], memory)
                 drawn.append(float(both[0, row] - log_prob(logits, trajectory.actions[row])))
         np.testing.assert_allclose(drawn, 0.0, atol=1e-5)
         stopped.add(bool(tf.reduce_any(trajectory.observed[:3] == 0)))
         kept.append(both[0, 3:])
     assert stopped == ({True, False} if "stop" in actions else {False})
     second = (trajectory.observations[None, 3:], trajectory.actions[None, 3:], tf.ones([1, 3]))
-    fresh, _ = functional.pure(rule, rule.judge, meta.meta_learner, *second)
+    fresh, _ = functional.pure(meta_learner, meta_learner.judge, meta.meta_learner, *second)
     assert np.abs(kept[-1] - fresh[0]).max() > 1e-4, "the first attempt is remembered"
 
 
@@ -268,10 +272,10 @@ def test_bad_arguments_are_named(options, message):
 
 
 def test_pairs_that_would_train_nothing_are_refused():
-    rule = ScheduleController(GradientDescent(0.1), every=5)
+    meta_learner = ScheduleController(GradientDescent(0.1), every=5)
     with pytest.raises(ValueError, match=r"trains policies.*ScheduleController with Unrolled"):
-        mg.Algorithm("no", rule, Unrolled(2), 10)
+        mg.Algorithm("no", meta_learner, Unrolled(2), 10)
     with pytest.raises(ValueError, match=r"must be a ScheduleController.*GradientDescent"):
         mg.Algorithm("no", GradientDescent(0.1), PolicyGradient(), 10)
     with pytest.raises(ValueError, match=r"multiple.*12 of 5"):
-        mg.Algorithm("no", rule, PolicyGradient(), 12)
+        mg.Algorithm("no", meta_learner, PolicyGradient(), 12)

@@ -43,21 +43,21 @@ def test_a_knob_that_the_game_does_not_have_is_refused(action):
 
 
 def test_turns_in_which_nothing_adapts_are_refused():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(actions=("turns",))
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(actions=("turns",))
     with pytest.raises(ValueError, match=r"decides \['turns'\].*whose first turn adapts"):
-        InnerLoop.build(game, rule, "^generator/")
+        InnerLoop.build(game, meta_learner, "^generator/")
 
 
 def test_a_controller_of_one_game_is_refused_by_another():
-    rule = controller(actions=("rates",))
-    prepared(tiny_gan(loss=NonSaturating()), rule)
+    meta_learner = controller(actions=("rates",))
+    prepared(tiny_gan(loss=NonSaturating()), meta_learner)
     with pytest.raises(ValueError, match=r"whose adapting players report.*'discriminator': 5.*'autoencoder'"):
-        prepared(tiny_vae(), rule)
+        prepared(tiny_vae(), meta_learner)
 
 
 def test_it_is_made_again_from_its_config():
-    rule = controller(GradientDescent({"discriminator": 0.1, "generator": 0.2}), actions=("stop", "rates"))
-    config = keras.saving.serialize_keras_object(rule)
+    meta_learner = controller(GradientDescent({"discriminator": 0.1, "generator": 0.2}), actions=("stop", "rates"))
+    config = keras.saving.serialize_keras_object(meta_learner)
     again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
     assert keras.saving.serialize_keras_object(again) == config
     assert again.actions == ("rates", "stop") and again.base.rates.value == {"discriminator": 0.1, "generator": 0.2}

@@ -32,16 +32,16 @@ def controller(base=None, **options):
     return ScheduleController(Adam(0.02, epsilon=1e-3) if base is None else base, **options)
 
 
-def restless(rule, seed=0, size=0.7):
+def restless(meta_learner, seed=0, size=0.7):
     """The same controller with readouts drawn at random: at 0 they hide what reaches them."""
     draw = np.random.default_rng(seed)
-    for variable in rule.policy.trainable_variables:
+    for variable in meta_learner.policy.trainable_variables:
         variable.assign_add(draw.normal(0, size, variable.shape).astype("float32"))
-    return rule
+    return meta_learner
 
 
-def ends(game, rule, steps=4, carry=None):
-    loop, meta = prepared(game, rule)
+def ends(game, meta_learner, steps=4, carry=None):
+    loop, meta = prepared(game, meta_learner)
     carry = loop.begin(meta) if carry is None else carry
     return tf.function(lambda: loop.advance(meta, carry, EPISODE.support, steps, EPISODE.seed), autograph=False)()
 
@@ -54,9 +54,9 @@ def scripted(controller, *actions):
     return PolicySteering(controller, lambda logits, step: table[tf.minimum(step // controller.every, last)])
 
 
-def ends_scripted(game, rule, *actions, steps=4):
-    loop, meta = prepared(game, rule)
-    loop = dataclasses.replace(loop, steering=scripted(rule, *actions))
+def ends_scripted(game, meta_learner, *actions, steps=4):
+    loop, meta = prepared(game, meta_learner)
+    loop = dataclasses.replace(loop, steering=scripted(meta_learner, *actions))
     return loop.adapt(meta, EPISODE.support, steps, EPISODE.seed)
 
 
@@ -77,12 +77,12 @@ def test_before_training_it_equals_its_base():
 
 
 def test_it_continues_in_pieces_as_if_it_had_never_stopped():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(holdout=0.3)
-    prepared(game, rule)
-    restless(rule)
-    whole, _ = ends(game, rule, 5)
-    part, _ = ends(game, rule, 3)
-    rest, _ = ends(game, rule, 2, part)
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(holdout=0.3)
+    prepared(game, meta_learner)
+    restless(meta_learner)
+    whole, _ = ends(game, meta_learner, 5)
+    part, _ = ends(game, meta_learner, 3)
+    rest, _ = ends(game, meta_learner, 2, part)
     flat_close(tf.nest.flatten(rest), tf.nest.flatten(whole), rtol=0, atol=0)
     stand = {name: float(value) for name, value in whole.meta_learner_state["knobs"].items()}
     assert stand.pop("stop") == 0.0 and set(stand.values()) != {1.0}
@@ -98,8 +98,8 @@ def test_a_turned_rate_equals_that_rate():
 def test_turns_and_penalty_equal_those_of_another_game():
     made = {"turns": 1, "penalty": 2}
     game = tiny_gan(loss=NonSaturating(), penalty=GradientPenalty(1.0))
-    rule = controller(GradientDescent(0.1), actions=("turns", "penalty"))
-    carry, records = ends_scripted(game, rule, made, {**made, "penalty": 1})
+    meta_learner = controller(GradientDescent(0.1), actions=("turns", "penalty"))
+    carry, records = ends_scripted(game, meta_learner, made, {**made, "penalty": 1})
     other = tiny_gan(loss=NonSaturating(), penalty=GradientPenalty(2.0), discriminator_turns=2)
     plain, theirs = ends(other, GradientDescent(0.1))
     flat_close(carry.params, plain.params, rtol=1e-6)
@@ -128,13 +128,13 @@ def test_held_out_examples_are_not_trained_on():
 
 def test_the_observation_by_hand():
     """Signals, mean losses, ratio of norms, distance and its changes, knobs, time: in this order."""
-    game, rule = tiny_gan(loss=NonSaturating()), controller(horizon=8)
-    pieces = prepared(game, rule)
-    carry, records = ends(game, rule, 3)
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(horizon=8)
+    pieces = prepared(game, meta_learner)
+    carry, records = ends(game, meta_learner, 3)
     state, signals = dict(carry.meta_learner_state), {p: tf.constant(s) for p, s in carry.signals.items()}
     state["distances"] = tf.math.log([2.0, 0.5])
     state["knobs"] = {**state["knobs"], "rate/generator": tf.constant(0.5)}
-    seen = rule.observation(state, carry.step, signals, tf.constant(0.25)).numpy()
+    seen = meta_learner.observation(state, carry.step, signals, tf.constant(0.25)).numpy()
     reports = np.concatenate([np.arcsinh(signals[p]) for p in ("discriminator", "generator")])
     norms = [float(state["norms"][p]) for p in ("discriminator", "generator")]
     # The mean of the losses of three steps, which is all of them so far.
@@ -171,59 +171,59 @@ def _last_gradients(pieces, before):
 
 
 def test_observations_are_within_bounds():
-    game, rule = tiny_gan(loss=NonSaturating()), controller()
-    prepared(game, rule)
-    carry, _ = ends(game, rule, 2)
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller()
+    prepared(game, meta_learner)
+    carry, _ = ends(game, meta_learner, 2)
     wild = {p: tf.constant([np.nan, np.inf, -1e30, 1e30, 0.0][: len(s)]) for p, s in carry.signals.items()}
     for distance in (np.nan, np.inf, 0.0, -1e-9, 1e30):
-        seen = rule.observation(carry.meta_learner_state, carry.step, wild, tf.constant(distance, tf.float32))
+        seen = meta_learner.observation(carry.meta_learner_state, carry.step, wild, tf.constant(distance, tf.float32))
         assert np.isfinite(seen).all() and np.abs(seen).max() <= 5.0
     observed = (carry.meta_learner_state, carry.step, wild, tf.constant(np.nan))
-    state = rule.steering.observe(*observed, tf.constant([0, 1]))
+    state = meta_learner.steering.observe(*observed, tf.constant([0, 1]))
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(state))
 
 
 def test_an_open_loop_observes_the_time_only():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(closed_loop=False)
-    prepared(game, rule)
-    carry, _ = ends(game, rule, 3)
-    seen = rule.observation(carry.meta_learner_state, carry.step, carry.signals, tf.constant(0.3)).numpy()
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(closed_loop=False)
+    prepared(game, meta_learner)
+    carry, _ = ends(game, meta_learner, 3)
+    seen = meta_learner.observation(carry.meta_learner_state, carry.step, carry.signals, tf.constant(0.3)).numpy()
     assert seen[-1] == pytest.approx(3 / 8) and not seen[:-1].any()
 
 
 def test_log_probabilities_of_a_rollout_are_judged_the_same_afterwards():
-    """One by one as the decisions are drawn, and all at once from what was seen and chosen."""
-    game, rule = tiny_gan(loss=NonSaturating()), controller(every=1)
-    prepared(game, rule)
-    restless(rule)
-    state, seen, chosen = rule.begin(functional_params(game, rule)), [], []
+    """One by one as the decisions are drawn, and all at once from observations and actions."""
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(every=1)
+    prepared(game, meta_learner)
+    restless(meta_learner)
+    state, seen, chosen = meta_learner.begin(functional_params(game, meta_learner)), [], []
     for number in range(4):
-        signals = {p: tf.random.stateless_normal([n], [number, n]) for p, n in rule.reports.items()}
+        signals = {p: tf.random.stateless_normal([n], [number, n]) for p, n in meta_learner.reports.items()}
         received = (state, tf.constant(number), signals, tf.constant(0.5 + number))
-        state = rule.decide(*received, lambda logits, step: drawn(logits, tf.stack([step, 7])))
+        state = meta_learner.decide(*received, lambda logits, step: drawn(logits, tf.stack([step, 7])))
         seen.append(state["observation"])
         chosen.append(state["action"])
-    judged, entropy = rule.judge(tf.stack(seen)[None], tf.stack(chosen)[None], tf.ones([1, 4]))
+    judged, entropy = meta_learner.judge(tf.stack(seen)[None], tf.stack(chosen)[None], tf.ones([1, 4]))
     assert judged.shape == entropy.shape == (1, 4)
     np.testing.assert_allclose(tf.reduce_sum(judged), state["log_prob"], rtol=1e-5)
     assert len({tuple(c.numpy()) for c in chosen}) > 1
 
 
-def functional_params(game, rule):
+def functional_params(game, meta_learner):
     return masks.take(masks.select(game, ""), functional.read(game.nets))
 
 
 def test_options_are_drawn_by_their_probabilities():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(actions=("turns",), calm=1.0)
-    prepared(game, rule)
-    state = rule.begin(functional_params(game, rule))
-    signals = {p: tf.zeros([n]) for p, n in rule.reports.items()}
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(actions=("turns",), calm=1.0)
+    prepared(game, meta_learner)
+    state = meta_learner.begin(functional_params(game, meta_learner))
+    signals = {p: tf.zeros([n]) for p, n in meta_learner.reports.items()}
 
     received = (state, tf.constant(0), signals, tf.constant(1.0))
     seeds = tf.stack([tf.range(2000), tf.ones(2000, tf.int32)], 1)
 
     def draw(seed):
-        return rule.decide(*received, lambda logits, step: drawn(logits, seed))["action"][0]
+        return meta_learner.decide(*received, lambda logits, step: drawn(logits, seed))["action"][0]
 
     found = tf.function(lambda: tf.map_fn(draw, seeds, fn_output_signature=tf.int32))()
     logits = 4.0 * np.tanh(np.array([1.0, 0.0, 0.0]) / 4.0)
@@ -231,20 +231,20 @@ def test_options_are_drawn_by_their_probabilities():
 
 
 def test_memory_is_all_that_is_kept_for_the_next_attempt():
-    game, rule = tiny_gan(loss=NonSaturating()), controller()
-    prepared(game, rule)
-    restless(rule)
-    carry, _ = ends(game, rule, 3)
-    fresh = rule.begin(functional_params(game, rule))
-    kept = rule.remember(fresh, carry.meta_learner_state)
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller()
+    prepared(game, meta_learner)
+    restless(meta_learner)
+    carry, _ = ends(game, meta_learner, 3)
+    fresh = meta_learner.begin(functional_params(game, meta_learner))
+    kept = meta_learner.remember(fresh, carry.meta_learner_state)
     np.testing.assert_array_equal(kept["memory"], carry.meta_learner_state["memory"])
     assert np.any(kept["memory"] != fresh["memory"])
     flat_close({**kept, "memory": 0.0}, {**fresh, "memory": 0.0}, rtol=0, atol=0)
 
 
 def test_the_mean_loss_forgets_what_is_more_than_five_moves_ago():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(horizon=8)
-    carry, records = ends(game, rule, 8)
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(horizon=8)
+    carry, records = ends(game, meta_learner, 8)
     mean = 0.0
     for number, loss in enumerate(records.numpy()[:, 0]):
         mean += (loss - mean) / min(number + 1, 5)
@@ -254,16 +254,16 @@ def test_the_mean_loss_forgets_what_is_more_than_five_moves_ago():
 def test_the_augmented_share_reaches_the_loss():
     """Ten decisions to augment less: then the step is that of the game without augmentation."""
     game = tiny_dcgan(augmentation=DifferentiableAugmentation(0.5))
-    rule = controller(GradientDescent(0.1), every=1, actions=("augmentation",))
-    loop, meta = prepared(game, rule)
+    meta_learner = controller(GradientDescent(0.1), every=1, actions=("augmentation",))
+    loop, meta = prepared(game, meta_learner)
     support = tf.random.stateless_uniform([4, 8, 8, 1], [1, 2], -1.0, 1.0)
     carry = loop.begin(meta)
     for _ in range(10):
         observed = (carry.meta_learner_state, carry.step, carry.signals, tf.constant(1.0))
-        state = rule.decide(*observed, lambda *_: tf.constant([0]))
+        state = meta_learner.decide(*observed, lambda *_: tf.constant([0]))
         carry = carry._replace(meta_learner_state=state)
     assert float(state["knobs"]["augmentation"]) == pytest.approx(0.0, abs=1e-6)
-    steered_loop = dataclasses.replace(loop, steering=scripted(rule, {"augmentation": 0}))
+    steered_loop = dataclasses.replace(loop, steering=scripted(meta_learner, {"augmentation": 0}))
     steered, _ = steered_loop.advance(meta, carry, support, 1, EPISODE.seed)
     plain, start = prepared(tiny_dcgan(), GradientDescent(0.1))
     expected, _ = plain.adapt(start, support, 1, EPISODE.seed)
@@ -273,8 +273,8 @@ def test_the_augmented_share_reaches_the_loss():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_it_steers_nets_of_another_dtype(dtype):
     """Its own numbers are float32, whatever the nets are and the episode is."""
-    game, rule = tiny_gan(dtype, loss=NonSaturating()), controller(GradientDescent(0.1), every=1)
-    loop, meta = prepared(game, rule)
+    game, meta_learner = tiny_gan(dtype, loss=NonSaturating()), controller(GradientDescent(0.1), every=1)
+    loop, meta = prepared(game, meta_learner)
     carry, _ = loop.adapt(meta, tf.cast(EPISODE.support, dtype), 2, EPISODE.seed)
     assert carry.params["generator"][0].dtype == dtype and carry.meta_learner_state["memory"].dtype == "float32"
     assert np.isfinite(game.distance(functional.read(game.nets), EPISODE.query, None, EPISODE.seed))

@@ -56,9 +56,9 @@ def test_the_table():
         "Reptile": (Reptile(), GradientDescent, Displacement, {}),
         "Pretraining": (Pretraining(), GradientDescent, JointTraining, {}),
     }
-    for name, (algorithm, rule, estimator, config) in rows.items():
+    for name, (algorithm, meta_learner, estimator, config) in rows.items():
         assert algorithm.name == name
-        assert type(algorithm.meta_learner) is rule
+        assert type(algorithm.meta_learner) is meta_learner
         assert type(algorithm.estimator) is estimator
         assert algorithm.estimator.get_config() == config
     assert not JointTraining.adapts and Displacement.adapts
@@ -66,7 +66,7 @@ def test_the_table():
 
 @pytest.mark.parametrize("steps", [-1, 2.0, 1.0, None, "2", True, False])
 def test_bad_inner_steps_are_refused(steps):
-    with pytest.raises(ValueError, match=rf"'inner_steps' must be an int >= 0. Received: {steps!r}"):
+    with pytest.raises(ValueError, match=rf"inner_steps. must be a whole number in \[0, 2\^31\)\. Received: {steps!r}"):
         FOMAML(steps)
 
 
@@ -101,7 +101,7 @@ def test_an_estimate_without_inner_steps(estimator):
         flat_close(got.weights[net], wanted, rtol=1e-9, atol=1e-12)
 
 
-def test_a_learned_rule_that_nothing_would_train_is_refused():
+def test_a_learned_meta_learner_that_nothing_would_train_is_refused():
     for estimator in (Displacement(), JointTraining()):
         with pytest.raises(ValueError, match=r"LearnedRates with (Displacement|JointTraining)"):
             Algorithm("no", LearnedRates(), estimator, 2)
@@ -136,11 +136,11 @@ def test_pretraining_is_each_owners_gradient_on_support_and_query_together():
         flat_close(got.weights[net], [np.mean(g, axis=0) for g in zip(*gradients, strict=True)], rtol=1e-9, atol=1e-12)
 
 
-def test_every_public_name_of_the_room_is_an_algorithm_an_estimator_or_makes_one():
-    """A new kind of thing in `meta` should make someone think of its tests here; the environment has its own."""
+def test_every_public_name_is_the_loop_an_algorithm_an_estimator_or_makes_one():
+    """A new kind of thing in `meta` should make someone think of its tests here."""
     for name in meta.__all__:
         thing = getattr(meta, name)
         if isinstance(thing, type):
-            assert thing in (Algorithm,) or issubclass(thing, meta.Estimator), name
+            assert thing in (Algorithm, meta.InnerLoop) or issubclass(thing, meta.Estimator), name
         else:
             assert isinstance(thing(), Algorithm), name

@@ -1,4 +1,4 @@
-"""Who looks at whom while a rule adapts: of the right tokens, at every move, and without changing the adaptation."""
+"""Attention maps: the right tokens, a map for every move, and an unchanged adaptation."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from tests.toys import random_episodes, tiny_gan
 SUPPORT = random_episodes().support.numpy()[0]
 
 
-def model(rule=None, **options):
-    rule = rule or AttentionMetaLearner(0.01, hidden=4, heads=2, blocks=2, **options)
-    made = mg.MetaModel(tiny_gan(loss=NonSaturating()), Algorithm("learned", rule, Unrolled(2), 3))
+def model(meta_learner=None, **options):
+    meta_learner = meta_learner or AttentionMetaLearner(0.01, hidden=4, heads=2, blocks=2, **options)
+    made = mg.MetaModel(tiny_gan(loss=NonSaturating()), Algorithm("learned", meta_learner, Unrolled(2), 3))
     shake(made.meta_learner, 0.3)
     return made
 

@@ -48,7 +48,7 @@ def test_recomputed_runs_twice_and_no_more():
 
 GAMES = {
     "momentum": lambda: parts(tiny_gan("float64", loss=NonSaturating()), Momentum(0.1)),
-    "a learned rule": lambda: parts(tiny_gan("float64", loss=NonSaturating()), MetaSGD(0.1, dtype="float64")),
+    "a learned meta-learner": lambda: parts(tiny_gan("float64", loss=NonSaturating()), MetaSGD(0.1, dtype="float64")),
     "batch statistics": lambda: parts(batch_norm_gan()),
 }
 
@@ -57,7 +57,7 @@ GAMES = {
     ("game", "every"),
     [
         ("momentum", 2),
-        *weekly(*(("momentum", n) for n in (1, 5, 9)), ("a learned rule", 2), ("batch statistics", 2)),
+        *weekly(*(("momentum", n) for n in (1, 5, 9)), ("a learned meta-learner", 2), ("batch statistics", 2)),
     ],
 )
 def test_gradients_and_records_are_the_same(game, every):

@@ -133,11 +133,11 @@ def test_the_same_eagerly_and_in_a_graph_and_twice():
 
 @pytest.mark.parametrize("make", [batch_norm_gan, conditioned_gan], ids=lambda f: f.__name__)
 @pytest.mark.parametrize(
-    "rule", [pytest.param(None, id="GD"), pytest.param(lambda: Adam(0.01), id="Adam", marks=pytest.mark.slow)]
+    "meta_learner", [pytest.param(None, id="GD"), pytest.param(lambda: Adam(0.01), id="Adam", marks=pytest.mark.slow)]
 )
-def test_games_with_state_and_with_conditioning(make, rule):
+def test_games_with_state_and_with_conditioning(make, meta_learner):
     """The nets' new state is that of the support set's loop: the judge's is not kept."""
-    pieces = parts(make(loss=NonSaturating()), rule() if rule else None)
+    pieces = parts(make(loss=NonSaturating()), meta_learner() if meta_learner else None)
     episodes = random_episodes(tasks=2)
     split, plain = (e.estimate(*pieces, episodes, 2) for e in (SplitOpponents(), Unrolled(1)))
     flat_close(split.state, plain.state, rtol=1e-6)
@@ -186,7 +186,7 @@ def test_a_discriminator_that_does_not_adapt_is_refused():
         SplitOpponents().estimate(*pieces, EPISODES, 1)
 
 
-def test_one_name_twice_and_learned_rules_are_refused():
+def test_one_name_twice_and_learned_meta_learners_are_refused():
     with pytest.raises(ValueError, match=r"two players\. Received: 'psi' twice"):
         SplitOpponents("psi", "psi")
     with pytest.raises(ValueError, match="LearnedRates with SplitOpponents"):

@@ -94,8 +94,8 @@ def test_pairs_are_averaged_and_differ():
     flat_close(both, again)
 
 
-def test_only_the_rule_has_a_gradient():
-    """The nets' initial weights stay where they are, and so do their state and metrics those of the rule as it is."""
+def test_only_the_meta_learner_has_a_gradient():
+    """The nets' initial weights do not change; state and metrics are those of the unperturbed meta-learner."""
     pieces = parts(tiny_gan("float64", loss=NonSaturating()), MetaSGD(0.1, dtype="float64"))
     episode = one(random_episodes(dtype="float64"))
     got = estimate(pieces, 4, episode, pairs=2, window=2)
@@ -142,7 +142,7 @@ def test_windows_that_do_not_fit_are_refused(window, steps):
         mg.Algorithm("ES", LearnedRates(), EvolutionStrategies(window=window), steps)
 
 
-def test_a_rule_without_weights_is_refused():
+def test_a_meta_learner_without_weights_is_refused():
     with pytest.raises(ValueError, match=r"a learned meta-learner to train\. Received: GradientDescent"):
         mg.Algorithm("ES", GradientDescent(0.1), EvolutionStrategies(), 2)
 
