@@ -39,9 +39,10 @@ setup(
         "serving": ["tensorflow-serving-api"],
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
+        "rl": ["gymnasium"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
-            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr"],
+            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan.cli:main"]},

@@ -123,7 +123,7 @@ def checkpoint(out: Path, name: str, seed: int) -> Path:
 def trained(out: Path, name: str, seed: int, size: Size) -> schedules.Runs:
     """How tasks end under a trained row."""
     rule = Training(name, seed, size.steps, checkpoint(out, name, seed)).rule
-    return schedules.Runs(rule, lambda numbers: rule)
+    return schedules.Runs(rule, lambda numbers: rule.steering)
 
 
 def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ...]]:

@@ -30,7 +30,7 @@ from meta_gan import functional, loading, presets, storage
 from meta_gan.controller import ScheduleController
 from meta_gan.games import GAN
 from meta_gan.judges import load_judge
-from meta_gan.meta import EvolutionStrategies, inner_loop
+from meta_gan.meta import EvolutionStrategies
 from meta_gan.meta_learners import Adam
 from meta_gan.protocol import Entry, Evaluation, Settings
 from meta_gan.report import markdown
@@ -103,13 +103,13 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
 def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
     """Where the knobs stood after each decision, float32[tasks, decisions, knobs]."""
     rule: Any = model.meta_learner
-    pieces = (model.game, rule, model.mask, model.meta_weights(averaged=True))
+    loop, meta = model.loop, model.meta_weights(averaged=True)
 
     def one(episode: Episode) -> Any:
-        carry, kept = inner_loop.begin(*pieces), tf.TensorArray(tf.float32, STEPS // EVERY, clear_after_read=False)
+        carry, kept = loop.begin(meta), tf.TensorArray(tf.float32, STEPS // EVERY, clear_after_read=False)
 
         def body(i: Any, carry: Any, kept: Any) -> Any:
-            carry, _ = inner_loop.advance(*pieces, carry, episode.support, EVERY, 1, episode.seed)
+            carry, _ = loop.advance(meta, carry, episode.support, EVERY, episode.seed)
             stand = [carry.meta_learner_state["knobs"][knob.name] for knob in rule.knobs]
             return i + 1, carry, kept.write(i, tf.stack(stand))
 

@@ -27,7 +27,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import functional, losses, meta_learners, networks
 from meta_gan.games import GAN
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 BLOBS, RADIUS, DEVIATION = 3, 0.7, 0.08
@@ -118,10 +118,7 @@ class Curves:
     """
 
     def __init__(self, game: GAN, rule: Any, compiled: bool = True, mask: str = ""):
-        self.game, self.rule = game, rule
-        self.mask = mg.meta.masks.select(game, mask)
-        if not rule.built:
-            rule.setup(mg.meta.masks.infos(game, self.mask), game.signals)
+        self.loop, self.rule = mg.InnerLoop.build(game, rule, mask), rule
         self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)
 
     def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:
@@ -130,19 +127,19 @@ class Curves:
         return self._run(MetaWeights(start, learned), tasks, tf.constant(scale)).numpy().astype(np.float64)
 
     def _curves(self, meta: MetaWeights, tasks: Episode, scale: Any) -> Any:
-        pieces = (self.game, self.rule, self.mask, meta)
+        loop = self.loop
 
         def one(episode: Episode) -> Any:
             def measure(carry: Any) -> Any:
-                return inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
+                return loop.distance(loop.final(meta, carry), episode)
 
             def body(i: Any, carry: Any, found: Any) -> Any:
                 found = found.write(i, measure(carry))
-                carry, _ = inner_loop.advance(*pieces, carry, episode.support, 1, 1, episode.seed, rate_scale=scale)
+                carry, _ = loop.advance(meta, carry, episode.support, 1, episode.seed, rate_scale=scale)
                 return i + 1, carry, found
 
             found = tf.TensorArray(tf.float32, size=LONGEST + 1, element_shape=[])
-            first = (tf.constant(0), inner_loop.begin(*pieces), found)
+            first = (tf.constant(0), loop.begin(meta), found)
             _, carry, found = tf.while_loop(lambda i, *_: i < LONGEST, body, first, maximum_iterations=LONGEST)
             return found.write(LONGEST, measure(carry)).stack()
 

@@ -22,7 +22,6 @@ import meta_gan as mg
 import trainers
 from benchmarks import speed
 from meta_gan import meta_learners, storage
-from meta_gan.meta import inner_loop
 
 RULES: Mapping[str, Callable[[], meta_learners.MetaLearner]] = {
     "Adam": lambda: meta_learners.Adam(1e-3),
@@ -45,9 +44,7 @@ def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Cal
     episode = tf.nest.map_structure(lambda t: t[0], speed.episodes(sizes, 1))
 
     def adapted() -> Any:
-        pieces = (model.game, model.meta_learner, model.mask, model.meta_weights())
-        carry = inner_loop.begin(*pieces)
-        return inner_loop.advance(*pieces, carry, episode.support, sizes.steps, 1, episode.seed)[0].params
+        return model.loop.adapt(model.meta_weights(), episode.support, sizes.steps, episode.seed)[0].params
 
     return tf.function(adapted, autograph=False), sum(net.count_params() for net in nets)
 

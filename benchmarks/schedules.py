@@ -8,6 +8,7 @@ turns and a number of its own, is chosen by a grid on tasks that are not measure
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -20,9 +21,9 @@ import meta_gan as mg
 from benchmarks import mixtures
 from meta_gan import functional
 from meta_gan.controller import ScheduleController
-from meta_gan.controller.knobs import knobs_of
-from meta_gan.meta import inner_loop, outcomes
-from meta_gan.meta.rescaled import Wrapped
+from meta_gan.controller.policy import knobs_of
+from meta_gan.controller.schedule_controller import PolicySteering
+from meta_gan.meta.evolution_strategies import rate_factor
 from meta_gan.meta_learners import Adam
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
@@ -99,13 +100,12 @@ GRIDS: dict[str, tuple[Script, int, list[tuple[float, ...]]]] = {
 """Of every rule of hand its script, the steps between two calls of it, and the numbers that it may choose from."""
 
 
-class Scripted(Wrapped):
+class Scripted(PolicySteering):
     """A controller whose knobs a script turns. It trains on all of the support set."""
 
-    holdout = 0.0
-
-    def __init__(self, learner: ScheduleController, script: Script, every: int, numbers: Any):
-        super().__init__(learner)
+    def __init__(self, controller: ScheduleController, script: Script, every: int, numbers: Any):
+        super().__init__(controller)
+        self.holdout = 0.0
         self._script, self._every, self._numbers = script, every, numbers
 
     def due(self, state: Any, step: Any) -> Any:
@@ -118,30 +118,30 @@ class Scripted(Wrapped):
         return {**state, "knobs": {**state["knobs"], **self._script(state["knobs"], step, signals, self._numbers)}}
 
 
-class Random(Wrapped):
+class Random(PolicySteering):
     """A controller that draws every option with one probability, and does not stop."""
 
-    holdout = 0.0
+    def __init__(self, controller: ScheduleController):
+        super().__init__(controller)
+        self.holdout = 0.0
 
     def observe(self, state: Any, step: Any, signals: Mapping[str, Any], distance: Any, seed: Any) -> Any:
-        draws = tf.random.stateless_uniform([len(self.knobs)], seed, alg="philox")
-        action = [tf.cast(draws[i] * len(knob.options), tf.int32) for i, knob in enumerate(self.knobs)]
-        return self.learner.follow(state, step, signals, distance, seed, tf.stack(action))  # type: ignore[operator]
+        knobs = self.controller.knobs
+        draws = tf.random.stateless_uniform([len(knobs)], seed, alg="philox")
+        action = [tf.cast(draws[i] * len(knob.options), tf.int32) for i, knob in enumerate(knobs)]
+        return self.controller.decide(state, step, signals, distance, lambda *_: tf.stack(action))
 
 
 class Runs:
     """How tasks end under a rule, compiled once for it.
 
     Args:
-        make: from the numbers float32[n] to the rule.
+        make: from the numbers float32[n] to the steering.
         numbers: how many.
     """
 
     def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
-        self.game, self.rule, self.make = mixtures.make_game(), rule, make
-        self.mask = mg.meta.masks.select(self.game, "")
-        if not rule.built:
-            rule.prepare(mg.meta.masks.infos(self.game, self.mask), self.game.signals)
+        self.loop, self.rule, self.make = mg.InnerLoop.build(mixtures.make_game(), rule), rule, make
         self._run = tf.function(self._ends, autograph=False, reduce_retracing=True)
 
     def __call__(
@@ -158,24 +158,22 @@ class Runs:
         return {key: np.concatenate([part[key].numpy() for part in parts]) for key in parts[0]}
 
     def _ends(self, meta: MetaWeights, tasks: Episode, numbers: Any) -> dict[str, Any]:
-        rule = self.make(numbers)
-        pieces = (self.game, rule, self.mask, meta)
+        loop = dataclasses.replace(self.loop, steering=self.make(numbers))
 
         def one(episode: Episode) -> dict[str, Any]:
-            factor = outcomes.rate_factor(SPREAD, episode.seed)
-            carry = inner_loop.begin(*pieces)
-            first = inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
+            factor = rate_factor(SPREAD, episode.seed)
+            carry = loop.begin(meta)
+            first = loop.distance(loop.final(meta, carry), episode)
             count = STEPS // EVERY
 
             def body(i: Any, carry: Any, kept: Any) -> Any:
-                task = (carry, episode.support, EVERY, 1, episode.seed)
-                carry, _ = inner_loop.advance(*pieces, *task, rate_scale=factor)
+                carry, _ = loop.advance(meta, carry, episode.support, EVERY, episode.seed, rate_scale=factor)
                 stand = [carry.meta_learner_state["knobs"][knob.name] for knob in self.rule.knobs]
                 return i + 1, carry, kept.write(i, tf.stack(stand))
 
             kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.rule.knobs)])
             _, carry, kept = tf.while_loop(lambda i, *_: i < count, body, (tf.constant(0), carry, kept))
-            last = inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
+            last = loop.distance(loop.final(meta, carry), episode)
             return {"first": first, "last": last, "factor": factor, "knobs": kept.stack()}
 
         return functional.map_tasks(one, tasks)

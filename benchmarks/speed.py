@@ -26,7 +26,7 @@ import tensorflow as tf
 import meta_gan as mg
 import trainers
 from meta_gan import functional, presets, storage
-from meta_gan.meta.gradients import Estimate
+from meta_gan.meta.estimators import Estimate
 
 Timed = dict[str, Any]
 
@@ -73,8 +73,7 @@ def episodes(sizes: Sizes, tasks: int) -> mg.Episode:
 def estimate(model: mg.MetaModel, episode: mg.Episode) -> Estimate:
     """The meta-gradient of one task; called as it is, outside of any `tf.function`, it runs eagerly."""
     rule = model.algorithm
-    parts = (model.game, model.meta_learner, model.mask, model.meta_weights())
-    return rule.estimator.task(*parts, episode, rule.inner_steps)
+    return rule.estimator.task(model.loop, model.meta_weights(), episode, rule.inner_steps)
 
 
 def eager_step(model: mg.MetaModel, episode: mg.Episode) -> Any:

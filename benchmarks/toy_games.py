@@ -31,8 +31,8 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import functional, meta_learners
 from meta_gan.games import Game
-from meta_gan.meta import Unrolled, horizon, inner_loop
-from meta_gan.meta.masks import infos, select
+from meta_gan.meta import InnerLoop, Unrolled
+from meta_gan.meta.unrolled import mean_of_last
 from meta_gan.metrics.intervals import bootstrap_mean
 from meta_gan.types import Episode, MetaWeights
 
@@ -156,19 +156,17 @@ def _bounded(logs: Any) -> np.ndarray:
 
 def played(game: Toy, rule: Any, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
     """Float64[instances] each: the logarithm of the distance after all moves, and its mean over them."""
-    mask = select(game, "")
-    if not rule.built:
-        rule.setup(infos(game, mask), game.signals)
+    loop = InnerLoop.build(game, rule)
     meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables])
 
     def one(episode: Episode) -> Any:
         def measure(carry: Any) -> Any:
-            return inner_loop.distance(game, inner_loop.final(mask, meta, carry), episode)
+            return loop.distance(loop.final(meta, carry), episode)
 
         def run(carry: Any, steps: Any) -> Any:
-            return inner_loop.advance(game, rule, mask, meta, carry, episode.support, steps, 1, episode.seed)
+            return loop.advance(meta, carry, episode.support, steps, episode.seed)
 
-        carry, _, mean = horizon.mean_of_last(run, measure, inner_loop.begin(game, rule, mask, meta), moves, moves)
+        carry, _, mean = mean_of_last(run, measure, loop.begin(meta), moves, moves)
         return {"end": measure(carry), "path": mean}
 
     ends = tf.function(lambda episodes: functional.map_tasks(one, episodes), autograph=False)(episodes)

@@ -33,7 +33,7 @@ def test_every_row_can_be_built(row):
     """A recipe alone does not say whether its paths choose a weight of its networks."""
     recipe, _ = settings(row)
     model = presets.build(dataclasses.replace(recipe, width=1), (28, 28, 1))
-    assert any(model.mask.values())
+    assert any(model.loop.mask.values())
 
 
 @pytest.mark.parametrize("row", ablations.ROWS)

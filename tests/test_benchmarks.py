@@ -17,7 +17,7 @@ import tensorflow as tf
 import meta_gan as mg
 from benchmarks import speed
 from meta_gan import functional
-from meta_gan.meta import inner_loop
+from meta_gan.meta.inner_loop import ADAPT
 from tests.toys import flat_close, numbers, weekly
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def package_draws(game, episode):
     """The draws that the package's inner loop makes, for the loop by hand."""
 
     def draw(step, player):
-        key = functional.fold(functional.fold(episode.seed, inner_loop.ADAPT), step)
+        key = functional.fold(functional.fold(episode.seed, ADAPT), step)
         turn = [names for names, _ in game.turns].index((player,))
         for number in (turn, 0, 0):  # the turn, its repeat, the player's place in it
             key = functional.fold(key, number)

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import controller, mixtures, schedules
-from meta_gan.meta import inner_loop, masks, outcomes
+from meta_gan.meta import InnerLoop
+from meta_gan.meta.evolution_strategies import rate_factor
 from meta_gan.types import MetaWeights
 
 TASKS = mixtures.episodes(2, 3, 32)
@@ -28,19 +29,16 @@ def test_a_constant_is_adam_at_that_rate(untrained):
     """Twice all rates, of a task whose own factor is known: as Adam at twice the rate times the factor."""
     found = runs(untrained, "constant")([START], TASKS, (2.0, 1.0, 0.5))
     game = mixtures.make_game()
-    chosen = masks.select(game, "")
     rate = 2.0 * schedules.BASE_RATE
     adam = type(schedules.base())({"discriminator": 0.5 * rate, "generator": rate}, 0.5, 0.99, 1e-6)
-    masks.prepare(game, chosen, adam)
-    pieces = (game, adam, chosen, MetaWeights(START, []))
+    loop, meta = InnerLoop.build(game, adam), MetaWeights(START, [])
 
     @tf.function(autograph=False)
     def last(episode):
-        factor = outcomes.rate_factor(schedules.SPREAD, episode.seed)
-        carry, _ = inner_loop.advance(
-            *pieces, inner_loop.begin(*pieces), episode.support, schedules.STEPS, 1, episode.seed, rate_scale=factor
-        )
-        return inner_loop.distance(game, inner_loop.final(chosen, pieces[3], carry), episode), factor
+        factor = rate_factor(schedules.SPREAD, episode.seed)
+        start = loop.begin(meta)
+        carry, _ = loop.advance(meta, start, episode.support, schedules.STEPS, episode.seed, rate_scale=factor)
+        return loop.distance(loop.final(meta, carry), episode), factor
 
     for i in range(2):
         distance, factor = last(tf.nest.map_structure(lambda t, i=i: t[i], TASKS))

@@ -62,7 +62,7 @@ def test_adam_starts_from_what_the_rule_starts_from():
     wanted = model.meta_weights(averaged=True).initial.weights
     tf.nest.map_structure(np.testing.assert_array_equal, beside.meta_weights().initial.weights, wanted)
     assert type(beside.meta_learner) is mg.meta_learners.Adam
-    assert beside.meta_learner.rates.value == 0.25 and beside.mask == model.mask
+    assert beside.meta_learner.rates.value == 0.25 and beside.loop.mask == model.loop.mask
 
 
 def test_the_rate_is_the_one_that_ends_nearest(monkeypatch):

@@ -148,7 +148,7 @@ def test_a_recipe_adapts_scales_and_shifts_alone(name):
     shape = (8, 8, 1)
     domains = {"source": shape, "target": shape}
     model = presets.build(recipe, domains if name == "translation" else shape)
-    for player, places in model.mask.items():
+    for player, places in model.loop.mask.items():
         moved = [model.game.nets[net].trainable_variables[i].path for net, i in places]
         assert moved and all("/channel_s" in path for path in moved), player
         assert sum(

@@ -102,8 +102,7 @@ def test_a_recipe_of_a_vae_with_a_task_embedding_has_it_and_what_is_saved_comes_
     model = presets.build(recipe, (8, 8, 1))
     assert isinstance(model.game.nets["generator"], SetPrior)
     episodes = random_episodes(shape=(8, 8, 1))
-    pieces = (model.game, model.meta_learner, model.mask, model.meta_weights())
-    estimate = model.algorithm.estimator.estimate(*pieces, episodes, 2)
+    estimate = model.algorithm.estimator.estimate(model.loop, model.meta_weights(), episodes, 2)
     readout = [i for i, v in enumerate(model.game.nets["generator"].trainable_variables) if "readout" in v.path]
     assert max(np.abs(estimate.weights["generator"][i]).max() for i in readout) > 1e-6
     for _ in range(2):

@@ -20,8 +20,8 @@ def test_paths_that_choose_nothing_are_refused(mask):
 
 def test_paths_choose_what_adapts():
     model = build(mask="^generator/.*bias")
-    assert model.mask["discriminator"] == ()
-    assert len(model.mask["generator"]) == 3, "two hidden layers and the image"
+    assert model.loop.mask["discriminator"] == ()
+    assert len(model.loop.mask["generator"]) == 3, "two hidden layers and the image"
 
 
 def test_rates_reach_the_inner_rule_and_the_outer_optimizers():

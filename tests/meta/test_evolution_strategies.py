@@ -10,9 +10,10 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import EvolutionStrategies, Unrolled, outcomes
+from meta_gan.meta import EvolutionStrategies, Unrolled
+from meta_gan.meta.evolution_strategies import rate_factor
 from meta_gan.meta_learners import GradientDescent, MetaSGD
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import Quadratic, constant_episodes, flat_close, one, parts, random_episodes, tiny_gan
 
 CURVATURE, START, SUPPORT, QUERY = 0.8, 1.5, -0.5, 0.25
@@ -72,11 +73,11 @@ def test_one_window_agrees_with_the_derivative():
 def test_a_pair_is_antithetic_and_by_hand():
     """One pair, one window: (d+ - d-) / (2 sigma^2) times the move that was drawn."""
     pieces = quadratic()
-    _, rule, _, meta = pieces
+    loop, meta = pieces
     strategies = EvolutionStrategies(0.2, 1)
     seed = functional.fold(functional.fold(EPISODE.seed, 6), 0)
     moves = [float(m) for m in strategies._draw(meta.meta_learner, functional.fold(seed, 0))]
-    names = [v.name for v in rule.trainable_variables]
+    names = [v.name for v in loop.meta_learner.trainable_variables]
     by_name = dict(zip(names, moves, strict=True))
     ends = [
         distance_at_ends(math.log(0.3) + s * by_name["log_rate_learner"], 0.05 + s * by_name["decay"], 3, 3)
@@ -93,21 +94,21 @@ def test_pairs_are_averaged_and_differ():
     flat_close(both, again)
 
 
-def test_only_the_rule_has_a_gradient():
-    """The nets' initial weights stay where they are, and so do their state and metrics those of the rule as it is."""
+def test_only_the_meta_learner_has_a_gradient():
+    """The nets' initial weights do not change; state and metrics are those of the unperturbed meta-learner."""
     pieces = parts(tiny_gan("float64", loss=NonSaturating()), MetaSGD(0.1, dtype="float64"))
     episode = one(random_episodes(dtype="float64"))
     got = estimate(pieces, 4, episode, pairs=2, window=2)
     assert all(not np.any(g) for g in tf.nest.flatten(got.weights))
-    assert [g.shape for g in got.meta_learner] == [v.shape for v in pieces[3].meta_learner]
+    assert [g.shape for g in got.meta_learner] == [v.shape for v in pieces[1].meta_learner]
     assert max(np.abs(g).max() for g in got.meta_learner) > 1e-6
     flat_close(got.metrics, Unrolled(1).task(*pieces, episode, 4).metrics, rtol=1e-5)
 
 
 def test_it_learns_a_rate():
     """From a rate of .01 towards what brings five steps nearest to the query: the distance falls by half and more."""
-    pieces = (Quadratic(START, CURVATURE), LearnedRates(math.log(0.01), 0.0))
-    model = mg.MetaModel(pieces[0], mg.Algorithm("ES", pieces[1], EvolutionStrategies(0.1, 8), 5))
+    game, rates = Quadratic(START, CURVATURE), LearnedRates(math.log(0.01), 0.0)
+    model = mg.MetaModel(game, mg.Algorithm("ES", rates, EvolutionStrategies(0.1, 8), 5))
     model.compile(optimizer=keras.optimizers.Adam(0.1))
     episodes = constant_episodes([SUPPORT], [SUPPORT])
     before = float(model.assess(episodes)["distance/after"])
@@ -115,19 +116,19 @@ def test_it_learns_a_rate():
     for i in range(40):
         step(episodes._replace(seed=tf.constant([[i, 1]])))
     assert float(model.assess(episodes)["distance/after"]) < 0.5 * before
-    assert float(pieces[0].nets["point"].trainable_variables[0]) == START
+    assert float(game.nets["point"].trainable_variables[0]) == START
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma": 0.0}, "'sigma' must be finite and > 0"),
-        ({"sigma": math.inf}, "'sigma' must be finite and > 0"),
-        ({"pairs": 0}, "'pairs' must be an integer >= 1"),
-        ({"pairs": 2.0}, "'pairs' must be an integer >= 1"),
-        ({"pairs": None}, "'pairs' must be an integer >= 1"),
-        ({"window": 0}, "'window' must be an integer >= 1"),
-        ({"window": True}, "'window' must be an integer >= 1"),
+        ({"sigma": 0.0}, "`sigma` must be a number finite and > 0"),
+        ({"sigma": math.inf}, "`sigma` must be a number finite and > 0"),
+        ({"pairs": 0}, "`pairs` must be a whole number in"),
+        ({"pairs": 2.0}, "`pairs` must be a whole number in"),
+        ({"pairs": None}, "`pairs` must be a whole number in"),
+        ({"window": 0}, "`window` must be a whole number in"),
+        ({"window": True}, "`window` must be a whole number in"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):
@@ -141,8 +142,8 @@ def test_windows_that_do_not_fit_are_refused(window, steps):
         mg.Algorithm("ES", LearnedRates(), EvolutionStrategies(window=window), steps)
 
 
-def test_a_rule_without_weights_is_refused():
-    with pytest.raises(ValueError, match=r"learned rule\. Received: GradientDescent"):
+def test_a_meta_learner_without_weights_is_refused():
+    with pytest.raises(ValueError, match=r"a learned meta-learner to train\. Received: GradientDescent"):
         mg.Algorithm("ES", GradientDescent(0.1), EvolutionStrategies(), 2)
 
 
@@ -165,12 +166,12 @@ def test_round_trip():
 def test_of_logarithms_and_spread_rates_by_hand():
     """One pair: the difference of the log distances, capped at ten times the first, at the task's own rate."""
     pieces = quadratic()
-    _, rule, _, meta = pieces
+    loop, meta = pieces
     strategies = EvolutionStrategies(0.2, 1, logarithm=True, spread=9.0)
     seed = functional.fold(functional.fold(EPISODE.seed, 6), 0)
     moves = [float(m) for m in strategies._draw(meta.meta_learner, functional.fold(seed, 0))]
-    names = dict(zip([v.name for v in rule.trainable_variables], moves, strict=True))
-    factor = float(outcomes.rate_factor(9.0, EPISODE.seed))
+    names = dict(zip([v.name for v in loop.meta_learner.trainable_variables], moves, strict=True))
+    factor = float(rate_factor(9.0, EPISODE.seed))
     first = 0.5 * CURVATURE * (START - QUERY) ** 2
 
     def log_end(sign):

@@ -1,4 +1,4 @@
-"""How far along the inner loop a meta-gradient looks: by hand, and against sums of what is known already."""
+"""Windows, means over the last steps and ramps: by hand, and against sums of known gradients."""
 
 import math
 
@@ -10,7 +10,7 @@ import meta_gan as mg
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Algorithm, EvolutionStrategies, Unrolled
 from meta_gan.meta_learners import GradientDescent, MetaSGD
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import Quadratic, adapt, constant_episodes, flat_close, one, parts, random_episodes, tiny_gan
 
 CURVATURE, START, SUPPORT, QUERY = 0.8, 1.5, -0.5, 0.25
@@ -22,9 +22,9 @@ def estimate(steps, pieces=None, episode=EPISODE, **options):
     return tf.function(lambda: Unrolled(2, **options).task(*pieces, episode, steps), autograph=False)()
 
 
-def rule_gradient(ends, steps, window, step=1e-6):
-    """Central differences of the mean distance after the given steps, each window from where the numbers of the rule
-    as they are led, moved within the window alone; averaged over windows."""
+def gradient_by_hand(ends, steps, window, step=1e-6):
+    """Central differences of the mean distance after the given steps, averaged over windows. Each window starts where
+    the unperturbed meta-learner ended the one before, and is perturbed within itself only."""
 
     def walk(w, log_rate, decay, count):
         path = []
@@ -59,7 +59,7 @@ def rule_gradient(ends, steps, window, step=1e-6):
     ],
 )
 def test_by_hand(steps, options, ends, window):
-    expected = rule_gradient(ends, steps, window)
+    expected = gradient_by_hand(ends, steps, window)
     np.testing.assert_allclose(estimate(steps, **options).meta_learner, expected, rtol=1e-6)
 
 
@@ -108,17 +108,17 @@ def test_a_ramp_is_trained_with():
     episodes, moved = random_episodes(dtype="float64"), {}
     for steps, ramp in ((4, 2), (2, 0), (4, 0)):
         game = tiny_gan("float64", loss=NonSaturating())
-        rule = MetaSGD(0.1, dtype="float64")
-        model = mg.MetaModel(game, Algorithm("a", rule, Unrolled(2), steps, ramp=ramp))
+        meta_learner = MetaSGD(0.1, dtype="float64")
+        model = mg.MetaModel(game, Algorithm("a", meta_learner, Unrolled(2), steps, ramp=ramp))
         model.compile(optimizer="adam")
         norms = []
         for made in range(2):
             model.optimizer.iterations.assign(made)
             start = mg.functional.read(game.nets)
-            learned = [v.numpy() for v in rule.trainable_variables]
+            learned = [v.numpy() for v in meta_learner.trainable_variables]
             norms.append(float(model.meta_step(episodes)["gradient_norm/meta_learner"]))
             mg.functional.write(game.nets, start)
-            for variable, value in zip(rule.trainable_variables, learned, strict=True):
+            for variable, value in zip(meta_learner.trainable_variables, learned, strict=True):
                 variable.assign(value)
         moved[steps, ramp] = norms
     np.testing.assert_allclose(moved[4, 2], [moved[2, 0][0], moved[4, 0][1]], rtol=1e-6)
@@ -128,12 +128,12 @@ def test_a_ramp_is_trained_with():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"last": 0}, "'last' must be an integer >= "),
-        ({"window": 0}, "'window' must be an integer >= "),
-        ({"window": 2, "last": 3}, "'window' must be an integer >= "),
-        ({"rescale": -0.1}, "'rescale' must be a finite number >= 0"),
-        ({"rescale": math.nan}, "'rescale' must be a finite number >= 0"),
-        ({"rescale": True}, "'rescale' must be a finite number >= 0"),
+        ({"last": 0}, "`last` must be a whole number in"),
+        ({"window": 0}, "`window` must be a whole number in"),
+        ({"window": 2, "last": 3}, "`window` must be a whole number in"),
+        ({"rescale": -0.1}, "`rescale` must be a number finite and >= 0"),
+        ({"rescale": math.nan}, "`rescale` must be a number finite and >= 0"),
+        ({"rescale": True}, "`rescale` must be a number finite and >= 0"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):
@@ -142,8 +142,8 @@ def test_bad_arguments_are_refused(options, message):
 
 
 @pytest.mark.parametrize("options", [{"last": 2}, {"window": 5}, {"rescale": 0.1}])
-def test_what_is_for_learned_rules(options):
-    with pytest.raises(ValueError, match=r"are for learned rules\. Received: GradientDescent"):
+def test_what_is_for_learned_meta_learners(options):
+    with pytest.raises(ValueError, match=r"are for learned meta-learners\. Received: GradientDescent"):
         Algorithm("a", GradientDescent(0.1), Unrolled(2, **options), 5)
 
 

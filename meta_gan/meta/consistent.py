@@ -9,6 +9,7 @@ is exact, because the derivative by m is -2 (1/T) sum_t (o_t - m) = 0, the devia
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,18 +17,17 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_number
-from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop
-from meta_gan.meta.gradients import Displacement, Estimate, Estimator
+from meta_gan.meta.estimators import Displacement, Estimate, Estimator
+from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Episode, Mask, MetaWeights, Snapshot
+from meta_gan.types import Episode, MetaWeights, Snapshot, Tensor
 
 # The role of the probe's draws, beside the inner loop's: the same for all tasks, so that only weights differ.
 PROBE = 4
 
 
-def disagreement(outputs: Any, mean: Any) -> Any:
-    """The mean squared difference of outputs from the mean of all tasks, of which no gradient is taken.
+def disagreement(outputs: Tensor, mean: Tensor) -> Tensor:
+    """Return the mean squared difference of outputs from the mean of all tasks, which passes no gradient.
 
     Averaged over the tasks of which `mean` is the mean, its gradient is that of their variance, exactly (see above).
 
@@ -45,26 +45,26 @@ def disagreement(outputs: Any, mean: Any) -> Any:
     return tf.reduce_mean(tf.square(outputs - tf.stop_gradient(mean)))
 
 
-class _Anchored:
-    """A game as it is, but for objectives that also pull a player's outputs on the probe towards their mean."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Anchored(InnerLoop):
+    """An inner loop whose objectives also pull a player's outputs on the probe towards their mean over tasks."""
 
-    def __init__(self, game: Any, weights: Mapping[str, float], probe: Episode, means: Mapping[str, Any]):
-        self._game, self._weights, self._probe, self._means = game, weights, probe, means
+    base: InnerLoop
+    weights: Mapping[str, float]
+    probe: Episode
+    means: Mapping[str, Tensor]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._game, name)
+    def _penalty(self, player: str, snapshot: Snapshot) -> Tensor:
+        outputs = _outputs(self, player, snapshot, self.probe)
+        return self.weights[player] * disagreement(outputs, self.means[player])
 
-    def _penalty(self, player: str, snapshot: Snapshot) -> Any:
-        outputs = _outputs(self._game, player, snapshot, self._probe)
-        return self._weights[player] * disagreement(outputs, self._means[player])
+    def objective(self, player: str, snapshot: Snapshot, episode: Episode) -> Tensor:
+        value = self.base.objective(player, snapshot, episode)
+        return value + self._penalty(player, snapshot) if player in self.means else value
 
-    def objective(self, player: str, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        value = self._game.objective(player, snapshot, query, conditioning, seed)
-        return value + self._penalty(player, snapshot) if player in self._means else value
-
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, **options: Any) -> Any:
-        value = self._game.distance(snapshot, query, conditioning, seed, **options)
-        penalties = [self._penalty(player, snapshot) for player in self._means]
+    def distance(self, snapshot: Snapshot, episode: Episode, biased: bool = False) -> Tensor:
+        value = self.base.distance(snapshot, episode, biased)
+        penalties = [self._penalty(player, snapshot) for player in self.means]
         return tf.add_n([value, *[tf.cast(penalty, value.dtype) for penalty in penalties]])
 
 
@@ -72,11 +72,11 @@ class _Anchored:
 class Consistent(Estimator):
     """Wraps an estimator: the adapted players also pay for differing across the tasks of a meta-batch.
 
-    The probe is the first episode of the meta-batch, the same for every task: its support conditions, its query is
-    what the players are shown, and its seed keys their noise (`Game.probe`). Two passes are made: the first adapts
-    every task and takes the mean outputs, the second is the wrapped estimate, with `weight * disagreement` added to
-    the objective of each player that has a weight (and to the distance on which a learned rule is trained). So the
-    adaptation is paid for twice, and the metric `query/PLAYER` contains what the player paid.
+    The probe is the first episode of the meta-batch, the same for every task: its support set conditions, its query set
+    is the players' input, and its seed keys their noise (`Game.probe`). Two passes are made: the first adapts every
+    task and takes the mean outputs, the second is the wrapped estimate, with `weight * disagreement` added to the
+    objective of each player that has a weight (and to the distance on which a learned meta-learner is trained). So
+    every task is adapted to twice, and the metric `query/PLAYER` includes the penalty.
 
     Args:
         estimator: an estimator that adapts and differentiates the objectives, such as `Unrolled`.
@@ -84,7 +84,7 @@ class Consistent(Estimator):
 
     Raises:
         ValueError: a weight that is no finite number >= 0; an estimator that does not adapt (`JointTraining`); or
-            `Displacement`, which takes no gradient of the objectives for what adapts, so nothing would be trained.
+            `Displacement`, which takes no gradient of the objectives for the params, so that nothing would be trained.
 
     Example:
         >>> estimator = Consistent(Unrolled(order=1), {"generator": 0.1})
@@ -100,13 +100,13 @@ class Consistent(Estimator):
             )
         self.estimator = estimator
         self.weights = {
-            player: check_number(value, f"weights[{player!r}]", least=0) for player, value in weights.items()
+            player: check_number(weight, f"weights[{player!r}]", least=0) for player, weight in weights.items()
         }
         self.trains_meta_learner, self.adapts = estimator.trains_meta_learner, estimator.adapts
         self.fixed_steps, self.least_steps = estimator.fixed_steps, estimator.least_steps
 
-    def check(self, learner: MetaLearner, inner_steps: Any) -> None:
-        self.estimator.check(learner, inner_steps)
+    def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:
+        self.estimator.check(meta_learner, inner_steps)
 
     def get_config(self) -> dict[str, Any]:
         return {"estimator": keras.saving.serialize_keras_object(self.estimator), "weights": dict(self.weights)}
@@ -115,9 +115,7 @@ class Consistent(Estimator):
     def from_config(cls, config: dict[str, Any]) -> Consistent:
         return cls(**{**config, "estimator": keras.saving.deserialize_keras_object(config["estimator"])})
 
-    def task(
-        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
-    ) -> Estimate:
+    def task(self, loop: InnerLoop, meta: MetaWeights, episode: Episode, steps: int | Tensor) -> Estimate:
         """Not defined: one task has nothing to agree with.
 
         Raises:
@@ -125,10 +123,8 @@ class Consistent(Estimator):
         """
         raise NotImplementedError("Consistent compares the tasks of a meta-batch, so it has no estimate of one task")
 
-    def estimate(
-        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episodes: Episode, steps: Any
-    ) -> Estimate:
-        """The wrapped estimate of the anchored game; see `Estimator.estimate`.
+    def estimate(self, loop: InnerLoop, meta: MetaWeights, episodes: Episode, steps: int | Tensor) -> Estimate:
+        """Return the wrapped estimate with the penalties; see `Estimator.estimate`.
 
         Returns:
             `Estimate`, with the metric `consistency/PLAYER` for every player with a weight > 0: the mean squared
@@ -137,23 +133,23 @@ class Consistent(Estimator):
         Raises:
             ValueError: a weight of a player that the game does not have.
         """
-        if unknown := sorted(set(self.weights) - set(game.players)):
-            raise ValueError(f"'weights' must name players of {sorted(game.players)}. Received: {unknown}")
+        if unknown := sorted(set(self.weights) - set(loop.game.players)):
+            raise ValueError(f"'weights' must name players of {sorted(loop.game.players)}. Received: {unknown}")
         players = [player for player, weight in self.weights.items() if weight > 0]
         if not players:
-            return self.estimator.estimate(game, learner, mask, meta, episodes, steps)
+            return self.estimator.estimate(loop, meta, episodes, steps)
         probe = functional.stop(tf.nest.map_structure(lambda t: t[0], episodes))
 
-        def probed(episode: Episode) -> dict[str, Any]:
-            carry = inner_loop.begin(game, learner, mask, meta)
-            carry, _ = inner_loop.advance(game, learner, mask, meta, carry, episode.support, steps, 1, episode.seed)
-            end = inner_loop.final(mask, meta, carry)
-            return {player: _outputs(game, player, end, probe) for player in players}
+        def probed(episode: Episode) -> dict[str, Tensor]:
+            carry, _ = loop.adapt(meta, episode.support, steps, episode.seed)
+            end = loop.final(meta, carry)
+            return {player: _outputs(loop, player, end, probe) for player in players}
 
         outputs = functional.stop(functional.map_tasks(probed, episodes))
         means = {player: tf.reduce_mean(each, axis=0) for player, each in outputs.items()}
-        anchored: Any = _Anchored(game, self.weights, probe, means)
-        estimate = self.estimator.estimate(anchored, learner, mask, meta, episodes, steps)
+        parts = {"base": loop, "weights": self.weights, "probe": probe, "means": means}
+        anchored = _Anchored(loop.game, loop.meta_learner, loop.mask, loop.steering, **parts)
+        estimate = self.estimator.estimate(anchored, meta, episodes, steps)
         differing = {
             f"consistency/{player}": tf.cast(disagreement(outputs[player], means[player]), tf.float32)
             for player in players
@@ -161,5 +157,5 @@ class Consistent(Estimator):
         return estimate._replace(metrics={**estimate.metrics, **differing})
 
 
-def _outputs(game: Any, player: str, snapshot: Snapshot, probe: Episode) -> Any:
-    return game.probe(player, snapshot, probe, functional.fold(probe.seed, PROBE))
+def _outputs(loop: InnerLoop, player: str, snapshot: Snapshot, probe: Episode) -> Tensor:
+    return loop.game.probe(player, snapshot, probe, functional.fold(probe.seed, PROBE))

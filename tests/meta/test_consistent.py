@@ -11,11 +11,11 @@ import meta_gan as mg
 from meta_gan import functional
 from meta_gan.games import GAN
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Algorithm, Displacement, JointTraining, SplitOpponents, Unrolled, inner_loop
-from meta_gan.meta.consistency import PROBE, Consistent, disagreement
+from meta_gan.meta import Algorithm, Displacement, JointTraining, SplitOpponents, Unrolled
+from meta_gan.meta.consistent import PROBE, Consistent, disagreement
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.types import Episode, MetaWeights, Snapshot
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.references.plain import fold
 from tests.toys import (
     Quadratic,
@@ -112,7 +112,8 @@ def test_first_order_by_hand():
 
 def by_full_autodiff(pieces, episodes, steps, order, weights, distance=False):
     """All tasks on one tape, the mean of their outputs left open."""
-    game, _, mask, meta = pieces
+    loop, meta = pieces
+    game = loop.game
     probe = tf.nest.map_structure(lambda t: t[0], episodes)
     with tf.GradientTape() as tape:
         tape.watch(functional.flat((meta.initial.weights, meta.meta_learner)))
@@ -120,9 +121,9 @@ def by_full_autodiff(pieces, episodes, steps, order, weights, distance=False):
         for t in range(len(episodes.task_id)):
             episode = tf.nest.map_structure(lambda x, t=t: x[t], episodes)
             carry, _ = adapt(pieces, episode, steps, order, partial=not distance)
-            end = inner_loop.final(mask, meta, carry)
-            values = inner_loop.objectives(game, end, episode).values()
-            goals.append(inner_loop.distance(game, end, episode) if distance else tf.add_n(list(values)))
+            end = loop.final(meta, carry)
+            values = loop.objectives(end, episode).values()
+            goals.append(loop.distance(end, episode) if distance else tf.add_n(list(values)))
             for player in weights:
                 seed = fold(probe.seed, PROBE)
                 mine = end if distance else game.own(player, end)
@@ -146,7 +147,7 @@ def test_gradient_is_that_of_one_tape_over_all_tasks(order):
     flat_close(got.state, without.state)
 
 
-def test_a_learned_rule_pays_too():
+def test_a_learned_meta_learner_pays_too():
     """It is trained on the distance alone, by total derivatives, so the penalty is added there."""
     pieces = parts(probed_gan(), LearnedRates(-1.0, 0.05))
     estimator = Consistent(Unrolled(2), WEIGHTS)
@@ -212,14 +213,14 @@ def test_the_same_eagerly_in_a_graph_and_twice():
 def test_outer_steps_make_the_tasks_agree():
     """On the penalty alone, of a game whose players are otherwise indifferent."""
     game = Squares(1.5, 1.0)
-    game, rule, mask, meta = parts(game, rate=0.3)
+    loop, meta = parts(game, rate=0.3)
     game.objective = lambda player, snapshot, *_: 0.0 * snapshot.weights["point"][0]
     estimator, episodes = Consistent(Unrolled(1), {"learner": 1.0}), constant_episodes([0.5, -0.5], [1.0, 1.0])
 
     @tf.function(autograph=False)
     def step(w):
         start = MetaWeights(Snapshot({"point": [w]}, meta.initial.state), [])
-        estimate = estimator.estimate(game, rule, mask, start, episodes, 1)
+        estimate = estimator.estimate(loop, start, episodes, 1)
         return w - 0.5 * estimate.weights["point"][0], estimate.metrics["consistency/learner"]
 
     w, values = meta.initial.weights["point"][0], []
@@ -264,7 +265,7 @@ def test_what_it_passes_on():
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, True, "1", None])
 def test_bad_weights_are_refused(weight):
-    with pytest.raises(ValueError, match=r"'weights' must be .*>= 0\}\. Received: \{'generator': "):
+    with pytest.raises(ValueError, match=r"weights\['generator'\]. must be a number finite and >= 0. Received: "):
         Consistent(Unrolled(1), {"generator": weight})
 
 

@@ -1,4 +1,4 @@
-"""Who looks at whom while a rule adapts: of the right tokens, at every move, and without changing the adaptation."""
+"""Attention maps: the right tokens, a map for every move, and an unchanged adaptation."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import meta_gan as mg
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Algorithm, Unrolled
-from meta_gan.meta.maps import attention_maps
+from meta_gan.meta.attention_maps import attention_maps
 from meta_gan.meta_learners import AttentionMetaLearner, RecurrentMetaLearner
 from tests.meta_learners.helpers import shake
 from tests.toys import random_episodes, tiny_gan
@@ -14,9 +14,9 @@ from tests.toys import random_episodes, tiny_gan
 SUPPORT = random_episodes().support.numpy()[0]
 
 
-def model(rule=None, **options):
-    rule = rule or AttentionMetaLearner(0.01, hidden=4, heads=2, blocks=2, **options)
-    made = mg.MetaModel(tiny_gan(loss=NonSaturating()), Algorithm("learned", rule, Unrolled(2), 3))
+def model(meta_learner=None, **options):
+    meta_learner = meta_learner or AttentionMetaLearner(0.01, hidden=4, heads=2, blocks=2, **options)
+    made = mg.MetaModel(tiny_gan(loss=NonSaturating()), Algorithm("learned", meta_learner, Unrolled(2), 3))
     shake(made.meta_learner, 0.3)
     return made
 
@@ -29,7 +29,8 @@ def test_a_map_for_every_move():
         (step, player) for step in range(3) for player in ("discriminator", "generator")
     ]
     nets = made.game.nets
-    own = {p: [f"{n}/{nets[n].trainable_variables[i].path}" for n, i in places] for p, places in made.mask.items()}
+    mask = made.loop.mask
+    own = {p: [f"{n}/{nets[n].trainable_variables[i].path}" for n, i in places] for p, places in mask.items()}
     for found in maps:
         other = "generator" if found.player == "discriminator" else "discriminator"
         assert found.tokens == (*own[found.player], *own[other], "game")
@@ -63,7 +64,10 @@ def test_equal_shares_without_attention():
     [
         ({"steps": 0}, "'steps' must be an integer >= "),
         ({"support": SUPPORT * 9}, r"`support` must lie in \[-1, 1\]"),
-        ({"model": RecurrentMetaLearner(0.01, hidden=3)}, "must have a rule with attention. Received: Recurrent"),
+        (
+            {"model": RecurrentMetaLearner(0.01, hidden=3)},
+            "must have a meta-learner with attention. Received: Recurrent",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(change, message):
