@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 TOLERANCE = 1e-3
+LARGEST_INTEGER = 2**31 - 1
+"""The largest int32: TensorFlow would silently wrap a larger number around."""
 
 
 def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str = "support") -> np.ndarray:
@@ -80,13 +84,14 @@ def check_support(support: Any, example_shape: Any) -> Any:
     return {name: check_examples(support[name], shape, f"support[{name!r}]") for name, shape in example_shape.items()}
 
 
-def check_integer(value: Any, argument: str, least: int = -(2**31)) -> int:
-    """Checks a whole number that must fit into an int32.
+def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = LARGEST_INTEGER) -> int:
+    """Return `value` as an int.
 
     Args:
-        value: an int or numpy integer in [least, 2^31).
-        argument: the name that the message uses.
+        value: an int or numpy integer in [least, most].
+        argument: its name in the message.
         least: the smallest value allowed.
+        most: the largest value allowed.
 
     Returns:
         The int.
@@ -98,19 +103,32 @@ def check_integer(value: Any, argument: str, least: int = -(2**31)) -> int:
         >>> check_integer(3, "steps", 0)
         3
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
-        raise ValueError(f"`{argument}` must be a whole number in [{least}, 2^31). Received: {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        bound = "< 2^31" if most == LARGEST_INTEGER else f"<= {most}"
+        raise ValueError(f"{argument!r} must be an integer >= {least} and {bound}. Received: {value!r}")
     return int(value)
 
 
-def check_number(value: Any, argument: str, inside: Callable[[float], bool], required: str) -> float:
-    """Checks a number.
+def check_number(
+    value: Any,
+    argument: str,
+    inside: Callable[[float], bool] | None = None,
+    required: str = "",
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return `value` as a float.
 
     Args:
-        value: an int or float, numpy's too.
-        argument: the name that the message uses.
-        inside: whether a number is allowed.
-        required: what the message says of that, such as "finite and > 0".
+        value: a finite int or float, or a numpy scalar.
+        argument: its name in the message.
+        least: the value must be >= `least`.
+        above: the value must be > `above`.
+        most: the value must be <= `most`.
+        below: the value must be < `below`.
 
     Returns:
         The float.
@@ -119,10 +137,62 @@ def check_number(value: Any, argument: str, inside: Callable[[float], bool], req
         ValueError: anything else, a bool included.
 
     Example:
-        >>> check_number(0.5, "share", lambda x: 0 <= x < 1, "in [0, 1)")
+        >>> check_number(0.5, "share", least=0, below=1)
         0.5
     """
+    if inside is not None:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not inside(value):
+            raise ValueError(f"`{argument}` must be a number {required}. Received: {value!r}")
+        return float(value)
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not inside(float(value)):
-        raise ValueError(f"`{argument}` must be a number {required}. Received: {value!r}")
-    return float(value)
+    number = float(value) if is_number else math.nan
+    if not (math.isfinite(number) and least <= number <= most and above < number < below):
+        bounds = {">=": least, ">": above, "<=": most, "<": below}
+        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound))
+        raise ValueError(f"{argument!r} must be a finite number {wanted}".rstrip() + f". Received: {value!r}")
+    return number
+
+
+def check_choice(value: Any, argument: str, choices: Collection[T]) -> T:
+    """Return `value`, which must be one of `choices`.
+
+    Args:
+        value: the argument.
+        argument: its name in the message.
+        choices: the values allowed.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_choice("max", "pooling", ("mean", "max"))
+        'max'
+    """
+    if value not in tuple(choices):
+        raise ValueError(f"{argument!r} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
+    return value
+
+
+def check_bool(value: Any, argument: str) -> bool:
+    """Return `value`, which must be True or False.
+
+    Args:
+        value: the argument.
+        argument: its name in the message.
+
+    Returns:
+        The bool.
+
+    Raises:
+        ValueError: anything else, 0 and 1 included.
+
+    Example:
+        >>> check_bool(True, "partial")
+        True
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument!r} must be True or False. Received: {value!r}")
+    return value
