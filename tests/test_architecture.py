@@ -50,8 +50,8 @@ ALLOWED = {
     "protocol": {"functional", "checks", "meta_learners", "tasks", *SAVED, "augment", "judges", "metrics"},
     "report": {"tasks"},
     "controller": {"types", "functional", "checks", "games.base", "meta", "meta_learners.base"},
-    "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "judges"},
-    "trainers": {"types", "functional", "storage", "tasks", "model"},
+    "presets": {"checks", "losses", "layers", "networks", "meta_learners", "games", "meta", "model", "judges"},
+    "trainers": {"types", "checks", "functional", "storage", "tasks", "model"},
     "cli": {
         "storage",
         "features",

@@ -9,27 +9,24 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from meta_gan import loading, presets, serving, storage
-from meta_gan.cli import outputs, sources
+from meta_gan.cli import outputs, settings, sources
 from meta_gan.export import Limits
 from meta_gan.tasks.media import Texts
-from trainers import MetaTrainer, TrainConfig, run_folder
+from trainers import MetaTrainer, run_folder
 from trainers.memorisation import CopyWatch
 
 
 def train(arguments: argparse.Namespace) -> None:
     """`meta-gan train`."""
-    recipe, config = _settings(arguments)
+    chosen, arguments = settings.resolve(arguments)
+    recipe, config = chosen.recipe, chosen.train
     sources.folder_or_nothing(arguments.out)
     tasks = sources.open_pairs(arguments, seed=arguments.seed)
-    description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
-    if arguments.target is not None:
-        description["target"] = arguments.target
-    if arguments.start is not None:
-        description["start"] = arguments.start
-    resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
+    description = settings.describe(chosen, arguments)
+    episodes = {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed}
+    resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
     print(json.dumps(resolved, indent=2), flush=True)
     print(tasks.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
@@ -57,42 +54,6 @@ def train(arguments: argparse.Namespace) -> None:
     if config.copy_limit and not trainer.watch.ever_within:
         print(f"no validation kept 'copy_limit' {config.copy_limit}: the saved model makes more copies than that")
     print(f"saved model: {saved}")
-
-
-def _settings(arguments: argparse.Namespace) -> tuple[presets.Recipe, TrainConfig]:
-    """The recipe and run settings that the flags and `--set` describe."""
-    run_fields = {f.name: f for f in dataclasses.fields(TrainConfig)}
-    recipe_fields = {f.name: f for f in dataclasses.fields(presets.Recipe) if f.name != "name"}
-    base = presets.get(arguments.preset, seed=arguments.seed)
-    for_run: dict[str, Any] = {}
-    for_recipe: dict[str, Any] = {}
-    for item in arguments.set:
-        key, equals, text = item.partition("=")
-        if not equals or key not in {**run_fields, **recipe_fields}:
-            raise ValueError(
-                f"--set must be KEY=VALUE with a key of {sorted({**run_fields, **recipe_fields})}. Received: {item!r}"
-            )
-        if key in run_fields:
-            for_run[key] = _value(key, text, getattr(TrainConfig(), key))
-        else:
-            for_recipe[key] = _value(key, text, getattr(base, key))
-    if arguments.steps is not None:
-        for_run["steps"] = arguments.steps
-    return dataclasses.replace(base, **for_recipe), TrainConfig(**for_run)
-
-
-def _value(key: str, text: str, default: Any) -> Any:
-    """A value of the default's type out of text."""
-    kind = type(default)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is tuple:
-            return tuple(int(part) for part in text.split(","))
-        return kind(text)
-    except (ValueError, KeyError) as error:
-        wanted = {tuple: "whole numbers with commas", bool: "true or false"}.get(kind, kind.__name__)
-        raise ValueError(f"--set {key} must be {wanted}. Received: {text!r}") from error
 
 
 def adapt(arguments: argparse.Namespace) -> None:
