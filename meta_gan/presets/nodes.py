@@ -267,9 +267,10 @@ def _places(node: Any, tree: dict[str, Any], path: str = "", absent: _Place | No
 
 
 def _matches(key: str, places: list[_Place]) -> list[_Place]:
-    """The places whose path is `key`, or else those whose path ends in it."""
+    """The places whose path is `key`, or else those whose path ends in it; those of absent nodes come last."""
     whole = [place for place in places if place.path == key]
-    return whole or [place for place in places if key.replace(".", "_") in _ends(place.path)]
+    ends = [place for place in places if key.replace(".", "_") in _ends(place.path)]
+    return whole or [place for place in ends if place.absent is None] or ends
 
 
 def _ends(path: str) -> set[str]:
