@@ -141,7 +141,11 @@ def check_number(
         0.5
     """
     if inside is not None:
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not inside(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float, np.integer, np.floating))
+            or not inside(float(value))
+        ):
             raise ValueError(f"`{argument}` must be a number {required}. Received: {value!r}")
         return float(value)
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

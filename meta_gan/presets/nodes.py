@@ -18,12 +18,7 @@ Kinds = Mapping[str, Any]
 
 
 def one_of(kinds: Kinds, default: str) -> Any:
-    """Declare a field that holds a node of one of some kinds.
-
-    Args:
-        kinds: what the field may be.
-        default: one of the names of `kinds`.
-    """
+    """Declare a field that holds a node of one of `kinds`; `default` is the name of one."""
     return dataclasses.field(default=kinds[default], metadata={"kinds": kinds})
 
 
@@ -169,10 +164,8 @@ def _config(node: Any) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for field in dataclasses.fields(node):
         value, kinds = getattr(node, field.name), field.metadata.get("kinds")
-        if kinds is not None:
-            config[field.name] = _tagged(kind_of(value, kinds, field.name), value)
-        else:
-            config[field.name] = list(value) if isinstance(value, tuple) else value
+        plain = list(value) if isinstance(value, tuple) else value
+        config[field.name] = plain if kinds is None else _tagged(kind_of(value, kinds, field.name), value)
     return config
 
 
@@ -183,38 +176,32 @@ def _tagged(kind: str, node: Any) -> dict[str, Any]:
 def _node(default: Any, config: Any, path: str) -> Any:
     """Return `default` with the fields that `config` gives, `path` being the place of both."""
     if not isinstance(config, Mapping):
-        raise ValueError(f"{path!r} must be a table of fields. Received: {config!r}")
+        raise ValueError(f"{path!r} must be a table of settings. Received: {config!r}")
     fields = {field.name: field for field in dataclasses.fields(default)}
     values: dict[str, Any] = {}
     for name, value in config.items():
         place = f"{path}.{name}" if path else name
         if name not in fields:
             raise ValueError(f"{place!r} must be a setting, one of {', '.join(fields)}. Received: {name!r}")
-        kinds = fields[name].metadata.get("kinds")
+        kinds, chosen = fields[name].metadata.get("kinds"), getattr(default, name)
         if kinds is None:
             values[name] = tuple(value) if isinstance(value, list) else value
             continue
-        present = getattr(default, name)
-        inner = {"kind": value} if isinstance(value, str) else value
-        own = kind_of(present, kinds, place)
-        kind = inner.get("kind", own) if isinstance(inner, Mapping) else own
-        chosen = present if kind == own else kinds[check_choice(kind, place, kinds)]
-        rest = {key: each for key, each in inner.items() if key != "kind"} if isinstance(inner, Mapping) else inner
-        if chosen is None and rest:
-            raise ValueError(f"{place!r} must have no fields when it is {kind!r}. Received: {', '.join(rest)}")
-        values[name] = None if chosen is None else _node(chosen, rest, place)
+        if "" not in kinds:
+            own, inner = kind_of(chosen, kinds, place), dict(value) if isinstance(value, Mapping) else {"kind": value}
+            kind, value = check_choice(inner.pop("kind", own), place, kinds), inner
+            chosen = chosen if kind == own else kinds[kind]
+            if chosen is None and value:
+                raise ValueError(f"{place!r} must have no settings when it is 'none'. Received: {', '.join(value)}")
+        values[name] = None if chosen is None else _node(chosen, value, place)
     try:
         return dataclasses.replace(default, **values)
     except ValueError as error:
-        raise ValueError(_placed(str(error), path)) from error
-
-
-def _placed(message: str, path: str) -> str:
-    """A message about a field of the node at `path`, with the field's whole path."""
-    if not path:
-        return message
-    named = re.sub(r"^'(?=\w)", f"'{path}.", message)
-    return named if named != message else f"{path}: {message}"
+        # A message about a field begins with its name, which becomes the whole path.
+        if not path:
+            raise
+        named = re.sub(r"^'(?=\w)", f"'{path}.", str(error))
+        raise ValueError(named if named != str(error) else f"{path}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,7 +270,8 @@ def _complaint(key: str, found: list[_Place], places: list[_Place]) -> str:
     if found:
         several = " or ".join(repr(place.path) for place in found)
         return f"{key!r} must name one setting, {several}. Received: {key!r}"
-    for place in (place for place in places if len(place.kinds or {}) > 1):
+    choices = [place for place in places if len(place.kinds or {}) > 1]
+    for place in sorted(choices, key=lambda place: place.path.count("."), reverse=True):
         own, having = place.holder[place.name]["kind"], []
         for kind, node in (place.kinds or {}).items():
             if node is not None and kind != own and _matches(key, list(_places(node, _config(node), f"{place.path}."))):

@@ -117,7 +117,7 @@ def test_every_setting_of_a_run_has_a_path():
         ("c.toml", "episodes = 1", "'episodes' of --config must be a table of settings. Received: 1"),
         ("c.toml", 'source = "d"\n[recipe]\ncolour = 1', "'recipe.colour' must be a setting, one of name, network, "),
         ("c.toml", 'source = "d"\n[train]\nsteps = "1"', "'train.steps' must be an integer >= 1"),
-        ("c.toml", 'source = "d"\nrecipe = "fusion"', "'recipe' must be a table of fields. Received: 'fusion'"),
+        ("c.toml", 'source = "d"\nrecipe = "fusion"', "'recipe' must be a table of settings. Received: 'fusion'"),
         ("c.toml", "[recipe]\nseed = 1", "--data must be given, or be 'source' in the file of --config"),
         ("c.toml", "source =", "--config must be a valid .toml file. Received: "),
         ("c.json", "{", "--config must be a valid .json file. Received: "),

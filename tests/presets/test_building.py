@@ -178,7 +178,8 @@ def test_consistency_wraps_the_estimator(algorithm, order):
     [("none", None), ("gradient", losses.GradientPenalty(weight=2.5)), ("r1", losses.R1(weight=2.5))],
 )
 def test_the_penalty_and_its_weight(penalty, wanted):
-    assert build(penalty=penalty, penalty_weight=2.5).game.penalty == wanted
+    weight = {} if penalty == "none" else {"penalty_weight": 2.5}
+    assert build(penalty=penalty, **weight).game.penalty == wanted
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))

@@ -137,6 +137,7 @@ def test_settings_that_exclude_one_another_are_refused(name, changes, message):
         ("sagan", {"temperature": 1.2}, "when network is 'sagan', but only when it is 'fusion'"),
         ("fusion", {"scale_and_shift": True}, "when network is 'fusion', but only when it is 'dcgan' or 'mlp' or"),
         ("vae", {"deviation": 0.1}, "when game.likelihood is 'bernoulli', but only when it is 'gaussian'"),
+        ("sagan", {"penalty_weight": 2.0}, "when game.penalty is 'none', but only when it is 'gradient' or 'r1'"),
         ("maml", {"meta_rate": 0.1}, "when algorithm.meta_learner is 'adam', but only when it is 'meta_sgd' or"),
         ("fomaml", {"cycle": 1.0}, "when game is 'gan', but only when it is 'translation'"),
         ("vae", {"penalty": "none"}, "when game is 'vae', but only when it is 'gan' or 'translation'"),
