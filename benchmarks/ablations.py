@@ -29,20 +29,20 @@ JUDGES = ("omniglot28-conv", "omniglot28-residual")
 CLASSES = 100
 AVERAGING = "averaging=0.99"
 ENDLESS = 10_000_000
-_PLAIN = ("energy=0", "features=", "nearness=0", "variety=0", "coarse=0", "adversarial=1")
+_PLAIN = ("terms.features=0", "game.features=", "nearness=0", "variety=0", "pixels=0", "adversarial=1")
 _ADAPTED = ("inner_steps=3", "mask=", "inner_rate=0.001")
 
 # row: (preset, changes, inner steps of the measurement). Those of the flagship start from its recipe.
 ROWS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "flagship": ("fusion", (), 0),
-    "task code off": ("fusion", ("embedding_dim=0", "mask="), 0),
+    "task code off": ("fusion", ("task_encoder=none", "mask="), 0),
     "Meta-BN off": ("fusion", ("normalization=none",), 0),
     "attention pooling": ("fusion", ("pooling=attention",), 0),
     "energy off": ("fusion", _PLAIN, 0),
     "adversarial off": ("fusion", ("adversarial=0",), 0),
     "nearness off": ("fusion", ("nearness=0",), 0),
     "variety off": ("fusion", ("variety=0",), 0),
-    "coarse pixels off": ("fusion", ("coarse=0",), 0),
+    "coarse pixels off": ("fusion", ("pixels=0",), 0),
     "mode seeking on": ("fusion", ("mode_seeking=0.1",), 0),
     "augmentation on": ("fusion", ("translation=0.125",), 0),
     # As wide as makes as many steps in the time as the flagship does.

@@ -18,10 +18,10 @@ FEWER_STEPS = STEPS[:-1]  # of rows that 200 steps would keep busy for half an h
 UNTRAINED_STEPS = (0, 5, 50, 200)
 COMMON: dict[str, Any] = {"width": 16, "averaging": 0.99}
 # The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
-JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
+JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional"}
 _META: dict[str, Any] = {"embedding_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}
 # Compared with the target as the translators of the same families are.
-_OF_NOISE: dict[str, Any] = {"energy": 1.0, "features": OBJECTIVE, "coarse": 2.0, "inner_steps": 2}
+_OF_NOISE: dict[str, Any] = {"terms.features": 1.0, "game.features": OBJECTIVE, "pixels": 2.0, "inner_steps": 2}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Row:
 ROWS: dict[str, Row] = {
     META: Row(_META),
     # The same network and code without an inner step in training: what is left is what adaptation is worth.
-    CODE: Row({"embedding_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}),
+    CODE: Row({"embedding_dim": TOLD, "algorithm": "conditional"}),
     JOINT: Row({"algorithm": "pretraining", "inner_steps": 2}),
     # Fresh nets know of no truth: what ties a translation to its image is the preset's own term, the content.
     SCRATCH: Row({"content": 1.0, "truth": 0.0}, UNTRAINED_STEPS, trained=False),
@@ -70,9 +70,9 @@ def recipe_of(family: Family, row: str) -> presets.Recipe:
     """The recipe of a row."""
     chosen = ROWS[row]
     if chosen.preset not in ("translation", "cyclegan"):
-        return presets.get(chosen.preset, **{**COMMON, **chosen.changes})
+        return presets.get(chosen.preset, {**COMMON, **chosen.changes})
     changes = chosen.changes if row != JOINT or not family.fields.get("truth") else JOINT_BY_TRUTH
-    return presets.get(chosen.preset, **{**COMMON, **family.fields, **changes})
+    return presets.get(chosen.preset, {**COMMON, **family.fields, **changes})
 
 
 def fresh(family: Family, row: str, tasks: DomainTasks) -> MetaModel:

@@ -42,8 +42,8 @@ SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 _STEPS = ("inner_steps=5", "inner_rate=0.002")
 _TOLD = ("algorithm=conditional",)
 ROWS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
-    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml", "embedding_dim=0", *_STEPS)),),
-    "trained jointly": ((1.0, ("algorithm=pretraining", "embedding_dim=0", *_STEPS)),),
+    "meta-trained (FOMAML)": ((1.0, ("algorithm=fomaml", "task_encoder=none", *_STEPS)),),
+    "trained jointly": ((1.0, ("algorithm=pretraining", "task_encoder=none", *_STEPS)),),
     "a prior of the support set": ((1.0, _TOLD),),
     "a prior of the support set, then meta-trained": ((0.7, _TOLD), (0.3, ("algorithm=fomaml", *_STEPS))),
 }

@@ -1,7 +1,7 @@
 """Learned rules on drawings: how few inner steps bring a DCGAN as near to a character as tuned Adam comes in fifty.
 
 `python -m benchmarks.omniglot_rules --data omniglot28.npz --out DIR` meta-trains a plain DCGAN (or, with `--network
-fusion`, the network of the preset `fusion`, of which the context adapts) with every rule of `presets.LEARNED_RULES`,
+fusion`, the network of the preset `fusion`, of which the context adapts) with every learned meta-learner,
 nets and rule together, second order through ten inner steps, on the energy distance in the features of the shipped
 objective net; each for so many minutes of one core, two at once. Beside them
 stands Adam, from the weights that these rules have learned to start from, its rate the best of seven at fifty steps on
@@ -30,7 +30,7 @@ from benchmarks import lanes, mixtures
 from benchmarks.flagship import JUDGES
 from meta_gan import loading, meta_learners, storage
 from meta_gan.judges import load_judge
-from meta_gan.presets import LEARNED_RULES
+from meta_gan.presets.algorithms import LEARNED
 from meta_gan.protocol import Entry, Evaluation, Settings
 from meta_gan.report import markdown
 from meta_gan.tasks import open_source
@@ -48,7 +48,7 @@ RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dcgan": (
         "maml",
         (
-            *("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "features=omniglot28-objective"),
+            *("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "game.features=omniglot28-objective"),
             *("inner_rate=0.002", "discriminator_inner_rate=0.002", "outer_rate=0.001", "clip=1.0"),
         ),
     ),
@@ -66,8 +66,8 @@ def train(rule: str, data: str, out: Path, minutes: float, core: int, network: s
     """
     folder, decay = out / "runs" / rule, max(1, round(minutes * STEPS_A_MINUTE[rule]))
     preset, changes = RECIPES[network]
-    fields = [*changes, f"rule={rule}", f"inner_steps={INNER}", f"decay_steps={decay}"]
-    fields += [f"rule_rate={RULE_RATES[rule]}"] if rule in RULE_RATES else []
+    fields = [*changes, f"meta_learner={rule}", f"inner_steps={INNER}", f"decay_steps={decay}"]
+    fields += [f"meta_rate={RULE_RATES[rule]}"] if rule in RULE_RATES else []
     fields += [f"minutes={minutes}", "processor_time=true", "validate_every=100000", "checkpoint_every=20"]
     command = ["train", "--preset", preset, "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
     command += ["--queries", "15", "--set", "meta_batch=4", *fields]
@@ -135,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="omniglot28.npz")
     parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
-    parser.add_argument("--rules", nargs="+", choices=LEARNED_RULES, default=list(LEARNED_RULES), help="(default: all)")
+    parser.add_argument("--rules", nargs="+", choices=tuple(LEARNED), default=list(LEARNED), help="(default: all)")
     parser.add_argument("--network", choices=tuple(RECIPES), default="dcgan", help="(default: dcgan)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of one core for each training (default: 15)")
     parser.add_argument("--classes", type=int, help="evaluation classes (default: all)")

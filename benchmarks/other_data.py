@@ -82,7 +82,7 @@ def commands(case: Case, data: Path, folder: Path, minutes: float) -> dict[str, 
             made[name] = ["judge", *source, "--out", str(folder / name), *recipe]
         judges, features = [str(folder / name) for name in ("judge-a", "judge-b")], str(folder / "objective")
     if case.trained:
-        fields = [f"minutes={minutes}", "processor_time=true", "symmetries=true", f"features={features}"]
+        fields = [f"minutes={minutes}", "processor_time=true", "symmetries=true", f"game.features={features}"]
         fields += [f"decay_steps={DECAY}", "averaging=0.99", "validate_every=100000", "checkpoint_every=500"]
         model = str(folder / "runs")
         made["runs"] = ["train", "--preset", "fusion", *source, "--out", model, "--steps", str(ENDLESS)]

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import ablations, floor
 from meta_gan import presets
-from meta_gan.cli import commands
+from meta_gan.cli import settings as cli_settings
 from tests.toys import weekly
 
 SEEN = tuple(ablations.ROWS)[:3]
@@ -17,7 +17,9 @@ SEEN = tuple(ablations.ROWS)[:3]
 def settings(row):
     """The recipe and run settings of a row, as the command line makes them."""
     preset, changes, _ = ablations.ROWS[row]
-    return commands._settings(argparse.Namespace(preset=preset, set=list(changes), seed=0, steps=5))
+    flags = {"preset": preset, "set": list(changes), "seed": 0, "steps": 5, "data": "drawings.npz", "config": None}
+    chosen, _ = cli_settings.resolve(argparse.Namespace(**flags))
+    return chosen.recipe, chosen.train
 
 
 @pytest.mark.parametrize("row", ablations.ROWS)
@@ -32,7 +34,7 @@ def test_every_row_is_a_recipe_that_differs_from_the_flagship(row):
 def test_every_row_can_be_built(row):
     """A recipe alone does not say whether its paths choose a weight of its networks."""
     recipe, _ = settings(row)
-    model = presets.build(dataclasses.replace(recipe, width=1), (28, 28, 1))
+    model = presets.build(presets.change(recipe, {"width": 1}), (28, 28, 1))
     assert any(model.loop.mask.values())
 
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 import meta_gan as mg
 from benchmarks import lanes, omniglot_rules
-from meta_gan import presets
-from meta_gan.cli import commands, program
+from meta_gan.cli import program, settings
+from meta_gan.presets.algorithms import LEARNED
+from meta_gan.presets.networks import NETWORKS
 from tests.toys import random_episodes, tiny_dcgan
 
 
@@ -29,13 +30,17 @@ def calls(monkeypatch):
 
 
 @pytest.mark.parametrize("network", omniglot_rules.RECIPES)
-@pytest.mark.parametrize("rule", presets.LEARNED_RULES)
+@pytest.mark.parametrize("rule", LEARNED)
 def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, network, tmp_path, calls):
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1, network)
     ((arguments, core),) = calls
-    recipe, config = commands._settings(program._parser().parse_args(arguments))
-    assert recipe.rule == rule and recipe.network == network and recipe.inner_steps == 10 and core == 1
-    assert recipe.features == "omniglot28-objective" and recipe.decay_steps == 15 * omniglot_rules.STEPS_A_MINUTE[rule]
+    chosen, _ = settings.resolve(program._parser().parse_args(arguments))
+    recipe, config = chosen.recipe, chosen.train
+    assert type(recipe.algorithm.meta_learner) is type(LEARNED[rule]) and type(recipe.network) is type(
+        NETWORKS[network]
+    )
+    assert recipe.inner_steps == 10 and core == 1 and recipe.game.features == "omniglot28-objective"
+    assert recipe.outer.decay_steps == 15 * omniglot_rules.STEPS_A_MINUTE[rule]
     assert config.minutes == 15 and config.processor_time and config.meta_batch == 4
     assert "--resume" not in arguments
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 0)

@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from benchmarks import lanes, other_data
-from meta_gan.cli import commands, program
+from meta_gan.cli import program, settings
 from meta_gan.cli.sources import open_tasks
+from meta_gan.presets.networks import Fusion
 
 
 def parsed(arguments):
@@ -28,9 +29,11 @@ def test_every_command_is_one_that_the_command_line_takes(name, tmp_path):
 def test_models_are_the_flagship_and_no_judge_is_an_objective(name, tmp_path):
     steps = made(name, tmp_path)
     if other_data.CASES[name].trained:
-        recipe, config = commands._settings(parsed(steps["runs"]))
-        assert recipe.network == "fusion" and config.minutes == 20 and config.processor_time and config.symmetries
-        assert recipe.features not in parsed(steps["report"]).judge
+        chosen, _ = settings.resolve(parsed(steps["runs"]))
+        recipe, config = chosen.recipe, chosen.train
+        assert isinstance(recipe.network, Fusion)
+        assert config.minutes == 20 and config.processor_time and config.symmetries
+        assert recipe.game.features not in parsed(steps["report"]).judge
     assert ("runs" in steps) == other_data.CASES[name].trained
 
 
@@ -38,7 +41,7 @@ def test_what_has_judges_of_its_own_learns_from_an_objective_of_its_own(tmp_path
     steps = made("icons32", tmp_path)
     assert list(steps) == ["judge-a", "judge-b", "objective", "runs", "report"]
     assert [parsed(steps[n]).purpose for n in ("judge-a", "judge-b", "objective")] == [None, None, "objective"]
-    assert f"features={tmp_path / 'out' / 'objective'}" in steps["runs"]
+    assert f"game.features={tmp_path / 'out' / 'objective'}" in steps["runs"]
     assert parsed(steps["report"]).judge == [str(tmp_path / "out" / n) for n in ("judge-a", "judge-b")]
     assert "--protocol" not in steps["runs"]
 

@@ -9,28 +9,25 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from meta_gan import loading, presets, serving, storage
 from meta_gan.checks import check_integer
-from meta_gan.cli import outputs, sources
+from meta_gan.cli import outputs, settings, sources
 from meta_gan.export import Limits
 from meta_gan.tasks.media import Texts
-from trainers import MetaTrainer, TrainConfig, run_folder
+from trainers import MetaTrainer, run_folder
 from trainers.memorisation import CopyWatch
 
 
 def train(arguments: argparse.Namespace) -> None:
     """`meta-gan train`."""
-    recipe, config = _settings(arguments)
+    chosen, arguments = settings.resolve(arguments)
+    recipe, config = chosen.recipe, chosen.train
     sources.folder_or_nothing(arguments.out)
     tasks = sources.open_pairs(arguments, seed=arguments.seed)
-    description = {"recipe": dataclasses.asdict(recipe), "source": arguments.data}
-    if arguments.target is not None:
-        description["target"] = arguments.target
-    if arguments.start is not None:
-        description["start"] = arguments.start
-    resolved = {**description, "train": dataclasses.asdict(config), "out": arguments.out}
+    description = settings.describe(chosen, arguments)
+    episodes = {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed}
+    resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
     print(json.dumps(resolved, indent=2), flush=True)
     print(tasks.describe(), flush=True)
     # What only the first step would notice is asked for now, before anything is written.
@@ -60,49 +57,13 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"saved model: {saved}")
 
 
-def _settings(arguments: argparse.Namespace) -> tuple[presets.Recipe, TrainConfig]:
-    """The recipe and run settings that the flags and `--set` describe."""
-    run_fields = {f.name: f for f in dataclasses.fields(TrainConfig)}
-    recipe_fields = {f.name: f for f in dataclasses.fields(presets.Recipe) if f.name != "name"}
-    base = presets.get(arguments.preset, seed=arguments.seed)
-    for_run: dict[str, Any] = {}
-    for_recipe: dict[str, Any] = {}
-    for item in arguments.set:
-        key, equals, text = item.partition("=")
-        if not equals or key not in {**run_fields, **recipe_fields}:
-            raise ValueError(
-                f"--set must be KEY=VALUE with a key of {sorted({**run_fields, **recipe_fields})}. Received: {item!r}"
-            )
-        if key in run_fields:
-            for_run[key] = _value(key, text, getattr(TrainConfig(), key))
-        else:
-            for_recipe[key] = _value(key, text, getattr(base, key))
-    if arguments.steps is not None:
-        for_run["steps"] = arguments.steps
-    return dataclasses.replace(base, **for_recipe), TrainConfig(**for_run)
-
-
-def _value(key: str, text: str, default: Any) -> Any:
-    """A value of the default's type out of text."""
-    kind = type(default)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is tuple:
-            return tuple(int(part) for part in text.split(","))
-        return kind(text)
-    except (ValueError, KeyError) as error:
-        wanted = {tuple: "whole numbers with commas", bool: "true or false"}.get(kind, kind.__name__)
-        raise ValueError(f"--set {key} must be {wanted}. Received: {text!r}") from error
-
-
 def adapt(arguments: argparse.Namespace) -> None:
     """`meta-gan adapt`."""
     storage.check_free(arguments.out)
-    check_integer(arguments.sample, "--sample", 1)
-    check_integer(arguments.seed, "--seed", 0)
+    _in_range(arguments.sample, "--sample", 1)
+    _in_range(arguments.seed, "--seed", 0)
     if arguments.steps is not None:
-        check_integer(arguments.steps, "--steps", 0)
+        _in_range(arguments.steps, "--steps", 0)
     model = loading.load(arguments.model)
     domains = isinstance(model.game.example_shape, Mapping)
     if domains != (arguments.target_support is not None):
@@ -126,14 +87,14 @@ def adapt(arguments: argparse.Namespace) -> None:
 def sample(arguments: argparse.Namespace) -> None:
     """`meta-gan sample`."""
     storage.check_free(arguments.out)
-    check_integer(arguments.seed, "--seed", 0)
+    _in_range(arguments.seed, "--seed", 0)
     if (arguments.count is None) == (arguments.inputs is None):
         raise ValueError(
             "one of --count, of samples, and --inputs, to translate, must be given. Received: "
             f"--count {arguments.count}, --inputs {arguments.inputs}"
         )
     if arguments.count is not None:
-        check_integer(arguments.count, "--count", 1)
+        _in_range(arguments.count, "--count", 1)
     adapted = loading.load_adapted(arguments.model)
     if arguments.inputs is None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
@@ -220,3 +181,9 @@ def data(arguments: argparse.Namespace) -> None:
     print(tasks.source.describe())
     outputs.sheet(tasks.source, out)
     print(f"contact sheet: {out}")
+
+
+def _in_range(value: int, flag: str, least: int) -> None:
+    # TensorFlow would wrap a greater number around to another int32 without a word.
+    if not least <= value < 2**31:
+        raise ValueError(f"{flag} must be a whole number in [{least}, 2^31). Received: {value}")

@@ -56,15 +56,15 @@ def _train(commands_: argparse._SubParsersAction) -> None:
     )
     main_ = parser.add_argument_group("main arguments")
     names = " | ".join(sorted(presets.PRESETS))
-    main_.add_argument("--preset", default="fusion", metavar="NAME", help=f"{names} (default: fusion)")
-    main_.add_argument("--data", required=True, metavar="SOURCE", help=SOURCE_HELP)
+    main_.add_argument("--preset", metavar="NAME", help=f"{names} (default: fusion)")
+    main_.add_argument("--data", metavar="SOURCE", help=f"{SOURCE_HELP} (default: that of --config)")
     main_.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
     _pair_arguments(parser, "two domains (the presets translation and cyclegan)")
     length = parser.add_argument_group("length and episodes")
     length.add_argument("--steps", type=int, metavar="N", help="outer steps, >= 1 (default: 1000)")
-    length.add_argument("--shots", type=int, default=5, metavar="K", help="support images, >= 1 (default: 5)")
-    length.add_argument("--queries", type=int, default=7, metavar="Q", help="query images, >= 1 (default: 7)")
-    length.add_argument("--seed", type=int, default=0, metavar="S", help=SEED_HELP)
+    length.add_argument("--shots", type=int, metavar="K", help="support images, >= 1 (default: 5)")
+    length.add_argument("--queries", type=int, metavar="Q", help="query images, >= 1 (default: 7)")
+    length.add_argument("--seed", type=int, metavar="S", help=SEED_HELP)
     other = parser.add_argument_group("other arguments")
     _source_arguments(other)
     other.add_argument(
@@ -73,8 +73,10 @@ def _train(commands_: argparse._SubParsersAction) -> None:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="fields of the recipe or run; --dry_run prints them all",
+        help="settings of the recipe and the run, such as terms.nearness=3 train.log_every=50; --dry_run prints all",
     )
+    config = "settings from a .json or .toml file, such as a run folder's config.json; flags and --set change them"
+    other.add_argument("--config", metavar="FILE", help=f"{config} (default: none)")
     start = "train on from the nets of this model, of the same recipe but for its algorithm (default: none)"
     other.add_argument("--start", metavar="DIR", help=start)
     other.add_argument("--resume", action="store_true", help="with the same command: go on with the newest run in DIR")

@@ -10,7 +10,7 @@ from tests.cli.conftest import call
 
 FLAGS = {
     "train": "preset data out target pair both_ways steps shots queries seed archives image_shape rate length "
-    "protocol set start resume dry_run",
+    "protocol set config start resume dry_run",
     "adapt": "model support out steps sample target_support seed invert",
     "sample": "model count inputs out seed",
     "evaluate": "data out model judge target pair both_ways split shots steps classes draws quick seed scratch_steps "
@@ -22,7 +22,7 @@ FLAGS = {
     "data": "data out shots queries archives image_shape rate length protocol",
 }
 REQUIRED = {
-    "train": "data out",
+    "train": "out",
     "adapt": "model support out",
     "sample": "model out",
     "evaluate": "data out",
@@ -100,7 +100,7 @@ def test_help_of_the_program(capsys):
             ["train", "--preset", "maml", "--data", "glyphs", "--out", "o", "--step", "3"],
             "unrecognized arguments: --step",
         ),
-        (["train", "--preset", "maml"], "the following arguments are required: --data, --out"),
+        (["train", "--preset", "maml"], "the following arguments are required: --out"),
         (["sample", "--model", "m", "--out", "o", "--count", "many"], "argument --count: invalid int value: 'many'"),
         (
             ["adapt", "--model", "m", "--support", "s", "--out", "o", "--invert", "x"],

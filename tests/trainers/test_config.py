@@ -21,9 +21,9 @@ def test_counts_are_ints_of_at_least_one(field, value):
     assert getattr(TrainConfig(**{field: 1}), field) == 1
 
 
-@pytest.mark.parametrize("value", [(), (-1,), (0, 2.0), ("5",)])
+@pytest.mark.parametrize("value", [(), (-1,), (0, 2.0), ("5",), 5, None])
 def test_picture_steps_are_ints_of_at_least_zero(value):
-    with pytest.raises(ValueError, match=r"'picture_steps' must be ints >= 0. Received: "):
+    with pytest.raises(ValueError, match=r"'picture_steps' must be (an integer >= 0|a tuple of integers).*Received: "):
         TrainConfig(picture_steps=value)
 
 
@@ -39,7 +39,7 @@ def test_there_are_nine_counts_and_every_field_has_a_test():
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])
 def test_minutes_are_finite_and_not_negative(value):
-    with pytest.raises(ValueError, match=f"'minutes' must be finite and >= 0, 0 for no limit. Received: {value!r}"):
+    with pytest.raises(ValueError, match=f"'minutes' must be a finite number >= 0. Received: {value!r}"):
         TrainConfig(minutes=value)
 
 
@@ -50,7 +50,7 @@ def test_there_is_no_limit_of_minutes_unless_asked_for():
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.inf, math.nan, "1", None, True])
 def test_the_limit_of_copies_is_a_share(value):
-    with pytest.raises(ValueError, match=rf"'copy_limit' must lie in \[0, 1\], 0 for no limit. Received: {value!r}"):
+    with pytest.raises(ValueError, match=f"'copy_limit' must be a finite number >= 0 and <= 1. Received: {value!r}"):
         TrainConfig(copy_limit=value)
     assert TrainConfig(copy_limit=1).copy_limit == 1 and TrainConfig().copy_limit == 0
 

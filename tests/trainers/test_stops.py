@@ -51,7 +51,7 @@ def test_divergence_keeps_the_last_good_values(folder):
 
 
 def test_divergence_in_the_first_step_leaves_no_checkpoint(folder):
-    trained = helpers.trainer(folder, helpers.model(rule="descent", inner_rate=1e30))
+    trained = helpers.trainer(folder, helpers.model(meta_learner="descent", inner_rate=1e30))
     before = counted_out(trained)
     with pytest.raises(TrainingStopped, match=r"after step 0: .*; there is no checkpoint yet$"):
         trained.run()

@@ -1,4 +1,4 @@
-"""Players by what examples are: which networks, which features, and what is refused."""
+"""Networks and features by what examples are, and what is refused."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,15 @@ import tensorflow as tf
 
 from meta_gan import networks, presets
 from meta_gan.judges import JudgeRecipe
-from meta_gan.presets.players import features, kind_of, players
+from meta_gan.presets.networks import medium_of
+from meta_gan.presets.players import features
 
 SOUNDS, TEXTS, DRAWING = (1024, 1), (8, 4), (8, 8, 1)
 TINY = {"width": 3, "latent_dim": 4}
+
+
+def players(recipe, shape, rate):
+    return recipe.network.build(shape, rate, recipe.game.embedding_dim, recipe.seed)
 
 
 def recipe(network, **changes):
@@ -17,8 +22,8 @@ def recipe(network, **changes):
     return presets.get("dcgan", network=network, **{**TINY, **own, **changes})
 
 
-def test_kinds():
-    assert [kind_of(shape) for shape in (SOUNDS, TEXTS, DRAWING, (2,))] == ["sounds", "texts", "pictures", "pictures"]
+def test_media():
+    assert [medium_of(shape) for shape in (SOUNDS, TEXTS, DRAWING, (2,))] == ["sounds", "texts", "pictures", "pictures"]
 
 
 @pytest.mark.parametrize(
@@ -44,11 +49,11 @@ def test_networks(network, shape, kinds):
 def test_the_rate_reaches_the_players_of_sounds():
     assert [net.rate for net in players(recipe("fusion"), SOUNDS, 4000)] == [4000, 4000]
     for network in ("fusion", "dcgan"):
-        with pytest.raises(ValueError, match=r"sounds need `rate`, samples a second\. Received: None"):
+        with pytest.raises(ValueError, match=r"'rate' must be given for sounds, in samples a second\. Received: None"):
             presets.build(recipe(network), SOUNDS)
 
 
-def test_a_code_reaches_the_players_of_both():
+def test_the_task_embedding_reaches_the_players_of_both():
     for shape in (SOUNDS, TEXTS):
         model = presets.build(recipe("fusion", embedding_dim=3, latent_dim=64), shape, 8000)
         assert model.game.nets["encoder"].embedding_dim == 3 == model.game.nets["discriminator"].embedding_dim
@@ -62,20 +67,22 @@ def test_a_code_reaches_the_players_of_both():
         ("fusion", TEXTS, {"latent_dim": 5}, "latent_dim"),
     ],
 )
-def test_fields_that_have_no_say(network, shape, changes, field):
-    with pytest.raises(ValueError, match=rf"a recipe needs \['{field}'\] left alone for"):
+def test_settings_without_effect(network, shape, changes, field):
+    with pytest.raises(ValueError, match=rf"^'network.{field}' must be .* for (sounds|texts). Received: "):
         players(recipe(network, **{"latent_dim": 64, **changes}), shape, 8000)
 
 
 def test_a_likelihood_of_two_levels_is_of_pictures():
     for shape in (SOUNDS, TEXTS):
-        with pytest.raises(ValueError, match="needs 'likelihood' gaussian but of pictures"):
+        with pytest.raises(
+            ValueError, match=r"^'game.likelihood' must be 'gaussian' for (sounds|texts). Received: 'bernoulli'"
+        ):
             presets.build(presets.get("vae", network="mlp", **TINY), shape, 8000)
         assert presets.build(presets.get("vae", network="mlp", likelihood="gaussian", **TINY), shape).game
 
 
 def test_sagan_is_of_pictures():
-    with pytest.raises(ValueError, match="a recipe of 'sagan' needs pictures. Received: texts".replace(".", r"\.")):
+    with pytest.raises(ValueError, match=r"^'network' must not be 'sagan' for texts\. Received: "):
         players(recipe("sagan"), TEXTS, None)
 
 
