@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import ablations, floor
 from meta_gan import presets
-from meta_gan.cli import commands
+from meta_gan.cli import train
 from tests.toys import weekly
 
 SEEN = tuple(ablations.ROWS)[:3]
@@ -17,7 +17,7 @@ SEEN = tuple(ablations.ROWS)[:3]
 def settings(row):
     """The recipe and run settings of a row, as the command line makes them."""
     preset, changes, _ = ablations.ROWS[row]
-    return commands._settings(argparse.Namespace(preset=preset, set=list(changes), seed=0, steps=5))
+    return train._settings(argparse.Namespace(preset=preset, set=list(changes), seed=0, steps=5))
 
 
 @pytest.mark.parametrize("row", ablations.ROWS)

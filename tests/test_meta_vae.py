@@ -9,7 +9,7 @@ import tensorflow as tf
 import meta_gan as mg
 from benchmarks import lanes, meta_vae
 from meta_gan import functional, losses
-from meta_gan.cli import commands, program
+from meta_gan.cli import program, train
 from meta_gan.tasks.base import Source
 from tests.toys import tiny_vae
 
@@ -37,8 +37,8 @@ def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
     phases, minutes, last = meta_vae.ROWS[row], 0.0, None
     assert len(calls) == len(phases)
     for call, (_, own), folder in zip(calls, phases, meta_vae.folders(row, tmp_path), strict=True):
-        arguments = program._parser().parse_args(call)
-        recipe, config = commands._settings(arguments)
+        arguments = program.parser().parse_args(call)
+        recipe, config = train._settings(arguments)
         assert recipe.family == "vae" and f"algorithm={recipe.algorithm}" == own[0]
         assert config.processor_time and config.fewest_shots == 1 and not arguments.resume
         assert (arguments.start, arguments.out) == (last, str(folder))

@@ -9,7 +9,7 @@ import tensorflow as tf
 import meta_gan as mg
 from benchmarks import lanes, omniglot_rules
 from meta_gan import presets
-from meta_gan.cli import commands, program
+from meta_gan.cli import program, train
 from tests.toys import random_episodes, tiny_dcgan
 
 
@@ -33,7 +33,7 @@ def calls(monkeypatch):
 def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, network, tmp_path, calls):
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1, network)
     ((arguments, core),) = calls
-    recipe, config = commands._settings(program._parser().parse_args(arguments))
+    recipe, config = train._settings(program.parser().parse_args(arguments))
     assert recipe.rule == rule and recipe.network == network and recipe.inner_steps == 10 and core == 1
     assert recipe.features == "omniglot28-objective" and recipe.decay_steps == 15 * omniglot_rules.STEPS_A_MINUTE[rule]
     assert config.minutes == 15 and config.processor_time and config.meta_batch == 4

@@ -6,12 +6,12 @@ import subprocess
 import pytest
 
 from benchmarks import lanes, other_data
-from meta_gan.cli import commands, program
+from meta_gan.cli import program, train
 from meta_gan.cli.sources import open_tasks
 
 
 def parsed(arguments):
-    return program._parser().parse_args([str(a) for a in arguments])
+    return program.parser().parse_args([str(a) for a in arguments])
 
 
 def made(name, folder):
@@ -28,7 +28,7 @@ def test_every_command_is_one_that_the_command_line_takes(name, tmp_path):
 def test_models_are_the_flagship_and_no_judge_is_an_objective(name, tmp_path):
     steps = made(name, tmp_path)
     if other_data.CASES[name].trained:
-        recipe, config = commands._settings(parsed(steps["runs"]))
+        recipe, config = train._settings(parsed(steps["runs"]))
         assert recipe.network == "fusion" and config.minutes == 20 and config.processor_time and config.symmetries
         assert recipe.features not in parsed(steps["report"]).judge
     assert ("runs" in steps) == other_data.CASES[name].trained

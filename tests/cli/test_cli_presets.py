@@ -32,8 +32,8 @@ def objective(world):
 
 
 def test_the_default_preset_is_fusion(world, tmp_path, capsys):
-    assert program._parser().parse_args(["train", "--data", "d", "--out", "o"]).preset == "fusion"
-    assert call(*bare(world, tmp_path / "out", *SMALL, *WITHOUT_FEATURES, "--dry_run")) == 0
+    assert program.parser().parse_args(["train", "--data", "d", "--out", "o"]).preset == "fusion"
+    assert call(*bare(world, tmp_path / "out", *SMALL, *WITHOUT_FEATURES, "--dry-run")) == 0
     config, lines = resolved(capsys.readouterr().out)
     changes = {
         "width": 2,
@@ -68,7 +68,7 @@ def test_contradicting_settings_are_one_line(world, tmp_path, refused):
     ("text", "value"), [("true", True), ("True", True), ("false", False), ("FALSE", False)], ids=str
 )
 def test_symmetries_are_set_by_words(world, tmp_path, capsys, text, value):
-    assert call(*train_arguments(world, tmp_path / "out", f"symmetries={text}", "--dry_run")) == 0
+    assert call(*train_arguments(world, tmp_path / "out", f"symmetries={text}", "--dry-run")) == 0
     config, _ = resolved(capsys.readouterr().out)
     assert config["train"]["symmetries"] is value
 
@@ -85,7 +85,7 @@ def test_symmetries_of_images_that_are_not_square_are_refused(world, tmp_path, r
     np.savez(data, **{**arrays, "images": np.repeat(arrays["images"], 2, axis=2)})
     message = refused(*train_arguments(world, out, "symmetries=true", data=data), out=out)
     assert "oblong.npz: `symmetries` needs square images. Received: (8, 16, 1)" in message
-    assert "symmetries" in refused(*train_arguments(world, out, "symmetries=true", "--dry_run", data=data), out=out)
+    assert "symmetries" in refused(*train_arguments(world, out, "symmetries=true", "--dry-run", data=data), out=out)
 
 
 def test_resume_with_symmetries_is_refused(world, refused):
@@ -105,7 +105,7 @@ def test_judge_writes_a_network_of_the_purpose(world, objective):
 
 def test_a_recipe_takes_it_as_features(world, objective, tmp_path, capsys):
     settings = ["network=mlp", "energy=1", f"features={objective}"]
-    assert call(*train_arguments(world, tmp_path / "out", *settings, "--dry_run")) == 0
+    assert call(*train_arguments(world, tmp_path / "out", *settings, "--dry-run")) == 0
     config, _ = resolved(capsys.readouterr().out)
     assert (config["recipe"]["features"], config["recipe"]["energy"]) == (str(objective), 1.0)
 
