@@ -7,7 +7,6 @@ diverged; 128 + a signal's number.
 from __future__ import annotations
 
 import argparse
-import importlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,11 +16,16 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
+from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG
 from trainers import TrainingStopped, configure_threads
 
 # What TensorFlow raises for a full disk, and for a folder that may not be written to.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
+MODULES = {
+    **{"train": train, "adapt": adapt, "sample": sample, "evaluate": evaluate},
+    **{"judge": judge, "export": export, "info": info, "data": data},
+}
 # Flags that had another name; the old one is accepted for one release.
 RENAMED = {"adapt": {"--steps": "--inner-steps"}, "evaluate": {"--steps": "--inner-steps"}}
 
@@ -41,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made = _Parser(prog="meta-gan", description=DESCRIPTION, epilog=EPILOG)
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
-        module = importlib.import_module(f"meta_gan.cli.{name}")
+        module = MODULES[name]
         command = commands.add_parser(
             name,
             help=what,

@@ -106,7 +106,7 @@ def test_numbers_out_of_range(adapt, flag, value, message):
 def test_numbers_of_sample_out_of_range(world, tmp_path, refused, flag, value):
     given = {"model": world.adapted, "count": 1, "out": tmp_path / "out", flag: value}
     arguments = [part for name, each in given.items() for part in (f"--{name}", each)]
-    assert f"--{flag} must be a whole number in [" in refused("sample", *arguments, out=tmp_path / "out")
+    assert f"'--{flag}' must be an integer >= " in refused("sample", *arguments, out=tmp_path / "out")
 
 
 MODEL_COMMANDS = {"adapt": ["--support", "s.npz", "--out", "out"], "export": ["--out", "out"], "info": []}

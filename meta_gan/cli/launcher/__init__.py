@@ -10,6 +10,8 @@ import argparse
 import os
 import sys
 
+__all__ = ["COMMANDS", "DESCRIPTION", "EPILOG", "main"]
+
 COMMANDS = {
     "train": "Meta-train a preset on a source of classes, in a new numbered run folder.",
     "adapt": "Adapt a model to a few examples of a class that it never saw, and sample from it.",
