@@ -19,8 +19,10 @@ setup(
     packages=[
         *find_packages(include=["meta_gan", "meta_gan.*", "trainers", "trainers.*"]),
         "meta_gan.saved_models",
+        # The entry point of the script, importable without importing meta_gan; see its docstring.
+        "meta_gan_command",
     ],
-    package_dir={"meta_gan.saved_models": "saved_models"},
+    package_dir={"meta_gan.saved_models": "saved_models", "meta_gan_command": "meta_gan/cli/launcher"},
     package_data={"meta_gan.saved_models": ["*.md", "*/*", "*/*/*"], "meta_gan.protocol": ["class_splits/*"]},
     install_requires=[
         "tensorflow>=2.20,<2.23",
@@ -45,5 +47,5 @@ setup(
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
         ],
     },
-    entry_points={"console_scripts": ["meta-gan = meta_gan.cli:main"]},
+    entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},
 )

@@ -87,7 +87,17 @@ def commands(case: Case, data: Path, folder: Path, minutes: float) -> dict[str, 
         model = str(folder / "runs")
         made["runs"] = ["train", "--preset", "fusion", *source, "--out", model, "--steps", str(ENDLESS)]
         made["runs"] += ["--queries", "10", "--set", *fields]
-    made["report"] = ["evaluate", "--model", f"fusion={model}", *source, "--judge", *judges, "--steps", "0", "--quick"]
+    made["report"] = [
+        "evaluate",
+        "--model",
+        f"fusion={model}",
+        *source,
+        "--judge",
+        *judges,
+        "--inner-steps",
+        "0",
+        "--quick",
+    ]
     made["report"] += ["--split", case.split, "--out", str(folder / "report")]
     return made
 

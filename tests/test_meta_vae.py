@@ -38,7 +38,7 @@ def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
     phases, minutes, last = meta_vae.ROWS[row], 0.0, None
     assert len(calls) == len(phases)
     for call, (_, own), folder in zip(calls, phases, meta_vae.folders(row, tmp_path), strict=True):
-        arguments = program._parser().parse_args(call)
+        arguments = program.parser().parse_args(call)
         chosen, _ = settings.resolve(arguments)
         recipe, config = chosen.recipe, chosen.train
         assert isinstance(recipe.game, VAEGame)

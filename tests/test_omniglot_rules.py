@@ -34,7 +34,7 @@ def calls(monkeypatch):
 def test_a_rule_is_trained_by_a_command_that_the_command_line_takes(rule, network, tmp_path, calls):
     omniglot_rules.train(rule, "drawings.npz", tmp_path, 15.0, 1, network)
     ((arguments, core),) = calls
-    chosen, _ = settings.resolve(program._parser().parse_args(arguments))
+    chosen, _ = settings.resolve(program.parser().parse_args(arguments))
     recipe, config = chosen.recipe, chosen.train
     assert type(recipe.algorithm.meta_learner) is type(LEARNED[rule]) and type(recipe.network) is type(
         NETWORKS[network]

@@ -12,7 +12,7 @@ from meta_gan.presets.networks import Fusion
 
 
 def parsed(arguments):
-    return program._parser().parse_args([str(a) for a in arguments])
+    return program.parser().parse_args([str(a) for a in arguments])
 
 
 def made(name, folder):

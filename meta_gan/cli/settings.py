@@ -17,7 +17,7 @@ from trainers import TrainConfig
 _EPISODES = {"shots": 5, "queries": 7, "seed": 0}
 # Flags that a configuration records where they are given.
 _FLAGS = ("target", "pair", "both_ways", "archives", "image_shape", "rate", "length", "protocol", "start")
-# What a run folder's `config.json` and `--dry_run` tell beside the settings.
+# What a run folder's `config.json` and `--dry-run` tell beside the settings.
 _RECORDS = ("kind", "versions", "model", "data", "out")
 
 
@@ -82,7 +82,7 @@ def _read(path: str) -> dict[str, Any]:
     if ending not in (".json", ".toml"):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}")
     try:
-        # What `--dry_run` prints goes on after the JSON.
+        # What `--dry-run` prints goes on after the JSON.
         config = tomllib.loads(text) if ending == ".toml" else json.JSONDecoder().raw_decode(text.lstrip())[0]
     except ValueError as error:
         raise ValueError(f"--config must be a valid {ending} file. Received: {path!r}: {error}") from error

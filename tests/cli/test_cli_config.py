@@ -35,12 +35,12 @@ seed = 3
 def dry(capsys, *arguments):
     """The configuration that a dry run prints."""
     capsys.readouterr()
-    assert call(*arguments, "--dry_run") == 0
+    assert call(*arguments, "--dry-run") == 0
     return resolved(capsys.readouterr().out)[0]
 
 
 def resolve(*arguments):
-    return settings.resolve(program._parser().parse_args(["train", "--out", "o", *map(str, arguments)]))
+    return settings.resolve(program.parser().parse_args(["train", "--out", "o", *map(str, arguments)]))
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_run_can_be_repeated_and_varied_from_its_configuration(world, tmp_path
     asked = train_arguments(world, out, *([] if source == "the run's folder" else ["name=mine", "--seed", "3"]))
     first, file = dry(capsys, *asked), world.run / "config.json"
     if source != "the run's folder":
-        assert call(*asked, "--dry_run") == 0
+        assert call(*asked, "--dry-run") == 0
         file = tmp_path / "printed.json"
         file.write_text(capsys.readouterr().out, "utf-8")
     again = ["train", "--config", file, "--out", out]
@@ -88,7 +88,7 @@ def test_a_file_of_ones_own(toml):
 
 
 def test_flags_count_more_than_the_file(toml):
-    flags = ["--data", "glyphs", "--seed", "0", "--shots", "2", "--image_shape", "8x8x1", "--steps", "7"]
+    flags = ["--data", "glyphs", "--seed", "0", "--shots", "2", "--image-shape", "8x8x1", "--steps", "7"]
     chosen, arguments = resolve("--config", toml, *flags, "--set", "width=5", "keep=9")
     assert (arguments.data, arguments.image_shape, arguments.shots, arguments.seed) == ("glyphs", "8x8x1", 2, 0)
     assert (chosen.recipe.name, chosen.recipe.network.width, chosen.recipe.seed) == ("mine", 5, 0)
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, refused):
 
 
 def test_a_run_records_how_its_data_was_opened(world, tmp_path, capsys):
-    more = ["--image_shape", "8x8x1", "--target", world.data, "--pair", "name", "--both_ways"]
+    more = ["--image-shape", "8x8x1", "--target", world.data, "--pair", "name", "--both-ways"]
     config = dry(capsys, *train_arguments(world, tmp_path / "out"), *more)
     assert (config["image_shape"], config["target"]) == ("8x8x1", str(world.data))
     assert (config["pair"], config["both_ways"]) == ("name", True)

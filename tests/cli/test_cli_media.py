@@ -102,7 +102,7 @@ def test_texts_are_adapted_to_and_listed(texts, tmp_path, capsys):
     support = texts / "data" / f"{NAMES[2]}.txt"
     # No inner step: what it costs to trace one says nothing of files.
     given = ("--model", texts / "runs", "--support", support, "--out", out)
-    assert call("adapt", *given, "--sample", 5, "--steps", 0) == 0
+    assert call("adapt", *given, "--sample", 5, "--inner-steps", 0) == 0
     assert capsys.readouterr().out.endswith(f"adapted model, 5 samples and report.html: {out}\n")
     model = meta_gan.load(texts / "runs")
     lines = (out / "samples.txt").read_text().split("\n")
@@ -160,7 +160,7 @@ def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
     assert call("judge", *given, "--ways", 2, "--shots", 1, "--queries", 1, "--steps", 1, "--width", 2) == 0
     assert meta_gan.judges.load_judge(str(tmp_path / "net")).example_shape == (32, 32, 1)
     features = (*SMALL, "latent_dim=4", f"game.features={tmp_path / 'net'}")
-    given = ("--data", sounds / "data", "--out", tmp_path / "runs", *COMMON, "--dry_run")
+    given = ("--data", sounds / "data", "--out", tmp_path / "runs", *COMMON, "--dry-run")
     assert call("train", "--preset", "sound", *given, "--set", *features) == 0
     assert "dry run" in capsys.readouterr().out
 

@@ -29,7 +29,7 @@ def objective(world):
 
 
 def test_the_default_preset_is_fusion(world, tmp_path, capsys):
-    assert call(*bare(world, tmp_path / "out", *SMALL, *WITHOUT_FEATURES, "--dry_run")) == 0
+    assert call(*bare(world, tmp_path / "out", *SMALL, *WITHOUT_FEATURES, "--dry-run")) == 0
     config, lines = resolved(capsys.readouterr().out)
     changes = dict(item.split("=") for item in (*SMALL, *WITHOUT_FEATURES))
     assert config["recipe"] == presets.get("fusion", changes).to_config()
@@ -54,7 +54,7 @@ def test_contradicting_settings_are_one_line(world, tmp_path, refused):
     ("text", "value"), [("true", True), ("True", True), ("false", False), ("FALSE", False)], ids=str
 )
 def test_symmetries_are_set_by_words(world, tmp_path, capsys, text, value):
-    assert call(*train_arguments(world, tmp_path / "out", f"symmetries={text}", "--dry_run")) == 0
+    assert call(*train_arguments(world, tmp_path / "out", f"symmetries={text}", "--dry-run")) == 0
     config, _ = resolved(capsys.readouterr().out)
     assert config["train"]["symmetries"] is value
 
@@ -71,7 +71,7 @@ def test_symmetries_of_images_that_are_not_square_are_refused(world, tmp_path, r
     np.savez(data, **{**arrays, "images": np.repeat(arrays["images"], 2, axis=2)})
     message = refused(*train_arguments(world, out, "symmetries=true", data=data), out=out)
     assert "oblong.npz: `symmetries` needs square images. Received: (8, 16, 1)" in message
-    assert "symmetries" in refused(*train_arguments(world, out, "symmetries=true", "--dry_run", data=data), out=out)
+    assert "symmetries" in refused(*train_arguments(world, out, "symmetries=true", "--dry-run", data=data), out=out)
 
 
 def test_resume_with_symmetries_is_refused(world, refused):
@@ -91,7 +91,7 @@ def test_judge_writes_a_network_of_the_purpose(world, objective):
 
 def test_a_recipe_takes_it_as_features(world, objective, tmp_path, capsys):
     settings = ["network=mlp", "terms.features=1", f"game.features={objective}"]
-    assert call(*train_arguments(world, tmp_path / "out", *settings, "--dry_run")) == 0
+    assert call(*train_arguments(world, tmp_path / "out", *settings, "--dry-run")) == 0
     config, _ = resolved(capsys.readouterr().out)
     assert (config["recipe"]["game"]["features"], config["recipe"]["game"]["terms"]["features"]) == (
         str(objective),

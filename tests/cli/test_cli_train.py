@@ -28,7 +28,7 @@ def resolved(printed):
 
 def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, capsys):
     out = tmp_path / "out"
-    assert call(*train_arguments(world, out, "--dry_run", "--seed", "5")) == 0
+    assert call(*train_arguments(world, out, "--dry-run", "--seed", "5")) == 0
     config, lines = resolved(capsys.readouterr().out)
     recipe = presets.get("fomaml", width=4, latent_dim=4, inner_steps=2, penalty="none", seed=5)
     assert presets.from_config(config["recipe"]) == recipe
@@ -114,7 +114,7 @@ def test_resume_goes_on_to_the_bits_of_one_run(world, copy, tmp_path, capsys):
 
 def test_a_dry_resume_writes_nothing(world, copy):
     before = helpers.files(copy)
-    assert call(*train_arguments(world, copy, "--resume", "--dry_run", "--steps", "4")) == 0
+    assert call(*train_arguments(world, copy, "--resume", "--dry-run", "--steps", "4")) == 0
     assert helpers.files(copy) == before
 
 
@@ -178,8 +178,8 @@ def test_divergence_is_exit_code_1_in_one_line(world, tmp_path, refused):
         (["--shots", "10"], "every class needs at least shots + queries = 13 examples; class '0' has 12"),
         (["--seed", "-1"], "'recipe.seed' must be an integer >= 0 and < 2^31. Received: -1"),
         (["--seed", str(2**31)], "'recipe.seed' must be an integer >= 0 and < 2^31. Received: 2147483648"),
-        (["--image_shape", "8x8"], "--image_shape must be HxWxC, such as 28x28x1. Received: '8x8'"),
-        (["--image_shape", "9x9x1"], "even height and width of at least 8"),
+        (["--image-shape", "8x8"], "--image-shape must be HxWxC, such as 28x28x1. Received: '8x8'"),
+        (["--image-shape", "9x9x1"], "even height and width of at least 8"),
         (["--archives", "a"], "`archives` must be None except for `tfds:NAME`"),
         (["--set", "colour=1"], "'colour' must be a setting, one of recipe, recipe.name, recipe.network, "),
         (["--set", "width"], "--set must be KEY=VALUE. Received: 'width'"),
@@ -207,7 +207,7 @@ def test_a_bad_setting_is_refused(world, tmp_path, refused, more, message):
 
 
 def test_settings_add_up_and_the_last_one_counts(world, tmp_path, capsys):
-    more = ["--set", "width=5", "--set", "width=6", "clip=0.5", "--dry_run"]
+    more = ["--set", "width=5", "--set", "width=6", "clip=0.5", "--dry-run"]
     assert call(*train_arguments(world, tmp_path / "out", *more)) == 0
     config, _ = resolved(capsys.readouterr().out)
     assert (config["recipe"]["network"]["width"], config["recipe"]["outer"]["clip"]) == (6, 0.5)
@@ -219,7 +219,7 @@ def test_a_limit_of_copies_that_nothing_can_be_held_to_is_refused(world, tmp_pat
     np.savez(data, **helpers.arrays((0,) * 6 + (2, 2)))
     asked = train_arguments(world, tmp_path / "runs", "copy_limit=0.1", data=data)
     assert "'copy_limit' needs " in refused(*asked, out=tmp_path / "runs")
-    assert "'copy_limit' needs " in refused(*asked, "--dry_run")
+    assert "'copy_limit' needs " in refused(*asked, "--dry-run")
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
