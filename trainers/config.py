@@ -32,7 +32,7 @@ class TrainConfig:
         picture_steps: inner steps at which the picture shows samples, each >= 0.
         copy_limit: greatest share, in (0, 1], of samples for the validation tasks that may be copies of support images;
             0 for no limit. A run that kept it and then does not stops, and its saved model is that of the last
-            validation that did; a run that never does goes on to its end. See `memorisation.CopyWatch`.
+            validation that did; a run that never does goes on to its end. See `copy_limit.CopyLimit`.
         copy_patience: validations in a row over that limit after which the run stops, >= 1.
     """
 

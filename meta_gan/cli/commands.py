@@ -7,16 +7,16 @@ import dataclasses
 import importlib.util
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from meta_gan import loading, presets, serving, storage
 from meta_gan.cli import outputs, sources
 from meta_gan.export import Limits
-from meta_gan.tasks.media import Texts
+from meta_gan.tasks.episodes import by_domain, join_domains
 from trainers import MetaTrainer, TrainConfig, run_folder
-from trainers.memorisation import CopyWatch
+from trainers.copy_limit import CopyLimit
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -35,7 +35,7 @@ def train(arguments: argparse.Namespace) -> None:
     # What only the first step would notice is asked for now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
-    CopyWatch.over_run(config, model.game, tasks)
+    CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
         loading.start_from(model, arguments.start)
     if arguments.resume:
@@ -50,11 +50,11 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"run folder: {folder}", flush=True)
     trainer = MetaTrainer(model, tasks, folder, config, description)
     saved = trainer.run()
-    if trainer.watch.over:
+    if trainer.copy_limit.exceeded:
         steps = storage.read_config(saved)["training"]["steps"]
         ended = int(trainer.step.numpy())
         print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
-    if config.copy_limit and not trainer.watch.ever_within:
+    if config.copy_limit and not trainer.copy_limit.ever_kept:
         print(f"no validation kept 'copy_limit' {config.copy_limit}: the saved model makes more copies than that")
     print(f"saved model: {saved}")
 
@@ -103,17 +103,18 @@ def adapt(arguments: argparse.Namespace) -> None:
     if arguments.steps is not None:
         _in_range(arguments.steps, "--steps", 0)
     model = loading.load(arguments.model)
-    domains = isinstance(model.game.example_shape, Mapping)
-    if domains != (arguments.target_support is not None):
+    domains = by_domain(model.game.example_shape)
+    paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
+    if len(paths) != len(domains):
         raise ValueError(
             "--target_support must be given for a model of two domains, and for no other. Received: "
             f"{arguments.target_support!r} for the endpoints {sorted(model.game.endpoints)}"
         )
-    paths = {"source": arguments.support, "target": arguments.target_support} if domains else {"": arguments.support}
     sets = {
-        name: outputs.read(path, model.game, model.data_card, name, arguments.invert) for name, path in paths.items()
+        name: outputs.read(path, model.game, model.data_card, name, arguments.invert)
+        for name, path in zip(domains, paths, strict=True)
     }
-    adapted = model.adapt(sets if domains else sets[""], steps=arguments.steps, seed=arguments.seed)
+    adapted = model.adapt(join_domains(sets), steps=arguments.steps, seed=arguments.seed)
     translates = "translate" in model.game.endpoints
     made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:
@@ -214,8 +215,7 @@ def data(arguments: argparse.Namespace) -> None:
     if arguments.out and Path(arguments.out).exists():
         raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
     tasks = sources.open_tasks(arguments)
-    ending = "txt" if isinstance(tasks.source.medium, Texts) else "png"
-    out = Path(arguments.out or f"contact_sheet-{stem}.{ending}")
+    out = Path(arguments.out or f"contact_sheet-{stem}{tasks.source.medium.sheet_suffix}")
     print(tasks.source.describe())
     outputs.sheet(tasks.source, out)
     print(f"contact sheet: {out}")

@@ -10,12 +10,12 @@ from pathlib import Path
 from meta_gan import loading, storage
 from meta_gan.cli import pairs, sources
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, shipped_judges, train_judge
-from meta_gan.judges.spectrograms import spectrogram_source
+from meta_gan.judges.spectrograms import judged
 from meta_gan.protocol import Entry, Evaluation, Settings
 from meta_gan.report import markdown
 from meta_gan.report import page as html
 from meta_gan.tasks import Source
-from meta_gan.tasks.media import Pictures, Sounds, Texts
+from meta_gan.tasks.media import Pictures
 
 REPORTS = ("report.json", "report.md", "report.html")
 
@@ -113,7 +113,7 @@ def judge(arguments: argparse.Namespace) -> None:
     recipe = JudgeRecipe(**{"ways": min(JudgeRecipe().ways, max(2, len(tasks.splits["train"]))), **given})
     print(f"recipe: {dataclasses.asdict(recipe)}", flush=True)
     print(tasks.source.describe(), flush=True)
-    source = _seen(tasks.source)
+    source = judged(tasks.source)
     progress = _Progress()
     made = train_judge(source, recipe, on_progress=lambda step, *_: progress("training", step, recipe.steps))
     made.save(arguments.out)
@@ -124,16 +124,6 @@ def judge(arguments: argparse.Namespace) -> None:
             f"{validation['shots']}-shot"
         )
     print(f"judge: {arguments.out}, {made.dim} features, sha256 {made.sha256}")
-
-
-def _seen(source: Source) -> Source:
-    """The pictures that a judge looks at: of sounds their spectrograms."""
-    if isinstance(source.medium, Texts):
-        raise ValueError(
-            "--data of a judge must be pictures or sounds; texts are scored by their n-grams "
-            f"(`meta_gan.metrics.texts`). Received: {source.name}, of texts"
-        )
-    return spectrogram_source(source) if isinstance(source.medium, Sounds) else source
 
 
 class _Progress:

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import LARGEST_INTEGER as MAX_SEED
 from meta_gan.features.networks import NETWORKS
 from meta_gan.judges.augmentation import random_affine
 from meta_gan.judges.judge import Judge
@@ -25,7 +26,6 @@ from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.episodes import ALGORITHM
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
-from meta_gan.tasks.streams import MAX_SEED
 
 METHODS = ("prototypical", "classification")
 PURPOSES = ("judge", "objective")

@@ -56,4 +56,4 @@ def test_a_graph_is_told_that_the_number_is_unknown():
 def test_what_is_no_number_of_shots_is_refused(value):
     with pytest.raises(DataError) as caught:
         made().train(2, fewest_shots=value)
-    assert str(caught.value) == f"`fewest_shots` must be a whole number from 1 to 4. Received: {value!r}"
+    assert str(caught.value) == f"'fewest_shots' must be an integer in [1, 4]. Received: {value!r}"

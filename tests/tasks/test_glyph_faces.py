@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_gan.tasks import glyph_faces
-from meta_gan.tasks.glyph_faces import (
+from meta_gan.tasks.readers import glyph_set
+from meta_gan.tasks.readers.glyph_set import (
     FACES,
     distinct_code_points,
     inverse_map,
@@ -37,10 +37,10 @@ def test_look_alikes_are_merged_into_the_first():
 
 
 def test_no_two_classes_are_drawn_alike_by_half_of_the_faces():
-    fonts = [glyph_faces._load(face, glyph_faces.COMPARED_SIZE) for face in FACES[:6]]
+    fonts = [glyph_set._load(face, glyph_set.COMPARED_SIZE) for face in FACES[:6]]
     looks = []
     for code_point in distinct_code_points():
-        masks = [glyph_faces._mask(font, code_point) for font in fonts]
+        masks = [glyph_set._mask(font, code_point) for font in fonts]
         looks.append(tuple((mask.shape, mask.tobytes()) for mask in masks))
     assert len(set(looks)) == len(looks)
 
@@ -123,7 +123,7 @@ def test_the_map_of_a_quarter_turn_by_hand():
 
 
 def test_a_glyph_too_large_is_shrunk(monkeypatch):
-    monkeypatch.setattr(glyph_faces, "EM", 3.0)
+    monkeypatch.setattr(glyph_set, "EM", 3.0)
     images = render((0x4D,), 28, 28, 0)
     assert images[:, :, 0].sum() == 0
     assert images.max() == 255

@@ -163,7 +163,7 @@ def test_arrays_of_bytes_without_a_channel_axis(tmp_path):
 
 def test_arrays_of_another_shape(tmp_path):
     np.savez(tmp_path / "set.npz", support=np.zeros((2, 10, 12, 1), np.float32))
-    with pytest.raises(DataError, match=r"set.npz:support` must have shape \[n, 12, 12, 1\].*shape \(2, 10, 12, 1\)"):
+    with pytest.raises(DataError, match=r"set.npz:support' must have shape \[n, 12, 12, 1\].*shape \(2, 10, 12, 1\)"):
         load_support(tmp_path / "set.npz", SHAPE)
 
 
@@ -193,11 +193,11 @@ def test_a_broken_file_among_good_ones_is_named(light):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"invert": "maybe"}, "`invert` must be one of 'auto', 'yes', 'no'. Received: 'maybe'"),
-        ({"invert": True}, "`invert` must be one of"),
+        ({"invert": "maybe"}, "'invert' must be one of 'auto', 'yes', 'no'. Received: 'maybe'"),
+        ({"invert": True}, "'invert' must be one of"),
         (
             {"polarity": "dark"},
-            "`polarity` must be one of 'light-on-dark', 'dark-on-light', None. Received: 'dark'",
+            "'polarity' must be one of 'light-on-dark', 'dark-on-light', None. Received: 'dark'",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def test_sounds_by_hand():
     medium = Sounds(8000)
     np.testing.assert_array_equal(medium.seen(np.array([-32768, 0, 16384], np.int16)), [-1.0, 0.0, 0.5])
     np.testing.assert_array_equal(medium.levels([-1.0, 0.0, 0.5, 1.0, 7.0]), [-32768, 0, 16384, 32767, 32767])
-    assert medium.described(np.zeros((3, 2000, 1), np.int16)) == "3 sounds of 0.25 s at 8000 Hz"
+    assert medium.describe(np.zeros((3, 2000, 1), np.int16)) == "3 sounds of 0.25 s at 8000 Hz"
 
 
 def test_levels_come_back_as_they_were():
@@ -60,7 +60,7 @@ def test_what_follows_an_end_is_no_part_of_a_text():
     ],
 )
 def test_other_arrays_are_refused(medium, examples):
-    with pytest.raises(DataError, match=r"`images` must be .*Received: "):
+    with pytest.raises(DataError, match=r"'images' must be .*Received: "):
         source(examples, medium)
 
 
@@ -113,7 +113,7 @@ def test_episodes_are_what_is_stored():
 def test_only_pictures_are_turned_and_have_a_polarity_and_domains():
     sounds = source(np.zeros((4, 16, 1), np.int16), Sounds(8000), name="hum")
     tasks = Tasks(sounds, 1, 1)
-    with pytest.raises(DataError, match=r"hum: `symmetries` needs square images. Received: \(16, 1\)"):
+    with pytest.raises(DataError, match=r"hum: 'symmetries' needs square images. Received: \(16, 1\)"):
         tasks.train(1, symmetries=True)
     with pytest.raises(DataError, match=r"hum: only pictures have a polarity\. Received: sounds"):
         _ = tasks.polarity

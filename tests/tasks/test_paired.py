@@ -68,7 +68,7 @@ def test_only_groups_that_both_have_are_asked_for():
 
 def test_too_few_groups_are_named():
     source = hands(missing=((0, 0), (0, 1), (1, 2), (1, 3)), classes=2)
-    with pytest.raises(DataError, match="Received: queries=6, and 5 that 'a' and 'b' have"):
+    with pytest.raises(DataError, match="Received: queries=6, and 5 of 'a' and 'b'"):
         pair_domains(source, shots=1, queries=6, paired=True)
     with pytest.raises(DataError, match=r"needs at least shots \+ queries = 10 groups"):
         pair_domains(source, shots=5, queries=5, paired=True)
@@ -77,12 +77,12 @@ def test_too_few_groups_are_named():
 def test_what_cannot_be_paired_is_refused():
     source = hands()
     alone = Source(source.images, source.labels, source.class_names, source.class_split, name="hands")
-    with pytest.raises(DataError, match="hands: `paired` needs groups"):
+    with pytest.raises(DataError, match="hands: 'paired' needs groups"):
         pair_domains(alone, shots=2, queries=2, paired=True)
     twice = Source(source.images, source.labels, list("abc"), source.class_split, source.groups // 2, name="hands")
     with pytest.raises(DataError, match="at most one image of a group"):
         pair_domains(twice, shots=2, queries=2, paired=True)
-    with pytest.raises(DataError, match=r"`paired` needs one source of both domains.*Received: hands and hands"):
+    with pytest.raises(DataError, match=r"'paired' needs one source for both domains.*Received: hands and hands"):
         DomainTasks(source, hands(), {"train": [[0, 1]]}, 2, 2, paired=True)
 
 

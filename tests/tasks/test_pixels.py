@@ -9,7 +9,7 @@ import tensorflow as tf
 from meta_gan.tasks import DataError, check_images
 from meta_gan.tasks.pixels import (
     LEVELS,
-    check_shape,
+    check_image_shape,
     luminance,
     polarity_of,
     to_channels,
@@ -135,14 +135,14 @@ def test_inverting_flips_the_polarity():
     assert polarity_of(255 - images) == "dark-on-light"
 
 
-def test_check_shape_accepts_lists_and_numpy_integers():
-    assert check_shape([28, np.int64(20), 3]) == (28, 20, 3)
+def test_check_image_shape_accepts_lists_and_numpy_integers():
+    assert check_image_shape([28, np.int64(20), 3]) == (28, 20, 3)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 0), (28, -1, 1), "abc", 28, None, (1, 2, 3, 4), ("a", 1, 1)])
-def test_check_shape_refuses(shape):
-    with pytest.raises(DataError, match=r"`image_shape` must be \(height, width, channels\).*Received: "):
-        check_shape(shape)
+def test_check_image_shape_refuses(shape):
+    with pytest.raises(DataError, match=r"'image_shape' must be a tuple of 3 integers >= 1.*Received: "):
+        check_image_shape(shape)
 
 
 def test_check_images_scales_bytes():
@@ -176,7 +176,7 @@ def test_check_images_tolerates_a_thousandth_and_clips_it():
 
 @pytest.mark.parametrize("shape", [(4, 4, 1), (2, 4, 4), (0, 4, 4, 1), (2, 4, 5, 1), (2, 4, 4, 3), (1, 2, 4, 4, 1), ()])
 def test_check_images_refuses_shapes(shape):
-    with pytest.raises(DataError, match=r"`support` must have shape \[n, 4, 4, 1\] with n >= 1. Received: shape"):
+    with pytest.raises(DataError, match=r"'support' must have shape \[n, 4, 4, 1\] with n >= 1. Received: shape"):
         check_images(np.zeros(shape, np.float32), (4, 4, 1))
 
 
@@ -200,7 +200,7 @@ def test_check_images_tells_bytes_in_floats_how_to_be_scaled():
 
 
 def test_check_images_names_the_argument():
-    with pytest.raises(DataError, match=r"`photos` must"):
+    with pytest.raises(DataError, match=r"'photos' must"):
         check_images(np.zeros(3), (4, 4, 1), "photos")
 
 

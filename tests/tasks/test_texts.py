@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, from_npz, open_source
-from meta_gan.tasks.texts import alphabet_of, from_text_folder, from_texts, read_lines
+from meta_gan.tasks import DataError, from_npz, from_text_folder, from_texts, open_source
+from meta_gan.tasks.media.texts import alphabet_of, read_lines
 
 WORDS = ["ab", "ba", "aab", "bba"]
 
@@ -51,7 +51,7 @@ def test_a_folder(tmp_path):
     assert tasks.source.medium.decode(tasks.source.images[:3]) == ["ä", "äb", "b"]
     again = open_source(str(tmp_path), shots=1, queries=2, length=1)
     assert again.example_shape == (1, 4)
-    with pytest.raises(DataError, match=r"`rate` for sounds\. Received: image_shape=None, rate=8000"):
+    with pytest.raises(DataError, match=r"'rate' for sounds\. Received: image_shape=None, rate=8000"):
         open_source(str(tmp_path), rate=8000)
 
 
@@ -74,7 +74,7 @@ def test_an_archive(tmp_path):
     tasks = from_npz(tmp_path / "a.npz", shots=1, queries=1)
     assert tasks.splits["test"] == ["y"] and tasks.name == "a.npz"
     np.savez(tmp_path / "b.npz", **{**arrays, "texts": np.arange(8)})
-    with pytest.raises(DataError, match=r"b.npz: `texts` must be strings"):
+    with pytest.raises(DataError, match=r"b.npz: 'texts' must be strings"):
         from_npz(tmp_path / "b.npz")
 
 

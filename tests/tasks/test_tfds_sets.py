@@ -128,7 +128,7 @@ def test_splits_can_be_chosen(prepared):
 
 
 def test_a_split_that_is_not_there(prepared):
-    with pytest.raises(DataError, match=r"`split_names` must be among \[.*'extra'.*Received: \['valid'\]"):
+    with pytest.raises(DataError, match=r"'split_names' must be among \[.*'extra'.*Received: \['valid'\]"):
         from_tfds("tiny_numbers", data_dir=prepared, split_names=["valid"])
 
 
@@ -152,7 +152,7 @@ def test_other_feature_names_and_sizes(prepared):
 
 
 def test_several_sizes_need_a_shape(prepared):
-    with pytest.raises(DataError, match=r"has images of several sizes: `image_shape` is required. Received: None"):
+    with pytest.raises(DataError, match=r"has images of several sizes: 'image_shape' is required. Received: None"):
         from_tfds("ragged_numbers", data_dir=prepared)
 
 
@@ -196,7 +196,7 @@ def test_without_archives_it_fails_at_once_and_says_what_goes_where(tmp_path, na
     message = str(caught.value)
     assert message.startswith(f"tfds:{name} is not prepared in {tmp_path}/{name}")
     assert all(file in message for file in files)
-    assert "`download=True`" in message
+    assert "pass download=True" in message
     assert "Received: archives=None, lacking" in message.splitlines()[-1]
 
 
@@ -225,19 +225,19 @@ def test_an_archive_that_is_another_file(tmp_path):
 
 
 def test_archives_must_be_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"`archives` must be a folder. Received: .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"'archives' must be a folder. Received: .*nowhere"):
         from_tfds("mnist", archives=tmp_path / "nowhere", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["no_such_set_at_all", "", "mnist/no_such_config"])
 def test_names_that_tfds_does_not_know(tmp_path, name):
-    with pytest.raises(DataError, match=rf"`name` must be a data set that TFDS knows. Received: '{name}'") as caught:
+    with pytest.raises(DataError, match=rf"'name' must be a data set that TFDS knows. Received: '{name}'") as caught:
         from_tfds(name, data_dir=tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_image_shape_is_refused_first(tmp_path):
-    with pytest.raises(DataError, match=r"`image_shape` must be"):
+    with pytest.raises(DataError, match=r"'image_shape' must be"):
         from_tfds("no_such_set_at_all", image_shape=(28,), data_dir=tmp_path)
 
 
@@ -261,11 +261,11 @@ def test_a_set_of_sounds(prepared):
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("tiny_sounds", {"image_shape": (8, 8, 1)}, r"has sounds, and `image_shape` must be None"),
+        ("tiny_sounds", {"image_shape": (8, 8, 1)}, r"has sounds, and 'image_shape' must be None"),
         (
             "tiny_numbers",
             {"rate": 8000},
-            r"has images, and `rate` and `length` must be None\. Received: \(8000, None\)",
+            r"has images, and 'rate' and 'length' must be None\. Received: \(8000, None\)",
         ),
     ],
 )

@@ -143,14 +143,14 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, capsys, monkeypatch):
 
 
 def test_more_tasks_than_classes_are_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match=r"`meta_batch` must be at most .* 6, .* Received: 7"):
+    with pytest.raises(ValueError, match=r"'meta_batch' must be at most the 6 tasks .* Received: 7"):
         helpers.trainer(tmp_path, meta_batch=7)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_of_other_images_is_refused(tmp_path):
     wide = helpers.presets.build(helpers.presets.get("fomaml", network="mlp", width=4), (8, 16, 1))
-    with pytest.raises(ValueError, match=r"image shape \(8, 8, 1\).*Received: a model of \(8, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"example shape \(8, 8, 1\).*Received: a model of \(8, 16, 1\)"):
         helpers.trainer(tmp_path, made=wide)
 
 

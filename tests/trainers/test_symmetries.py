@@ -82,7 +82,7 @@ def oblong(**changes):
 
 def test_images_that_are_not_square_are_refused_before_anything_is_written(tmp_path):
     model, tasks = oblong()
-    with pytest.raises(DataError, match=r"`symmetries` needs square images. Received: \(8, 16, 1\)"):
+    with pytest.raises(DataError, match=r"'symmetries' needs square images. Received: \(8, 16, 1\)"):
         helpers.trainer(tmp_path, model, tasks, symmetries=True)
     assert list(tmp_path.iterdir()) == []
     helpers.trainer(tmp_path, model, tasks)  # without symmetries it is taken
