@@ -12,6 +12,7 @@ TOLERANCE = 1e-3
 """How far outside [-1, 1] examples may lie; they are clipped."""
 LARGEST_INTEGER = 2**31 - 1
 """The largest int32: TensorFlow would silently wrap a larger number around."""
+IMAGE_AXES = ("height", "width", "channels")
 
 
 def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = LARGEST_INTEGER) -> int:
@@ -34,8 +35,8 @@ def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = 
         3
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        end = "2^31)" if most == LARGEST_INTEGER else f"{most}]"
-        raise ValueError(f"{argument!r} must be an integer in [{least}, {end}. Received: {value!r}")
+        bound = "< 2^31" if most == LARGEST_INTEGER else f"<= {most}"
+        raise ValueError(f"{argument!r} must be an integer >= {least} and {bound}. Received: {value!r}")
     return int(value)
 
 
@@ -109,13 +110,13 @@ def check_bool(value: Any, argument: str) -> bool:
     return value
 
 
-def check_shape(value: Any, argument: str = "example_shape", rank: int | None = None) -> tuple[int, ...]:
+def check_shape(value: Any, argument: str = "example_shape", axes: tuple[str, ...] = ()) -> tuple[int, ...]:
     """Return a static shape as a tuple of ints.
 
     Args:
         value: a tuple or list of integers >= 1, without the batch axis.
         argument: its name in the message.
-        rank: how many axes there must be; None for one or more.
+        axes: the names of the axes, such as `IMAGE_AXES`; by default, there may be any number of axes >= 1.
 
     Returns:
         The tuple.
@@ -129,9 +130,9 @@ def check_shape(value: Any, argument: str = "example_shape", rank: int | None = 
     """
     sides = tuple(value) if isinstance(value, (tuple, list)) else ()
     integers = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side >= 1 for side in sides)
-    if not sides or not integers or len(sides) != (rank or len(sides)):
-        wanted = f"{rank or 'one or more'} integers >= 1, without the batch axis"
-        raise ValueError(f"{argument!r} must be a tuple of {wanted}. Received: {value!r}")
+    if not sides or not integers or len(sides) != len(axes or sides):
+        wanted = f"({', '.join(axes)}), {len(axes)}" if axes else "a tuple of one or more"
+        raise ValueError(f"{argument!r} must be {wanted} integers >= 1, without the batch axis. Received: {value!r}")
     return tuple(int(side) for side in sides)
 
 

@@ -111,13 +111,8 @@ class Source:
             return self.medium.polarity(self.images)
 
     def split_classes(self, split: str) -> np.ndarray:
-        """Return int64[k], the indices of the classes of a split, in order.
-
-        Raises:
-            DataError: `split` is not "train", "validation" or "test".
-        """
-        with data_errors():
-            return np.flatnonzero(self.class_split == SPLITS.index(check_choice(split, "split", SPLITS)))
+        """Return int64[k], the indices of the classes of "train", "validation" or "test", in order."""
+        return np.flatnonzero(self.class_split == SPLITS.index(check_choice(split, "split", SPLITS)))
 
     def classes_by_split(self) -> dict[str, np.ndarray]:
         """Return `{split: int64[k]}`, the indices of the classes of every split."""

@@ -15,7 +15,7 @@ import tensorflow as tf
 from meta_gan.checks import check_choice
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.episodes import ALGORITHM, EpisodeStream, Tasks
-from meta_gan.tasks.errors import DataError, data_errors
+from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Pictures
 
 SOURCE, TARGET = "source", "target"
@@ -39,7 +39,8 @@ class DomainTasks(EpisodeStream):
 
     Raises:
         DataError: domains of different sizes or channels; a pair that occurs twice, names no class, or is one class of
-            one source with itself; a class of a pair with too few images or groups; or an argument out of range.
+            one source with itself; or a class of a pair with too few images or groups.
+        ValueError: an argument is out of range.
 
     Example:
         >>> digits = Source(np.zeros((24, 8, 8, 1), np.uint8), np.repeat([0, 1], 12).astype(np.int32), ["0", "1"],
@@ -232,8 +233,7 @@ def pair_classes(
         >>> len(pair_classes(digits, clothes).pairs["test"])
         4
     """
-    with data_errors():
-        check_choice(by, "by", ("all", "name"))
+    check_choice(by, "by", ("all", "name"))
     if by == "name":
         _refuse_mixed(source, target)
     right, made = target.classes_by_split(), {}

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from meta_gan.checks import check_choice, check_integer
 from meta_gan.tasks.base import SPLITS, Source
-from meta_gan.tasks.errors import DataError, data_errors
+from meta_gan.tasks.errors import DataError
 from meta_gan.types import Episode
 
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
@@ -116,13 +116,12 @@ class EpisodeStream(abc.ABC):
             `fewest_shots` the number of shots is unknown to a graph.
 
         Raises:
-            DataError: an argument is out of range, there are no training tasks, or `symmetries` with images that are
-                not square.
+            ValueError: an argument is out of range.
+            DataError: there are fewer training tasks than `meta_batch`, or images to be rotated are not square.
         """
         meta_batch = self._check(meta_batch, "train")
-        with data_errors():
-            start_step = check_integer(start_step, "start_step", 0)
-            fewest = None if fewest_shots is None else check_integer(fewest_shots, "fewest_shots", 1, self.shots)
+        start_step = check_integer(start_step, "start_step", 0)
+        fewest = None if fewest_shots is None else check_integer(fewest_shots, "fewest_shots", 1, self.shots)
         for shape in (source.example_shape for source in self.domains.values()):
             if symmetries and (len(shape) != 3 or shape[0] != shape[1]):
                 raise DataError(f"{self.name}: 'symmetries' needs square images. Received: {shape}")
@@ -140,35 +139,32 @@ class EpisodeStream(abc.ABC):
         """Return the element of step `step` of a split's stream, as eager tensors; see `train`.
 
         Raises:
-            DataError: an argument is out of range, or the split has no tasks.
+            ValueError: an argument is out of range.
+            DataError: the split has fewer tasks than `meta_batch`.
 
         Example:
             `tasks.episode_batch("test", 0, 1).support` is what the first test task adapts to.
         """
         meta_batch = self._check(meta_batch, split)
-        with data_errors():
-            check_integer(step, "step", 0)
+        check_integer(step, "step", 0)
         with tf.device("CPU:0"):
             return self._draw(tf.constant(step, tf.int64), split, meta_batch)
 
     def _fixed(self, split: str, meta_batch: int, batches: int) -> tf.data.Dataset:
         meta_batch = self._check(meta_batch, split)
-        with data_errors():
-            steps = tf.data.Dataset.range(check_integer(batches, "batches", 1))
-        return self._episodes(steps, split, meta_batch)
+        return self._episodes(tf.data.Dataset.range(check_integer(batches, "batches", 1)), split, meta_batch)
 
     def _check(self, meta_batch: int, split: str) -> int:
-        """Return `meta_batch`, or raise a DataError: an unknown or empty split, or more tasks than the split has."""
-        with data_errors():
-            count = len(self.drawable[check_choice(split, "split", SPLITS)])
-            if count == 0:
-                counts = ", ".join(f"{name} {len(entries)}" for name, entries in self.drawable.items())
-                raise DataError(f"{self.name}: the {split} split needs at least 1 {self.unit}. Received: {counts}")
-            if check_integer(meta_batch, "meta_batch", 1) > count:
-                raise DataError(
-                    f"{self.name}: 'meta_batch' must be at most the {count} tasks of the {split} split, because the "
-                    f"tasks of a batch are different. Received: {meta_batch}"
-                )
+        """Return `meta_batch`, or refuse an unknown or empty split, or more tasks than the split has."""
+        count = len(self.drawable[check_choice(split, "split", SPLITS)])
+        if count == 0:
+            counts = ", ".join(f"{name} {len(entries)}" for name, entries in self.drawable.items())
+            raise DataError(f"{self.name}: the {split} split needs at least 1 {self.unit}. Received: {counts}")
+        if check_integer(meta_batch, "meta_batch", 1) > count:
+            raise DataError(
+                f"{self.name}: 'meta_batch' must be at most the {count} tasks of the {split} split, because the "
+                f"tasks of a batch are different. Received: {meta_batch}"
+            )
         return int(meta_batch)
 
     def _episodes(
@@ -249,7 +245,8 @@ class Tasks(EpisodeStream):
         classes: int[k], the classes that must have enough examples; None for all. No other may be drawn.
 
     Raises:
-        DataError: an argument is out of range, or a class has too few examples (or groups) for an episode.
+        ValueError: an argument is out of range.
+        DataError: a class has too few examples (or groups) for an episode.
 
     Example:
         >>> images, labels = np.zeros((24, 8, 8, 1), np.uint8), np.repeat(np.arange(2, dtype=np.int32), 12)
@@ -265,9 +262,8 @@ class Tasks(EpisodeStream):
     ) -> None:
         """See the class."""
         self.source, self.domains = source, {"": source}
-        with data_errors():
-            self.shots, self.queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
-            self.seed = check_integer(seed, "seed", 0)
+        self.shots, self.queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
+        self.seed = check_integer(seed, "seed", 0)
         self._index()
         self._require_examples(np.arange(len(source.class_names)) if classes is None else classes)
         self.drawable = {split: found.astype(np.int32) for split, found in source.classes_by_split().items()}

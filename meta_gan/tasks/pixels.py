@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.checks import check_examples, check_shape
+from meta_gan.checks import IMAGE_AXES, check_examples, check_shape
 from meta_gan.tasks.errors import DataError, data_errors
 
 LEVELS = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
@@ -80,13 +80,6 @@ def polarity_of(images: np.ndarray, at_most: int = 2000) -> str:
     return DARK_ON_LIGHT if dark > light else LIGHT_ON_DARK
 
 
-def check_image_shape(image_shape: Any) -> tuple[int, int, int]:
-    """Return `image_shape` as (height, width, channels), or raise a DataError."""
-    with data_errors():
-        height, width, channels = check_shape(image_shape, "image_shape", 3)
-    return height, width, channels
-
-
 def check_images(images: Any, image_shape: Any, argument: str = "support") -> np.ndarray:
     """Return images as float32 in [-1, 1] after checking them.
 
@@ -105,6 +98,5 @@ def check_images(images: Any, image_shape: Any, argument: str = "support") -> np
         >>> check_images(np.zeros((5, 28, 28, 1), np.uint8), (28, 28, 1)).shape
         (5, 28, 28, 1)
     """
-    shape = check_image_shape(image_shape)
     with data_errors():
-        return check_examples(images, shape, argument)
+        return check_examples(images, check_shape(image_shape, "image_shape", IMAGE_AXES), argument)

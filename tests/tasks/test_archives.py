@@ -170,5 +170,5 @@ def test_pickles_are_not_opened(tmp_path):
 
 
 def test_a_wrong_image_shape_is_refused_before_the_file_is_read(tmp_path):
-    with pytest.raises(DataError, match=r"'image_shape' must be"):
+    with pytest.raises(ValueError, match="'image_shape' must be"):
         from_npz(tmp_path / "nothing.npz", image_shape=(28, 28))

@@ -97,7 +97,7 @@ def test_a_source_is_frozen():
 
 
 def test_split_classes_refuses_other_names():
-    with pytest.raises(DataError, match=r"must be one of 'train', 'validation', 'test'. Received: 'valid'"):
+    with pytest.raises(ValueError, match=r"must be one of 'train', 'validation', 'test'. Received: 'valid'"):
         make().split_classes("valid")
 
 

@@ -177,7 +177,6 @@ def test_merged_sources_keep_groups_apart():
             "the same split of both. Received: 'a', in train of left and in test of right",
         ),
         (lambda: pair_classes(LEFT, flat_source(0, "right", classes="wxyz"), by="name"), "Received: none"),
-        (lambda: pair_classes(LEFT, RIGHT, by="size"), "'by' must be one of 'all', 'name'. Received: 'size'"),
         (lambda: pair_classes(LEFT, RIGHT, shots=6), r"shots \+ queries = 13 examples"),
         (lambda: pair_domains(flat_source(0, split=[0, 1, 2, 2], classes="abcd"), shots=6), r"shots \+ queries = 13"),
         (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 4]]}), "indices of 4 and 4 classes"),
@@ -222,9 +221,10 @@ def test_one_class_of_a_split_is_no_pair():
         (lambda t: t.train(meta_batch=5), "'meta_batch' must be at most the 4 tasks of the train split.*Received: 5"),
         (lambda t: t.episode_batch("tset", 0, 1), "'split' must be one of 'train', 'validation', 'test'"),
         (lambda t: t.episode_batch("test", -1, 1), "'step' must be"),
+        (lambda t: pair_classes(LEFT, RIGHT, by="size"), "'by' must be one of 'all', 'name'. Received: 'size'"),
         (lambda t: pair_domains(LEFT).test(1, 1), "the test split needs at least 1 pair"),
     ],
 )
 def test_bad_requests_are_refused(tasks, call, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         call(tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, Tasks
+from meta_gan.tasks import Tasks
 from tests.tasks.helpers import numbered_source
 
 
@@ -54,6 +54,6 @@ def test_a_graph_is_told_that_the_number_is_unknown():
 
 @pytest.mark.parametrize("value", [0, 5, -1, 2.0, True, "2"])
 def test_what_is_no_number_of_shots_is_refused(value):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(ValueError) as caught:
         made().train(2, fewest_shots=value)
-    assert str(caught.value) == f"'fewest_shots' must be an integer in [1, 4]. Received: {value!r}"
+    assert str(caught.value) == f"'fewest_shots' must be an integer >= 1 and <= 4. Received: {value!r}"

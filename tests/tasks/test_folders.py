@@ -161,7 +161,7 @@ def test_a_decompression_bomb_is_named(folder, monkeypatch):
 
 
 def test_a_wrong_image_shape(folder):
-    with pytest.raises(DataError, match=r"'image_shape' must be a tuple of 3 integers.*Received: \(12, 12\)"):
+    with pytest.raises(ValueError, match=r"'image_shape' must be \(height, width, channels\).*Received: \(12, 12\)"):
         open_folder(folder, (12, 12))
 
 

@@ -202,5 +202,5 @@ def test_a_broken_file_among_good_ones_is_named(light):
     ],
 )
 def test_arguments_out_of_range_are_refused_before_anything_is_read(tmp_path, arguments, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         load_support(tmp_path / "nowhere", SHAPE, **arguments)

@@ -9,7 +9,6 @@ import tensorflow as tf
 from meta_gan.tasks import DataError, check_images
 from meta_gan.tasks.pixels import (
     LEVELS,
-    check_image_shape,
     luminance,
     polarity_of,
     to_channels,
@@ -133,16 +132,6 @@ def test_inverting_flips_the_polarity():
     images[:, 3:6, 3:6] = 255
     assert polarity_of(images) == "light-on-dark"
     assert polarity_of(255 - images) == "dark-on-light"
-
-
-def test_check_image_shape_accepts_lists_and_numpy_integers():
-    assert check_image_shape([28, np.int64(20), 3]) == (28, 20, 3)
-
-
-@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 0), (28, -1, 1), "abc", 28, None, (1, 2, 3, 4), ("a", 1, 1)])
-def test_check_image_shape_refuses(shape):
-    with pytest.raises(DataError, match=r"'image_shape' must be a tuple of 3 integers >= 1.*Received: "):
-        check_image_shape(shape)
 
 
 def test_check_images_scales_bytes():

@@ -237,7 +237,7 @@ def test_names_that_tfds_does_not_know(tmp_path, name):
 
 
 def test_a_wrong_image_shape_is_refused_first(tmp_path):
-    with pytest.raises(DataError, match=r"'image_shape' must be"):
+    with pytest.raises(ValueError, match="'image_shape' must be"):
         from_tfds("no_such_set_at_all", image_shape=(28,), data_dir=tmp_path)
 
 

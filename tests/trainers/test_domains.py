@@ -105,7 +105,7 @@ def test_the_number_of_support_images_is_drawn():
 def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'model' must take the example shape .*'target'.*Received: a model of"):
         MetaTrainer(helpers.model(), pairs(), tmp_path, helpers.config())
-    with pytest.raises(mg.tasks.DataError, match=r"'fewest_shots' must be an integer in \[1, 3\]"):
+    with pytest.raises(ValueError, match="'fewest_shots' must be an integer >= 1 and <= 3"):
         trainer(tmp_path, fewest_shots=4)
     wide = mg.tasks.Source(
         np.zeros((24, 8, 12, 1), np.uint8), np.repeat([0, 1], 12).astype(np.int32), ["a", "b"], np.zeros(2, np.int8)

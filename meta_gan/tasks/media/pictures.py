@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_choice
-from meta_gan.tasks.errors import DataError, data_errors
+from meta_gan.checks import IMAGE_AXES, check_choice, check_shape
+from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.files import Archive, support_files
 from meta_gan.tasks.media.medium import Medium
 from meta_gan.tasks.pictures import save_png
@@ -27,7 +27,6 @@ from meta_gan.tasks.pixels import (
     DARK_ON_LIGHT,
     LEVELS,
     LIGHT_ON_DARK,
-    check_image_shape,
     check_images,
     luminance,
     polarity_of,
@@ -124,15 +123,15 @@ def load_support(
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        DataError: an argument is out of range, there is no image, or a file cannot be read; the message names it.
+        ValueError: an argument is out of range.
+        DataError: there is no image, or a file cannot be read; the message names it.
 
     Example:
         `images, message, files = load_support("my_five_images/", (28, 28, 1), polarity=tasks.polarity)`
     """
-    height, width, channels = check_image_shape(image_shape)
-    with data_errors():
-        check_choice(invert, "invert", INVERT)
-        check_choice(polarity, "polarity", (LIGHT_ON_DARK, DARK_ON_LIGHT, None))
+    height, width, channels = check_shape(image_shape, "image_shape", IMAGE_AXES)
+    check_choice(invert, "invert", INVERT)
+    check_choice(polarity, "polarity", (LIGHT_ON_DARK, DARK_ON_LIGHT, None))
     path = Path(path)
     files = support_files(path, "image", SUFFIXES)
     if path.suffix.lower() == ".npz":
@@ -143,7 +142,7 @@ def load_support(
     return Support(to_float(255 - levels if inverted else levels), message, [file.name for file in files])
 
 
-def _load_arrays(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def _load_arrays(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     with Archive(path) as archive:
         found = [name for name in ARRAYS if name in archive.names]
         if not found:
@@ -245,7 +244,7 @@ def load_files(files: Iterable[Path], height: int, width: int) -> np.ndarray:
     return flatten(np.stack([np.asarray(fit(read_rgba(file), height, width)) for file in files]))
 
 
-def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
     """Bring uint8[height, width, 1 or 3] arrays of any sizes to one shape, as files are, as one array.
 
     Raises:

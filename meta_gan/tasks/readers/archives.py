@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_shape
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError, data_errors
 from meta_gan.tasks.files import Archive
 from meta_gan.tasks.media.pictures import resize_images
-from meta_gan.tasks.pixels import check_image_shape
 from meta_gan.tasks.readers.arrays import from_sounds, from_texts, make_source, to_levels
 
 FORMS = (
@@ -55,17 +55,15 @@ def from_npz(
     Example:
         `from_npz("omniglot28.npz", split_key="class_split_vinyals", shots=1, queries=5)`
     """
-    path, episode = Path(path), {"shots": shots, "queries": queries, "seed": seed}
-    shape = None if image_shape is None else check_image_shape(image_shape)
+    path = Path(path)
+    episode: dict[str, Any] = {"shots": shots, "queries": queries, "seed": seed}
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
     with Archive(path) as archive:
         if split_key != "class_split" and split_key not in archive.names:
             raise DataError(f"{path}: 'split_key' must be one of {archive.names}. Received: {split_key!r}")
         names = archive.get("class_names")
-        options = {
-            "class_names": None if names is None else names.tolist(),
-            "class_split": archive.get(split_key),
-            "name": path.name,
-        }
+        options: dict[str, Any] = {"class_names": None if names is None else names.tolist(), "name": path.name}
+        options["class_split"] = archive.get(split_key)
         medium = next((key for key in ("audio", "texts") if {key, "labels"} <= set(archive.names)), None)
         if medium is None:
             return Tasks(_image_source(path, archive, shape, options), **episode)
@@ -81,7 +79,7 @@ def from_npz(
         return from_texts(examples.tolist(), labels, **options, **episode)
 
 
-def _image_source(path: Path, archive: Archive, shape: tuple[int, int, int] | None, options: dict[str, Any]) -> Source:
+def _image_source(path: Path, archive: Archive, shape: tuple[int, ...] | None, options: dict[str, Any]) -> Source:
     keys = [pair for pair in (("x_train", "y_train"), ("x_test", "y_test")) if set(pair) <= set(archive.names)]
     keys = [("images", "labels")] if {"images", "labels"} <= set(archive.names) else keys
     if not keys:

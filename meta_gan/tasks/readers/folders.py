@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_shape
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.files import files_in
 from meta_gan.tasks.media import pictures, sounds, texts
-from meta_gan.tasks.pixels import check_image_shape, luminance, to_channels
+from meta_gan.tasks.pixels import luminance, to_channels
 from meta_gan.tasks.readers.arrays import from_texts, make_source
 
 LARGEST, FALLBACK = 128, (32, 32)
@@ -64,7 +65,7 @@ def from_folder(path: str | Path, image_shape: Any = None, *, shots: int = 5, qu
     Example:
         `from_folder("flags/", (32, 32, 3), shots=3, queries=3)` for flags/france/1.png, flags/france/2.png, ...
     """
-    shape = None if image_shape is None else check_image_shape(image_shape)
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
     files, labels, names = class_files(Path(path), "image", pictures.SUFFIXES)
     height, width = shape[:2] if shape else _shared_size(files)
     levels = pictures.load_files(files, height, width)
@@ -154,5 +155,5 @@ def from_text_folder(
     read = [texts.read_lines(file) for file in files]
     labels = np.repeat([file.stem for file in files], [len(lines) for lines in read])
     lines = [line for lines in read for line in lines]
-    episode = {"shots": shots, "queries": queries, "seed": seed}
+    episode: dict[str, Any] = {"shots": shots, "queries": queries, "seed": seed}
     return from_texts(lines, labels, alphabet=alphabet, length=length, name=str(path), **episode)

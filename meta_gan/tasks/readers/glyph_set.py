@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import IMAGE_AXES, check_integer, check_shape
 from meta_gan.tasks.base import Source, default_split
 from meta_gan.tasks.episodes import Tasks
-from meta_gan.tasks.errors import DataError, data_errors
+from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.files import UNREADABLE
-from meta_gan.tasks.pixels import check_image_shape
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -62,18 +61,17 @@ def glyphs(image_shape: Any = (28, 28, 1), *, shots: int = 5, queries: int = 7, 
         `Tasks`, whose classes are named like "U+0041 A", split 80/10/10 by a hash of these names.
 
     Raises:
-        DataError: an argument is out of range.
+        ValueError: an argument is out of range.
 
     Example:
         `glyphs(shots=1, queries=5).train(meta_batch=4)`
     """
-    height, width, channels = check_image_shape(image_shape)
+    height, width, channels = check_shape(image_shape, "image_shape", IMAGE_AXES)
     if min(height, width) < SMALLEST or channels not in (1, 3):
         required = f"at least {SMALLEST} x {SMALLEST}, with 1 or 3 channels"
         raise DataError(f"'image_shape' must be {required}. Received: {(height, width, channels)}")
-    with data_errors():
-        shots, queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
-        seed = check_integer(seed, "seed", 0)
+    shots, queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
+    seed = check_integer(seed, "seed", 0)
     if shots + queries > len(FACES):
         raise DataError(
             f"glyphs: shots + queries must be at most {len(FACES)}, the number of faces. "

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import IMAGE_AXES, check_shape
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.media.pictures import resize_images
 from meta_gan.tasks.media.sounds import fitted
-from meta_gan.tasks.pixels import check_image_shape
 from meta_gan.tasks.readers.arrays import make_source, to_levels
 
 PARTS = ("train", "validation", "test")
@@ -70,7 +70,7 @@ def from_tfds(
     Example:
         `from_tfds("omniglot", archives="downloads/", image_shape=(28, 28, 1), shots=5, queries=5)`
     """
-    shape = None if image_shape is None else check_image_shape(image_shape)
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, archives, download)
@@ -173,7 +173,7 @@ def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
     return wanted
 
 
-def _read_images(builder: Any, splits: list[str], key: str, label_key: str, shape: tuple[int, int, int] | None) -> Read:
+def _read_images(builder: Any, splits: list[str], key: str, label_key: str, shape: tuple[int, ...] | None) -> Read:
     """Read images, resized if there is a shape."""
     import tensorflow_datasets as tfds
 
