@@ -32,6 +32,7 @@ setup(
         "protobuf",
         "matplotlib",
         "pillow",
+        "safetensors",
     ],
     extras_require={
         "train": ["tensorboard"],

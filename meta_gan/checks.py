@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,14 +41,24 @@ def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = 
     return int(value)
 
 
-def check_number(value: Any, argument: str, inside: Callable[[float], bool], required: str) -> float:
-    """Checks a number.
+def check_number(
+    value: Any,
+    argument: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return `value` as a float.
 
     Args:
-        value: an int or float, numpy's too.
-        argument: the name that the message uses.
-        inside: whether a number is allowed.
-        required: what the message says of that, such as "finite and > 0".
+        value: a finite int or float, or a numpy scalar.
+        argument: its name in the message.
+        least: the value must be >= `least`.
+        above: the value must be > `above`.
+        most: the value must be <= `most`.
+        below: the value must be < `below`.
 
     Returns:
         The float.
@@ -56,13 +67,16 @@ def check_number(value: Any, argument: str, inside: Callable[[float], bool], req
         ValueError: anything else, a bool included.
 
     Example:
-        >>> check_number(0.5, "share", lambda x: 0 <= x < 1, "in [0, 1)")
+        >>> check_number(0.5, "share", least=0, below=1)
         0.5
     """
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not inside(float(value)):
-        raise ValueError(f"`{argument}` must be a number {required}. Received: {value!r}")
-    return float(value)
+    number = float(value) if is_number else math.nan
+    if not (math.isfinite(number) and least <= number <= most and above < number < below):
+        bounds = {">=": least, ">": above, "<=": most, "<": below}
+        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound))
+        raise ValueError(f"{argument!r} must be a finite number {wanted}".rstrip() + f". Received: {value!r}")
+    return number
 
 
 def check_choice(value: Any, argument: str, choices: Collection[T]) -> T:

@@ -14,7 +14,7 @@ from meta_gan import export as exporting
 from meta_gan import functional, outer, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop, masks
 from meta_gan.meta.algorithms import Algorithm
@@ -48,8 +48,8 @@ class MetaModel(keras.Model):
 
     def __init__(self, game: Game, algorithm: Algorithm, averaging: float | None = None, name: str = "meta_model"):
         super().__init__(name=name)
-        if averaging is not None and not 0.0 < averaging < 1.0:
-            raise ValueError(f"'averaging' must be None or lie in (0, 1). Received: {averaging!r}")
+        if averaging is not None:
+            check_number(averaging, "averaging", above=0, below=1)
         self.game, self.algorithm, self.averaging = game, algorithm, averaging
         self.mask = masks.select(game, algorithm.mask)
         self.nets = dict(game.nets)

@@ -20,38 +20,39 @@ ROOT = Path(__file__).resolve().parents[1]
 OWN = ("meta_gan", "trainers")
 # room: the rooms that it may import, no more than design and use ask for. A room is a top-level module or package;
 # a package's file is a room of its own where others may import that file only.
-CORE = {"types", "functional", "storage", "checks", "games.base", "meta", "meta.algorithms"}
-SAVED = {"storage", "adapted", "model", "loading"}
+# EVERYWHERE are the rooms that import nothing of ours, and that every other room may import.
+EVERYWHERE = {"types", "checks", "renames"}
+CORE = {"functional", "storage", "games.base", "meta", "meta.algorithms"}
 FACE = {"adapted", "model", "loading", "serving", "augment", "judges", "protocol", "report", "metrics", "features"}
 ALLOWED = {
-    **{room: set() for room in ("types", "checks", "renames", "losses")},
-    "storage": {"renames"},
-    "layers": {"renames"},
-    "functional": {"types"},
-    "meta_learners.base": {"types"},
-    "meta_learners": {"types", "checks", "meta_learners.base"},
-    "networks": {"layers", "renames"},
-    "tasks": {"types", "checks"},
-    "games.base": {"types", "functional", "layers"},
-    "games": {"types", "checks", "functional", "losses", "games.base"},
-    "meta": {"types", "checks", "functional", "meta_learners.base", "games.base"},
-    "meta.algorithms": {"checks", "renames", "meta", "meta_learners", "meta_learners.base"},
-    "export": {"types", "functional", "storage"},
+    **{room: set() for room in (*EVERYWHERE, "losses")},
+    "storage": set(),
+    "layers": set(),
+    "functional": set(),
+    "meta_learners.base": set(),
+    "meta_learners": {"meta_learners.base"},
+    "networks": {"layers"},
+    "tasks": set(),
+    "games.base": {"functional", "layers"},
+    "games": {"functional", "losses", "games.base"},
+    "meta": {"functional", "meta_learners.base", "games.base"},
+    "meta.algorithms": {"meta", "meta_learners", "meta_learners.base"},
+    "export": {"functional", "storage"},
     "serving": {"functional", "export", "adapted", "model"},
     "outer": {"functional"},
     "adaptation": CORE - {"storage"},
     "adapted": {*CORE, "layers", "export", "adaptation"} - {"games.base", "meta.algorithms"},
     "model": {*CORE, "export", "outer", "adaptation", "adapted"},
-    "loading": {"types", "storage", "adapted", "model"},
-    "augment": {"checks", "tasks"},
+    "loading": {"storage", "adapted", "model"},
+    "augment": {"tasks"},
     "features": {"layers", "networks"},
     "metrics": set(),
-    "judges": {"checks", "layers", "networks", "tasks", "storage", "loading", "features", "metrics"},
-    "protocol": {"functional", "checks", "meta_learners", "tasks", *SAVED, "augment", "judges", "metrics"},
+    "judges": {"layers", "networks", "tasks", "storage", "loading", "features", "metrics"},
+    "protocol": {"functional", "meta_learners", "tasks", "storage", "adapted", "model", "augment", "judges", "metrics"},
     "report": {"tasks"},
-    "controller": {"types", "functional", "checks", "games.base", "meta", "meta_learners.base"},
+    "controller": {"functional", "games.base", "meta", "meta_learners.base"},
     "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "judges"},
-    "trainers": {"types", "functional", "storage", "tasks", "model"},
+    "trainers": {"functional", "storage", "tasks", "model"},
     "cli": {
         "storage",
         "features",
@@ -66,7 +67,6 @@ ALLOWED = {
         "trainers",
     },
     "meta_gan": {
-        "types",
         "losses",
         "layers",
         "networks",
@@ -93,7 +93,7 @@ UNREACHABLE = {
     "controller": {"model", "presets", "tasks", "networks"},
     "trainers": {"presets", "protocol", "judges", "cli"},
 }
-LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "tensorboard"}
+LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "safetensors", "tensorboard"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 
 # Right first derivatives, silently wrong second ones.
@@ -140,14 +140,16 @@ def imports(source, modules=()):
 
 
 def arrows(sources):
-    """`{(room, imported room): "module:line"}` between different rooms; a package's face may show its own files."""
+    """`{(room, imported room): "module:line"}` between different rooms, but for those that may be imported everywhere.
+
+    A package's `__init__` may import the package's own files."""
     found = {}
     for module, source in sources.items():
         here = room(module)
         for line, name in imports(source, sources):
             there = room(name) if name.split(".")[0] in OWN else here
             own_file = module.endswith(".__init__") and f"{there}.".startswith(f"{here}.")
-            if there != here and not own_file:
+            if there != here and not own_file and (there not in EVERYWHERE or here in EVERYWHERE):
                 found.setdefault((here, there), f"{module}:{line} {name}")
     return found
 
@@ -204,7 +206,7 @@ def banned(sources):
     return sorted(found)
 
 
-def oversized(sources, lines=300, body=60):
+def oversized(sources, lines=500, body=60):
     """Files of more than `lines` lines and functions of more than `body`."""
     long = [f"{m}: {n} lines" for m, s in sources.items() if (n := len(s.splitlines())) > lines]
     for module, source in sources.items():
@@ -284,11 +286,6 @@ def test_the_public_names_exist_and_are_few():
         assert not [name for name in package.__all__ if not hasattr(package, name)]
 
 
-def test_there_is_a_line_of_test_for_every_line_of_source():
-    size = {folder: sum(len(s.splitlines()) for s in load(folder).values()) for folder in (*OWN, "tests")}
-    assert size["tests"] >= size["meta_gan"] + size["trainers"]
-
-
 @pytest.mark.parametrize(
     ("module", "source", "there"),
     [
@@ -331,5 +328,5 @@ def test_the_other_checkers_see_what_is_wrong_and_pass_what_is_right():
     good = '"""A."""\nimport numpy as np\n\n\ndef f():\n    """B."""\n    return np.random.default_rng(0)\n'
     assert not any(check({"meta_gan.meta.m": good}) for check in (arrows, foreign, banned, oversized, undocumented))
     assert undocumented({"m": "class A:\n    pass"}) == ["m.A", "m"]
-    assert oversized({"m": "x = 0\n" * 301}) and oversized({"m": "def f():\n" + "    x = 0\n" * 60})
+    assert oversized({"m": "x = 0\n" * 501}) and oversized({"m": "def f():\n" + "    x = 0\n" * 60})
     assert foreign({"m": "import torch"}) and foreign({"m": "from . import a"}) and foreign({"m": "from os import _b"})

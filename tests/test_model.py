@@ -228,7 +228,7 @@ def test_no_step_is_the_models_own_samples():
         ({"support": SUPPORT[:0]}, "n >= 1"),
         ({"support": SUPPORT * np.nan}, "finite"),
         ({"support": SUPPORT * 300}, r"lie in \[-1, 1\]"),
-        ({"steps": -1}, "`steps` must be a whole number in"),
+        ({"steps": -1}, "'steps' must be an integer >= "),
         ({"steps": 1.5}, "`steps`"),
         ({"steps": True}, "`steps`"),
         ({"seed": 2**31}, "`seed`"),

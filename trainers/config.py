@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.tasks import DomainTasks, Tasks
 
 
@@ -64,22 +64,17 @@ class TrainConfig:
             "picture_classes",
             "copy_patience",
         ):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{field!r} must be an int >= 1. Received: {value!r}")
-        fewest, minutes, limit = self.fewest_shots, self.minutes, self.copy_limit
-        if isinstance(fewest, bool) or not isinstance(fewest, int) or fewest < 0:
-            raise ValueError(f"'fewest_shots' must be an int >= 0, 0 for always all. Received: {fewest!r}")
-        if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 <= minutes < math.inf:
-            raise ValueError(f"'minutes' must be finite and >= 0, 0 for no limit. Received: {minutes!r}")
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
-            raise ValueError(f"'copy_limit' must lie in [0, 1], 0 for no limit. Received: {limit!r}")
+            check_integer(getattr(self, field), field, 1)
+        check_integer(self.fewest_shots, "fewest_shots", 0)
+        check_number(self.minutes, "minutes", least=0)
+        check_number(self.copy_limit, "copy_limit", least=0, most=1)
         for field in ("symmetries", "processor_time"):
-            if not isinstance(getattr(self, field), bool):
-                raise ValueError(f"{field!r} must be True or False. Received: {getattr(self, field)!r}")
+            check_bool(getattr(self, field), field)
         object.__setattr__(self, "picture_steps", tuple(self.picture_steps))
-        if not self.picture_steps or any(not isinstance(s, int) or s < 0 for s in self.picture_steps):
-            raise ValueError(f"'picture_steps' must be ints >= 0. Received: {self.picture_steps!r}")
+        if not self.picture_steps:
+            raise ValueError(f"'picture_steps' must hold at least one integer. Received: {self.picture_steps!r}")
+        for number in self.picture_steps:
+            check_integer(number, "picture_steps", 0)
 
     def episodes(self, tasks: Tasks | DomainTasks, start_step: int = 0) -> tf.data.Dataset:
         """The training episodes of a run, from a step on.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_gan import loading, presets, serving, storage
+from meta_gan.checks import check_integer
 from meta_gan.cli import outputs, sources
 from meta_gan.export import Limits
 from meta_gan.tasks.episodes import by_domain, join_domains
@@ -98,10 +99,10 @@ def _value(key: str, text: str, default: Any) -> Any:
 def adapt(arguments: argparse.Namespace) -> None:
     """`meta-gan adapt`."""
     storage.check_free(arguments.out)
-    _in_range(arguments.sample, "--sample", 1)
-    _in_range(arguments.seed, "--seed", 0)
+    check_integer(arguments.sample, "--sample", 1)
+    check_integer(arguments.seed, "--seed", 0)
     if arguments.steps is not None:
-        _in_range(arguments.steps, "--steps", 0)
+        check_integer(arguments.steps, "--steps", 0)
     model = loading.load(arguments.model)
     domains = by_domain(model.game.example_shape)
     paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
@@ -126,14 +127,14 @@ def adapt(arguments: argparse.Namespace) -> None:
 def sample(arguments: argparse.Namespace) -> None:
     """`meta-gan sample`."""
     storage.check_free(arguments.out)
-    _in_range(arguments.seed, "--seed", 0)
+    check_integer(arguments.seed, "--seed", 0)
     if (arguments.count is None) == (arguments.inputs is None):
         raise ValueError(
             "one of --count, of samples, and --inputs, to translate, must be given. Received: "
             f"--count {arguments.count}, --inputs {arguments.inputs}"
         )
     if arguments.count is not None:
-        _in_range(arguments.count, "--count", 1)
+        check_integer(arguments.count, "--count", 1)
     adapted = loading.load_adapted(arguments.model)
     if arguments.inputs is None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
@@ -219,9 +220,3 @@ def data(arguments: argparse.Namespace) -> None:
     print(tasks.source.describe())
     outputs.sheet(tasks.source, out)
     print(f"contact sheet: {out}")
-
-
-def _in_range(value: int, flag: str, least: int) -> None:
-    # TensorFlow would wrap a greater number around to another int32 without a word.
-    if not least <= value < 2**31:
-        raise ValueError(f"{flag} must be a whole number in [{least}, 2^31). Received: {value}")

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+
+from meta_gan.checks import check_integer
 
 FURTHEST = 1.001  # of a pixel: what rounding may add to [-1, 1]
 
@@ -41,11 +42,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            least = 0 if name == "steps" else 1
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or not least <= value < 2**31:
-                raise ValueError(f"limits must be whole numbers, {name} in [{least}, 2^31). Received: {self}")
-            object.__setattr__(self, name, int(value))
+            object.__setattr__(self, name, check_integer(value, name, 0 if name == "steps" else 1))
 
 
 @dataclass(frozen=True)

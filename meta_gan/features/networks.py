@@ -14,7 +14,8 @@ from typing import Any
 import keras
 
 from meta_gan import layers
-from meta_gan.networks.base import require_int, require_shape, seeded_normal
+from meta_gan.checks import check_integer, check_shape
+from meta_gan.networks.base import seeded_normal
 
 MOST_FEATURES = 256
 """A larger last map is averaged over its positions, because distances in many dimensions say little."""
@@ -23,7 +24,7 @@ _SMALLEST_SIDE = 8
 
 def _require_image_shape(example_shape: Any) -> tuple[int, int, int]:
     """Return the three sides, refused unless they are those of an image of 8x8 or more and 1 to 4 channels."""
-    shape = require_shape(example_shape)
+    shape = check_shape(example_shape)
     if len(shape) != 3 or min(shape[:2]) < _SMALLEST_SIDE or shape[2] > 4:
         raise ValueError(
             f"`example_shape` must be (height, width, channels) of at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} pixels "
@@ -37,9 +38,9 @@ class _Stack:
 
     def __init__(self, example_shape: Any, width: int, seed: int, stream: str, dtype: Any) -> None:
         self.example_shape = _require_image_shape(example_shape)
-        self.width = require_int("width", width, 1)
+        self.width = check_integer(width, "width", 1)
         self.dtype, self.stream = dtype, stream
-        self.normal = seeded_normal(require_int("seed", seed, 0), stream)
+        self.normal = seeded_normal(check_integer(seed, "seed", 0), stream)
         self.images = keras.Input(self.example_shape, dtype=dtype or "float32", name="images")
 
     def convolve(self, x: Any, channels: int, name: str, kernel: int = 3, strides: int = 1) -> Any:

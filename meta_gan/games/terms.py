@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_gan.checks import check_number
 from meta_gan.losses import energy_distance, pairwise_distances, variety_gap
-from meta_gan.losses.base import Configured, require_nonnegative
+from meta_gan.losses.base import Configured
 
 COARSE = 4
 """Pixels along a side of the blocks that the coarse energy distance averages over."""
@@ -57,7 +58,7 @@ class Terms(Configured):
     def __post_init__(self) -> None:
         weights = self.get_config()
         for name, value in weights.items():
-            require_nonnegative(name, value)
+            check_number(value, name, least=0)
         if not any((self.adversarial, self.features, self.pixels, self.mode_seeking, self.likelihood)):
             raise ValueError(f"a generator needs a term of weight > 0. Received: {weights}")
         if (self.nearness or self.variety) and not self.features:

@@ -9,9 +9,8 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
 
 SOURCE, TARGET = "source", "target"
@@ -45,7 +44,7 @@ class Transfer(Game):
     """
 
     def __init__(self, game: Game, source_weight: float = 0.0, source_steps: int | None = None):
-        require_nonnegative("source_weight", source_weight)
+        check_number(source_weight, "source_weight", least=0)
         self.source_steps = None if source_steps is None else check_integer(source_steps, "source_steps", 0)
         if isinstance(game.example_shape, Mapping):
             raise ValueError(f"'game' must be of one domain. Received: {type(game).__name__} of {game.example_shape}")

@@ -8,11 +8,11 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.checks import check_number
 from meta_gan.games.base import Endpoint, Game
 from meta_gan.games.calls import Calls
 from meta_gan.games.shapes import check_task_embedding, generated_shape, input_shape, taken_shape
 from meta_gan.losses import LeastSquares, energy_distance, mean_absolute
-from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
 
 SOURCE, TARGET = "source", "target"
@@ -91,7 +91,7 @@ class Translation(Game):
         truth: float = 0.0,
     ):
         for name, weight in zip(_WEIGHTS, (cycle, identity, content, energy, truth), strict=True):
-            require_nonnegative(name, weight)
+            check_number(weight, name, least=0)
         self.cycle, self.identity, self.content = float(cycle), float(identity), float(content)
         self.energy, self.truth = float(energy), float(truth)
         if (back is None) != (back_discriminator is None) or (cycle and back is None):

@@ -9,12 +9,11 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Endpoint
 from meta_gan.games.sampling import Sampling
 from meta_gan.games.shapes import check_task_embedding, generated_shape, input_shape, latent_dim
 from meta_gan.losses import Bernoulli, energy_distance, normal_divergence, normal_log_density
-from meta_gan.losses.base import require_nonnegative
 from meta_gan.types import ByNet, Settings, Snapshot
 
 _NESTED = ("generator", "encoder", "task_encoder", "likelihood")
@@ -59,7 +58,7 @@ class VAE(Sampling):
         beta: float = 1.0,
         task_encoder: keras.Model | None = None,
     ):
-        require_nonnegative("beta", beta)
+        check_number(beta, "beta", least=0)
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         if not callable(getattr(self.likelihood, "log_likelihood", None)):
             raise ValueError(f"`likelihood` must be one, such as Bernoulli(). Received: {likelihood!r}")

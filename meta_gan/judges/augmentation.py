@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import check_number
+
 # Pinned: the automatic choice depends on the device, and with it the draws would.
 _ALGORITHM = "philox"
 
@@ -41,11 +43,8 @@ class AffineRanges:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        bounds = {"rotation": np.pi, "scale": 0.999, "shear": np.inf, "shift": np.inf}
-        for name, most in bounds.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most or not np.isfinite(value):
-                raise ValueError(f"`{name}` must be a number in [0, {most:.4g}]. Received: {name}={value!r}")
+        for name, most in {"rotation": np.pi, "scale": 0.999, "shear": np.inf, "shift": np.inf}.items():
+            check_number(getattr(self, name), name, least=0, most=most)
 
 
 def border_level(images: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import loading, storage
-from meta_gan.checks import check_examples
+from meta_gan.checks import check_examples, check_number
 
 BATCH = 256
 KIND = "judge"
@@ -85,9 +85,7 @@ class Judge:
         sha256: str | None = None,
     ) -> None:
         """See the class."""
-        if not (np.isfinite(scale) and scale > 0):
-            raise ValueError(f"`scale` must be a finite number > 0. Received: scale={scale!r}")
-        self.network, self.name, self.scale = network, name, float(scale)
+        self.network, self.name, self.scale = network, name, check_number(scale, "scale", above=0)
         self.example_shape = _image_shape(network)
         # One graph for batches of any size, so that the same images always meet the same code.
         signature = [tf.TensorSpec([None, *self.example_shape], tf.float32)]

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import LARGEST_INTEGER as MAX_SEED
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number
 from meta_gan.features.networks import NETWORKS
 from meta_gan.judges.augmentation import random_affine
 from meta_gan.judges.judge import Judge
 from meta_gan.judges.validation import validate, within_class_distance
-from meta_gan.networks.base import require_choice, require_int, seeded_normal
+from meta_gan.networks.base import seeded_normal
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.episodes import ALGORITHM
 from meta_gan.tasks.errors import DataError
@@ -79,18 +79,14 @@ class JudgeRecipe:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        require_choice("method", self.method, METHODS)
-        require_choice("network", self.network, tuple(NETWORKS))
-        require_choice("purpose", self.purpose, PURPOSES)
-        if not isinstance(self.augmentation, bool):
-            raise ValueError(f"`augmentation` must be True or False. Received: augmentation={self.augmentation!r}")
+        check_choice(self.method, "method", METHODS)
+        check_choice(self.network, "network", tuple(NETWORKS))
+        check_choice(self.purpose, "purpose", PURPOSES)
+        check_bool(self.augmentation, "augmentation")
         least = {"width": 1, "steps": 1, "ways": 2, "shots": 1, "queries": 1, "batch": 2, "seed": 0}
         for name, minimum in least.items():
-            require_int(name, getattr(self, name), minimum)
-        if self.seed > MAX_SEED:
-            raise ValueError(f"`seed` must be at most {MAX_SEED}. Received: seed={self.seed}")
-        if not 0 < self.rate < float("inf"):
-            raise ValueError(f"`rate` must be a finite number > 0. Received: rate={self.rate!r}")
+            check_integer(getattr(self, name), name, minimum)
+        check_number(self.rate, "rate", above=0)
 
 
 def restrict(source: Source, split: str) -> Source:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from meta_gan.checks import check_integer
 from meta_gan.layers.spectral import SpectralConv2D
 
 
@@ -40,8 +41,7 @@ class SelfAttention2D(keras.layers.Layer):
 
     def __init__(self, spectral: bool = False, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"`seed` must be an int >= 0. Received: seed={seed!r}")
+        check_integer(seed, "seed", 0)
         self.spectral = bool(spectral)
         self.seed = seed
 

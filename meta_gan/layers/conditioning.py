@@ -14,6 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from meta_gan.checks import check_integer, check_number
+
 _EPSILON = 1e-3  # as in `meta_gan.layers.normalization`
 _LIMIT = 6.0  # of a predicted log variance: a code far from all that was trained cannot overflow exp
 
@@ -36,10 +38,8 @@ class _Conditioned(keras.layers.Layer):
 
     def __init__(self, initial_deviation: float = 0.0, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 <= initial_deviation < math.inf:
-            raise ValueError(f"`initial_deviation` must be >= 0. Received: initial_deviation={initial_deviation!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"`seed` must be an int >= 0. Received: seed={seed!r}")
+        check_number(initial_deviation, "initial_deviation", least=0)
+        check_integer(seed, "seed", 0)
         self.initial_deviation = float(initial_deviation)
         self.seed = seed
         self._sizes: tuple[int, int] | None = None
@@ -160,10 +160,8 @@ class MetaBatchNormalization(_Conditioned):
         **kwargs: Any,
     ) -> None:
         super().__init__(initial_deviation, seed, **kwargs)
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be > 0. Received: epsilon={epsilon!r}")
-        if not 0 < blend < 1:
-            raise ValueError(f"`blend` must be in (0, 1). Received: blend={blend!r}")
+        check_number(epsilon, "epsilon", above=0)
+        check_number(blend, "blend", above=0, below=1)
         self.epsilon = float(epsilon)
         self.blend = float(blend)
         # In the variables' dtype, so that half precision is met once, at the end.

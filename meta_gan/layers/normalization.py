@@ -14,6 +14,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from meta_gan.checks import check_integer, check_number
+
 _EPSILON = 1e-3  # Keras's default; small values let nearly constant images have huge second derivatives.
 
 
@@ -33,8 +35,7 @@ class _Normalization(keras.layers.Layer):
 
     def __init__(self, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be > 0. Received: epsilon={epsilon!r}")
+        check_number(epsilon, "epsilon", above=0)
         self.epsilon = float(epsilon)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -90,8 +91,7 @@ class BatchNormalization(_Normalization):
 
     def __init__(self, momentum: float = 0.99, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(epsilon=epsilon, **kwargs)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"`momentum` must be in [0, 1]. Received: momentum={momentum!r}")
+        check_number(momentum, "momentum", least=0, most=1)
         self.momentum = float(momentum)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -210,8 +210,7 @@ class GroupNormalization(_Normalization):
 
     def __init__(self, groups: int = 8, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(epsilon=epsilon, **kwargs)
-        if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
-            raise ValueError(f"`groups` must be an int >= 1. Received: groups={groups!r}")
+        check_integer(groups, "groups", 1)
         self.groups = groups
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from meta_gan.checks import check_integer
+
 
 def bilinear_matrix(size: int, factor: int) -> np.ndarray:
     """Return the matrix that interpolates `size` values linearly at `factor` times as many points.
@@ -41,8 +43,7 @@ class _Upsample(keras.layers.Layer):
 
     def __init__(self, factor: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-            raise ValueError(f"`factor` must be an int >= 1. Received: factor={factor!r}")
+        check_integer(factor, "factor", 1)
         self.factor = factor
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

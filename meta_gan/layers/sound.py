@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import check_integer
+
 _FLOOR = 1e-7  # of a band's mean power: -70 dB
 _LOUDEST = 3e-2
 
@@ -207,8 +209,7 @@ class PhaseShuffle(keras.layers.Layer):
 
     def __init__(self, most: int = 2, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise ValueError(f"`most` must be an int >= 1. Received: most={most!r}")
+        check_integer(most, "most", 1)
         self.most, self.seed = most, seed
         # By this name `functional.is_seed` knows it.
         self.key = self.add_weight(

@@ -21,6 +21,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from meta_gan.checks import check_integer
+
 _EPSILON = 1e-12  # so small that only a kernel of zeros meets it
 
 
@@ -40,8 +42,7 @@ class _Spectral(keras.layers.Layer):
 
     def __init__(self, *args: Any, iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-            raise ValueError(f"`iterations` must be an int >= 1. Received: iterations={iterations!r}")
+        check_integer(iterations, "iterations", 1)
         self.iterations = iterations
         self.u: Any = None
 

@@ -10,14 +10,13 @@ constants of the image, so derivatives of all orders are right; shifts are produ
 from __future__ import annotations
 
 import dataclasses
-import math
-from numbers import Real
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from meta_gan.losses.base import Configured, require_nonnegative
+from meta_gan.checks import check_number
+from meta_gan.losses.base import Configured
 
 # Columns of the one draw [n, 6] of a call. All are always drawn, so that no setting changes another one's draws.
 _BRIGHTNESS, _CONTRAST, _SHIFT, _CUT, _DRAWS = 0, 1, 2, 4, 6
@@ -61,15 +60,10 @@ class DifferentiableAugmentation(Configured):
     fill: float = -1.0
 
     def __post_init__(self) -> None:
-        require_nonnegative("brightness", self.brightness)
+        check_number(self.brightness, "brightness", least=0)
         for name in ("translation", "cutout", "contrast"):
-            require_nonnegative(name, getattr(self, name))
-            if getattr(self, name) > 1:
-                raise ValueError(f"`{name}` must be at most 1. Received: {name}={getattr(self, name)!r}")
-        fill: Any = self.fill
-        is_number = isinstance(fill, Real) and not isinstance(fill, bool)
-        if not is_number or not math.isfinite(fill):
-            raise ValueError(f"`fill` must be a finite number. Received: fill={self.fill!r}")
+            check_number(getattr(self, name), name, least=0, most=1)
+        check_number(self.fill, "fill")
 
     def __call__(self, images: Any, seed: Any) -> Any:
         """Return the images, each after a transform of its own.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from numbers import Real
 from typing import Any, Self
 
 
@@ -28,21 +26,3 @@ class Configured:
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the object that `config`, a result of `get_config`, describes."""
         return cls(**config)
-
-
-def require_nonnegative(name: str, value: Any) -> None:
-    """Refuse anything but a finite real number >= 0.
-
-    Args:
-        name: what the argument is called, for the message.
-        value: the argument.
-
-    Raises:
-        ValueError: if `value` is not a number, is a bool, is not finite, or is negative.
-
-    Example:
-        >>> require_nonnegative("weight", 10.0)
-    """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:
-        raise ValueError(f"`{name}` must be a finite number >= 0. Received: {name}={value!r}")

@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.losses.base import Configured, require_nonnegative
+from meta_gan.checks import check_number
+from meta_gan.losses.base import Configured
 
 
 def _require_one_shape(first_name: str, first: Any, second_name: str, second: Any) -> None:
@@ -51,8 +52,8 @@ class ModeSeeking(Configured):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        require_nonnegative("weight", self.weight)
-        require_nonnegative("epsilon", self.epsilon)
+        check_number(self.weight, "weight", least=0)
+        check_number(self.epsilon, "epsilon", least=0)
         if self.epsilon == 0:
             raise ValueError(f"`epsilon` must be > 0. Received: epsilon={self.epsilon!r}")
 

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from meta_gan.losses.base import Configured, require_nonnegative
+from meta_gan.checks import check_number
+from meta_gan.losses.base import Configured
 
 Critic = Callable[[Any], Any]
 """float[n, *example] -> logits float[n] or [n, 1]."""
@@ -84,8 +85,8 @@ class GradientPenalty(Configured):
     target: float = 1.0
 
     def __post_init__(self) -> None:
-        require_nonnegative("weight", self.weight)
-        require_nonnegative("target", self.target)
+        check_number(self.weight, "weight", least=0)
+        check_number(self.target, "target", least=0)
 
     def __call__(self, critic: Critic, real: Any, fake: Any, seed: Any) -> Any:
         """Return weight * E (||grad critic(x)|| - target)^2, x uniform between `real[i]` and `fake[i]`.
@@ -138,7 +139,7 @@ class R1(Configured):
     weight: float = 10.0
 
     def __post_init__(self) -> None:
-        require_nonnegative("weight", self.weight)
+        check_number(self.weight, "weight", least=0)
 
     def __call__(self, critic: Critic, real: Any, fake: Any, seed: Any) -> Any:
         """Return weight / 2 * E ||grad critic(real)||^2.

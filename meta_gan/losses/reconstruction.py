@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.losses.base import Configured, require_nonnegative
+from meta_gan.checks import check_number
+from meta_gan.losses.base import Configured
 
 _LEAST_NOISE = 1e-6  # less is nothing in float32
 
@@ -49,7 +50,7 @@ class Bernoulli(Configured):
     noise: float = 1e-3
 
     def __post_init__(self) -> None:
-        require_nonnegative("noise", self.noise)
+        check_number(self.noise, "noise", least=0)
         if not _LEAST_NOISE <= self.noise < 1:
             raise ValueError(f"`noise` must lie in [{_LEAST_NOISE}, 1). Received: noise={self.noise!r}")
 
@@ -84,7 +85,7 @@ class Gaussian(Configured):
     deviation: float = 0.2
 
     def __post_init__(self) -> None:
-        require_nonnegative("deviation", self.deviation)
+        check_number(self.deviation, "deviation", least=0)
         if not self.deviation:
             raise ValueError("`deviation` must be > 0. Received: deviation=0")
 

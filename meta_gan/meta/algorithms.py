@@ -47,8 +47,7 @@ class Algorithm:
         mask: str = "",
         ramp: int = 0,
     ):
-        if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 0:
-            raise ValueError(f"'inner_steps' must be an int >= 0. Received: {inner_steps!r}")
+        inner_steps = check_integer(inner_steps, "inner_steps", 0)
         estimator.check(meta_learner, inner_steps)
         self.name, self.meta_learner, self.estimator = str(name), meta_learner, estimator
         self.inner_steps, self.mask, self.ramp = inner_steps, str(mask), check_integer(ramp, "ramp", 0)

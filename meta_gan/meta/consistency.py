@@ -9,13 +9,13 @@ is exact, because the derivative by m is -2 (1/T) sum_t (o_t - m) = 0, the devia
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.checks import check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.meta.gradients import Displacement, Estimate, Estimator
@@ -98,10 +98,10 @@ class Consistent(Estimator):
                 "JointTraining does not adapt, and Displacement takes no gradient of what adapts. "
                 f"Received: {type(estimator).__name__}"
             )
-        if not all(_is_weight(weight) for weight in weights.values()):
-            raise ValueError(f"'weights' must be {{player: finite number >= 0}}. Received: {dict(weights)!r}")
         self.estimator = estimator
-        self.weights = {player: float(weight) for player, weight in weights.items()}
+        self.weights = {
+            player: check_number(value, f"weights[{player!r}]", least=0) for player, value in weights.items()
+        }
         self.trains_meta_learner, self.adapts = estimator.trains_meta_learner, estimator.adapts
         self.fixed_steps, self.least_steps = estimator.fixed_steps, estimator.least_steps
 
@@ -159,11 +159,6 @@ class Consistent(Estimator):
             for player in players
         }
         return estimate._replace(metrics={**estimate.metrics, **differing})
-
-
-def _is_weight(value: Any) -> bool:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    return is_number and 0.0 <= float(value) < float("inf")
 
 
 def _outputs(game: Any, player: str, snapshot: Snapshot, probe: Episode) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
@@ -68,16 +68,10 @@ class EvolutionStrategies(Estimator):
         logarithm: bool = False,
         spread: float = 1.0,
     ):
-        if not 0.0 < sigma < math.inf:
-            raise ValueError(f"'sigma' must be finite and > 0. Received: {sigma!r}")
-        if not isinstance(logarithm, bool):
-            raise ValueError(f"'logarithm' must be True or False. Received: {logarithm!r}")
-        for name, value in (("pairs", pairs), ("window", window)):
-            wrong = isinstance(value, bool) or not isinstance(value, int) or value < 1
-            if wrong and not (name == "window" and value is None):
-                raise ValueError(f"{name!r} must be an int >= 1. Received: {value!r}")
-        self.sigma, self.pairs, self.window = float(sigma), int(pairs), window
-        self.logarithm, self.spread = logarithm, outcomes.checked_spread(spread)
+        self.sigma, self.pairs = check_number(sigma, "sigma", above=0), check_integer(pairs, "pairs", 1)
+        self.window = None if window is None else check_integer(window, "window", 1)
+        self.logarithm = check_bool(logarithm, "logarithm")
+        self.spread = check_number(spread, "spread", least=1)
 
     def get_config(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("sigma", "pairs", "window", "logarithm", "spread")}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_choice, check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import checkpointing, horizon, inner_loop
 from meta_gan.meta.gradients import Estimate, Estimator, adapt, end_gradients, metrics_of
@@ -63,17 +62,14 @@ class Unrolled(Estimator):
         window: int | None = None,
         rescale: float = 0.0,
     ):
-        if order not in (1, 2):
-            raise ValueError(f"'order' must be 1 or 2. Received: {order!r}")
+        check_choice(order, "order", (1, 2))
         self.checkpoint = check_integer(checkpoint, "checkpoint", 0)
         if checkpoint and order == 1:
             raise ValueError(f"'checkpoint' must be 0 at order 1, which keeps no steps. Received: {checkpoint!r}")
         self.order, self.partial = int(order), bool(partial)
         self.last = check_integer(last, "last", 1)
         self.window = None if window is None else check_integer(window, "window", self.last)
-        if isinstance(rescale, bool) or not isinstance(rescale, (int, float)) or not 0.0 <= rescale < math.inf:
-            raise ValueError(f"'rescale' must be a finite number >= 0. Received: {rescale!r}")
-        self.rescale = float(rescale)
+        self.rescale = check_number(rescale, "rescale", least=0)
         self.fixed_steps, self.least_steps = bool(self.checkpoint or self.window), self.last
 
     def get_config(self) -> dict[str, Any]:

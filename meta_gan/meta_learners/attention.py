@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_bool, check_integer
 from meta_gan.meta_learners import features
 from meta_gan.meta_learners.residual import ResidualRule
 from meta_gan.types import ByPlayer, Tensors
@@ -94,8 +94,7 @@ class AttentionMetaLearner(ResidualRule):
         self.heads, self.blocks = check_integer(heads, "heads", 1), check_integer(blocks, "blocks", 1)
         if self.hidden % self.heads:
             raise ValueError(f"'hidden' must be a multiple of 'heads'. Received: {hidden!r} and {heads!r}")
-        if not isinstance(attention, bool):
-            raise ValueError(f"'attention' must be True or False. Received: {attention!r}")
+        check_bool(attention, "attention")
         self.attention, self.embedding_dim = attention, check_integer(embedding_dim, "embedding_dim", 0)
 
     def _make_core(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_gan.checks import check_number
 from meta_gan.types import ByPlayer, LeafInfo, Settings, Tensors
 
 
@@ -135,12 +136,13 @@ class Rates:
     """
 
     def __init__(self, value: float | Mapping[str, float], argument: str = "rate"):
-        self.value = dict(value) if isinstance(value, Mapping) else float(value)
-        given = self.value.values() if isinstance(self.value, dict) else [self.value]
-        if not given or not all(0.0 < float(rate) < float("inf") for rate in given):
-            raise ValueError(
-                f"{argument!r} must be a finite number > 0, or {{player: number > 0}}. Received: {value!r}"
-            )
+        if isinstance(value, Mapping) and not value:
+            raise ValueError(f"{argument!r} must have a number > 0 for each player. Received: {value!r}")
+        self.value = (
+            {player: check_number(rate, f"{argument}[{player!r}]", above=0) for player, rate in value.items()}
+            if isinstance(value, Mapping)
+            else check_number(value, argument, above=0)
+        )
 
     def check(self, players: Any) -> None:
         """Raises ValueError unless every player that moves has a rate."""

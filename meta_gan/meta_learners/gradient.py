@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_gan.checks import check_number
 from meta_gan.meta_learners.base import MetaLearner, Rates, zeros_like
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
 
@@ -84,7 +85,7 @@ class Momentum(_FixedRule):
 
     def __init__(self, rate: float | Mapping[str, float], decay: float = 0.9, **kwargs: Any):
         super().__init__(rate, **kwargs)
-        self.decay = _in_unit_interval(decay, "decay")
+        self.decay = check_number(decay, "decay", least=0, below=1)
 
     def begin(self, leaves: ByPlayer) -> Any:
         return zeros_like(leaves)
@@ -175,11 +176,9 @@ class Adam(_FixedRule):
         **kwargs: Any,
     ):
         super().__init__(rate, **kwargs)
-        self.first_decay = _in_unit_interval(first_decay, "first_decay")
-        self.second_decay = _in_unit_interval(second_decay, "second_decay")
-        if not epsilon > 0:
-            raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
-        self.epsilon = float(epsilon)
+        self.first_decay = check_number(first_decay, "first_decay", least=0, below=1)
+        self.second_decay = check_number(second_decay, "second_decay", least=0, below=1)
+        self.epsilon = check_number(epsilon, "epsilon", above=0)
 
     def begin(self, leaves: ByPlayer) -> Any:
         turns = {player: tf.zeros([]) for player in leaves}
@@ -231,9 +230,3 @@ def adam(first: Any, second: Any, gradient: Any, turn: Any, decays: Any, epsilon
     turn = tf.cast(turn, gradient.dtype)
     mean, square = first / (1.0 - tf.pow(b1, turn)), second / (1.0 - tf.pow(b2, turn))
     return first, second, mean / tf.sqrt(square + epsilon**2)
-
-
-def _in_unit_interval(value: float, name: str) -> float:
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name!r} must lie in [0, 1). Received: {value!r}")
-    return float(value)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.meta_learners.base import MetaLearner, Rates, zeros_like
 from meta_gan.meta_learners.gradient import adam
 from meta_gan.types import ByPlayer, LeafInfo, Tensors
@@ -175,12 +175,9 @@ class LearnedAdam(LearnedRule):
         **kwargs: Any,
     ):
         super().__init__(rate, **kwargs)
-        for name, value in (("first_decay", first_decay), ("second_decay", second_decay)):
-            if not 0.0 < value < 1.0:
-                raise ValueError(f"{name!r} must lie in (0, 1). Received: {value!r}")
-        if not epsilon > 0:
-            raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
-        self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
+        self.first_decay = check_number(first_decay, "first_decay", above=0, below=1)
+        self.second_decay = check_number(second_decay, "second_decay", above=0, below=1)
+        self.epsilon = check_number(epsilon, "epsilon", above=0)
 
     def _make(self, player: str, infos: Sequence[LeafInfo]) -> Any:
         starts = (math.log(self.rates.of(player)), *(math.log(d / (1 - d)) for d in self._decays))

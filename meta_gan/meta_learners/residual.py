@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.meta_learners import features
 from meta_gan.meta_learners.base import MetaLearner, Rates
 from meta_gan.meta_learners.blocks import Blocks
@@ -49,18 +49,14 @@ class ResidualRule(MetaLearner):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        for name, decay in (("first_decay", first_decay), ("second_decay", second_decay)):
-            if not 0.0 <= decay < 1.0:
-                raise ValueError(f"{name!r} must lie in [0, 1). Received: {decay!r}")
-        if not epsilon > 0:
-            raise ValueError(f"'epsilon' must be > 0. Received: {epsilon!r}")
         switches = {"coupled": coupled, "residual": residual, "game_features": game_features}
         switches |= {"turned": turned, "fused": fused}
         for name, switch in switches.items():
-            if not isinstance(switch, bool):
-                raise ValueError(f"{name!r} must be True or False. Received: {switch!r}")
+            check_bool(switch, name)
         self.rates, self.coupled = Rates(rate), coupled
-        self.first_decay, self.second_decay, self.epsilon = float(first_decay), float(second_decay), float(epsilon)
+        self.first_decay = check_number(first_decay, "first_decay", least=0, below=1)
+        self.second_decay = check_number(second_decay, "second_decay", least=0, below=1)
+        self.epsilon = check_number(epsilon, "epsilon", above=0)
         self.hidden, self.seed = check_integer(hidden, "hidden", 1), check_integer(seed, "seed", 0)
         self.residual, self.game_features, self.turned, self.fused = residual, game_features, turned, fused
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meta_gan.checks import check_integer, check_number
+
 
 class Interval(NamedTuple):
     """A score and the ends of its interval; NaN where there is none.
@@ -32,11 +34,6 @@ class Interval(NamedTuple):
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
 
-def _require_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"`{name}` must be a whole number >= {least}. Received: {value!r}")
-
-
 def resampled_counts(classes: int, resamples: int, seed: int) -> np.ndarray:
     """Draws the classes of every resample: with replacement, as many as there are.
 
@@ -56,7 +53,7 @@ def resampled_counts(classes: int, resamples: int, seed: int) -> np.ndarray:
         [3, 3]
     """
     for name, value, least in (("classes", classes, 1), ("resamples", resamples, 1), ("seed", seed, 0)):
-        _require_whole(name, value, least)
+        check_integer(value, name, least)
     drawn = np.random.default_rng(seed).integers(classes, size=(resamples, classes))
     flat = (drawn + classes * np.arange(resamples)[:, None]).ravel()
     return np.bincount(flat, minlength=resamples * classes).reshape(resamples, classes)
@@ -79,8 +76,7 @@ def percentile_bounds(resampled: Any, level: float = 0.95) -> tuple[float, float
         >>> [round(bound, 9) for bound in percentile_bounds(range(101), 0.9)]
         [5.0, 95.0]
     """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be in (0, 1). Received: {level!r}")
+    check_number(level, "level", above=0, below=1)
     scores = np.asarray(resampled, np.float64)
     if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():
         raise ValueError(f"`resampled` must be finite numbers of shape [n], n >= 1. Received: {scores}")

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan.checks import check_finite, check_integer
+
 # Numbers held at a time by the differences of one block of pairs: half a megabyte, which stays in a core's cache.
 _BLOCK = 1 << 16
 
@@ -41,10 +43,7 @@ def check_features(features: Any, argument: str, least: int = 1, dimension: int 
     if not wide or len(array) < least:
         wanted = f"[n, {dimension or 'd'}] with n >= {least}"
         raise ValueError(f"`{argument}` must have shape {wanted}. Received: shape {array.shape}")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise ValueError(f"`{argument}` must be finite. Received: {bad} values that are NaN or infinite")
-    return np.ascontiguousarray(array, np.float64)
+    return np.ascontiguousarray(check_finite(array, argument), np.float64)
 
 
 def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -134,8 +133,7 @@ def precision_recall_density_coverage(real: Any, generated: Any, nearest: int = 
         Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020. Balls are
         closed as in the first; the code of the second has open ones, which differ where rows are repeated.
     """
-    if isinstance(nearest, bool) or not isinstance(nearest, (int, np.integer)) or nearest < 1:
-        raise ValueError(f"`nearest` must be a whole number >= 1. Received: {nearest!r}")
+    nearest = check_integer(nearest, "nearest", 1)
     x = check_features(real, "real", least=nearest + 1)
     y = check_features(generated, "generated", least=nearest + 1, dimension=x.shape[1])
     distances = _distances(x, y)

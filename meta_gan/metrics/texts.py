@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from meta_gan.checks import check_integer
+
 START, END = "\x02", "\x03"
 """Marks at the ends of a text, in n-grams; no text may hold them."""
 
@@ -71,9 +73,8 @@ def ngram_distance(made: Sequence[str], real: Sequence[str], most: int = 3) -> f
         >>> ngram_distance(["ab", "ba"], ["ba", "ab"])
         0.0
     """
-    if most < 1:
-        raise ValueError(f"`most` must be an int >= 1. Received: most={most!r}")
-    return float(np.mean([divergence(grams(made, n), grams(real, n)) for n in range(1, most + 1)]))
+    orders = range(1, check_integer(most, "most", 1) + 1)
+    return float(np.mean([divergence(grams(made, n), grams(real, n)) for n in orders]))
 
 
 def novelty(made: Sequence[str], known: Iterable[str]) -> float:

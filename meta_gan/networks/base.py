@@ -24,39 +24,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from meta_gan.checks import check_integer, check_shape
 from meta_gan.renames import current_names
-
-
-def require_int(name: str, value: Any, minimum: int) -> int:
-    """Return `value`, refused with a ValueError unless it is an int >= `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise ValueError(f"`{name}` must be an int >= {minimum}. Received: {name}={value!r}")
-    return int(value)
-
-
-def require_positive(name: str, value: Any) -> float:
-    """Return `value`, refused with a ValueError unless it is a finite number > 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < float(value) < math.inf:
-        raise ValueError(f"`{name}` must be a finite number > 0. Received: {name}={value!r}")
-    return float(value)
-
-
-def require_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """Return `value`, refused with a ValueError unless it is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}")
-    return value
-
-
-def require_shape(example_shape: Any) -> tuple[int, ...]:
-    """Return `example_shape` as a tuple, refused with a ValueError unless it holds one or more ints >= 1."""
-    sides = tuple(example_shape) if isinstance(example_shape, (tuple, list)) else ()
-    if not sides or any(isinstance(s, bool) or not isinstance(s, (int, np.integer)) or s < 1 for s in sides):
-        raise ValueError(
-            "`example_shape` must be a tuple of one or more ints >= 1, without the batch axis. "
-            f"Received: example_shape={example_shape!r}"
-        )
-    return tuple(int(side) for side in sides)
 
 
 def seeded_normal(seed: int, stream: str) -> Callable[..., keras.initializers.Initializer]:
@@ -158,9 +127,9 @@ class Generator(Network):
 
     def __init__(self, example_shape: Sequence[int], latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.example_shape = require_shape(example_shape)
-        self.latent_dim = require_int("latent_dim", latent_dim, 1)
-        self.seed = require_int("seed", seed, 0)
+        self.example_shape = check_shape(example_shape)
+        self.latent_dim = check_integer(latent_dim, "latent_dim", 1)
+        self.seed = check_integer(seed, "seed", 0)
 
     def call(self, z: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return examples float[n, *example_shape] of `z` float[n, latent_dim]; no conditioning."""
@@ -195,8 +164,8 @@ class Discriminator(Network):
 
     def __init__(self, example_shape: Sequence[int], seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.example_shape = require_shape(example_shape)
-        self.seed = require_int("seed", seed, 0)
+        self.example_shape = check_shape(example_shape)
+        self.seed = check_integer(seed, "seed", 0)
 
     def call(self, images: Any, conditioning: Any = None, training: bool = False) -> Any:
         """Return logits float[n, 1] of `images` float[n, *example_shape]; no conditioning."""

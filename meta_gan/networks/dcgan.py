@@ -22,14 +22,8 @@ from typing import Any
 import keras
 
 from meta_gan import layers
-from meta_gan.networks.base import (
-    Discriminator,
-    Generator,
-    require_choice,
-    require_int,
-    require_shape,
-    seeded_normal,
-)
+from meta_gan.checks import check_choice, check_integer, check_shape
+from meta_gan.networks.base import Discriminator, Generator, seeded_normal
 
 NORMALIZATIONS = ("none", "layer", "instance", "group", "batch")
 _KERNEL = 4  # a multiple of the stride of 2, so that a transposed convolution covers all pixels alike
@@ -55,7 +49,7 @@ def count_levels(example_shape: Sequence[int]) -> int:
         >>> count_levels((28, 28, 1)), count_levels((32, 32, 3))
         (2, 3)
     """
-    shape = require_shape(example_shape)
+    shape = check_shape(example_shape)
     if len(shape) != 3 or shape[2] > 4:
         raise ValueError(
             f"`example_shape` must be (height, width, channels) with 1 to 4 channels. Received: example_shape={shape}"
@@ -132,8 +126,8 @@ class DCGANGenerator(Generator):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, **kwargs)
-        self.width = require_int("width", width, 1)
-        self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
+        self.width = check_integer(width, "width", 1)
+        self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
         self.stack((self.latent_dim,), self._layers_up(count_levels(self.example_shape)))
 
     def _layers_up(self, levels: int) -> list[keras.layers.Layer]:
@@ -217,8 +211,8 @@ class DCGANDiscriminator(Discriminator):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, seed, **kwargs)
-        self.width = require_int("width", width, 1)
-        self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
+        self.width = check_integer(width, "width", 1)
+        self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
         self.stack(self.example_shape, self._layers_down(count_levels(self.example_shape)))
 
     def _layers_down(self, levels: int) -> list[keras.layers.Layer]:

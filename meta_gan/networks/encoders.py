@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from meta_gan.networks.base import Network, require_choice, require_int, require_shape, seeded_normal
+from meta_gan.checks import check_choice, check_integer, check_shape
+from meta_gan.networks.base import Network, seeded_normal
 from meta_gan.networks.dcgan import count_levels
 from meta_gan.networks.mlp import ACTIVATIONS, hidden_layers
 
@@ -20,9 +21,9 @@ class _Encoder(Network):
 
     def __init__(self, example_shape: Sequence[int], latent_dim: int, width: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.example_shape = require_shape(example_shape)
-        self.latent_dim = require_int("latent_dim", latent_dim, 1)
-        self.width, self.seed = require_int("width", width, 1), require_int("seed", seed, 0)
+        self.example_shape = check_shape(example_shape)
+        self.latent_dim = check_integer(latent_dim, "latent_dim", 1)
+        self.width, self.seed = check_integer(width, "width", 1), check_integer(seed, "seed", 0)
 
     def call(self, examples: Any, training: bool = False) -> Any:
         """Return float[n, 2 latent_dim], means and logarithms of variances, of `examples` float[n, *example_shape]."""
@@ -125,8 +126,8 @@ class MLPEncoder(_Encoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, latent_dim, width, seed, **kwargs)
-        self.depth = require_int("depth", depth, 0)
-        self.activation = require_choice("activation", activation, ACTIVATIONS)
+        self.depth = check_integer(depth, "depth", 0)
+        self.activation = check_choice(activation, "activation", ACTIVATIONS)
         normal, inputs = seeded_normal(self.seed, "MLPEncoder"), math.prod(self.example_shape)
         flatten = keras.layers.Flatten(name="flatten", dtype=self.dtype_policy)
         stack = hidden_layers(inputs, self.width, self.depth, self.activation, normal, self.dtype_policy)

@@ -15,9 +15,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_gan.checks import check_choice, check_integer, check_number
 from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, warping
 from meta_gan.layers.resizing import bilinear_matrix
-from meta_gan.networks.base import Generator, require_choice, require_int, require_positive, seeded_normal
+from meta_gan.networks.base import Generator, seeded_normal
 from meta_gan.networks.fusion_parts import (
     Matching,
     Pyramid,
@@ -92,10 +93,16 @@ class FusionGenerator(Generator):
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, **kwargs)
         self.sides = require_sides(example_shape)
-        require_int("latent_dim", latent_dim, CHOICES + 1)
-        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
-        self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
-        self.detail, self.temperature = require_int("detail", detail, 1), require_positive("temperature", temperature)
+        check_integer(latent_dim, "latent_dim", CHOICES + 1)
+        self.width, self.embedding_dim = (
+            check_integer(width, "width", 1),
+            check_integer(embedding_dim, "embedding_dim", 0),
+        )
+        self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
+        self.detail, self.temperature = (
+            check_integer(detail, "detail", 1),
+            check_number(temperature, "temperature", above=0),
+        )
         self._make_encoder()
         self._make_decoder()
         self.build((None, self.latent_dim))

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_gan.checks import check_choice, check_integer
 from meta_gan.layers import MetaBatchNormalization
-from meta_gan.networks.base import Discriminator, require_choice, require_int, seeded_normal
+from meta_gan.networks.base import Discriminator, seeded_normal
 from meta_gan.networks.fusion import NORMALIZATIONS, FusionGenerator
 from meta_gan.networks.fusion_parts import convolution, dense, leaky, require_sides, require_support
 
@@ -58,8 +59,11 @@ class FusionDiscriminator(Discriminator):
     ) -> None:
         super().__init__(example_shape, seed, **kwargs)
         sides = require_sides(example_shape)
-        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
-        self.normalization = require_choice("normalization", normalization, NORMALIZATIONS)
+        self.width, self.embedding_dim = (
+            check_integer(width, "width", 1),
+            check_integer(embedding_dim, "embedding_dim", 0),
+        )
+        self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
         if normalization == "meta" and not embedding_dim:
             raise ValueError(
                 f"`normalization` 'meta' needs a `embedding_dim` >= 1. Received: embedding_dim={embedding_dim!r}"

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_gan.checks import check_shape
 from meta_gan.layers import resizing, warping
-from meta_gan.networks.base import require_shape
 
 SLOPE = 0.2
 _SHARPNESS = 3.0  # what intensities are multiplied by ahead of tanh: an edge then lies within a pixel of the fine grid
@@ -20,7 +20,7 @@ _SMALLEST, _LARGEST = 8, 64
 
 def require_sides(example_shape: Sequence[int]) -> tuple[int, int, int]:
     """Return the three sides, refused with a ValueError unless both are multiples of 4 from 8 to 64."""
-    shape = require_shape(example_shape)
+    shape = check_shape(example_shape)
     good = len(shape) == 3 and shape[2] <= 4 and all(n % 4 == 0 and _SMALLEST <= n <= _LARGEST for n in shape[:2])
     if not good:
         raise ValueError(

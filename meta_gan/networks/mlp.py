@@ -12,7 +12,8 @@ from typing import Any
 
 import keras
 
-from meta_gan.networks.base import Discriminator, Generator, require_choice, require_int, seeded_normal
+from meta_gan.checks import check_choice, check_integer
+from meta_gan.networks.base import Discriminator, Generator, seeded_normal
 
 ACTIVATIONS = ("leaky_relu", "tanh", "softplus")
 OUTPUTS = ("tanh", "linear")
@@ -68,10 +69,10 @@ class MLPGenerator(Generator):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, **kwargs)
-        self.width = require_int("width", width, 1)
-        self.depth = require_int("depth", depth, 0)
-        self.output_activation = require_choice("output", output, OUTPUTS)
-        self.activation = require_choice("activation", activation, ACTIVATIONS)
+        self.width = check_integer(width, "width", 1)
+        self.depth = check_integer(depth, "depth", 0)
+        self.output_activation = check_choice(output, "output", OUTPUTS)
+        self.activation = check_choice(activation, "activation", ACTIVATIONS)
         normal, dtype = seeded_normal(self.seed, "MLPGenerator"), self.dtype_policy
         stack = hidden_layers(self.latent_dim, self.width, self.depth, self.activation, normal, dtype)
         example = keras.layers.Dense(
@@ -125,9 +126,9 @@ class MLPDiscriminator(Discriminator):
         **kwargs: Any,
     ) -> None:
         super().__init__(example_shape, seed, **kwargs)
-        self.width = require_int("width", width, 1)
-        self.depth = require_int("depth", depth, 0)
-        self.activation = require_choice("activation", activation, ACTIVATIONS)
+        self.width = check_integer(width, "width", 1)
+        self.depth = check_integer(depth, "depth", 0)
+        self.activation = check_choice(activation, "activation", ACTIVATIONS)
         normal, dtype = seeded_normal(self.seed, "MLPDiscriminator"), self.dtype_policy
         inputs = math.prod(self.example_shape)
         stack = hidden_layers(inputs, self.width, self.depth, self.activation, normal, dtype)

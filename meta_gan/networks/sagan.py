@@ -25,7 +25,8 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import Discriminator, Generator, read_task_embedding, require_int, seeded_normal
+from meta_gan.checks import check_integer
+from meta_gan.networks.base import Discriminator, Generator, read_task_embedding, seeded_normal
 from meta_gan.networks.dcgan import count_levels
 
 _ATTENTIVE_SIDE = 15  # between 14 and 16
@@ -82,8 +83,8 @@ class _Attentive(keras.Model):
 
     def _set_up(self, width: int, embedding_dim: int, attention: bool, input_shape: tuple[int, ...]) -> None:
         """Keep the arguments and make the body, as the last act of the constructor."""
-        self.width = require_int("width", width, 1)
-        self.embedding_dim = require_int("embedding_dim", embedding_dim, 0)
+        self.width = check_integer(width, "width", 1)
+        self.embedding_dim = check_integer(embedding_dim, "embedding_dim", 0)
         self.attention = bool(attention)
         self.body = self._make_body(count_levels(self.example_shape))
         self.build((None, *input_shape))

@@ -16,16 +16,9 @@ import keras
 import tensorflow as tf
 
 from meta_gan import layers
+from meta_gan.checks import check_bool, check_integer, check_shape
 from meta_gan.layers.sound import PhaseShuffle
-from meta_gan.networks.base import (
-    Discriminator,
-    Generator,
-    read_task_embedding,
-    refuse_conditioning,
-    require_int,
-    require_shape,
-    seeded_normal,
-)
+from meta_gan.networks.base import Discriminator, Generator, read_task_embedding, refuse_conditioning, seeded_normal
 from meta_gan.networks.fusion_parts import dense, require_support
 
 _SLOPE = 0.2
@@ -35,7 +28,7 @@ _SMALLEST = 4
 
 def require_sequence(shape: Sequence[int]) -> tuple[int, int]:
     """Return (length, channels), refused with a ValueError unless there are two and a length of at least 8."""
-    sides = require_shape(shape)
+    sides = check_shape(shape)
     if len(sides) != 2 or sides[0] < 2 * _SMALLEST:
         raise ValueError(
             f"`example_shape` of a sequence must be (length, channels), a length of at least {2 * _SMALLEST}. "
@@ -67,7 +60,7 @@ class WaveGenerator(Generator):
         self, example_shape: Sequence[int], latent_dim: int = 64, width: int = 16, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, **kwargs)
-        self.width = require_int("width", width, 1)
+        self.width = check_integer(width, "width", 1)
         base, channels = require_sequence(example_shape)
         levels = 0
         while base % _STRIDE == 0 and base // _STRIDE >= 16:
@@ -162,13 +155,12 @@ class SequenceDiscriminator(Discriminator):
     ) -> None:
         super().__init__(example_shape, seed, **kwargs)
         length, given = require_sequence(example_shape)
-        self.width, self.stride = require_int("width", width, 1), require_int("stride", stride, 2)
+        self.width, self.stride = check_integer(width, "width", 1), check_integer(stride, "stride", 2)
         self.shuffle, self.embedding_dim = (
-            require_int("shuffle", shuffle, 0),
-            require_int("embedding_dim", embedding_dim, 0),
+            check_integer(shuffle, "shuffle", 0),
+            check_integer(embedding_dim, "embedding_dim", 0),
         )
-        if not isinstance(attends, bool):
-            raise ValueError(f"`attends` must be True or False. Received: attends={attends!r}")
+        check_bool(attends, "attends")
         self.attends = self.sees_support = attends
         make, policy = seeded_normal(self.seed, type(self).__name__), self.dtype_policy
         taps, level, stack = 6 * self.stride + 1, 0, []

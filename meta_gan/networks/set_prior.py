@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from meta_gan.networks.base import Generator, read_task_embedding, require_int, seeded_normal
+from meta_gan.checks import check_integer
+from meta_gan.networks.base import Generator, read_task_embedding, seeded_normal
 from meta_gan.renames import current_names
 
 _SLOPE = 0.2
@@ -49,7 +50,10 @@ class SetPrior(Generator):
     ) -> None:
         kwargs = {"dtype": generator.dtype_policy, **kwargs}
         super().__init__(generator.example_shape, generator.latent_dim, seed, **kwargs)
-        self.embedding_dim, self.width = require_int("embedding_dim", embedding_dim, 1), require_int("width", width, 1)
+        self.embedding_dim, self.width = (
+            check_integer(embedding_dim, "embedding_dim", 1),
+            check_integer(width, "width", 1),
+        )
         self.generator = generator
         kernel = seeded_normal(self.seed, "SetPrior")(self.embedding_dim, _SLOPE)
         policy = self.dtype_policy

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.networks.base import Network, require_choice, require_int, require_shape, seeded_normal
+from meta_gan.checks import check_choice, check_integer, check_shape
+from meta_gan.networks.base import Network, seeded_normal
 
 POOLINGS = ("mean", "attention")
 _SLOPE = 0.2
@@ -56,16 +57,16 @@ class TaskEncoder(Network):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.example_shape = require_shape(example_shape)
+        self.example_shape = check_shape(example_shape)
         if len(self.example_shape) not in (2, 3) or min(self.example_shape[:-1]) < 2 * _SMALLEST_SIDE:
             raise ValueError(
                 f"`example_shape` must be (height, width, channels) with sides of at least {2 * _SMALLEST_SIDE}, or "
                 f"(length, channels) with such a length. Received: example_shape={self.example_shape}"
             )
-        self.embedding_dim = require_int("embedding_dim", embedding_dim, 1)
-        self.width = require_int("width", width, 1)
-        self.pooling = require_choice("pooling", pooling, POOLINGS)
-        self.seed = require_int("seed", seed, 0)
+        self.embedding_dim = check_integer(embedding_dim, "embedding_dim", 1)
+        self.width = check_integer(width, "width", 1)
+        self.pooling = check_choice(pooling, "pooling", POOLINGS)
+        self.seed = check_integer(seed, "seed", 0)
         self._make()
 
     def _make(self) -> None:

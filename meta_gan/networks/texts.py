@@ -13,16 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.networks.base import (
-    Generator,
-    read_task_embedding,
-    refuse_conditioning,
-    require_choice,
-    require_int,
-    require_positive,
-    require_shape,
-    seeded_normal,
-)
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number, check_shape
+from meta_gan.networks.base import Generator, read_task_embedding, refuse_conditioning, seeded_normal
 from meta_gan.networks.fusion_parts import dense, require_support
 
 RELAXATIONS = ("straight_through", "gumbel_softmax")
@@ -32,7 +24,7 @@ _LEAST = 1e-6  # of a symbol's probability: its logarithm stays finite
 
 def require_text(text_shape: Sequence[int]) -> tuple[int, int]:
     """Return (length, symbols), refused with a ValueError unless there are two, of at least 1 and 2."""
-    shape = require_shape(text_shape)
+    shape = check_shape(text_shape)
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(
             "`example_shape` of texts must be (length, symbols), of at least 2 symbols, the first of which ends a text. "
@@ -101,13 +93,15 @@ class TextGenerator(Generator):
     ) -> None:
         self.length, self.symbols = require_text(example_shape)
         super().__init__(example_shape, self.length * self.symbols, seed, **kwargs)
-        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
-        if not isinstance(attends, bool):
-            raise ValueError(f"`attends` must be True or False. Received: attends={attends!r}")
+        self.width, self.embedding_dim = (
+            check_integer(width, "width", 1),
+            check_integer(embedding_dim, "embedding_dim", 0),
+        )
+        check_bool(attends, "attends")
         self.attends = self.sees_support = attends
-        self.relaxation = require_choice("relaxation", relaxation, RELAXATIONS)
-        self.softness = require_positive("softness", softness)
-        self.temperature = require_positive("temperature", temperature)
+        self.relaxation = check_choice(relaxation, "relaxation", RELAXATIONS)
+        self.softness = check_number(softness, "softness", above=0)
+        self.temperature = check_number(temperature, "temperature", above=0)
         make, policy = seeded_normal(self.seed, type(self).__name__), self.dtype_policy
         told = self.embedding_dim + (self.width if attends else 0)
         self.writer = self._cell(self.symbols + told, "writer", make)

@@ -20,14 +20,8 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import (
-    Network,
-    read_task_embedding,
-    refuse_conditioning,
-    require_int,
-    require_shape,
-    seeded_normal,
-)
+from meta_gan.checks import check_integer, check_shape
+from meta_gan.networks.base import Network, read_task_embedding, refuse_conditioning, seeded_normal
 from meta_gan.networks.dcgan import count_levels
 
 _MOST_LEVELS = 2
@@ -71,9 +65,9 @@ class Translator(Network):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.example_shape = require_shape(example_shape)
-        self.width, self.blocks = require_int("width", width, 1), require_int("blocks", blocks, 0)
-        self.embedding_dim, self.seed = require_int("embedding_dim", embedding_dim, 0), require_int("seed", seed, 0)
+        self.example_shape = check_shape(example_shape)
+        self.width, self.blocks = check_integer(width, "width", 1), check_integer(blocks, "blocks", 0)
+        self.embedding_dim, self.seed = check_integer(embedding_dim, "embedding_dim", 0), check_integer(seed, "seed", 0)
         self.levels = min(_MOST_LEVELS, count_levels(self.example_shape))
         self._make(seeded_normal(self.seed, "Translator"))
         self.build((None, *self.example_shape))

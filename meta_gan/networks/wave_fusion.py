@@ -16,10 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.checks import check_integer, check_number, check_shape
 from meta_gan.layers import FiLM
 from meta_gan.layers.sound import Bands, LogMel, sound_at
 from meta_gan.layers.warping import cubic_matrix
-from meta_gan.networks.base import Discriminator, Generator, require_int, require_positive, require_shape, seeded_normal
+from meta_gan.networks.base import Discriminator, Generator, seeded_normal
 from meta_gan.networks.fusion import CHOICES, choose
 from meta_gan.networks.fusion_discriminator import FusionDiscriminator
 from meta_gan.networks.fusion_parts import SLOPE, dense, leaky, require_support
@@ -33,7 +34,7 @@ _STRETCH, _START, _LOCAL, _LOUDNESS = 0.3, 4.0, 3.0, 3.0
 
 def require_sound(sound_shape: Sequence[int]) -> tuple[int, int]:
     """Return (samples, 1), refused with a ValueError unless the samples are a multiple of 32, from 1024 on."""
-    shape = require_shape(sound_shape)
+    shape = check_shape(sound_shape)
     if len(shape) != 2 or shape[1] != 1 or shape[0] % _FRAMES or shape[0] < 32 * _FRAMES:
         raise ValueError(
             f"`example_shape` of sounds must be (samples, 1), a multiple of {_FRAMES} from {32 * _FRAMES} on. "
@@ -114,10 +115,13 @@ class WaveFusionGenerator(Generator):
     ) -> None:
         super().__init__(example_shape, latent_dim, seed, **kwargs)
         self.samples, _ = require_sound(example_shape)
-        require_int("latent_dim", latent_dim, CHOICES + 1)
-        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
-        self.rate, self.bands = require_positive("rate", rate), require_int("bands", bands, 2)
-        self.temperature = require_positive("temperature", temperature)
+        check_integer(latent_dim, "latent_dim", CHOICES + 1)
+        self.width, self.embedding_dim = (
+            check_integer(width, "width", 1),
+            check_integer(embedding_dim, "embedding_dim", 0),
+        )
+        self.rate, self.bands = check_number(rate, "rate", above=0), check_integer(bands, "bands", 2)
+        self.temperature = check_number(temperature, "temperature", above=0)
         make, policy, w = seeded_normal(self.seed, type(self).__name__), self.dtype_policy, self.width
         self.spectrogram = LogMel(self.rate, self.samples // _FRAMES, _MELS, name="spectrogram", dtype=policy)
         self.splitter = Bands(self.rate, self.bands, name="bands", dtype=policy)
@@ -240,8 +244,11 @@ class WaveFusionDiscriminator(Discriminator):
     ) -> None:
         super().__init__(example_shape, seed, **kwargs)
         samples, _ = require_sound(example_shape)
-        self.width, self.embedding_dim = require_int("width", width, 1), require_int("embedding_dim", embedding_dim, 0)
-        self.rate, policy = require_positive("rate", rate), self.dtype_policy
+        self.width, self.embedding_dim = (
+            check_integer(width, "width", 1),
+            check_integer(embedding_dim, "embedding_dim", 0),
+        )
+        self.rate, policy = check_number(rate, "rate", above=0), self.dtype_policy
         self.spectrogram = LogMel(self.rate, samples // _FRAMES, _MELS, name="spectrogram", dtype=policy)
         shape = (_FRAMES, _MELS, 1)
         self.critic = FusionDiscriminator(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
 from meta_gan import losses
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number
 from meta_gan.networks.dcgan import NORMALIZATIONS
 from meta_gan.networks.task_encoder import POOLINGS
 
@@ -172,25 +170,24 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for field, allowed in _CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise ValueError(f"{field!r} must be one of {allowed}. Received: {getattr(self, field)!r}")
-        self._require(_COUNTS, int, lambda n: 1 <= n < _MOST, "an int in [1, 2^31)")
-        self._require(_COUNTS_OR_NONE, int, lambda n: 0 <= n < _MOST, "an int in [0, 2^31)")
-        self._require(_POSITIVE, (int, float), lambda x: 0 < x < math.inf, "finite and > 0")
-        self._require(_WEIGHTS, (int, float), lambda x: 0 <= x < math.inf, "finite and >= 0")
-        self._require(_SHARES, (int, float), lambda x: 0 <= x < 1, "in [0, 1)")
-        self._require(("mask",), str, lambda text: True, "a regular expression")
-        self._require(("features",), str, lambda text: True, "the name or folder of a feature network")
-        if not isinstance(self.scale_and_shift, bool):
-            raise ValueError(f"'scale_and_shift' must be True or False. Received: {self.scale_and_shift!r}")
+            check_choice(getattr(self, field), field, allowed)
+        for field in (*_COUNTS, *_COUNTS_OR_NONE):
+            check_integer(getattr(self, field), field, 1 if field in _COUNTS else 0)
+        for field in _POSITIVE:
+            check_number(getattr(self, field), field, above=0)
+        for field in _WEIGHTS:
+            check_number(getattr(self, field), field, least=0)
+        for field in _SHARES:
+            check_number(getattr(self, field), field, least=0, below=1)
+        for field, wanted in (
+            ("mask", "a regular expression"),
+            ("features", "the name or folder of a feature network"),
+        ):
+            if not isinstance(getattr(self, field), str):
+                raise ValueError(f"{field!r} must be {wanted}. Received: {getattr(self, field)!r}")
+        check_bool(self.scale_and_shift, "scale_and_shift")
         self._check_family()
         self._check_together()
-
-    def _require(self, fields: tuple[str, ...], kind: Any, inside: Callable[[Any], bool], wanted: str) -> None:
-        for field in fields:
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, kind) or not inside(value):
-                raise ValueError(f"{field!r} must be {wanted}. Received: {value!r}")
 
     def _check_family(self) -> None:
         """Refuses fields that have no say in a family of games."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.tasks.pixels import check_images, to_uint8
 
 ZOOM = 4
@@ -159,9 +159,7 @@ class Affine(Baseline):
 
     def __post_init__(self) -> None:
         for name, end in (("rotation", np.inf), ("scale", 1), ("shear", np.inf), ("pixels", np.inf)):
-            value = getattr(self, name)
-            if not 0 <= value < end:
-                raise ValueError(f"`{name}` must lie in [0, {end}). Received: {value!r}")
+            check_number(getattr(self, name), name, least=0, below=end)
 
     def adapted(self, support: np.ndarray) -> AdaptedBaseline:
         drawing = is_drawing(support)

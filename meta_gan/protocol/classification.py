@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.meta_learners import Adam
 from meta_gan.tasks import DataError, check_images
 
@@ -54,8 +54,7 @@ class ClassifierRecipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "width"):
             check_integer(getattr(self, name), name, 1)
-        if not 0 < self.rate < math.inf:
-            raise ValueError(f"`rate` must be finite and > 0. Received: {self.rate!r}")
+        check_number(self.rate, "rate", above=0)
 
 
 def accuracy(

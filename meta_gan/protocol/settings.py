@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_choice, check_integer
 from meta_gan.protocol import allocation as protocol
 from meta_gan.tasks.base import SPLITS
 
@@ -62,8 +62,7 @@ class Settings:
     stability_classes: int = 20
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {self.split!r}")
+        check_choice(self.split, "split", SPLITS)
         least = {"samples": 2, "ways": 2, "steps": 0, "seed": 0, "scratch_steps": 0}
         least |= {"classification_draws": 0, "stability_classes": 0}
         for field in dataclasses.fields(self):

@@ -107,10 +107,10 @@ def test_the_protocols_split_is_used(world, judge, tmp_path, refused):
     ("more", "message"),
     [
         (["--shots", "11"], "at least shots + 2 = 13 images to be evaluated. Received: class '"),
-        (["--shots", "0"], "`shots` must be a whole number in [1, 2^31). Received: 0"),
-        (["--classes", "0"], "`classes` must be a whole number"),
+        (["--shots", "0"], "'shots' must be an integer >= 1 and < 2^31. Received: 0"),
+        (["--classes", "0"], "'classes' must be an integer"),
         (["--draws", "2", "--quick"], "--quick is one draw of at most 100 classes"),
-        (["--scratch_steps", "-1"], "`scratch_steps` must be a whole number"),
+        (["--scratch_steps", "-1"], "'scratch_steps' must be an integer"),
         (["--image_shape", "8x8"], "--image_shape must be HxWxC"),
         (["--judge", "nowhere"], "nowhere"),
         (["--model", "nowhere"], "nowhere"),

@@ -126,7 +126,7 @@ BAD = [
 @pytest.mark.parametrize("weights", BAD, ids=str)
 def test_weights_out_of_range_are_refused(weights):
     (name,) = weights
-    with pytest.raises(ValueError, match=f"`{name}` must be a finite number >= 0. Received"):
+    with pytest.raises(ValueError, match=f"'{name}' must be a finite number >= 0. Received"):
         Terms(**weights)
 
 

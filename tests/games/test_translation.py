@@ -252,7 +252,7 @@ def shared():
     [
         (lambda: lines(("translator", "discriminator"), cycle=1.0), "'cycle' takes the way back"),
         (lambda: lines(("translator", "discriminator", "back")), "takes both 'back' and 'back_discriminator'"),
-        (lambda: lines(cycle=-1.0), "`cycle` must be a finite number >= 0"),
+        (lambda: lines(cycle=-1.0), "'cycle' must be a finite number >= 0"),
         (lambda: lines(discriminator_turns=0), "'discriminator_turns' must be >= 1"),
         (
             lambda: Translation(dense(2, 3), dense(2, 1)),

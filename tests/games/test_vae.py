@@ -178,11 +178,11 @@ def test_bad_parts_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             VAE(generator, encoder)
-    with pytest.raises(ValueError, match=r"`beta` must be a finite number >= 0"):
+    with pytest.raises(ValueError, match=r"'beta' must be a finite number >= 0"):
         VAE(generator, networks.MLPEncoder((2,), 2), beta=-1.0)
     with pytest.raises(ValueError, match=r"`likelihood` must be one, such as Bernoulli\(\)\. Received: 'gaussian'"):
         VAE(generator, networks.MLPEncoder((2,), 2), likelihood="gaussian")
-    with pytest.raises(ValueError, match=r"`draws` must be a whole number in \[1, 2\^31\)"):
+    with pytest.raises(ValueError, match=r"'draws' must be an integer >= 1 and < 2\^31"):
         game, snapshot = linear()
         game.log_evidence(snapshot, tf.constant(X), None, 0, SEED)
 

@@ -116,7 +116,7 @@ def test_features_that_are_not_finite_are_refused():
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_the_scale_is_positive(scale):
-    with pytest.raises(ValueError, match=r"`scale` must be a finite number > 0. Received"):
+    with pytest.raises(ValueError, match=r"'scale' must be a finite number > 0. Received"):
         Judge(mean_level(), "mean", scale=scale)
 
 

@@ -208,5 +208,5 @@ def test_other_than_images_of_known_size_are_refused(shape):
 
 @pytest.mark.parametrize("seed", [-1, 1.0, True])
 def test_bad_seed_is_refused(seed):
-    with pytest.raises(ValueError, match=r"`seed` must be an int >= 0\. Received: seed="):
+    with pytest.raises(ValueError, match=r"'seed' must be an integer >= 0 and .*\. Received: "):
         SelfAttention2D(seed=seed)

@@ -79,7 +79,7 @@ def test_config_round_trip(kind):
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("factor", [0, -1, 1.5, True])
 def test_bad_factor_is_refused(kind, factor):
-    with pytest.raises(ValueError, match=r"`factor` must be an int >= 1\. Received: factor="):
+    with pytest.raises(ValueError, match=r"'factor' must be an integer >= 1 and .*\. Received: "):
         kind(factor)
 
 

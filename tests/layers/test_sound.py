@@ -157,8 +157,8 @@ def test_saved_and_loaded(tmp_path):
         (lambda: Bands(RATE, 1), "`bands` >= 2"),
         (lambda: Bands(RATE, 4, 8), "`taps` odd"),
         (lambda: Bands(float("nan"), 4), "`rate` must be > 0"),
-        (lambda: PhaseShuffle(0), "`most` must be an int >= 1"),
-        (lambda: PhaseShuffle(True), "`most` must be an int >= 1"),
+        (lambda: PhaseShuffle(0), "'most' must be an integer >= 1"),
+        (lambda: PhaseShuffle(True), "'most' must be an integer >= 1"),
     ],
 )
 def test_refusals(make, said):

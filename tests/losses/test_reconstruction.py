@@ -105,9 +105,9 @@ def test_round_trip(likelihood):
     [
         (lambda: Bernoulli(1e-7), r"`noise` must lie in \[1e-06, 1\). Received: noise=1e-07"),
         (lambda: Bernoulli(1.0), r"`noise` must lie in \[1e-06, 1\)"),
-        (lambda: Bernoulli(float("nan")), "`noise` must be a finite number"),
+        (lambda: Bernoulli(float("nan")), "'noise' must be a finite number"),
         (lambda: Gaussian(0), "`deviation` must be > 0"),
-        (lambda: Gaussian(-1.0), "`deviation` must be a finite number >= 0"),
+        (lambda: Gaussian(-1.0), "'deviation' must be a finite number >= 0"),
     ],
 )
 def test_bad_numbers_are_refused(make, message):

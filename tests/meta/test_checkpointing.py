@@ -94,7 +94,7 @@ def test_a_third_of_the_memory():
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
 def test_bad_checkpoints_are_refused(value):
-    with pytest.raises(ValueError, match="`checkpoint` must be a whole number"):
+    with pytest.raises(ValueError, match="'checkpoint' must be an integer"):
         Unrolled(2, checkpoint=value)
 
 

@@ -123,11 +123,11 @@ def test_it_learns_a_rate():
     [
         ({"sigma": 0.0}, "'sigma' must be finite and > 0"),
         ({"sigma": math.inf}, "'sigma' must be finite and > 0"),
-        ({"pairs": 0}, "'pairs' must be an int >= 1"),
-        ({"pairs": 2.0}, "'pairs' must be an int >= 1"),
-        ({"pairs": None}, "'pairs' must be an int >= 1"),
-        ({"window": 0}, "'window' must be an int >= 1"),
-        ({"window": True}, "'window' must be an int >= 1"),
+        ({"pairs": 0}, "'pairs' must be an integer >= 1"),
+        ({"pairs": 2.0}, "'pairs' must be an integer >= 1"),
+        ({"pairs": None}, "'pairs' must be an integer >= 1"),
+        ({"window": 0}, "'window' must be an integer >= 1"),
+        ({"window": True}, "'window' must be an integer >= 1"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):

@@ -61,7 +61,7 @@ def test_equal_shares_without_attention():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "`steps` must be a whole number in"),
+        ({"steps": 0}, "'steps' must be an integer >= "),
         ({"support": SUPPORT * 9}, r"`support` must lie in \[-1, 1\]"),
         ({"model": RecurrentMetaLearner(0.01, hidden=3)}, "must have a rule with attention. Received: Recurrent"),
     ],

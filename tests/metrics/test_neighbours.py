@@ -161,7 +161,7 @@ def test_check_features_widens_and_leaves_its_argument_alone():
         ([["a"]], r"`x` must be real numbers\. Received: dtype <U1"),
         ([[1j]], r"`x` must be real numbers\. Received: dtype complex128"),
         ([[True]], r"`x` must be real numbers\. Received: dtype bool"),
-        ([[0.0, math.nan], [math.inf, 1.0]], r"`x` must be finite\. Received: 2 values that are NaN or infinite"),
+        ([[0.0, math.nan], [math.inf, 1.0]], r"'x' must be finite\. Received: 2 values that are NaN or infinite"),
     ],
 )
 def test_what_are_no_features_is_refused(value, message):
@@ -186,5 +186,5 @@ def test_too_few_rows_for_the_neighbour_are_refused():
 
 @pytest.mark.parametrize("nearest", [0, 2.0, True])
 def test_a_bad_neighbour_is_refused(nearest):
-    with pytest.raises(ValueError, match=r"`nearest` must be a whole number >= 1\. Received: "):
+    with pytest.raises(ValueError, match=r"'nearest' must be an integer >= 1 and .*\. Received: "):
         precision_recall_density_coverage(*golden(), nearest=nearest)

@@ -235,7 +235,7 @@ def test_classes_and_options_are_checked(interval):
         (([0.0] * 2, np.eye(2), [0.0] * 2, [[1.0, 0.5], [0.0, 1.0]]), r"`cov2` must be symmetric"),
         (([0.0], [[-1.0]], [0.0], [[1.0]]), r"`cov1` must be symmetric, with no eigenvalue below 0\. Received: "),
         (([0.0], [[1.0]], [0.0, 1.0], np.eye(2)), r"`\[mean2\]` must have shape"),
-        (([math.nan], [[1.0]], [0.0], [[1.0]]), r"`\[mean1\]` must be finite"),
+        (([math.nan], [[1.0]], [0.0], [[1.0]]), r"'\[mean1\]' must be finite"),
     ],
 )
 def test_bad_moments_are_refused(moments, message):

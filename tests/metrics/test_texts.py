@@ -103,5 +103,5 @@ def test_scores_of_nothing():
     for score in (lambda: novelty([], NAMES), lambda: valid([], "a", 1)):
         with pytest.raises(ValueError, match="`made` must hold at least 1 text"):
             score()
-    with pytest.raises(ValueError, match="`most` must be an int >= 1"):
+    with pytest.raises(ValueError, match="'most' must be an integer >= 1"):
         ngram_distance(NAMES, NAMES, 0)

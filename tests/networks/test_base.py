@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from meta_gan.layers import check_differentiable
 from meta_gan.networks import Discriminator, Generator, dcgan, mlp
-from meta_gan.networks.base import require_choice, require_int, require_shape, seeded_normal
+from meta_gan.networks.base import seeded_normal
 
 PAIRS = {
     "dcgan": lambda **k: dcgan((8, 12, 3), latent_dim=5, width=4, **k),
@@ -143,26 +143,6 @@ def test_initialisers_differ_within_a_stream_and_between_streams():
     seeds = [make(4).seed for make in (first, first, second, seeded_normal(1, "a"))]
     assert len(set(seeds)) == 4
     assert seeded_normal(0, "a")(4).seed == seeds[0]
-
-
-@pytest.mark.parametrize("value", [0, 1.0, True, "3", None])
-def test_require_int_refuses(value):
-    with pytest.raises(ValueError, match=r"`width` must be an int >= 1\. Received: width="):
-        require_int("width", value, 1)
-
-
-@pytest.mark.parametrize("value", [(), (0,), (2.0,), (True, 2), 5, None, "ab"])
-def test_require_shape_refuses(value):
-    with pytest.raises(ValueError, match=r"tuple of one or more ints >= 1.*Received: example_shape="):
-        require_shape(value)
-
-
-def test_require_passes_what_is_right():
-    assert require_int("width", np.int64(3), 1) == 3
-    assert require_shape([4, np.int32(2)]) == (4, 2)
-    assert require_choice("kind", "a", ("a", "b")) == "a"
-    with pytest.raises(ValueError, match=r"must be one of 'a', 'b'\. Received: kind='c'"):
-        require_choice("kind", "c", ("a", "b"))
 
 
 class _Conditioned(Generator):

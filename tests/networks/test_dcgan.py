@@ -109,7 +109,7 @@ def test_half_a_million_parameters_are_within_reach():
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (6, 8, 1), (30, 8, 5), (8, 8), (8,), (0, 8, 1)])
 @pytest.mark.parametrize("make", [DCGANGenerator, DCGANDiscriminator])
 def test_impossible_shapes_are_refused(make, shape):
-    with pytest.raises(ValueError, match=r"`example_shape` must .*Received: example_shape="):
+    with pytest.raises(ValueError, match=r".example_shape. must .*Received: "):
         make(shape)
 
 
@@ -119,10 +119,10 @@ def test_impossible_shapes_are_refused(make, shape):
 )
 @pytest.mark.parametrize("make", [DCGANGenerator, DCGANDiscriminator])
 def test_bad_arguments_are_refused(make, options, name):
-    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+    with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         make((8, 8, 1), **options)
 
 
 def test_bad_latent_dim_is_refused():
-    with pytest.raises(ValueError, match=r"`latent_dim` must be an int >= 1\. Received: latent_dim=0"):
+    with pytest.raises(ValueError, match=r"'latent_dim' must be an integer >= 1 and .*\. Received: 0"):
         DCGANGenerator((8, 8, 1), latent_dim=0)

@@ -69,12 +69,12 @@ def test_weights_by_hand():
     ("make", "message"),
     [
         (lambda: ImageEncoder((27, 28, 1)), "even height and width"),
-        (lambda: ImageEncoder((28, 28, 1), latent_dim=0), "`latent_dim` must be an int >= 1"),
-        (lambda: ImageEncoder((28, 28, 1), width=0), "`width` must be an int >= 1"),
-        (lambda: MLPEncoder((2,), depth=-1), "`depth` must be an int >= 0"),
-        (lambda: MLPEncoder((2,), activation="relu"), "`activation` must be"),
-        (lambda: MLPEncoder((2,), seed=-1), "`seed` must be an int >= 0"),
-        (lambda: MLPEncoder(()), "`example_shape` must be a tuple"),
+        (lambda: ImageEncoder((28, 28, 1), latent_dim=0), "'latent_dim' must be an integer >= 1"),
+        (lambda: ImageEncoder((28, 28, 1), width=0), "'width' must be an integer >= 1"),
+        (lambda: MLPEncoder((2,), depth=-1), "'depth' must be an integer >= 0"),
+        (lambda: MLPEncoder((2,), activation="relu"), "'activation' must be"),
+        (lambda: MLPEncoder((2,), seed=-1), "'seed' must be an integer >= 0"),
+        (lambda: MLPEncoder(()), ".example_shape. must be a tuple"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

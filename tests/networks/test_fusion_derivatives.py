@@ -109,7 +109,7 @@ def test_a_conditioning_that_lacks_something_is_refused(conditioning, received):
 
 @pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`example_shape` must .*Received: example_shape="):
+    with pytest.raises(ValueError, match=r".example_shape. must .*Received: "):
         FusionGenerator(shape)
 
 
@@ -126,7 +126,7 @@ def test_impossible_shapes_are_refused(shape):
     ],
 )
 def test_bad_arguments_are_refused(options, name):
-    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+    with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         FusionGenerator((8, 8, 1), **options)
 
 

@@ -274,7 +274,7 @@ def test_normalisation_by_a_code_needs_one():
 
 @pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`example_shape` must .*Received: example_shape="):
+    with pytest.raises(ValueError, match=r".example_shape. must .*Received: "):
         FusionDiscriminator(shape)
 
 
@@ -283,7 +283,7 @@ def test_impossible_shapes_are_refused(shape):
     [({"width": 0}, "width"), ({"embedding_dim": 1.0}, "embedding_dim"), ({"normalization": "x"}, "normalization")],
 )
 def test_bad_arguments_are_refused(options, name):
-    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+    with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         FusionDiscriminator((8, 8, 1), **options)
 
 

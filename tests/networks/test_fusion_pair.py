@@ -31,7 +31,7 @@ def test_fusion_makes_a_matching_pair(normalization, embedding_dim):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, True, "hot"])
 def test_bad_temperatures_are_refused(value):
-    with pytest.raises(ValueError, match="`temperature` must be a finite number > 0"):
+    with pytest.raises(ValueError, match="'temperature' must be a finite number > 0"):
         fusion((8, 8, 1), 4, 1, temperature=value)
 
 

@@ -108,9 +108,9 @@ def test_saved_and_loaded(tmp_path, make, given):
         (lambda: WaveGenerator((66, 1)), "a multiple of 4 from 64 on"),
         (lambda: WaveGenerator((64, 1, 1)), r"must be \(length, channels\)"),
         (lambda: SequenceDiscriminator((7, 1)), "a length of at least 8"),
-        (lambda: SequenceDiscriminator((16, 1), stride=1), "`stride` must be an int >= 2"),
-        (lambda: SequenceDiscriminator((16, 1), shuffle=-1), "`shuffle` must be an int >= 0"),
-        (lambda: SequenceDiscriminator((16, 1), attends=None), "`attends` must be True or False"),
+        (lambda: SequenceDiscriminator((16, 1), stride=1), "'stride' must be an integer >= 2"),
+        (lambda: SequenceDiscriminator((16, 1), shuffle=-1), "'shuffle' must be an integer >= 0"),
+        (lambda: SequenceDiscriminator((16, 1), attends=None), "'attends' must be True or False"),
     ],
 )
 def test_refusals(make, said):

@@ -126,5 +126,5 @@ def test_round_trip_and_refusals():
         ValueError, match=r'`SetPrior` needs `conditioning` to be a dict with "task_embedding" float\[2\]'
     ):
         net(tf.zeros([1, 1], tf.float64))
-    with pytest.raises(ValueError, match=r"`embedding_dim` must be an int >= 1"):
+    with pytest.raises(ValueError, match=r"'embedding_dim' must be an integer >= 1"):
         SetPrior(net.generator, embedding_dim=0)

@@ -215,7 +215,7 @@ def test_second_derivatives_equal_finite_differences(pooling):
 
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (7, 8), (16,), (8, 8, 1, 1), (0, 8, 1), (8.0, 8, 1)])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`example_shape` must be .*Received: example_shape="):
+    with pytest.raises(ValueError, match=r".example_shape. must be .*Received: "):
         TaskEncoder(shape)
 
 
@@ -229,5 +229,5 @@ def test_impossible_shapes_are_refused(shape):
     ],
 )
 def test_bad_arguments_are_refused(options, name):
-    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+    with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         TaskEncoder((8, 8, 1), **options)

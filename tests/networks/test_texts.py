@@ -173,11 +173,11 @@ def test_second_derivatives_of_the_likelihood():
     [
         ({"example_shape": (3,)}, "must be \\(length, symbols\\)"),
         ({"example_shape": (3, 1)}, "of at least 2 symbols"),
-        ({"width": 0}, "`width` must be an int >= 1"),
-        ({"attends": 1}, "`attends` must be True or False"),
-        ({"relaxation": "none"}, "`relaxation` must be one of"),
-        ({"softness": 0.0}, "`softness` must be a finite number > 0"),
-        ({"temperature": -1.0}, "`temperature` must be a finite number > 0"),
+        ({"width": 0}, "'width' must be an integer >= 1"),
+        ({"attends": 1}, "'attends' must be True or False"),
+        ({"relaxation": "none"}, "'relaxation' must be one of"),
+        ({"softness": 0.0}, "'softness' must be a finite number > 0"),
+        ({"temperature": -1.0}, "'temperature' must be a finite number > 0"),
     ],
 )
 def test_refusals(options, said):

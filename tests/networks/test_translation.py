@@ -92,9 +92,9 @@ def test_seeds_differ_and_repeat():
     ("make", "message"),
     [
         (lambda: Translator((27, 28, 1)), "even height and width"),
-        (lambda: Translator(SHAPE, width=0), "`width` must be an int >= 1"),
-        (lambda: Translator(SHAPE, blocks=-1), "`blocks` must be an int >= 0"),
-        (lambda: Translator(SHAPE, embedding_dim=-1), "`embedding_dim` must be an int >= 0"),
+        (lambda: Translator(SHAPE, width=0), "'width' must be an integer >= 1"),
+        (lambda: Translator(SHAPE, blocks=-1), "'blocks' must be an integer >= 0"),
+        (lambda: Translator(SHAPE, embedding_dim=-1), "'embedding_dim' must be an integer >= 0"),
         (lambda: Translator(SHAPE, width=2)(examples(), conditioning=CODE), "is unconditioned"),
         (
             lambda: Translator(SHAPE, width=2, embedding_dim=3)(examples()),

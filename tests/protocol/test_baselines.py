@@ -233,7 +233,7 @@ def test_bad_ranges_are_refused(options):
 
 @pytest.mark.parametrize("pixels", [-1, 1.5, None])
 def test_bad_shifts_are_refused(pixels):
-    with pytest.raises(ValueError, match="`pixels` must be a whole number"):
+    with pytest.raises(ValueError, match="'pixels' must be an integer"):
         Shift(pixels)
 
 

@@ -155,10 +155,10 @@ def test_draws_have_different_classes_and_do_not_depend_on_their_count():
     ("arguments", "message"),
     [
         ((19, 20, 1, 0), "`classes` must be at least `ways`, 20. Received: 19"),
-        ((5, 0, 1, 0), "`ways` must be a whole number"),
-        ((5, 2, 0, 0), "`count` must be a whole number"),
-        ((5, 2, 1, 0.5), "`seed` must be a whole number"),
-        ((5.0, 2, 1, 0), "`classes` must be a whole number"),
+        ((5, 0, 1, 0), "'ways' must be an integer"),
+        ((5, 2, 0, 0), "'count' must be an integer"),
+        ((5, 2, 1, 0.5), "'seed' must be an integer"),
+        ((5.0, 2, 1, 0), "'classes' must be an integer"),
     ],
 )
 def test_bad_draws_are_refused(arguments, message):
@@ -187,8 +187,8 @@ GOOD = {
         ({"test_labels": np.arange(8) - 1}, r"`test_labels` must be 8 integers in 0\.\.3.* Received: .* from -1 to 6"),
         ({"test_labels": np.zeros(8)}, "`test_labels` must be 8 integers"),
         ({"test_labels": ["a"] * 8}, "`test_labels` must be 8 integers"),
-        ({"ways": 1}, "`ways` must be a whole number"),
-        ({"seed": 2**31}, "`seed` must be a whole number"),
+        ({"ways": 1}, "'ways' must be an integer"),
+        ({"seed": 2**31}, "'seed' must be an integer"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):

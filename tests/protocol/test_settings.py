@@ -49,7 +49,7 @@ def test_one_trajectory_passes_the_curve_and_the_row():
     ],
 )
 def test_values_out_of_range_are_refused(field, value):
-    with pytest.raises(ValueError, match=rf"`{field}` must be a whole number .* Received: {value}"):
+    with pytest.raises(ValueError, match=rf"'{field}' must be an integer .* Received: {value}"):
         Settings(**{field: value})
 
 
@@ -65,5 +65,5 @@ def test_a_curve_must_ascend(curve):
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match=r"`split` must be one of train, validation, test. Received: 'all'"):
+    with pytest.raises(ValueError, match=r"'split' must be one of 'train', 'validation', 'test'. Received: 'all'"):
         Settings(split="all")

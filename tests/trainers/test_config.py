@@ -16,7 +16,7 @@ COUNTS = [field.name for field in dataclasses.fields(TrainConfig) if field.type 
 @pytest.mark.parametrize("field", COUNTS)
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, None, "2"])
 def test_counts_are_ints_of_at_least_one(field, value):
-    with pytest.raises(ValueError, match=f"'{field}' must be an int >= 1. Received: {value!r}"):
+    with pytest.raises(ValueError, match=f"'{field}' must be an integer >= 1 and .*. Received: {value!r}"):
         TrainConfig(**{field: value})
     assert getattr(TrainConfig(**{field: 1}), field) == 1
 
@@ -57,7 +57,7 @@ def test_the_limit_of_copies_is_a_share(value):
 
 @pytest.mark.parametrize("value", [-1, 1.0, None, True, "2"])
 def test_fewest_shots_is_an_integer(value):
-    with pytest.raises(ValueError, match=rf"'fewest_shots' must be an int >= 0, 0 for always all. Received: {value!r}"):
+    with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 0 and .*. Received: {value!r}"):
         TrainConfig(fewest_shots=value)
 
 
