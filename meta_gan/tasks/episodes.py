@@ -40,32 +40,22 @@ def join_domains(values: Mapping[str, Any]) -> Any:
 
 
 class EpisodeStream(abc.ABC):
-    """What tasks of one domain and of two share.
+    """What tasks of one domain and of two share; subclasses draw a task's classes and examples.
 
-    Subclasses choose which classes a task draws from and draw their examples. With several domains, support and query
-    are dicts by domain, and so are `example_shape` and `polarity`.
-
-    Attributes:
-        domains: `{domain: Source}`; one domain is named "".
-        drawable: `{split: int32[n] or int32[n, 2]}`: the class, or the pair of classes, of each task.
-        unit: what a task is, for messages: "class" or "pair of classes".
-        shots: support examples of a task, of each domain.
-        queries: query examples of a task, of each domain.
-        seed: the key of every draw.
-        paired: True if example i of the query sets of both domains shows the same thing.
+    With several domains, support and query are dicts by domain, and so are `example_shape` and `polarity`.
     """
 
-    domains: dict[str, Source]
-    drawable: dict[str, np.ndarray]
-    unit: str
+    domains: dict[str, Source]  # The only domain is named "".
+    drawable: dict[str, np.ndarray]  # By split, the class (int32[n]) or the pair of classes (int32[n, 2]) of each task.
+    unit: str  # What a task is, for messages.
     shots: int
     queries: int
     seed: int
-    paired = False
+    paired = False  # True if example i of the query sets of both domains shows the same thing.
 
     @property
     def name(self) -> str:
-        """What messages and model cards call the data, such as "mnist.npz", or "usps > mnist" for two domains."""
+        """The name in messages and model cards, such as "mnist.npz", or "usps > mnist" for two domains."""
         return " > ".join(source.name for source in self.domains.values())
 
     @property

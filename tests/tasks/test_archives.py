@@ -156,7 +156,7 @@ def test_an_archive_with_a_flipped_byte(tmp_path):
         from_npz(path)
 
 
-def test_a_single_array_is_no_archive(tmp_path):
+def test_a_single_array_is_not_an_archive(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(DataError, match=r"must be a .npz archive of named arrays. Received: one array, float64"):

@@ -84,7 +84,7 @@ def test_describe_by_hand():
     ]
 
 
-def test_describe_says_where_there_is_nothing_and_shortens_names():
+def test_describe_marks_empty_splits_and_shortens_lists_of_names():
     source = numbered_source([2, 3, 4, 5, 6, 7], [0] * 6)
     lines = source.describe().splitlines()
     assert lines[1].endswith("6 classes of 2 to 7 images: class 0, class 1, class 2, class 3, class 4, ...")

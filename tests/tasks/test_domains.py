@@ -66,7 +66,7 @@ def test_both_ways_are_pairs_of_one_source():
     assert found == {(0, 100), (1, 101), (100, 0), (101, 1)}
 
 
-def test_sources_of_one_name_are_told_apart():
+def test_sources_of_one_name_are_numbered():
     """`from_arrays` calls every source the same."""
     tasks = pair_classes(flat_source(0), flat_source(100), by="name", both_ways=True)
     assert tasks.splits["test"] == [
@@ -204,12 +204,12 @@ def test_merged_sources_keep_groups_apart():
         (lambda: merged(LEFT, flat_source(0, "right", shape=(8, 8, 1))), "images of one shape"),
     ],
 )
-def test_bad_input_is_one_clear_error(make, message):
+def test_bad_input_raises_a_clear_error(make, message):
     with pytest.raises(DataError, match=message):
         make()
 
 
-def test_one_class_of_a_split_is_no_pair():
+def test_a_split_of_one_class_has_no_pair():
     three = Source(LEFT.images[:12], LEFT.labels[:12], ["a"], np.array([0], np.int8), name="alone")
     with pytest.raises(DataError, match="alone: a split needs 2 classes"):
         pair_domains(three)

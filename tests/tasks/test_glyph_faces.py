@@ -1,4 +1,4 @@
-"""Rendering: which code points are kept, and what becomes of a glyph."""
+"""Rendering: which code points are kept, and how a glyph is drawn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_look_alikes_are_merged_into_the_first():
     assert not {0x391, 0x410, 0x39F, 0x41E, 0x413, 0x2126, 0x212A, 0x3BC} & kept
 
 
-def test_no_two_classes_are_drawn_alike_by_half_of_the_faces():
+def test_no_two_classes_look_the_same_in_half_of_the_faces():
     fonts = [glyph_set._load(face, glyph_set.COMPARED_SIZE) for face in FACES[:6]]
     looks = []
     for code_point in distinct_code_points():
@@ -45,7 +45,7 @@ def test_no_two_classes_are_drawn_alike_by_half_of_the_faces():
     assert len(set(looks)) == len(looks)
 
 
-def test_what_only_looks_similar_is_kept():
+def test_similar_but_different_characters_are_kept():
     assert set(map(ord, "BВ8ßβlI1")) - set(distinct_code_points()) == {ord("В")}
 
 
@@ -80,7 +80,7 @@ def test_bold_has_more_ink():
         assert ink[bold] > 1.2 * ink[regular]
 
 
-def test_every_size_is_filled_alike():
+def test_glyphs_fill_every_size_equally():
     small, large = (render((0x4D,), side, side, 0).mean() / 255 for side in (16, 96))
     assert abs(small - large) < 0.25 * large
 

@@ -1,4 +1,4 @@
-"""Media: how examples are stored, what a model sees of them, and what a card keeps of them."""
+"""Media: how examples are stored, what a model receives, and what a card records."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_sounds_by_hand():
     assert medium.describe(np.zeros((3, 2000, 1), np.int16)) == "3 sounds of 0.25 s at 8000 Hz"
 
 
-def test_levels_come_back_as_they_were():
+def test_levels_survive_a_round_trip():
     every = np.arange(-32768, 32768).astype(np.int16)
     np.testing.assert_array_equal(Sounds(1).levels(Sounds(1).seen(every)), every)
 
@@ -42,7 +42,7 @@ def test_texts_by_hand():
     assert medium.decode(seen) == medium.decode(stored) == ["ab", "b", "abb"]
 
 
-def test_what_follows_an_end_is_no_part_of_a_text():
+def test_symbols_after_the_end_are_ignored():
     assert Texts("ab").decode([[1, 0, 2]]) == ["a"] and Texts("ab").decode([[0, 1, 1]]) == [""]
 
 
@@ -96,12 +96,12 @@ def test_cards_and_back():
 
 
 @pytest.mark.parametrize("card", [{"medium": "smells"}, {"medium": "sounds"}, {"medium": "texts"}])
-def test_cards_that_say_too_little(card):
+def test_incomplete_cards(card):
     with pytest.raises(ValueError, match="Received: "):
         of_card(card)
 
 
-def test_episodes_are_what_is_stored():
+def test_episodes_hold_stored_sounds():
     stored = np.random.default_rng(0).integers(-32768, 32768, (6, 16, 1)).astype(np.int16)
     tasks = Tasks(source(stored, Sounds(8000)), 2, 3)
     episode = tasks.episode_batch("train", 0, 1)

@@ -14,7 +14,7 @@ GROUPS = 9
 def hands(missing=(), classes=3, groups=GROUPS, split=(0, 0, 0)):
     """Class c shows group g as one level, 20 c + g; without the (class, group) of `missing`."""
     there = [(c, g) for c in range(classes) for g in range(groups) if (c, g) not in missing]
-    # In no order, so that rows and groups are told apart.
+    # Shuffled, so that rows and groups differ.
     order = np.random.default_rng(0).permutation(len(there))
     labels, shown = np.array(there, np.int32)[order].T
     images = np.tile((20 * labels + shown).astype(np.uint8)[:, None, None, None], (1, 4, 4, 1))
@@ -74,7 +74,7 @@ def test_too_few_groups_are_named():
         pair_domains(source, shots=5, queries=5, paired=True)
 
 
-def test_what_cannot_be_paired_is_refused():
+def test_sources_that_cannot_be_paired_are_refused():
     source = hands()
     alone = Source(source.images, source.labels, source.class_names, source.class_split, name="hands")
     with pytest.raises(DataError, match="hands: 'paired' needs groups"):

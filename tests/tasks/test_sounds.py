@@ -56,7 +56,7 @@ def test_another_rate_is_the_same_tone():
     assert resample(there, RATE, RATE) is there
 
 
-def test_what_is_above_half_the_rate_is_filtered_out():
+def test_frequencies_above_half_the_rate_are_filtered_out():
     assert np.abs(resample(tone(rate=16000, hertz=6000), 16000, RATE)[200:600]).max() < 0.01
 
 
@@ -162,7 +162,7 @@ def test_an_image_shape_is_not_for_sounds(tmp_path):
         open_source(str(tmp_path / "a.npz"), rate=8000)
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_a_written_file_is_read_back(tmp_path):
     write_wav(tmp_path / "a.wav", tone()[:, None], RATE)
     with wave.open(str(tmp_path / "a.wav")) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
@@ -173,7 +173,7 @@ def test_what_is_written_is_read_again(tmp_path):
         write_wav(tmp_path / "b.wav", np.zeros((3, 2)), RATE)
 
 
-def test_what_was_stored_is_written_as_it_is(tmp_path):
+def test_stored_levels_are_written_unchanged(tmp_path):
     stored = np.array([[0], [1], [-32768], [32767]], np.int16)
     write_wav(tmp_path / "a.wav", stored, RATE)
     with wave.open(str(tmp_path / "a.wav")) as file:
@@ -200,7 +200,7 @@ def test_a_sound_of_no_sample_at_the_rate(tmp_path):
         fitted([(np.ones(1, np.float32), 48000)], RATE, None, ["short.wav"])
 
 
-def test_an_archive_of_the_models_form_is_left_as_it_is(tmp_path):
+def test_an_archive_in_the_form_of_the_model_is_unchanged(tmp_path):
     audio = np.zeros((2, 64), np.int16)
     audio[:, 40:50] = 1000
     np.savez(tmp_path / "own.npz", audio=audio, rate=np.array(RATE))
@@ -211,7 +211,7 @@ def test_an_archive_of_the_models_form_is_left_as_it_is(tmp_path):
     np.testing.assert_array_equal(np.flatnonzero(longer[0, :, 0]), np.arange(10))  # of another form: trimmed
 
 
-def test_a_split_that_is_not_there(tmp_path):
+def test_a_missing_split(tmp_path):
     arrays = {"audio": np.zeros((8, 64)), "labels": np.repeat([0, 1], 4), "rate": np.array(RATE)}
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match="'split_key' must be one of"):

@@ -188,7 +188,7 @@ def test_a_set_of_our_own_that_is_not_prepared(prepared, tmp_path):
         ("cifar10", ["cifar-10-binary.tar.gz"]),
     ],
 )
-def test_without_archives_it_fails_at_once_and_says_what_goes_where(tmp_path, name, files):
+def test_without_archives_it_fails_at_once_and_lists_the_files_to_provide(tmp_path, name, files):
     begin = time.monotonic()
     with pytest.raises(FileNotFoundError) as caught:
         from_tfds(name, data_dir=tmp_path)
@@ -207,7 +207,7 @@ def test_the_sha256_is_that_of_the_archive(tmp_path):
         from_tfds("fashion_mnist", data_dir=tmp_path)
 
 
-def test_only_what_is_missing_is_listed(tmp_path):
+def test_only_missing_archives_are_listed(tmp_path):
     (tmp_path / "images_background.zip").touch()
     with pytest.raises(FileNotFoundError) as caught:
         from_tfds("omniglot", archives=tmp_path, data_dir=tmp_path / "data")

@@ -43,7 +43,7 @@ def test_minutes_are_finite_and_not_negative(value):
         TrainConfig(minutes=value)
 
 
-def test_there_is_no_limit_of_minutes_unless_asked_for():
+def test_there_is_no_limit_of_minutes_by_default():
     assert TrainConfig().minutes == 0
     assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
 

@@ -1,4 +1,4 @@
-"""Runs that stop because samples come to be copies: when, which model they keep, and going on with them."""
+"""Runs that stop because samples become copies: when they stop, which model they save, and resuming them."""
 
 import math
 import shutil
@@ -13,8 +13,8 @@ from trainers import run_folder
 from trainers.copy_limit import RATE, CopyLimit
 
 
-def watch(*rates, limit=0.1, patience=2):
-    """A watch that was told of a validation every ten steps."""
+def limit_of(*rates, limit=0.1, patience=2):
+    """A limit with the rates of validations every ten steps."""
     made = CopyLimit(limit, patience)
     for index, rate in enumerate(rates):
         made.add(10 * (index + 1), {RATE: rate})
@@ -36,23 +36,23 @@ def watch(*rates, limit=0.1, patience=2):
         ((0.05, 0.10000000149), False, True),  # a mean of float32 that is .1, and is logged so
     ],
 )
-def test_when_a_run_is_over_and_which_model_it_keeps(rates, over, keeps):
-    made = watch(*rates)
+def test_when_a_run_stops_and_which_model_it_saves(rates, over, keeps):
+    made = limit_of(*rates)
     assert made.exceeded is over and made.keeps(10 * len(rates)) is keeps
 
 
 def test_a_model_between_validations_is_kept_until_one_was_within():
-    assert watch(0.5).keeps(15) and not watch(0.05).keeps(15) and watch(0.05).keeps(10)
+    assert limit_of(0.5).keeps(15) and not limit_of(0.05).keeps(15) and limit_of(0.05).keeps(10)
 
 
 @pytest.mark.parametrize(("rates", "ever"), [((), False), ((0.5, None), False), ((0.5, 0.1), True), ((0.1, 0.5), True)])
 def test_whether_the_limit_was_ever_kept(rates, ever):
-    assert watch(*rates).ever_kept is ever
+    assert limit_of(*rates).ever_kept is ever
 
 
 def test_patience_is_of_validations_in_a_row():
-    assert watch(0.1, 0.2, patience=1).exceeded and not watch(0.1, 0.2, 0.2, patience=3).exceeded
-    assert watch(0.1, 0.2, 0.2, 0.2, patience=3).exceeded
+    assert limit_of(0.1, 0.2, patience=1).exceeded and not limit_of(0.1, 0.2, 0.2, patience=3).exceeded
+    assert limit_of(0.1, 0.2, 0.2, 0.2, patience=3).exceeded
 
 
 def test_the_untrained_model_does_not_count_and_without_a_limit_nothing_does():
@@ -116,7 +116,7 @@ def test_the_saved_and_the_exported_model_are_those_of_the_last_validation_withi
     assert any((a != b).any() for a, b in zip(loaded, seen[8], strict=True))
 
 
-def test_a_run_that_is_over_stays_so_and_goes_on_with_more_patience(stopped, tmp_path):
+def test_a_stopped_run_stays_stopped_unless_it_has_more_patience(stopped, tmp_path):
     folder = Path(shutil.copytree(stopped[0].folder, tmp_path / "copy"))
     again = scripted(folder, STORY)
     again.run()

@@ -46,7 +46,7 @@ def test_the_run_leaves_a_model_that_translates(finished):
     np.testing.assert_array_equal(made, finished.model.adapt(support, seed=1).translate(support["source"]))
     card = loaded.data_card
     assert card["name"] == "arrays > arrays" and card["splits"] == finished.tasks.splits
-    assert card["image_shape"] == {"source": [8, 8, 1], "target": [8, 8, 1]}
+    assert card["example_shape"] == {"source": [8, 8, 1], "target": [8, 8, 1]}
     assert "validation/distance/after" in helpers.metrics(finished.folder)[-1]
 
 
@@ -75,7 +75,7 @@ def test_a_run_in_two_parts_ends_in_the_same_bits(finished, tmp_path):
     helpers.assert_same_values(helpers.values(again), helpers.values(finished))
 
 
-def test_both_domains_of_a_task_are_turned_alike():
+def test_both_domains_of_a_task_have_the_same_symmetry():
     """A stroke at the top of all images: wherever it comes to lie, it does so in both domains."""
     plain = helpers.tasks().source
     images = np.zeros_like(plain.images)
@@ -102,7 +102,7 @@ def test_the_number_of_support_images_is_drawn():
     assert set(counts) == {1, 2, 3}
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_unsuitable_data_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'model' must take the example shape .*'target'.*Received: a model of"):
         MetaTrainer(helpers.model(), pairs(), tmp_path, helpers.config())
     with pytest.raises(ValueError, match="'fewest_shots' must be an integer >= 1 and <= 3"):

@@ -78,7 +78,7 @@ def test_pictures_have_the_pixels_of_their_images(finished):
     np.testing.assert_array_equal(levels, to_uint8(support[0, 0, ..., 0]))
 
 
-def test_the_picture_shows_what_adapt_gives(finished):
+def test_the_picture_shows_samples_of_adapt(finished):
     support = finished.tasks.episode_batch("validation", 0, 2).support.numpy()
     row = finished.picture()[1]
     np.testing.assert_array_equal(row[:3], support[1])
@@ -87,13 +87,13 @@ def test_the_picture_shows_what_adapt_gives(finished):
     assert not np.array_equal(row[4:7], row[8:])
 
 
-def test_as_many_checkpoints_are_kept_as_asked(finished):
+def test_the_configured_number_of_checkpoints_is_kept(finished):
     names = sorted(path.name for path in (finished.folder / "checkpoints").glob("*.index"))
     assert names == ["ckpt-4.index", "ckpt-6.index"]
     assert run_folder.latest_checkpoint(finished.folder) == str(finished.folder / "checkpoints" / "ckpt-6")
 
 
-def test_the_saved_model_loads_by_every_folder(finished):
+def test_the_saved_model_loads_from_every_folder(finished):
     support = finished.tasks.episode_batch("test", 0, 1).support[0].numpy()
     wanted = finished.model.adapt(support, seed=1).sample(2, seed=1)
     for place in (finished.folder / "model", finished.folder, finished.folder.parent):

@@ -26,21 +26,14 @@ Draw = Callable[[np.ndarray], np.ndarray]
 class Medium(abc.ABC):
     """What examples are: how they are stored, what a model receives of them, and how files hold them.
 
-    The fields of a subclass are what a model's card must record of the medium.
-
-    Attributes:
-        kind: the name.
-        plural: what descriptions call the examples.
-        stored: the dtype and shape in which a `Source` stores examples.
-        suffix: of the file of one example.
-        sheet_suffix: of previews and sheets.
+    A subclass's fields are what a model's data card must record of the medium.
     """
 
-    kind: ClassVar[str]
-    plural: ClassVar[str]
-    stored: ClassVar[str]
-    suffix: ClassVar[str]
-    sheet_suffix: ClassVar[str] = ".png"
+    kind: ClassVar[str]  # The name.
+    plural: ClassVar[str]  # What descriptions call the examples.
+    stored: ClassVar[str]  # The dtype and shape in which a `Source` stores examples.
+    suffix: ClassVar[str]  # Of the file of one example.
+    sheet_suffix: ClassVar[str] = ".png"  # Of previews and sheets.
 
     @abc.abstractmethod
     def fits(self, examples: np.ndarray) -> bool:
@@ -67,11 +60,7 @@ class Medium(abc.ABC):
         return {"medium": self.kind, **dataclasses.asdict(self)}
 
     def polarity(self, examples: np.ndarray) -> str:
-        """Return the polarity of stored pictures; see `pixels.votes`.
-
-        Raises:
-            ValueError: this medium has none.
-        """
+        """Return the polarity of stored pictures, see `pixels.votes`; other media raise a ValueError."""
         raise ValueError(f"only pictures have a polarity. Received: {self.kind}")
 
     @abc.abstractmethod
@@ -91,7 +80,7 @@ class Medium(abc.ABC):
 
         Raises:
             FileNotFoundError: there is nothing at `path`.
-            DataError: what is there cannot be read, or `invert` does not apply.
+            DataError: the examples cannot be read, or `invert` does not apply.
         """
 
     @abc.abstractmethod
@@ -113,9 +102,8 @@ class Medium(abc.ABC):
         """Write a file for each sample, and an overview of the support sets and the samples.
 
         Args:
-            folder: an existing folder. It receives `samples/NNNN` with this medium's suffix (or `samples.txt`);
-                `grid.png`, a row for each support set and then the samples; and `report.html`, which plays or lists
-                all, for media that need it.
+            folder: receives `samples/NNNN` with this medium's suffix, or `samples.txt`; `grid.png`, a row for each
+                support set and then the samples; and for media that need it `report.html`, which plays or lists all.
             samples: float[n, *example].
             support: the support sets, one for each domain.
             draw: how `grid.png` shows examples; None for `pictures`.
@@ -144,14 +132,9 @@ class Medium(abc.ABC):
         (folder / "report.html").write_text(f"{page}</body></html>\n", encoding="utf-8")
 
     def preview(self, path: str | Path, rows: Sequence[np.ndarray]) -> Path:
-        """Write rows of examples for people: a grid of pictures, or lines of texts.
+        """Write rows, float[n, *example] each, for people: a grid of pictures, or lines of texts.
 
-        Args:
-            path: the file without its suffix.
-            rows: float[n, *example] each; n may differ between rows.
-
-        Returns:
-            The file.
+        `path` is without a suffix; returns the file.
         """
         written = Path(f"{path}{self.sheet_suffix}")
         save_png(written, grid([self.pictures(row) for row in rows]))
@@ -160,20 +143,14 @@ class Medium(abc.ABC):
     def sheet(
         self, source: Source, path: str | Path, draw: Draw | None = None, classes: int = 12, examples: int = 12
     ) -> None:
-        """Write a contact sheet of a source: the first examples of some of its classes.
+        """Write a contact sheet: rows of the first examples of evenly spaced classes of each split of a source.
 
         Args:
             source: of this medium.
             path: the file.
             draw: how examples are shown; None for `pictures`.
-            classes: the most rows for each split, of evenly spaced classes.
+            classes: the most rows for each split.
             examples: the most examples of a row.
-
-        Raises:
-            DataError: pictures with neither 1 nor 3 channels.
-
-        Example:
-            `source.medium.sheet(source, "data.png")`
         """
         rows = []
         for members in source.classes_by_split().values():

@@ -89,13 +89,12 @@ def from_tfds(
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
     try:
-        # TFDS imports it only in the middle of preparing a data set, so its absence would show late.
+        # TFDS imports it only while it prepares a data set, so its absence would show late.
         import importlib_resources  # noqa: F401
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise ImportError(
-            f"from_tfds needs `pip install tensorflow-datasets importlib_resources`. Received: {error}"
-        ) from error
+        needed = "`pip install tensorflow-datasets importlib_resources`"
+        raise ImportError(f"from_tfds needs {needed}. Received: {error}") from error
     folder = data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
     try:
         return tfds.builder(name, data_dir=str(Path(folder).expanduser()))
@@ -121,14 +120,14 @@ def _require_archives(builder: Any, archives: str | Path | None) -> None:
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"'archives' must be a folder. Received: {archives}")
     missing = [name for name in wanted if folder is None or not (folder / name).is_file()]
-    if missing or (folder is None and not wanted):
+    if folder is None or missing:
         raise FileNotFoundError(_where_to_put(builder, wanted, missing, folder))
     for name, info in wanted.items():
-        with open(Path(archives or "") / name, "rb") as file:
+        with (folder / name).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != info.checksum:
             required = f"must be the archive of {builder.name} with sha256 {info.checksum}"
-            raise DataError(f"{Path(archives or '') / name}: {required}. Received: sha256 {found}")
+            raise DataError(f"{folder / name}: {required}. Received: sha256 {found}")
 
 
 def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], folder: Path | None) -> str:
