@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import data
 from meta_gan.tasks import DomainTasks, Source, open_source, pair_classes
-from meta_gan.tasks.pairing import merged
+from meta_gan.tasks.domains import merged
 
 SHAPE = (28, 28, 1)
 TOLD = 64  # the size of the task code of the rows that have one

@@ -11,9 +11,8 @@ import numpy as np
 from meta_gan import presets
 from meta_gan.metrics.texts import NGramModel, ngram_distance, novelty, valid
 from meta_gan.model import MetaModel
-from meta_gan.tasks import Tasks
+from meta_gan.tasks import Tasks, from_texts
 from meta_gan.tasks.media import Texts
-from meta_gan.tasks.texts import from_texts
 from trainers import MetaTrainer, TrainConfig
 
 FILE = "names18.npz"
@@ -31,6 +30,13 @@ def tasks_of(data: Path) -> Tasks:
     return from_texts(texts, labels, length=LENGTH, shots=SHOTS, queries=SHOTS, **told)
 
 
+def medium_of(data: Path) -> Texts:
+    """The alphabet of the names."""
+    medium = tasks_of(data).source.medium
+    assert isinstance(medium, Texts)
+    return medium
+
+
 def train(data: Path, folder: Path, steps: int) -> None:
     """Trains the preset `text`, or goes on."""
     tasks = tasks_of(data)
@@ -42,9 +48,7 @@ def train(data: Path, folder: Path, steps: int) -> None:
 
 def dealt(data: Path, index: int, draw: int) -> tuple[list[str], list[str], list[str]]:
     """Support, reference and oracle names of a class; the latter two share the others."""
-    source = tasks_of(data).source
-    medium = source.medium
-    assert isinstance(medium, Texts)
+    source, medium = tasks_of(data).source, medium_of(data)
     order = np.random.default_rng([draw, index]).permutation(np.flatnonzero(source.labels == index))
     texts = medium.decode(source.images[order[: SHOTS + HELD]])
     held = texts[SHOTS:]
@@ -53,8 +57,7 @@ def dealt(data: Path, index: int, draw: int) -> tuple[list[str], list[str], list
 
 def made_by(data: Path, model: MetaModel, support: list[str], steps: int, count: int, seed: int) -> list[str]:
     """Names that the model makes after so many inner steps."""
-    medium = tasks_of(data).source.medium
-    assert isinstance(medium, Texts)
+    medium = medium_of(data)
     examples = medium.seen(medium.encode(support, LENGTH)).numpy()
     return medium.decode(model.adapt(examples, steps=steps, seed=seed).sample(count, seed=seed))
 
@@ -71,16 +74,12 @@ def loss(data: Path, model: MetaModel, judges: Any, steps: int) -> float:
 def known(data: Path) -> list[str]:
     """All training names."""
     source = tasks_of(data).source
-    medium = source.medium
-    assert isinstance(medium, Texts)
-    return medium.decode(source.images[np.isin(source.labels, source.split_classes("train"))])
+    return medium_of(data).decode(source.images[np.isin(source.labels, source.split_classes("train"))])
 
 
 def rows(data: Path, model: MetaModel, judges: Any, steps: int, draws: int) -> dict[str, dict[str, list[float]]]:
     """Of every row the scores of all test classes and draws."""
-    source, trained = tasks_of(data).source, known(data)
-    medium = source.medium
-    assert isinstance(medium, Texts)
+    source, medium, trained = tasks_of(data).source, medium_of(data), known(data)
     base = NGramModel(trained, ORDER, alphabet=medium.alphabet)
     found: dict[str, dict[str, list[float]]] = {}
     for index in source.split_classes("test"):

@@ -10,14 +10,14 @@ import numpy as np
 
 from meta_gan import presets
 from meta_gan.judges import Judge, JudgeRecipe, train_judge
-from meta_gan.judges.spectrograms import spectrogram_source, spectrograms
+from meta_gan.judges.spectrograms import judged, spectrograms
 from meta_gan.metrics.neighbours import pair_distances, pairwise
 from meta_gan.metrics.scores import energy_distance
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.media import Sounds
+from meta_gan.tasks.media.sounds import fit, resample
 from meta_gan.tasks.pixels import to_float
-from meta_gan.tasks.sound_files import fit, resample
 from trainers import MetaTrainer, TrainConfig
 
 FILES = ("fsdd_wave8192.npz", "fsdd_spec32.npz")
@@ -70,7 +70,7 @@ def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
     folder = out / "judges" / name
     if not folder.is_dir():
         recipe = JudgeRecipe(**{"steps": steps, **JUDGES[name]})
-        train_judge(spectrogram_source(in_manners(voices(data))), recipe, name=name).save(folder)
+        train_judge(judged(in_manners(voices(data))), recipe, name=name).save(folder)
 
 
 def train(data: Path, folder: Path, steps: int) -> None:

@@ -48,7 +48,7 @@ def test_the_unseen_direction_is_learned_by_way_of_the_third_vendor(emoji):
 
 @pytest.mark.parametrize("unseen", [("t", "t"), ("t", "x"), ("t unseen", "e")])
 def test_other_vendors_are_refused(emoji, unseen):
-    with pytest.raises(DataError, match="`unseen` must be two of three vendors"):
+    with pytest.raises(DataError, match="'unseen' must be two of three vendors"):
         data.emoji_pairs(emoji, unseen, 2, 2)
 
 
@@ -88,7 +88,7 @@ def test_a_hand_is_a_class_and_a_character_a_group(tmp_path):
 
 def test_hands_of_too_few_characters_are_left_out(tmp_path):
     source = data.writers(writers_file(tmp_path / "w.npz"))
-    with pytest.raises(DataError, match="`pairs` must hold at least 1 pair"):
+    with pytest.raises(DataError, match="'pairs' must hold at least 1 pair"):
         data.writer_pairs(source, shots=2, queries=1)
 
 

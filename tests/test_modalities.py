@@ -80,7 +80,7 @@ def test_augmented_copies_by_hand():
     assert 0 < np.median(np.abs(noisy)) < 0.01
 
 
-def test_names_are_dealt_once_and_distances_are_as_hoped(data):
+def test_names_are_dealt_once_and_distances_rank_classes(data):
     support, held, oracle = names.dealt(data, 2, 0)
     assert len(support) == 20 and len(held) == len(oracle) == 150
     other = names.dealt(data, 0, 0)[1]
@@ -89,7 +89,7 @@ def test_names_are_dealt_once_and_distances_are_as_hoped(data):
 
 
 @pytest.mark.slow
-def test_a_whole_run_goes_on_and_writes_what_it_says(data, tmp_path, monkeypatch):
+def test_a_whole_run_resumes_and_writes_its_results(data, tmp_path, monkeypatch):
     tiny = modalities.Size(voices=2, names=2, judges=8, draws=1, steps=(0, 1))
     monkeypatch.setattr(names, "TASKS", 1)
     monkeypatch.setattr(voices, "JUDGES", {"conv4": {**voices.JUDGES["conv4"], "width": 4, "ways": 5, "shots": 2}})

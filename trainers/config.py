@@ -35,7 +35,7 @@ class TrainConfig:
         copy_limit: largest share, in (0, 1], of samples for the validation tasks that may be copies of support images;
             0 for no limit. A run that was within the limit and then exceeds it stops, and its saved model is that of
             the last validation within it; a run that was never within the limit goes on to its end. See
-            `memorisation.CopyWatch`.
+            `copy_limit.CopyLimit`.
         copy_patience: consecutive validations over `copy_limit` after which the run stops, >= 1.
 
     Raises:

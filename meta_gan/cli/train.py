@@ -11,7 +11,7 @@ from meta_gan import loading, presets, storage
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import settings, sources
 from trainers import MetaTrainer, TrainConfig, run_folder
-from trainers.memorisation import CopyWatch
+from trainers.copy_limit import CopyLimit
 
 EXAMPLE = "meta-gan train --data glyphs --out runs --steps 2000 --set width=16 symmetries=true train.log_every=50"
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Errors that would only appear in the first step are raised now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
-    CopyWatch.over_run(config, model.game, tasks)
+    CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
         loading.start_from(model, arguments.start)
     if arguments.resume:
@@ -80,10 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _report(trainer: MetaTrainer, config: TrainConfig) -> None:
     """Train, and say which model was saved and why."""
     saved = trainer.run()
-    if trainer.watch.over:
+    if trainer.copy_limit.exceeded:
         steps = storage.read_config(saved)["training"]["steps"]
         ended = int(trainer.step.numpy())
         print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
-    if config.copy_limit and not trainer.watch.ever_within:
+    if config.copy_limit and not trainer.copy_limit.ever_kept:
         print(f"no validation kept 'copy_limit' {config.copy_limit}: the saved model makes more copies than that")
     print(f"saved model: {saved}")

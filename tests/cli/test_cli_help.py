@@ -107,12 +107,12 @@ def test_the_launcher_prints_help_without_importing_anything_heavy():
 
 
 def test_flags_of_the_last_release_are_accepted_with_a_warning(capsys):
-    words = ["adapt", "--steps", "3", "--target-support=a_b", "--invert", "no"]
+    words = ["adapt", "--steps", "3", "--target_support=a_b", "--invert", "no"]
     assert program.current_spelling(words) == ["adapt", "--inner-steps", "3", "--target-support=a_b", "--invert", "no"]
     warnings = capsys.readouterr().err.splitlines()
     assert warnings == [
         "meta-gan: warning: --steps is now --inner-steps; this spelling goes in the next release",
-        "meta-gan: warning: --target-support is now --target-support; this spelling goes in the next release",
+        "meta-gan: warning: --target_support is now --target-support; this spelling goes in the next release",
     ]
     assert program.current_spelling(["train", "--steps", "3"]) == ["train", "--steps", "3"]
     assert capsys.readouterr().err == ""

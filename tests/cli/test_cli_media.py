@@ -10,7 +10,7 @@ from PIL import Image
 
 import meta_gan
 from meta_gan.tasks.base import default_split
-from meta_gan.tasks.sound_files import write_wav
+from meta_gan.tasks.media.sounds import write_wav
 from tests.cli.conftest import call
 from tests.toys import weekly
 
@@ -133,8 +133,8 @@ def test_info_and_data_of_texts(texts, tmp_path, capsys):
         ("sounds", "none", (), "A support set must be a folder of sounds"),
         ("sounds", "bad.wav", (), "bad.wav: must be a whole WAV"),
         ("sounds", "empty", (), "empty: must hold at least 1 sound file"),
-        ("sounds", "images.npz", (), "must hold the arrays `audio` and `rate`"),
-        ("sounds", "bad.wav", ("--invert", "yes"), "--invert is for models of pictures"),
+        ("sounds", "images.npz", (), "must hold the arrays 'audio' and 'rate'"),
+        ("sounds", "bad.wav", ("--invert", "yes"), "'invert' is for models of pictures"),
         *weekly(
             ("texts", "none", (), "must be a file of one text a line"),
             ("texts", "empty", (), "must be a file of one text a line"),
@@ -172,5 +172,5 @@ def test_what_is_for_pictures_alone(request, kind, tmp_path, refused):
     assert "--data of an evaluation must be pictures; `benchmarks.modalities`" in said and f"of {kind}" in said
     if kind == "texts":
         said = refused("judge", "--data", folder / "data", "--out", tmp_path / "net")
-        assert "--data of a judge must be pictures or sounds" in said
+        assert "judges look at pictures and sounds" in said
     assert list(tmp_path.iterdir()) == []

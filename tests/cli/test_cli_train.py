@@ -11,7 +11,7 @@ import meta_gan
 from meta_gan import presets
 from tests.cli.conftest import SETTINGS, call, train_arguments
 from tests.trainers import helpers
-from trainers.memorisation import CopyWatch
+from trainers.copy_limit import CopyLimit
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
 
 
 def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(CopyWatch, "tell", lambda self, step, values: self.rates.update({step: 0.9 * (step > 1)}))
+    monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9 * (step > 1)}))
     watched = ["validate_every=1", "copy_limit=0.5", "copy_patience=1"]
     assert call(*train_arguments(world, tmp_path / "out", *watched, "--steps", "4")) == 0
     lines = resolved(capsys.readouterr().out)[1]
@@ -51,7 +51,7 @@ def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, 
 
 
 def test_a_run_that_never_keeps_the_limit_of_copies_says_so(world, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(CopyWatch, "tell", lambda self, step, values: self.rates.update({step: 0.9}))
+    monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9}))
     assert call(*train_arguments(world, tmp_path / "out", "copy_limit=0.5")) == 0
     lines = resolved(capsys.readouterr().out)[1]
     assert lines[-2] == "no validation kept 'copy_limit' 0.5: the saved model makes more copies than that"

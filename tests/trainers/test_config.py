@@ -43,7 +43,7 @@ def test_minutes_are_finite_and_not_negative(value):
         TrainConfig(minutes=value)
 
 
-def test_there_is_no_limit_of_minutes_unless_asked_for():
+def test_there_is_no_limit_of_minutes_by_default():
     assert TrainConfig().minutes == 0
     assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
 
@@ -56,7 +56,7 @@ def test_the_limit_of_copies_is_a_share(value):
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, None, True, "2"])
-def test_fewest_shots_are_a_whole_number(value):
+def test_fewest_shots_is_an_integer(value):
     with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 0 and .*. Received: {value!r}"):
         TrainConfig(fewest_shots=value)
 
@@ -69,7 +69,7 @@ def test_the_episodes_are_those_that_the_fields_ask_for():
         np.testing.assert_array_equal(next(own).support, next(asked).support)
     (always,) = TrainConfig(meta_batch=2).episodes(tasks).take(1)
     assert always.support.shape[1] == tasks.shots
-    with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 1 and {tasks.shots}. Received: 99"):
+    with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 1 and <= {tasks.shots}. Received: 99"):
         TrainConfig(meta_batch=2, fewest_shots=99).episodes(tasks)
 
 

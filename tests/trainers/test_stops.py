@@ -30,7 +30,7 @@ def counted_out(of):
 
 
 def test_divergence_keeps_the_last_good_values(folder):
-    # The first step is sound and moves every weight by 1e30; the second one's gradient is NaN.
+    # The first step is finite and moves every weight by 1e30; the second one's gradient is NaN.
     trained = helpers.trainer(folder, helpers.model(outer_rate=1e30), few(), checkpoint_every=1)
     with pytest.raises(TrainingStopped) as error:
         trained.run()

@@ -1,4 +1,4 @@
-"""Runs that stop because samples come to be copies: when, which model they keep, and going on with them."""
+"""Runs that stop because samples become copies: when they stop, which model they save, and resuming them."""
 
 import math
 import shutil
@@ -10,14 +10,14 @@ import pytest
 import meta_gan
 from tests.trainers import helpers, test_domains
 from trainers import run_folder
-from trainers.memorisation import RATE, CopyWatch
+from trainers.copy_limit import RATE, CopyLimit
 
 
-def watch(*rates, limit=0.1, patience=2):
-    """A watch that was told of a validation every ten steps."""
-    made = CopyWatch(limit, patience)
+def limit_of(*rates, limit=0.1, patience=2):
+    """A limit with the rates of validations every ten steps."""
+    made = CopyLimit(limit, patience)
     for index, rate in enumerate(rates):
-        made.tell(10 * (index + 1), {RATE: rate})
+        made.add(10 * (index + 1), {RATE: rate})
     return made
 
 
@@ -36,33 +36,33 @@ def watch(*rates, limit=0.1, patience=2):
         ((0.05, 0.10000000149), False, True),  # a mean of float32 that is .1, and is logged so
     ],
 )
-def test_when_a_run_is_over_and_which_model_it_keeps(rates, over, keeps):
-    made = watch(*rates)
-    assert made.over is over and made.keeps(10 * len(rates)) is keeps
+def test_when_a_run_stops_and_which_model_it_saves(rates, over, keeps):
+    made = limit_of(*rates)
+    assert made.exceeded is over and made.keeps(10 * len(rates)) is keeps
 
 
 def test_a_model_between_validations_is_kept_until_one_was_within():
-    assert watch(0.5).keeps(15) and not watch(0.05).keeps(15) and watch(0.05).keeps(10)
+    assert limit_of(0.5).keeps(15) and not limit_of(0.05).keeps(15) and limit_of(0.05).keeps(10)
 
 
 @pytest.mark.parametrize(("rates", "ever"), [((), False), ((0.5, None), False), ((0.5, 0.1), True), ((0.1, 0.5), True)])
 def test_whether_the_limit_was_ever_kept(rates, ever):
-    assert watch(*rates).ever_within is ever
+    assert limit_of(*rates).ever_kept is ever
 
 
 def test_patience_is_of_validations_in_a_row():
-    assert watch(0.1, 0.2, patience=1).over and not watch(0.1, 0.2, 0.2, patience=3).over
-    assert watch(0.1, 0.2, 0.2, 0.2, patience=3).over
+    assert limit_of(0.1, 0.2, patience=1).exceeded and not limit_of(0.1, 0.2, 0.2, patience=3).exceeded
+    assert limit_of(0.1, 0.2, 0.2, 0.2, patience=3).exceeded
 
 
 def test_the_untrained_model_does_not_count_and_without_a_limit_nothing_does():
-    made = CopyWatch(0.1, 1)
-    made.tell(0, {RATE: 0.0})
-    made.tell(10, {RATE: 0.9})
-    assert not made.over and made.keeps(10)
-    off = CopyWatch(0.0, 1)
-    off.tell(10, {})
-    assert not off.over and off.keeps(10) and off.rates == {}
+    made = CopyLimit(0.1, 1)
+    made.add(0, {RATE: 0.0})
+    made.add(10, {RATE: 0.9})
+    assert not made.exceeded and made.keeps(10)
+    off = CopyLimit(0.0, 1)
+    off.add(10, {})
+    assert not off.exceeded and off.keeps(10) and off.rates == {}
 
 
 def scripted(folder, rates, **changes):
@@ -102,8 +102,8 @@ def stopped(tmp_path_factory):
 
 def test_it_stops_after_the_last_patient_validation(stopped):
     trained, _ = stopped
-    assert int(trained.step.numpy()) == 8 and trained.watch.over
-    assert trained.watch.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
+    assert int(trained.step.numpy()) == 8 and trained.copy_limit.exceeded
+    assert trained.copy_limit.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
     assert run_folder.latest_checkpoint(trained.folder).endswith("ckpt-8")
 
 
@@ -116,7 +116,7 @@ def test_the_saved_and_the_exported_model_are_those_of_the_last_validation_withi
     assert any((a != b).any() for a, b in zip(loaded, seen[8], strict=True))
 
 
-def test_a_run_that_is_over_stays_so_and_goes_on_with_more_patience(stopped, tmp_path):
+def test_a_stopped_run_stays_stopped_unless_it_has_more_patience(stopped, tmp_path):
     folder = Path(shutil.copytree(stopped[0].folder, tmp_path / "copy"))
     again = scripted(folder, STORY)
     again.run()
@@ -135,7 +135,7 @@ def test_cut_off_and_resumed_it_ends_in_the_same_bits(tmp_path):
     assert saved_steps(cut) == 4
     second = scripted(cut, STORY)
     second.run()
-    assert int(second.step.numpy()) == 8 and second.watch.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
+    assert int(second.step.numpy()) == 8 and second.copy_limit.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
     models = [[np.array(v) for v in meta_gan.load(folder).variables] for folder in (whole, cut)]
     helpers.assert_same_values(*models)
 
@@ -149,7 +149,7 @@ def test_without_a_limit_copies_stop_nothing(tmp_path):
     folder = run_folder.new_run(tmp_path, "toy")
     trained = scripted(folder, STORY, copy_limit=0.0, steps=8)
     trained.run()
-    assert int(trained.step.numpy()) == 8 and saved_steps(folder) == 8 and not trained.watch.over
+    assert int(trained.step.numpy()) == 8 and saved_steps(folder) == 8 and not trained.copy_limit.exceeded
 
 
 def test_a_validation_reports_the_copy_rate_that_is_watched(tmp_path):
@@ -158,7 +158,7 @@ def test_a_validation_reports_the_copy_rate_that_is_watched(tmp_path):
     trained = helpers.trainer(folder, copy_limit=1.0)
     trained.run()
     lines = [line for line in helpers.metrics(folder) if RATE in line]
-    assert trained.watch.rates == {line["step"]: line[RATE] for line in lines if line["step"]}
+    assert trained.copy_limit.rates == {line["step"]: line[RATE] for line in lines if line["step"]}
     assert [line["step"] for line in lines] == [0, 3, 6] and saved_steps(folder) == 6
 
 
