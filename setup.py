@@ -21,7 +21,11 @@ setup(
         "meta_gan.saved_models",
     ],
     package_dir={"meta_gan.saved_models": "saved_models"},
-    package_data={"meta_gan.saved_models": ["*.md", "*/*", "*/*/*"], "meta_gan.protocol": ["class_splits/*"]},
+    package_data={
+        "meta_gan.saved_models": ["*.md", "*/*", "*/*/*"],
+        "meta_gan.protocol": ["class_splits/*"],
+        "meta_gan.report": ["templates/*"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",
@@ -31,6 +35,8 @@ setup(
         "absl-py",
         "protobuf",
         "matplotlib",
+        "jinja2",
+        "markupsafe",
         "pillow",
     ],
     extras_require={

@@ -33,7 +33,7 @@ from meta_gan.judges import load_judge
 from meta_gan.meta import EvolutionStrategies, inner_loop
 from meta_gan.meta_learners import Adam
 from meta_gan.protocol import Entry, Evaluation, Settings
-from meta_gan.report import markdown
+from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
 from trainers import MetaTrainer, TrainConfig, run_folder
@@ -174,8 +174,8 @@ def main() -> None:
     means = {name: knobs[..., i].mean(axis=0).tolist() for i, name in enumerate(k.name for k in steered.knobs)}
     results = {"rates": found, "chosen": means, "curve": report["curve"], "rows": report["rows"]}
     storage.write_json(out / "results.json", results)
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    print(markdown(report))
+    (out / "report.md").write_text(Report.from_dict(report).to_markdown(), encoding="utf-8")
+    print(Report.from_dict(report).to_markdown())
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from benchmarks.family_tasks import FAMILIES, Family, judged
 from meta_gan import loading, storage
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.model import MetaModel
-from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.protocol.translations import evaluate_translations, row_of, translated
+from meta_gan.report import TranslationReport
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
@@ -152,7 +153,10 @@ def measure(name: str, row: str, out: Path, data: Path, size: Size) -> None:
             part[called] = {"report": report, "steps": steps, "rate_scale": scale}
             lines = translated(tests, rows, columns=min(COLUMNS, shots))
             np.save(out / "parts" / f"{slug(called)}-{slug(row)}.npy", np.array(lines))
-            print(f"{called}: {row}: {steps} steps, rate x {scale}\n{markdown_of(report)}", flush=True)
+            print(
+                f"{called}: {row}: {steps} steps, rate x {scale}\n{TranslationReport.from_dict(report).to_markdown()}",
+                flush=True,
+            )
     storage.write_json(_part(out, name, row), part)
 
 
@@ -189,10 +193,11 @@ def picture(out: Path, test: str) -> np.ndarray:
 
 def table(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Every kind of pairs as Markdown."""
-    return "\n".join(
-        f"### {test}\n\n" + markdown_of({"rows": rows, "split": "test", **about[test]})
-        for test, rows in results.items()
-    )
+    parts = []
+    for test, rows in results.items():
+        shared = {key: about[test][key] for key in ("tasks", "shots", "queries", "judges")}
+        parts.append(f"### {test}\n\n" + TranslationReport(rows=rows, split="test", **shared).to_markdown())
+    return "\n".join(parts)
 
 
 def main() -> None:

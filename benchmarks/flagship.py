@@ -31,7 +31,7 @@ from benchmarks.quickstart import picture
 from meta_gan import loading, storage
 from meta_gan.judges import load_judge
 from meta_gan.protocol import Entry, Evaluation, Settings
-from meta_gan.report import markdown
+from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.tasks.pictures import save_png
 
@@ -100,7 +100,7 @@ def evaluate(models: Sequence[str], data: str, settings: Settings, out: Path) ->
     judges = [load_judge(judge) for judge in JUDGES]
     evaluation = Evaluation(tasks.source, entries, judges, settings, out / "evaluation")
     report = evaluation.run(lambda stage, done, total: _tell(stage, done, total))
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    (out / "report.md").write_text(Report.from_dict(report).to_markdown(), encoding="utf-8")
     supports, model = evaluation.deals[0].images("support"), entries["flagship"].model
     save_png(out / "flagship.png", picture(model, np.float32(supports[:8]) / 127.5 - 1.0))
     return {

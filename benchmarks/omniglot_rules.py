@@ -32,7 +32,7 @@ from meta_gan import loading, meta_learners, storage
 from meta_gan.judges import load_judge
 from meta_gan.presets import LEARNED_RULES
 from meta_gan.protocol import Entry, Evaluation, Settings
-from meta_gan.report import markdown
+from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
 
@@ -161,7 +161,7 @@ def main() -> None:
     source = open_source(arguments.data, shots=1, queries=1).source
     report = Evaluation(source, models, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
     storage.write_json(out / "results.json", {"tuning": tuning, "curve": report["curve"], "rows": report["rows"]})
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    (out / "report.md").write_text(Report.from_dict(report).to_markdown(), encoding="utf-8")
     (out / "omniglot_rules.md").write_text(table(report, tuning), encoding="utf-8")
     print(json.dumps(tuning))
     print(table(report, tuning))

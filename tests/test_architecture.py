@@ -93,7 +93,7 @@ UNREACHABLE = {
     "controller": {"model", "presets", "tasks", "networks"},
     "trainers": {"presets", "protocol", "judges", "cli"},
 }
-LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "tensorboard"}
+LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "jinja2", "markupsafe", "tensorboard"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 
 # Right first derivatives, silently wrong second ones.

@@ -12,12 +12,9 @@ from meta_gan.cli import pairs, sources
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, shipped_judges, train_judge
 from meta_gan.judges.spectrograms import spectrogram_source
 from meta_gan.protocol import Entry, Evaluation, Settings
-from meta_gan.report import markdown
-from meta_gan.report import page as html
+from meta_gan.report import Report
 from meta_gan.tasks import Source
 from meta_gan.tasks.media import Pictures, Sounds, Texts
-
-REPORTS = ("report.json", "report.md", "report.html")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -42,14 +39,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     evaluation = Evaluation(tasks.source, models, judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
         print(f"note: {note}", flush=True)
-    report = evaluation.run(_Progress())
-    folder = Path(arguments.out)
-    text = markdown(report)
-    storage.write_json(folder / REPORTS[0], report)
-    (folder / REPORTS[1]).write_text(text, encoding="utf-8")
-    (folder / REPORTS[2]).write_text(html(report, evaluation.galleries()), encoding="utf-8")
-    print(text)
-    print("written: " + ", ".join(str(folder / name) for name in REPORTS))
+    report = Report.from_dict(evaluation.run(_Progress()))
+    written = report.write(arguments.out, html=report.to_html(evaluation.galleries()))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

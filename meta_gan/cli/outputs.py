@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan.judges.spectrograms import spectrogram_source, spectrograms, upright
-from meta_gan.report.style import STYLE
+from meta_gan.report.rendering import style_sheet
 from meta_gan.tasks import Source, load_support
 from meta_gan.tasks.media import Medium, Sounds, Texts, of_card
 from meta_gan.tasks.pictures import contact_sheet, grid, save_png
@@ -122,7 +122,7 @@ def _page(folder: Path, medium: Medium, given: Sequence[list[str]], made: list[s
     made = [html.escape(item) for item in made] if plain else made
     parts = [f"<h2>Support, {len(items)} {medium.kind}</h2>{_list(items)}" for items in given]
     parts.append(f"<h2>Samples, {len(made)} {medium.kind}</h2>{_list(made)}")
-    head = f'<meta charset="utf-8"><title>{medium.kind}</title><style>{STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{medium.kind}</title><style>{style_sheet()}</style>'
     page = f"<!doctype html><html lang=en><head>{head}</head><body><h1>Generated {medium.kind}</h1>{''.join(parts)}"
     (folder / "report.html").write_text(f"{page}</body></html>\n", encoding="utf-8")
 

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from meta_gan import storage
 from meta_gan.cli import sources
 from meta_gan.judges import load_judge
 from meta_gan.protocol import Entry
-from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.protocol.translations import evaluate_translations, row_of, translated
+from meta_gan.report import TranslationReport
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 
-FILES = ("report.json", "report.md", "translations.png")
 COLUMNS = 8
 _SHOTS, _QUERIES = 5, 50
 # Flags of few-shot-28 that have no say here.
@@ -38,7 +37,7 @@ def evaluate(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
     rows = {name: row_of(entry.model, arguments.steps) for name, entry in models.items()}
     judges = [load_judge(name) for name in arguments.judge]
     tasks = _tasks(arguments, models)
-    report = evaluate_translations(
+    content = evaluate_translations(
         tasks,
         rows,
         judges,
@@ -46,15 +45,12 @@ def evaluate(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
         draws=1 if arguments.draws is None else arguments.draws,
         seed=arguments.seed or 0,
     )
-    report["models"] = {name: entry.card for name, entry in models.items()}
-    shown = translated(tasks, rows, report["split"], columns=min(COLUMNS, tasks.shots, tasks.queries))
-    text, folder = markdown_of(report), Path(arguments.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    storage.write_json(folder / FILES[0], report)
-    (folder / FILES[1]).write_text(text, encoding="utf-8")
-    save_png(folder / FILES[2], grid(shown))
-    print(text)
-    print("written: " + ", ".join(str(folder / name) for name in FILES))
+    report = TranslationReport(**content, models={name: entry.card for name, entry in models.items()})
+    shown = translated(tasks, rows, report.split, columns=min(COLUMNS, tasks.shots, tasks.queries))
+    written = [*report.write(arguments.out), Path(arguments.out) / "translations.png"]
+    save_png(written[-1], grid(shown))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
 
 
 def _tasks(arguments: argparse.Namespace, models: dict[str, Entry]) -> DomainTasks:
