@@ -1,6 +1,6 @@
-"""Sources out of arrays whose form is their own: emoji of vendors, fonts, hands of writers, and names.
+"""Sources from arrays with a layout of their own: emoji by vendor, fonts, handwriting by drawer, and names.
 
-What `meta_gan.tasks` reads by itself (`.npz` of images, labels and class splits) needs nothing of this.
+`meta_gan.tasks` reads `.npz` files of images, labels and class splits by itself.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def _arrays(path: str | Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def emoji(path: str | Path) -> Source:
-    """Read `emoji_domains32.npz`: a vendor's pictures of the names to train on are one class, split train, and those of
-    the other names another, "VENDOR unseen", split test. A name is a group, so that `paired` tasks know the truth.
+    """Read `emoji_domains32.npz`, with two classes for each vendor: its pictures of the training names, in the split
+    train, and those of all other names, "VENDOR unseen", in the split test. A name is a group, so that `paired` tasks
+    know the true translation.
 
     Raises:
         DataError: arrays are missing.
@@ -59,8 +60,8 @@ def emoji(path: str | Path) -> Source:
 
 
 def emoji_pairs(source: Source, unseen: tuple[str, str], shots: int, queries: int, seed: int = 0) -> DomainTasks:
-    """Pair vendors: the training pairs are the two directions that lead over the third vendor, from the first of
-    `unseen` to it and from it to the second; the test pair is `unseen` itself, of names that training has not.
+    """Pair vendors. Training pairs lead from the first vendor of `unseen` to the third vendor, and from that to the
+    second vendor; the test pair is `unseen` itself, on the names without training pictures.
 
     Args:
         source: of `emoji`, of three vendors.
@@ -70,7 +71,7 @@ def emoji_pairs(source: Source, unseen: tuple[str, str], shots: int, queries: in
         seed: the key of every draw.
 
     Raises:
-        DataError: `unseen` names no two of three vendors, or as `DomainTasks`.
+        DataError: `unseen` is not two of three vendors, or as `DomainTasks`.
     """
     index = {name: number for number, name in enumerate(source.class_names)}
     vendors = [name for name in source.class_names if not name.endswith(UNSEEN)]
@@ -84,8 +85,8 @@ def emoji_pairs(source: Source, unseen: tuple[str, str], shots: int, queries: in
 
 
 def fonts(path: str | Path) -> Source:
-    """Read `fonts32.npz`: a font is a class, split as the file says but that its last training fonts are those of
-    validation, a tenth of them; a character is a group.
+    """Read `fonts32.npz`: a font is a class and a character a group. The split is that of the file, but the last tenth of
+    its training fonts is for validation.
 
     Raises:
         DataError: arrays are missing.
@@ -104,13 +105,13 @@ def fonts(path: str | Path) -> Source:
 
 
 def font_pairs(source: Source, shots: int, queries: int, seed: int = 0) -> DomainTasks:
-    """Pair the fonts of a split, each with each, characters paired; see `pair_domains`."""
+    """Pair all fonts of a split with each other, with characters paired; see `pair_domains`."""
     return pair_domains(source, shots, queries, seed, paired=True)
 
 
 def writers(path: str | Path) -> Source:
-    """Read the `drawer` of `omniglot28.npz`: the hand of a drawer in an alphabet is a class, "ALPHABET × NUMBER"; a
-    character is a group. An alphabet has the split of its characters.
+    """Read the `drawer` of `omniglot28.npz`: the drawings of a drawer in an alphabet are a class, "ALPHABET × NUMBER", and
+    a character is a group. An alphabet has the split of its characters.
 
     Raises:
         DataError: arrays are missing, or characters of one alphabet are in different splits.
@@ -130,14 +131,14 @@ def writers(path: str | Path) -> Source:
 
 
 def writer_pairs(source: Source, shots: int, queries: int, seed: int = 0, most: int = 20) -> DomainTasks:
-    """Pair the hands of one alphabet, in both directions, characters paired.
+    """Pair the drawers of one alphabet, in both directions, with characters paired.
 
     Args:
         source: of `writers`.
-        shots: unpaired support images of each hand.
-        queries: paired query images of each hand.
+        shots: unpaired support images of each drawer.
+        queries: paired query images of each drawer.
         seed: the key of every draw.
-        most: pairs of one alphabet, >= 1, the first of an order that the seed draws.
+        most: pairs of one alphabet, >= 1, the first in a random order.
 
     Raises:
         DataError: as `DomainTasks`.
@@ -171,6 +172,6 @@ def names(path: str | Path) -> Names:
 
 
 def _together(images: list[np.ndarray], labels: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """All images as uint8[n, height, width, channels], and their labels."""
+    """Concatenate images to uint8[n, height, width, channels], and their labels."""
     whole = np.concatenate(images)
     return whole if whole.ndim == 4 else whole[..., None], np.concatenate(labels).astype(np.int32)

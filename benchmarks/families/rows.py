@@ -1,26 +1,31 @@
-"""The rows that `benchmarks.families` trains and measures: a preset, what each changes of it, and where it is asked."""
+"""The rows that `benchmarks.families` trains and evaluates: presets, their changes, and the families they belong to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.family_tasks import OBJECTIVE, TOLD, Family
+from benchmarks.families.tasks import OBJECTIVE, TOLD, Family
 from meta_gan import presets
 from meta_gan.model import MetaModel
 from meta_gan.tasks import DomainTasks
 
-META, CODE, JOINT, SCRATCH = "meta-trained", "told, not meta-trained", "pre-trained and fine-tuned", "from scratch"
+META, CODE, JOINT, SCRATCH = (
+    "meta-trained",
+    "conditioned, not meta-trained",
+    "pre-trained and fine-tuned",
+    "from scratch",
+)
 SCALED, CYCLE = "scales and shifts alone", "there and back"
 NOISE, NOISE_JOINT, NOISE_SCRATCH = "from noise", "from noise, pre-trained and fine-tuned", "from noise and scratch"
 STEPS = (0, 1, 5, 20, 50, 200)
-FEWER_STEPS = STEPS[:-1]  # of rows that 200 steps would keep busy for half an hour
+FEWER_STEPS = STEPS[:-1]  # of rows for which 200 steps would take half an hour
 UNTRAINED_STEPS = (0, 5, 50, 200)
 COMMON: dict[str, Any] = {"width": 16, "averaging": 0.99}
-# The plain loss knows of no truth, so that this row would be told less: the outer objective after no inner step does.
+# Pretraining ignores the true translations. The outer objective without inner steps uses them, as the other rows do.
 JOINT_BY_TRUTH: dict[str, Any] = {"algorithm": "conditional", "inner_steps": 0}
 _META: dict[str, Any] = {"embedding_dim": TOLD, "algorithm": "fomaml", "inner_steps": 2}
-# Compared with the target as the translators of the same families are.
+# The same comparison with the target as for the translators of these families.
 _OF_NOISE: dict[str, Any] = {"energy": 1.0, "features": OBJECTIVE, "coarse": 2.0, "inner_steps": 2}
 
 
@@ -30,10 +35,10 @@ class Row:
 
     Attributes:
         changes: of the recipe of `preset`.
-        steps: the numbers of inner steps that it may choose from.
-        preset: by name; of a preset of one domain the game is `Transfer`, which makes the target of noise.
-        families: that are asked for it; empty for all.
-        trained: whether it is trained at all.
+        steps: candidates for the number of inner steps.
+        preset: its name; the game of a preset of one domain is `Transfer`, which generates the target from noise.
+        families: the families with this row; empty for all.
+        trained: whether the row is trained.
     """
 
     changes: dict[str, Any]
@@ -45,7 +50,7 @@ class Row:
 
 ROWS: dict[str, Row] = {
     META: Row(_META),
-    # The same network and code without an inner step in training: what is left is what adaptation is worth.
+    # The same network and task embedding, trained without inner steps: the difference is the effect of adaptation.
     CODE: Row({"embedding_dim": TOLD, "algorithm": "conditional", "inner_steps": 0}),
     JOINT: Row({"algorithm": "pretraining", "inner_steps": 2}),
     # Fresh nets know of no truth: what ties a translation to its image is the preset's own term, the content.
@@ -61,13 +66,13 @@ ROWS: dict[str, Row] = {
 }
 
 
-def asked(family: str) -> list[str]:
-    """The names of the rows of a family, or those that every family has."""
+def rows_of(family: str) -> list[str]:
+    """Return the names of the rows of a family; those of every family if it is unknown."""
     return [name for name, row in ROWS.items() if not row.families or family in row.families]
 
 
 def recipe_of(family: Family, row: str) -> presets.Recipe:
-    """The recipe of a row."""
+    """Return the recipe of a row."""
     chosen = ROWS[row]
     if chosen.preset not in ("translation", "cyclegan"):
         return presets.get(chosen.preset, **{**COMMON, **chosen.changes})
@@ -76,5 +81,5 @@ def recipe_of(family: Family, row: str) -> presets.Recipe:
 
 
 def fresh(family: Family, row: str, tasks: DomainTasks) -> MetaModel:
-    """The untrained model of a row."""
+    """Return the untrained model of a row."""
     return presets.build(recipe_of(family, row), tasks.example_shape)

@@ -1,4 +1,4 @@
-"""The pairs of domains that `benchmarks.families` measures: which data, which nets compare, and what a recipe adds."""
+"""The pairs of domains of `benchmarks.families`: their data, the networks that compare images, and recipe fields."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data
+from benchmarks.families import data
 from meta_gan.tasks import DomainTasks, Source, open_source, pair_classes
 from meta_gan.tasks.pairing import merged
 
 SHAPE = (28, 28, 1)
-TOLD = 64  # the size of the task code of the rows that have one
+TOLD = 64  # embedding_dim of the rows with a task embedding
 OBJECTIVE = "omniglot28-objective"
-# Compared in the features of drawings, which ship; digits and clothes train no net that a loss uses.
+# Images are compared in the features of the shipped network for drawings; none is trained on digits or clothes.
 IN_FEATURES = {"energy": 1.0, "features": OBJECTIVE, "content": 0.0}
 BY_TRUTH = {"truth": 10.0, "content": 0.0}
 
@@ -26,17 +26,17 @@ class Family:
     """A family of pairs.
 
     Attributes:
-        shots: support images of each domain in training; a step has any number down to the fewest of `measured`.
-        measured: the numbers of support images that are measured.
-        training: makes the training pairs of a folder of data, given shots.
-        tests: the pairs that are measured, by what they are called, likewise.
-        fields: of the recipe `translation`, of every row.
-        score: what decides the inner steps and rate of a row on the tuning pairs, the lower the better.
-        judged: the classes that the judges are trained on: "" for no judges, "training" for the training classes of
-            both domains, "digits" for all ten digits in both hands.
-        draws: of support and query images of every measured pair.
-        symmetries: whether training turns and mirrors both domains of a pair alike: where there are few classes, it
-            makes others of them.
+        shots: support images of each domain in training; a step has any number down to the least of `measured`.
+        measured: numbers of support images in the evaluation.
+        training: creates the training pairs from a folder of data and shots.
+        tests: creates the evaluated pairs likewise, by name.
+        fields: changes of the recipe `translation` in every row.
+        score: selects the inner steps and rate of a row on tuning pairs; lower is better.
+        judged: the classes on which the judges are trained: "" for no judges, "training" for the training classes of
+            both domains, "digits" for all ten digits of both sources.
+        draws: draws of support and query images of every evaluated pair.
+        symmetries: whether training rotates and mirrors both domains of a pair alike, which adds classes where there
+            are few.
     """
 
     shots: int
@@ -70,7 +70,7 @@ def _sources(folder: Path, *names: str) -> tuple[Source, Source]:
 
 
 def _classes(open_: Callable[[Path], tuple[Source, Source]], by: str, back: bool, queries: int) -> Callable[..., Any]:
-    """Pairs of the classes of two sources, one way: for measuring."""
+    """Pair the classes of two sources in one direction, for evaluation."""
 
     def make(folder: Path, shots: int) -> DomainTasks:
         source, target = open_(folder)[:: -1 if back else 1]
@@ -80,7 +80,7 @@ def _classes(open_: Callable[[Path], tuple[Source, Source]], by: str, back: bool
 
 
 def _both_ways(open_: Callable[[Path], tuple[Source, Source]], by: str) -> Callable[..., Any]:
-    """Pairs of the classes of two sources in both directions: one translator starts for both."""
+    """Pair the classes of two sources in both directions, which share the initial weights."""
 
     def make(folder: Path, shots: int) -> DomainTasks:
         return pair_classes(*open_(folder), by, both_ways=True, shots=shots, queries=20)
@@ -89,7 +89,7 @@ def _both_ways(open_: Callable[[Path], tuple[Source, Source]], by: str) -> Calla
 
 
 def _some(tasks: DomainTasks, most: int = 24) -> DomainTasks:
-    """The same tasks with at most so many pairs of validation and test, drawn once."""
+    """The same tasks with at most `most` pairs of validation and test each."""
     draw = np.random.default_rng(0)
     kept = {split: rows[np.sort(draw.permutation(len(rows))[:most])] for split, rows in tasks.pairs.items()}
     kept["train"] = tasks.pairs["train"]
@@ -149,7 +149,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def judged(family: Family, folder: Path) -> Source:
-    """The source that a family's judges are trained on, all of its classes in the split train.
+    """Return the source for training a family's judges, with all classes in the split train.
 
     Raises:
         ValueError: the family has no judges.

@@ -1,35 +1,32 @@
-"""The families beside few-shot generation: translation between domains by few unpaired images, and meta-learned VAEs.
+"""Translation between domains from few unpaired images, and meta-learned VAEs.
 
-`python -m benchmarks.families --data FOLDER --out DIR` takes the files that `benchmarks.family_tasks` names from FOLDER
-and, for each of `FAMILIES`, trains every row of `family_rows` for so many minutes of one core, two at once; finds on
-validation pairs (on training pairs where there are none) the inner steps and the multiple of the inner rate that suit
-the row best; and measures it on pairs of classes that no row was trained on, beside no translation at all and the
-nearest support image of the target. `benchmarks.meta_vae` is run for the VAEs. It writes `results.json`,
-`{family: {row: {score: {mean, low, high}}}}`, `about.json`, `families.md` and a picture of each family; a run that was
-cut off goes on where it stopped. `--quick` trains each row for 6 seconds, adapts in 5 steps at most, from the fewest
-support images alone, and measures less, within 15 minutes on two cores: it says that all is well, not how well.
+`python -m benchmarks.families --data FOLDER --out DIR` reads the files that `benchmarks.families.tasks` names from
+FOLDER. For each of `FAMILIES` it trains every row of `benchmarks.families.rows` for the same time of one core, two at
+once; chooses the inner steps and the multiple of the inner rate of each row on validation pairs (on training pairs
+where there are none); and evaluates it on pairs of classes on which no row was trained, beside no translation at all
+and the nearest support image of the target. For the VAEs it runs `benchmarks.families.meta_vae`. It writes
+`results.json`, `{family: {row: {score: {mean, low, high}}}}`, `about.json`, `families.md` and a picture of each family.
+An interrupted run continues. `--quick` trains each row for 6 seconds, adapts in at most 5 steps, from the fewest
+support images only, and evaluates less, within 15 minutes of two cores: it shows that all parts run, not how good they
+are.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import trainers
-from benchmarks import lanes
-from benchmarks.family_rows import META, ROWS, SCRATCH, asked, fresh
-from benchmarks.family_tasks import FAMILIES, Family, judged
+from benchmarks import common
+from benchmarks.common import ENDLESS, Size
+from benchmarks.families.rows import META, ROWS, SCRATCH, fresh, rows_of
+from benchmarks.families.tasks import FAMILIES, Family, judged
 from meta_gan import loading, storage
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.model import MetaModel
@@ -39,7 +36,6 @@ from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
 
-ENDLESS = 10_000_000
 SCALES = (0.3, 1.0, 3.0)
 TUNING_TASKS = 6
 JUDGES = {
@@ -49,41 +45,19 @@ JUDGES = {
 COLUMNS = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """How much is done: minutes of training a row, optimizer steps of a judge, tuning pairs, draws, inner steps and
-    numbers of support images at most."""
-
-    minutes: float
-    judge_steps: int
-    tuning: int
-    draws: int
-    scales: tuple[float, ...]
-    longest: int
-    measured: int
-
-
-FULL = Size(10.0, 2000, 3, 10, SCALES, 200, 2)
-QUICK = Size(0.1, 200, 1, 1, (1.0,), 5, 1)
-
-
-def claimed(out: Path, size: Any) -> Any:
-    """Writes the size of what a folder is to hold, for results of another would pass for its own; the size that it is
-    of already, where it is another, or None."""
-    path, own = out / "size.json", json.loads(json.dumps(dataclasses.asdict(size)))
-    if not path.is_file():
-        storage.write_json(path, own)
-    found = json.loads(path.read_text("utf-8"))
-    return None if found == own else found
+# Minutes of training a row, optimizer steps of a judge, tuning pairs, draws, multiples of the inner rate that are tried,
+# the most inner steps, and how many of a family's numbers of support images are evaluated.
+FULL = Size(minutes=10.0, judge_steps=2000, tuning=3, draws=10, scales=SCALES, longest=200, measured=2)
+QUICK = Size(minutes=0.1, judge_steps=200, tuning=1, draws=1, scales=(1.0,), longest=5, measured=1)
 
 
 def slug(text: str) -> str:
-    """A name as one of a file."""
+    """Return a name as part of a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower())
 
 
 def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) -> MetaModel:
-    """The model of a row, trained for so many minutes of processor in a run of `folder`, or the rest of them."""
+    """Return the model of a row, trained for minutes of processor time in a run of `folder`, which is resumed."""
     tasks = family.training(data, family.shots)
     model = fresh(family, row, tasks)
     if not ROWS[row].trained:
@@ -104,26 +78,26 @@ def trained(family: Family, row: str, folder: Path, data: Path, minutes: float) 
 
 
 def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges: list[Judge], size: Size) -> Any:
-    """`(steps, scale)`: the inner steps and multiple of the inner rate at which a row scores best on tuning pairs."""
+    """Return the inner steps and the multiple of the inner rate at which a row scores best on tuning pairs."""
     split = "validation" if len(tests.pairs["validation"]) else "train"
     few = {split: tests.pairs[split][:: max(1, len(tests.pairs[split]) // size.tuning)][: size.tuning]}
     tasks = DomainTasks(tests.source, tests.target, few, tests.shots, tests.queries, tests.seed, tests.paired)
     choices = [(n, s) for n in ROWS[row].steps for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
     rows = {f"{n} {s}": row_of(model, n, s) for n, s in choices}
-    # Of few pairs more draws, or chance chooses.
+    # Few pairs get more draws, or chance would choose.
     draws = -(-TUNING_TASKS // len(few[split])) if len(few[split]) < size.tuning else 1
     found = evaluate_translations(tasks, rows, judges[:1], split, draws=draws)["rows"]
     return min(choices, key=lambda choice: _score(found[f"{choice[0]} {choice[1]}"], family))
 
 
 def _score(scores: Mapping[str, Any], family: Family) -> float:
-    """What decides: the family's score, by the first judge where there are judges."""
+    """The family's score, by the first judge where there are judges."""
     named = [name for name in scores if name.split("/")[0] == family.score]
     return float(scores[min(named, key=lambda name: name.endswith("/pixels"))]["mean"])
 
 
 def judges_of(name: str, out: Path, data: Path, steps: int, core: int | None = None) -> list[Judge]:
-    """The judges of a family, trained once; none of a family that has none."""
+    """Return the judges of a family, trained unless they exist; none for a family without judges."""
     family = FAMILIES[name]
     if not family.judged:
         return []
@@ -137,7 +111,7 @@ def judges_of(name: str, out: Path, data: Path, steps: int, core: int | None = N
 
 
 def measure(name: str, row: str, out: Path, data: Path, size: Size) -> None:
-    """Trains, tunes and measures one row of a family, and writes its part and its pictures."""
+    """Train, tune and evaluate one row of a family, and write its part and pictures."""
     trainers.configure_threads()
     family = FAMILIES[name]
     judges = judges_of(name, out, data, size.judge_steps)
@@ -165,14 +139,14 @@ def _part(out: Path, name: str, row: str) -> Path:
 
 
 def collect(out: Path, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All parts as `(results, about)`, and a picture of every measured kind of pairs."""
+    """Return all parts as `(results, about)`, and write a picture of every kind of pairs."""
     results: dict[str, Any] = {}
     about: dict[str, Any] = {}
     for name in names:
-        for row in asked(name):
+        for row in rows_of(name):
             for test, part in json.loads(_part(out, name, row).read_text("utf-8")).items():
                 report = part["report"]
-                # The rows that need no model are the same in every part.
+                # The rows without a model are the same in every part.
                 results.setdefault(test, {}).update(report["rows"])
                 about.setdefault(test, {key: report[key] for key in ("tasks", "shots", "queries", "judges")})
                 about[test][row] = {key: part[key] for key in ("steps", "rate_scale")}
@@ -182,7 +156,7 @@ def collect(out: Path, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def picture(out: Path, test: str) -> np.ndarray:
-    """A few pairs: source, the target's support, what every row makes, and the target."""
+    """Return a picture of a few pairs: source, the target's support, the output of every row, and the target."""
     paths = [out / "parts" / f"{slug(test)}-{slug(row)}.npy" for row in ROWS]
     parts = [np.load(path) for path in paths if path.is_file()]
     lines = []
@@ -192,7 +166,7 @@ def picture(out: Path, test: str) -> np.ndarray:
 
 
 def table(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Every kind of pairs as Markdown."""
+    """Return the Markdown tables, one for each kind of pairs."""
     parts = []
     for test, rows in results.items():
         shared = {key: about[test][key] for key in ("tasks", "shots", "queries", "judges")}
@@ -201,22 +175,18 @@ def table(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Trains and measures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="the folder of the .npz files")
-    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
+    """Train and evaluate."""
+    parser = common.parser("families", __doc__, data="folder of the .npz files", quick="within 15 minutes; a test run")
     parser.add_argument("--only", nargs="+", choices=tuple(FAMILIES), help="families (default: all, and the VAEs)")
     parser.add_argument("--minutes", type=float, help=f"of one core for each training (default: {FULL.minutes:g})")
-    parser.add_argument("--quick", action="store_true", help="within 15 minutes; says nothing of quality")
     parser.add_argument("--row", choices=tuple(ROWS), help="one row of one family, in this process (default: all)")
     arguments = parser.parse_args()
     out, data = Path(arguments.out), Path(arguments.data)
     size = QUICK if arguments.quick else FULL
-    size = size if arguments.minutes is None else dataclasses.replace(size, minutes=arguments.minutes)
+    size = size if arguments.minutes is None else size.replaced(minutes=arguments.minutes)
     names = arguments.only or list(FAMILIES)
-    (out / "parts").mkdir(parents=True, exist_ok=True)
-    if (other := claimed(out, size)) is not None:
-        parser.error(f"--out must be empty, or of a run of this size, {size}. Received: {str(out)!r}, of {other}")
+    common.claim(parser, out, size)
+    (out / "parts").mkdir(exist_ok=True)
     if arguments.row:
         for name in names:
             measure(name, arguments.row, out, data, size)
@@ -235,28 +205,31 @@ def main() -> None:
 
 
 def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argparse.Namespace) -> None:
-    """Every part that is not there, each in a process of its own."""
+    """Create the missing parts, each in a process of its own."""
     own = ["--data", str(data), "--out", str(out), "--minutes", str(size.minutes)]
     own += ["--quick"] if arguments.quick else []
     judged_by = {FAMILIES[name].judged: name for name in names if FAMILIES[name].judged}
-    # The first row of a family with judges trains them; so that no two do, these rows go first.
+    # The first row of a family with judges trains them, so these rows go first, lest two rows do.
     first = [(name, SCRATCH) for name in judged_by.values()]
-    rest = [(n, r) for n in names for r in asked(n) if (n, r) not in first]
+    rest = [(n, r) for n in names for r in rows_of(n) if (n, r) not in first]
     for jobs in (first, rest):
-        lanes.side_by_side(
+        common.side_by_side(
             [job for job in jobs if not _part(out, *job).is_file()], lambda job, core: _run(job, core, own)
         )
     if not arguments.only:
-        command = ["-m", "benchmarks.meta_vae", "--data", str(data / "omniglot28.npz"), "--out", str(out / "vae")]
+        command = [
+            "-m",
+            "benchmarks.families.meta_vae",
+            "--data",
+            str(data / "omniglot28.npz"),
+            "--out",
+            str(out / "vae"),
+        ]
         command += ["--minutes", str(size.minutes)]
         command += ["--classes", "5", "--tuning", "2"] if arguments.quick else []
-        lanes.python(command, None)
+        common.python(command, None)
 
 
 def _run(job: tuple[str, str], core: int, own: list[str]) -> None:
-    lanes.python(["-m", "benchmarks.families", *own, "--only", job[0], "--row", job[1]], core)
+    common.python(["-m", "benchmarks.families", *own, "--only", job[0], "--row", job[1]], core)
     print(f"measured: {job[0]}, {job[1]}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,43 +1,43 @@
-"""How near five drawings bring a generator that knows the judge: the energy distance that their number costs.
+"""Energy distance that is lost by knowing a class from five drawings only, without a generator.
 
-Five images leave the class's mean uncertain, and no generator can place its samples better than the mean is known. This
-program asks how much that costs, without a generator: in the features of a judge itself it fits, on 459 of the 659
-evaluation characters, a normal model of classes (a mean drawn from one normal, drawings around it from another), and
-for the other 200 draws *features* from what that model predicts after five drawings. Such a row knows the judge, the
-evaluation characters' statistics and no pixels, so it is no bound in the strict sense, for drawings are not normal; but
-a generator that does much better must know something of a character that five drawings do not show on average.
+Five images leave the class mean uncertain, and no generator can place its samples better than the mean is known. This
+benchmark fits a normal model of classes, in the features of a judge itself, on 459 of the 659 test characters: class
+means drawn from one normal distribution, drawings around each mean from another. For the other 200 it draws *features*
+from the model's prediction after five drawings. Such a row knows the judge, the statistics of the test characters and
+no pixels. It is no strict bound, because drawings are not normal; but a generator that is much better must know
+something about a character that five drawings do not show on average.
 
-`python -m benchmarks.floor --data omniglot28.npz --out DIR` writes `results.json`.
+`python -m benchmarks.flagship.floor --data omniglot28.npz --out DIR` writes `results.json`.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import common
+from benchmarks.common import JUDGES
 from meta_gan import storage
 from meta_gan.judges import load_judge
 from meta_gan.metrics.scores import energy_distance
 from meta_gan.tasks import open_source
 
-JUDGES = ("omniglot28-conv", "omniglot28-residual")
 FITTED, SHOTS, REFERENCES, SAMPLES = 459, 5, 8, 15
 
 
 def predictions(features: np.ndarray, support: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Draws features for each class from what a normal model of classes predicts.
+    """Draw features for each class from the prediction of a normal model of classes.
 
     Args:
-        features: float[classes, images, d], what the model is fitted to.
+        features: float[classes, images, d], to which the model is fitted.
         support: float[n, 5, d], of other classes.
         seed: of the draws.
 
     Returns:
-        `{row: float[n, 15, d]}`: `keep R`: a support image's own deviation from the estimated class mean, times R, and
-        a new one that makes the variance whole. R = 0 draws around the estimated mean alone, R = 1 copies.
+        `{row: float[n, 15, d]}`. The row `keep R` adds to the estimated class mean R times a support image's deviation
+        from it, and a new deviation that restores the variance: R = 0 draws around the mean, R = 1 copies.
     """
     images, size = features.shape[1:]
     within = np.mean([np.atleast_2d(np.cov(each.T)) for each in features], axis=0)
@@ -54,12 +54,12 @@ def predictions(features: np.ndarray, support: np.ndarray, seed: int) -> dict[st
 
 
 def measure(images: np.ndarray, judge: Any, seed: int = 0) -> dict[str, float]:
-    """The mean energy distance of every row over the classes that the model was not fitted to.
+    """Return the mean energy distance of every row over the classes to which the model was not fitted.
 
     Args:
-        images: uint8[classes, 20, 28, 28, 1], all evaluation classes.
-        judge: gives the features.
-        seed: of the order of classes and drawings, and of the draws.
+        images: uint8[classes, 20, 28, 28, 1], all test classes.
+        judge: its features are used.
+        seed: for the order of classes and drawings, and for the draws.
     """
     order = np.random.default_rng(seed)
     shuffled = order.permuted(images[order.permutation(len(images))].reshape(len(images), 20, -1), axis=1)
@@ -75,11 +75,8 @@ def measure(images: np.ndarray, judge: Any, seed: int = 0) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures under both judges."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="omniglot28.npz")
-    parser.add_argument("--out", required=True, help="folder to make")
-    arguments = parser.parse_args()
+    """Measure under both judges."""
+    arguments = common.parser("flagship.floor", __doc__, data="omniglot28.npz").parse_args()
     source = open_source(arguments.data, shots=1, queries=1).source
     images = np.stack([source.images[source.labels == index] for index in source.split_classes("test")])
     results = {name: measure(images, load_judge(name)) for name in JUDGES}

@@ -1,29 +1,23 @@
-"""The flagship on other data than Omniglot: 20 minutes of one core each, beside copies and plain augmentations.
+"""The flagship on data other than Omniglot, trained for 20 minutes of one core, beside copies and plain augmentations.
 
-`python -m benchmarks.other_data --data FOLDER --out DIR` takes `mnist.npz`, `fashion_mnist.npz` and `icons32.npz` from
-FOLDER and measures every case of `CASES`, one seed, two at once. It writes `results.json` and the table
-`other_data.md`; a run that was cut off goes on where it stopped; `--cases` chooses some.
+`python -m benchmarks.flagship.other_data --data FOLDER --out DIR` reads `mnist.npz`, `fashion_mnist.npz` and
+`icons32.npz` from FOLDER and evaluates every case of `CASES` with one seed, two at once. It writes `results.json` and
+the table `other_data.md`. An interrupted run continues; `--cases` selects some.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import lanes
+from benchmarks import common
+from benchmarks.common import ENDLESS, JUDGES
 from meta_gan import storage
 
-SHIPPED = ("omniglot28-conv", "omniglot28-residual")
-ENDLESS = 10_000_000
-DECAY = 3000  # outer steps; a core makes some 3,500 in 20 minutes
+DECAY = 3000  # outer steps; one core makes about 3,500 in 20 minutes
 NETWORKS = {
     "judge-a": ("--method", "prototypical", "--network", "conv4", "--seed", "1", "--no-augmentation"),
     "judge-b": ("--method", "classification", "--network", "residual", "--seed", "2"),
@@ -45,13 +39,13 @@ class Case:
     """One row of the table.
 
     Attributes:
-        file: of the data.
+        file: the data's file.
         protocol: task of few-shot-28 that splits the classes; empty for the file's own split.
-        networks: whether judges and objective are trained on its own training classes. Digits have those of Omniglot,
-            which saw no digit at all.
-        trained: whether a model is; else the shipped one is measured.
-        split: of the classes that are measured. Nothing is chosen by validation classes here: the training runs its
-            time and its last weights count, so where a file has no test classes they are as unseen as those.
+        networks: whether judges and objective are trained on the case's training classes. Digits use those of Omniglot,
+            which were trained on no digits.
+        trained: whether a model is trained; otherwise the shipped one is evaluated.
+        split: the evaluated classes. Nothing is chosen by validation classes here: a training runs for its time, and
+            its last weights count. So validation classes stand in for the test classes where a file has none.
     """
 
     file: str
@@ -73,10 +67,10 @@ CASES = {
 
 
 def commands(case: Case, data: Path, folder: Path, minutes: float) -> dict[str, list[str]]:
-    """The arguments of `meta-gan` that make a case, in their order, by what each of them makes in `folder`."""
+    """Return the arguments of the `meta-gan` commands of a case, in order, by the name each creates in `folder`."""
     source = ["--data", str(data / case.file), *(["--protocol", case.protocol] if case.protocol else [])]
     made: dict[str, list[str]] = {}
-    judges, features, model = list(SHIPPED), "omniglot28-objective", "omniglot"
+    judges, features, model = list(JUDGES), "omniglot28-objective", "omniglot"
     if case.networks:
         for name, recipe in NETWORKS.items():
             made[name] = ["judge", *source, "--out", str(folder / name), *recipe]
@@ -93,55 +87,52 @@ def commands(case: Case, data: Path, folder: Path, minutes: float) -> dict[str, 
 
 
 def measure(name: str, data: Path, out: Path, minutes: float, core: int) -> dict[str, Any]:
-    """Makes what a case still lacks, and returns its report.
+    """Run the commands of a case that are not finished, and return its report.
 
     Raises:
         RuntimeError: a command failed; the message holds the end of its output.
     """
     folder = out / name.replace(" ", "-").replace(",", "")
     for product, arguments in commands(CASES[name], data, folder, minutes).items():
-        # A judge's folder is there only when it is whole; the two others go on where they stopped.
+        # A judge's folder exists only when the judge is complete; the other commands continue.
         if arguments[0] == "judge" and (folder / product).is_dir():
             continue
-        resumed = arguments[0] == "train" and (folder / product).is_dir() and any((folder / product).iterdir())
-        done = lanes.meta_gan([*arguments, *(["--resume"] if resumed else [])], core)
-        if done.returncode:
-            raise RuntimeError(f"{name}: {' '.join(arguments)} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+        resumed = arguments[0] == "train" and common.started(folder / product)
+        done = common.meta_gan([*arguments, *(["--resume"] if resumed else [])], core)
+        common.check(done, f"{name}: {' '.join(arguments)}")
         print(f"{name}: {product}", flush=True)
     report: dict[str, Any] = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
     return report
 
 
 def table(reports: dict[str, dict[str, Any]]) -> str:
-    """The Markdown table: for each case its rows, both judges."""
-    lines = ["| data | row | " + " | ".join(SCORES) + " |", "|" + "---|" * (2 + len(SCORES))]
+    """Return the Markdown table: the rows of each case, both judges."""
+    lines = []
     for name, report in reports.items():
         for row in ROWS:
             cells = []
             for score in SCORES:
-                # A lone class is told from nothing by any classifier: such a score is null.
+                # A single class has no classification scores.
                 values = [scores[score] for scores in report["rows"][row].values()]
                 cells.append(" / ".join("-" if value is None else f"{value['mean']:.3f}" for value in values))
-            lines.append(f"| {name} | {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            lines.append([name, row, *cells])
+    return common.table(["data", "row", *SCORES], lines)
 
 
 def run(cases: Sequence[str], data: Path, out: Path, minutes: float) -> dict[str, dict[str, Any]]:
-    """Measures cases, two at once; the reports by name, in the order asked for."""
+    """Evaluate cases, two at once, and return the reports by name, in the order of `cases`."""
     reports: dict[str, dict[str, Any]] = {}
 
     def work(name: str, core: int) -> None:
         reports[name] = measure(name, data, out, minutes, core)
 
-    lanes.side_by_side(cases, work)
+    common.side_by_side(cases, work)
     return {name: reports[name] for name in cases}
 
 
 def main() -> None:
-    """Measures and writes `results.json` and `other_data.md`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder of the .npz files")
-    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
+    """Evaluate the cases and write the files."""
+    parser = common.parser("flagship.other_data", __doc__, data="folder of the .npz files")
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES), help="(default: all)")
     parser.add_argument("--minutes", type=float, default=20.0, help="of one core for each training (default: 20)")
     arguments = parser.parse_args()

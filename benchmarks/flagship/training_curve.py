@@ -1,22 +1,24 @@
-"""Training time against quality, of a finished run: `python -m benchmarks.training_curve --run RUN --out curve.png`.
+"""Quality over training time of a finished run.
 
-RUN is a run folder of `meta-gan train`. The quality is its validation: the distance of samples to the query images of
-fixed validation tasks, before adaptation, from the averaged weights, in the features of the objective's network.
+`python -m benchmarks.flagship.training_curve --run RUN --out curve.png` plots the validation of a run folder of
+`meta-gan train`: the distance, in the features of the objective's network, between samples of the averaged weights
+before adaptation and the query images of fixed tasks.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import matplotlib.figure
 
+from benchmarks import common
+
 DISTANCE = "validation/distance/before"
 
 
 def points(run: Path) -> list[tuple[float, float]]:
-    """Minutes of training and the distance then, for every validation of a run but the first, at step 0.
+    """Return minutes of training and the distance of every validation of a run except the one at step 0.
 
     Raises:
         ValueError: the run has no validation after its first step.
@@ -30,10 +32,9 @@ def points(run: Path) -> list[tuple[float, float]]:
 
 
 def main() -> None:
-    """Draws the curve."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Draw the curve."""
+    parser = common.parser("flagship.training_curve", __doc__, out="picture to write")
     parser.add_argument("--run", required=True, help="run folder")
-    parser.add_argument("--out", required=True, help="picture to write")
     arguments = parser.parse_args()
     found = points(Path(arguments.run))
     figure = matplotlib.figure.Figure(figsize=(5, 3), layout="constrained")
