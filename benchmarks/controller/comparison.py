@@ -1,25 +1,23 @@
-"""A trained controller beside schedules by hand: `python -m benchmarks.controller --out DIR`, or with `--quick`.
+"""A trained controller beside hand-designed schedules: `python -m benchmarks.controller --out DIR`.
 
-What is steered, and by which rules of hand, is in `benchmarks.schedules`. Every trained row has so many outer steps of
-32 adaptations each, from so many seeds, on two lanes; what a rule of hand leaves open is chosen on 60 tasks of their
-own. All are measured on the same tasks, which none has seen, from nets that none has seen: for every seed 100 tasks.
+`benchmarks.controller.schedules` defines what is steered, and the hand-designed schedules. Every trained row has the
+same number of outer steps of 32 adaptations each, from several seeds, on two cores; the free numbers of a hand-designed
+schedule are chosen on 60 tuning tasks. All are measured on the same unseen tasks from unseen networks, 100 tasks for
+every seed.
 
 It writes `results.json`, `{method: {mean, low, high, diverged}}`: the mean energy distance after 40 inner steps with
-its 95 % bootstrap interval over tasks (which share the seed's training), and the share of tasks that ended further than
-they began; `about.json`, with the numbers chosen and the discriminator's turns that were taken; `controller.md` with
-every comparison and its verdict; and `chosen.png`, what the controller chose over time, by a task's rate. A run that
-was cut off goes on to the same bits. `--quick` does a third of the training, one seed, 40 tasks and a quarter of every
-grid, in under ten minutes of two cores: it says that all is well, and little of quality.
+its 95 % bootstrap interval over tasks (which share the training of a seed), and the share of tasks that end farther
+away than they began; `about.json`, with the chosen numbers and the discriminator's turns; `controller.md` with every
+comparison and its verdict; and `chosen.png`, the controller's choices over time, by the rate of a task. An interrupted
+run continues to the same bits. `--quick` does a third of the training, one seed, 40 tasks and a quarter of every grid,
+in under ten minutes of two cores: it shows that all parts run, not how good they are.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import itertools
 import math
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +26,12 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import meta_gan as mg
 import trainers
-from benchmarks import lanes, mixtures, schedules
-from benchmarks.families import claimed
+from benchmarks import common
+from benchmarks.common import Size
+from benchmarks.controller import schedules
+from benchmarks.meta_learners import mixtures
 from meta_gan import functional, storage
 from meta_gan.controller import PolicyGradient
 from meta_gan.meta import EvolutionStrategies
@@ -45,28 +42,18 @@ BATCH, CHECKPOINT = 4, 20
 TUNING_SEED, TEST_SEED = 5555, 7000
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """How much is done: outer steps of a training, seeds, tasks for tuning and, of every seed, for measuring, and of
-    how many settings of a grid one is tried."""
-
-    steps: int
-    seeds: int
-    tuning: int
-    tasks: int
-    thinned: int
-
-
-FULL, QUICK = Size(400, 5, 60, 100, 1), Size(120, 1, 20, 40, 4)
+# Outer steps of a training, seeds, tuning tasks, test tasks of every seed, and the stride through every grid.
+FULL = Size(steps=400, seeds=5, tuning=60, tasks=100, thinned=1)
+QUICK = Size(steps=120, seeds=1, tuning=20, tasks=40, thinned=4)
 
 
 def parts_of(name: str, seed: int) -> tuple[Any, Any, float]:
-    """The untrained rule of a trained row, its estimator, and the outer rate; all make 32 adaptations a step."""
+    """Return the untrained controller of a row, its estimator, and the outer rate; a step has 32 adaptations."""
     if name == CONTROLLER:
-        # In `adapt` it takes its most likely action: what is gained by drawing for long is lost there.
+        # `adapt` takes the most likely action, so that entropy in training would be lost there.
         estimator = PolicyGradient(rollouts=8, entropy=0.0, spread=schedules.SPREAD)
         return schedules.controller(calm=4.0, seed=seed), estimator, 0.01
-    # What is bolder than a small move of the readouts would never be chosen, were it calm.
+    # A calm policy would choose only small changes of the readouts.
     rule = schedules.controller(closed_loop=False, calm=0.1, seed=seed)
     return rule, EvolutionStrategies(0.2, 4, logarithm=True, spread=schedules.SPREAD), 0.03
 
@@ -76,9 +63,9 @@ class Training:
 
     Args:
         name: of the row.
-        seed: of the policy's first weights, of the nets and of the tasks.
+        seed: for the policy's initial weights, the networks and the tasks.
         steps: outer steps in all, over which the outer rate falls along a cosine to a twentieth.
-        path: the checkpoint's file; where it exists, the training goes on from it.
+        path: file of the checkpoint; if it exists, the training resumes from it.
     """
 
     def __init__(self, name: str, seed: int, steps: int, path: Path):
@@ -97,7 +84,7 @@ class Training:
                     variable.assign(kept[f"variable_{i}"])
 
     def run(self, until: int | None = None) -> None:
-        """Trains to the end, or to so many steps."""
+        """Train to the end, or to step `until`."""
         for number in range(self.made, self.steps if until is None else until):
             share = 0.05 + 0.475 * (1 + math.cos(math.pi * number / self.steps))
             self.model.optimizers["meta_learner"].learning_rate.assign(self.rate * share)
@@ -108,7 +95,7 @@ class Training:
                 self.save()
 
     def save(self) -> None:
-        """Writes the checkpoint, whole or not at all."""
+        """Write the checkpoint in one replace."""
         kept = {f"variable_{i}": variable.numpy() for i, variable in enumerate(self._variables)}
         part = self.path.with_suffix(".part.npz")
         np.savez(part, made=self.made, **kept)
@@ -116,18 +103,18 @@ class Training:
 
 
 def checkpoint(out: Path, name: str, seed: int) -> Path:
-    """The file of a training."""
+    """Return the checkpoint file of a training."""
     return out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}.npz"
 
 
 def trained(out: Path, name: str, seed: int, size: Size) -> schedules.Runs:
-    """How tasks end under a trained row."""
+    """Return the runs of tasks under a trained row."""
     rule = Training(name, seed, size.steps, checkpoint(out, name, seed)).rule
     return schedules.Runs(rule, lambda numbers: rule)
 
 
 def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ...]]:
-    """A rule of hand, and the numbers by which its mean distance on tuning tasks is least."""
+    """Return the runs of a hand-designed schedule, and its numbers with the least mean distance on tuning tasks."""
     script, every, grid = schedules.GRIDS[name]
     rule = schedules.controller()
     runs = schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
@@ -137,9 +124,9 @@ def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ..
 
 
 def measure(out: Path, size: Size) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Per method what `schedules.ended` says of every seed's tasks; and what was chosen by whom."""
+    """Return, by method, `schedules.ended` of every seed's tasks; and the choices of each."""
     found: dict[str, list[Any]] = {}
-    about: dict[str, Any] = {"size": dataclasses.asdict(size), "turns": {}}
+    about: dict[str, Any] = {"size": vars(size), "turns": {}}
     tests = [
         (mixtures.fresh(60 + seed), mixtures.episodes(size.tasks, TEST_SEED + seed, mixtures.TEST_QUERY))
         for seed in range(size.seeds)
@@ -167,7 +154,7 @@ def measure(out: Path, size: Size) -> tuple[dict[str, list[Any]], dict[str, Any]
 
 
 def picture(path: Path, ends: list[Any]) -> None:
-    """What the controller chose over time: means over tasks of low, middling and high rates."""
+    """Plot the controller's choices over time: means over tasks of low, medium and high rates."""
     knobs, factors = (np.concatenate([end[key] for end in ends]) for key in ("knobs", "factor"))
     names = [knob.name for knob in schedules.KNOBS]
     figure = matplotlib.figure.Figure(figsize=(9, 2.6), layout="constrained")
@@ -182,24 +169,23 @@ def picture(path: Path, ends: list[Any]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def compared(found: dict[str, list[Any]]) -> list[str]:
-    """A line for every comparison of the controller: the ratio of means, and whether the difference is one."""
-    lines = ["| beside | controller / it | difference | verdict | diverged, controller / it |", "|---|---|---|---|---|"]
+def compared(found: dict[str, list[Any]]) -> str:
+    """Return a table of the controller's comparisons: the ratio of means, and whether the difference is significant."""
+    rows = []
     own, lost = (np.concatenate([each[i] for each in found[CONTROLLER]]) for i in (0, 1))
     for name, ends in found.items():
         if name != CONTROLLER:
             other, theirs = (np.concatenate([each[i] for each in ends]) for i in (0, 1))
             gap = bootstrap_mean(own - other)
             verdict = "win" if gap.high < 0 else "loss" if gap.low > 0 else "tie"
-            lines.append(
-                f"| {name} | {own.mean() / other.mean():.2f} | {gap.mean:+.4f} ({gap.low:+.4f}, {gap.high:+.4f}) | "
-                f"{verdict} | {lost.mean():.3f} / {theirs.mean():.3f} |"
-            )
-    return lines
+            difference = f"{gap.mean:+.4f} ({gap.low:+.4f}, {gap.high:+.4f})"
+            failed = f"{lost.mean():.3f} / {theirs.mean():.3f}"
+            rows.append([name, f"{own.mean() / other.mean():.2f}", difference, verdict, failed])
+    return common.table(["beside", "controller / it", "difference", "verdict", "diverged, controller / it"], rows)
 
 
 def write(out: Path, found: dict[str, list[Any]], about: dict[str, Any]) -> None:
-    """Writes the files."""
+    """Write the files."""
     results = {}
     for name, ends in found.items():
         distances, lost = (np.concatenate([each[i] for each in ends]) for i in (0, 1))
@@ -207,42 +193,31 @@ def write(out: Path, found: dict[str, list[Any]], about: dict[str, Any]) -> None
         about.setdefault("by seed", {})[name] = [float(each[0].mean()) for each in ends]
     storage.write_json(out / "results.json", results)
     storage.write_json(out / "about.json", about)
-    rows = [
-        f"| {name} | {row['mean']:.4f} ({row['low']:.4f} to {row['high']:.4f}) | {row['diverged']:.3f} |"
-        for name, row in results.items()
-    ]
-    text = ["| method | energy distance | diverged |", "|---|---|---|", *rows, "", *compared(found)]
-    (out / "controller.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    print("\n".join(text))
+    rows = [[name, common.interval(row, 4), f"{row['diverged']:.3f}"] for name, row in results.items()]
+    text = common.table(["method", "energy distance", "diverged"], rows) + "\n" + compared(found)
+    (out / "controller.md").write_text(text, encoding="utf-8")
+    print(text)
 
 
 def main() -> None:
-    """Trains and measures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
-    parser.add_argument("--quick", action="store_true", help="under 10 minutes; says little of quality")
+    """Train and evaluate."""
+    parser = common.parser("controller", __doc__, quick="under 10 minutes; a test run")
     parser.add_argument("--train", choices=(CONTROLLER, OPEN), help="one training, in this process")
     parser.add_argument("--seed", type=int, default=0, help="of that training (default: 0)")
     arguments = parser.parse_args()
     out, size = Path(arguments.out), QUICK if arguments.quick else FULL
-    out.mkdir(parents=True, exist_ok=True)
-    if (other := claimed(out, size)) is not None:
-        parser.error(f"--out must be empty, or of a run of this size, {size}. Received: {str(out)!r}, of {other}")
+    common.claim(parser, out, size)
     trainers.configure_threads()
     if arguments.train:
         Training(arguments.train, arguments.seed, size.steps, checkpoint(out, arguments.train, arguments.seed)).run()
         return
     jobs = [(name, seed) for seed in range(size.seeds) for name in (CONTROLLER, OPEN)]
     own = ["--out", str(out), *(["--quick"] if arguments.quick else [])]
-    lanes.side_by_side(jobs, lambda job, core: _train(job, core, own))
+    common.side_by_side(jobs, lambda job, core: _train(job, core, own))
     write(out, *measure(out, size))
 
 
 def _train(job: tuple[str, int], core: int, own: list[str]) -> None:
-    """Trains one row from one seed in a process of its own."""
-    lanes.python(["-m", "benchmarks.controller", *own, "--train", job[0], "--seed", str(job[1])], core)
+    """Train one row from one seed in a process of its own."""
+    common.python(["-m", "benchmarks.controller", *own, "--train", job[0], "--seed", str(job[1])], core)
     print(f"trained: {job[0]}, seed {job[1]}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

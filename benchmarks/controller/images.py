@@ -1,16 +1,14 @@
-"""A controller on drawings, quick form: `python -m benchmarks.controller_images --data omniglot28.npz --out DIR`.
+"""A controller on drawings, in a short form: `python -m benchmarks.controller.images --data omniglot28.npz --out DIR`.
 
-It meta-trains a DCGAN by FOMAML for so many minutes, finds the constant rate by which Adam brings it nearest to
-validation characters in 40 inner steps, trains a controller over that rule and these weights, and evaluates both rows
-as few-shot-28 says, K = 5, on 100 unseen characters, one seed and one draw. The policy is trained by evolution, on the
-distance in the features of the shipped objective net, which is no judge. It writes `results.json`, `report.md` and
-`chosen.png`, what the controller chose over time; a run that was cut off goes on.
+It meta-trains a DCGAN by FOMAML, finds the constant rate with which Adam comes nearest to validation characters in 40
+inner steps, trains a controller of Adam from these weights for the same time, and evaluates both rows under
+few-shot-28, K = 5, on 100 unseen characters, with one seed and one draw. The policy is trained by evolution strategies
+on the distance in the features of the shipped objective network, which is no judge. It writes `results.json`,
+`report.md` and `chosen.png`, the controller's choices over time. An interrupted run continues.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,11 @@ import matplotlib.figure
 import numpy as np
 import tensorflow as tf
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import meta_gan as mg
 import trainers
-from benchmarks import lanes, mixtures
-from benchmarks.flagship import JUDGES
+from benchmarks import common
+from benchmarks.common import ENDLESS, JUDGES
+from benchmarks.meta_learners import mixtures
 from meta_gan import functional, loading, presets, storage
 from meta_gan.controller import ScheduleController
 from meta_gan.games import GAN
@@ -38,25 +34,21 @@ from meta_gan.tasks import open_source
 from meta_gan.types import Episode
 from trainers import MetaTrainer, TrainConfig, run_folder
 
-STEPS, EVERY, ENDLESS, TUNING_TASKS = 40, 5, 10_000_000, 24
+STEPS, EVERY, TUNING_TASKS = 40, 5, 24
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 RECIPE = ("network=dcgan", "width=16", "loss=non_saturating", "penalty=none", "outer_rate=0.001", "averaging=0.99")
 
 
 def start(data: str, out: Path, minutes: float) -> GAN:
-    """The GAN that FOMAML leaves, with the objective's features to measure distances in.
+    """Train a GAN by FOMAML, and return it with the objective's features, in which distances are measured.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.
     """
     folder = out / "fomaml"
-    fields = [*RECIPE, f"minutes={minutes}", "processor_time=true", "validate_every=100000", "checkpoint_every=50"]
-    command = ["train", "--preset", "fomaml", "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
-    command += ["--queries", "10", "--set", *fields]
-    command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
-    done = lanes.meta_gan(command, lanes.cores()[0])
-    if done.returncode:
-        raise RuntimeError(f"training by FOMAML failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+    fields = [*RECIPE, "checkpoint_every=50"]
+    done = common.train("fomaml", data, folder, minutes, common.cores()[0], fields, "--queries", "10")
+    common.check(done, "training by FOMAML")
     model = loading.load(loading.resolve(folder))
     game: Any = model.adaptation.copy(model.meta_weights(averaged=True).initial)
     judge = load_judge(presets.named.OBJECTIVE)
@@ -66,12 +58,12 @@ def start(data: str, out: Path, minutes: float) -> GAN:
 
 
 def adam(rate: float) -> Adam:
-    """The rule that is steered."""
+    """Return the meta-learner that is steered."""
     return Adam(rate, 0.5, 0.99, 1e-6)
 
 
 def best_rate(game: GAN, episodes: Episode) -> tuple[float, dict[str, float]]:
-    """The rate by which Adam comes nearest in 40 steps, and every rate's mean distance."""
+    """Return the rate with which Adam comes nearest in 40 steps, and the mean distance of every rate."""
     curves = mixtures.Curves(game, adam(1.0), False)
     starts = functional.read(game.nets)
     found = {rate: float(np.nanmean(curves(starts, episodes, rate)[:, STEPS])) for rate in RATES}
@@ -79,9 +71,9 @@ def best_rate(game: GAN, episodes: Episode) -> tuple[float, dict[str, float]]:
 
 
 def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float) -> mg.MetaModel:
-    """A controller over Adam and these weights, trained for so many minutes of processor, or the rest of them."""
-    # An outer step takes seconds here, and evolution has a good schedule in tens of them where a policy gradient has
-    # hundreds to go (docs/controller.md); it needs a policy that is not calm.
+    """Return a controller of Adam from these weights, trained for minutes of processor time; its run is resumed."""
+    # An outer step takes seconds here, and evolution strategies find a good schedule in tens of them where a policy
+    # gradient needs hundreds (docs/controller.md); they need a policy that is not calm.
     rule = ScheduleController(adam(rate), STEPS, EVERY, holdout=0.2, calm=0.1)
     row = mg.Algorithm("controller", rule, EvolutionStrategies(0.2, 4, logarithm=True), STEPS)
     model = mg.MetaModel(game, row)
@@ -101,7 +93,7 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
 
 
 def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
-    """Where the knobs stood after each decision, float32[tasks, decisions, knobs]."""
+    """Return the knobs after each decision, float32[tasks, decisions, knobs]."""
     rule: Any = model.meta_learner
     pieces = (model.game, rule, model.mask, model.meta_weights(averaged=True))
 
@@ -120,12 +112,12 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
 
 
 def card_of(model: mg.MetaModel, minutes: float) -> dict[str, Any]:
-    """What a report says of a row."""
+    """Return the card of a row for the report."""
     return {"weights_sha256": model.adaptation.fingerprint(), "training": {"minutes by FOMAML": minutes}}
 
 
 def picture(path: Path, names: list[str], knobs: np.ndarray) -> None:
-    """The mean over tasks of every knob over time, and its quartiles."""
+    """Plot every knob over time: its mean over tasks and its quartiles."""
     figure = matplotlib.figure.Figure(figsize=(9, 2.4), layout="constrained")
     times = EVERY * np.arange(knobs.shape[1])
     for place, (axes, name) in enumerate(zip(figure.subplots(1, len(names)), names, strict=True)):
@@ -137,11 +129,9 @@ def picture(path: Path, names: list[str], knobs: np.ndarray) -> None:
 
 
 def main() -> None:
-    """Trains and measures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="omniglot28.npz")
-    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
-    parser.add_argument("--minutes", type=float, default=8.0, help="of processor for each training (default: 8)")
+    """Train and evaluate."""
+    parser = common.parser("controller.images", __doc__, data="omniglot28.npz")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of processor time for each training (default: 8)")
     parser.add_argument("--classes", type=int, default=100, help="evaluation classes (default: 100)")
     arguments = parser.parse_args()
     out = Path(arguments.out)
@@ -174,8 +164,9 @@ def main() -> None:
     means = {name: knobs[..., i].mean(axis=0).tolist() for i, name in enumerate(k.name for k in steered.knobs)}
     results = {"rates": found, "chosen": means, "curve": report["curve"], "rows": report["rows"]}
     storage.write_json(out / "results.json", results)
-    (out / "report.md").write_text(Report.from_dict(report).to_markdown(), encoding="utf-8")
-    print(Report.from_dict(report).to_markdown())
+    text = Report.from_dict(report).to_markdown()
+    (out / "report.md").write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

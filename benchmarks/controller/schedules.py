@@ -1,9 +1,9 @@
-"""How a GAN of two-dimensional mixtures is steered for 40 inner steps: by a trained policy, or by a rule of hand.
+"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps: trained policies and hand-designed rules.
 
-The tasks are those of `benchmarks.mixtures`, from nets that are freshly drawn. The base rule is Adam; every task's
-rates are multiplied by a factor that is drawn log-uniformly and spans `SPREAD`, of which nobody is told: a rule that is
-right for one rate is wrong for another. What a rule of hand leaves open, a multiple of all rates, the discriminator's
-turns and a number of its own, is chosen by a grid on tasks that are not measured.
+The tasks are those of `benchmarks.meta_learners.mixtures`, from freshly drawn networks. Adam is steered. The rates of
+every task are multiplied by an unobserved log-uniform factor that spans `SPREAD`, so that no constant rate suits all
+tasks. The free numbers of a hand-designed schedule, which are a multiple of all rates, the discriminator's turns and
+sometimes one more, are chosen by a grid on tuning tasks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import meta_gan as mg
-from benchmarks import mixtures
+from benchmarks.meta_learners import mixtures
 from meta_gan import functional
 from meta_gan.controller import ScheduleController
 from meta_gan.controller.knobs import knobs_of
@@ -28,53 +28,56 @@ from meta_gan.types import Episode, MetaWeights, Snapshot
 
 STEPS, EVERY, SPREAD = 40, 5, 30.0
 BASE_RATE = 5e-3
-TARGET = 0.6  # of the mean sign of real logits, in Karras et al., 2020
+TARGET = 0.6  # mean sign of real logits in Karras et al., 2020
 ACTIONS = ("rates", "turns")
 KNOBS = knobs_of(ACTIONS, ("discriminator", "generator"))
 Script = Callable[[Mapping[str, Any], Any, Mapping[str, Any], Any], dict[str, Any]]
 
 
 def base() -> Adam:
-    """The rule that is steered."""
+    """Return the meta-learner that is steered."""
     return Adam(BASE_RATE, 0.5, 0.99, 1e-6)
 
 
 def controller(**options: Any) -> ScheduleController:
-    """A controller of that rule that was not trained. All make the same inner steps, so it has no knob to stop; and it
-    watches what it trains on, for of 16 points none is to spare."""
+    """Return an untrained controller of Adam.
+
+    All schedules make the same number of inner steps, so it has no knob to stop; and it observes its training points,
+    because 16 points are too few to hold some out.
+    """
     fixed = {"horizon": STEPS, "every": EVERY, "actions": ACTIONS, "holdout": 0.0}
     return ScheduleController(base(), **{**fixed, **options})
 
 
 def rates(discriminator: Any, generator: Any, turns: Any = None) -> dict[str, Any]:
-    """Knobs that stand so."""
+    """Return knobs with these values."""
     made = {"rate/discriminator": discriminator, "rate/generator": generator}
     return made if turns is None else {**made, "turns": turns}
 
 
-# Every script is given the knobs, the step, what players reported, and the numbers that it may choose: the multiple of
-# all rates, the discriminator's turns, and where it has one a number of its own.
+# A script receives the knobs, the step, the players' signals, and its free numbers: the multiple of all rates, the
+# discriminator's turns, and for some scripts a third number.
 def constant(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """Rates and turns that stay; its own number is the discriminator's share."""
+    """Return constant rates and turns; the third number is the discriminator's share of the rate."""
     return rates(numbers[0] * numbers[2], numbers[0], numbers[1])
 
 
 def cosine(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """Both rates fall to 0 along half a cosine."""
+    """Return rates that fall to 0 along half a cosine."""
     now = numbers[0] * 0.5 * (1.0 + tf.cos(math.pi * tf.cast(step, tf.float32) / STEPS))
     return rates(now, now, numbers[1])
 
 
 def two_time_scales(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """TTUR: the discriminator's rate is four times the generator's."""
+    """Return the rates of TTUR: the discriminator's is four times the generator's."""
     return rates(4.0 * numbers[0], numbers[0], numbers[1])
 
 
 def proportional(knobs: Mapping[str, Any], step: Any, signals: Mapping[str, Any], numbers: Any) -> dict[str, Any]:
-    """In the manner of ADA: the discriminator's rate falls where it is too sure of real examples, and rises else; its
-    own number is by how many doublings a decision.
+    """Return the rates of a proportional controller, as in ADA.
 
-    ADA turns up augmentation there; points have none, and what it is to slow down is the same.
+    The discriminator's rate falls while it is too sure of real examples, and rises otherwise; the third number is the
+    doublings per decision. ADA increases augmentation instead, which points do not have.
     """
     sure = tf.sign(signals["discriminator"][3] - TARGET)
     first = tf.equal(step, 0)
@@ -96,11 +99,11 @@ GRIDS: dict[str, tuple[Script, int, list[tuple[float, ...]]]] = {
     "five critic turns": (constant, STEPS, _grid((5.0,), (1.0,))),
     "proportional (ADA)": (proportional, EVERY, _grid(TURNS, (0.25, 0.5))),
 }
-"""Of every rule of hand its script, the steps between two calls of it, and the numbers that it may choose from."""
+"""For every hand-designed schedule its script, the steps between two calls, and the candidates for its numbers."""
 
 
 class Scripted(Wrapped):
-    """A controller whose knobs a script turns. It trains on all of the support set."""
+    """A controller whose knobs are set by a script; it trains on all of the support set."""
 
     holdout = 0.0
 
@@ -119,7 +122,7 @@ class Scripted(Wrapped):
 
 
 class Random(Wrapped):
-    """A controller that draws every option with one probability, and does not stop."""
+    """A controller that draws every option with the same probability, and does not stop."""
 
     holdout = 0.0
 
@@ -130,11 +133,11 @@ class Random(Wrapped):
 
 
 class Runs:
-    """How tasks end under a rule, compiled once for it.
+    """The ends of tasks under a schedule, compiled once for it.
 
     Args:
+        rule: the controller, with its variables.
         make: from the numbers float32[n] to the rule.
-        numbers: how many.
     """
 
     def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
@@ -147,8 +150,8 @@ class Runs:
     def __call__(
         self, starts: list[Snapshot], tasks: Episode, numbers: tuple[float, ...] = ()
     ) -> dict[str, np.ndarray]:
-        """Of every task `first` and `last`, the distances before and after, `factor` of its rates, and `knobs`
-        float32[tasks, decisions, knobs], where they stood after each decision."""
+        """Return, for every task, the distances `first` and `last` before and after, the `factor` of its rates, and
+        `knobs` float32[tasks, decisions, knobs] after each decision."""
         count, parts = int(tasks.seed.shape[0]), []
         learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
         for number, first in enumerate(range(0, count, mixtures.TASKS_OF_A_START)):
@@ -182,8 +185,11 @@ class Runs:
 
 
 def ended(found: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """`(distances, diverged)`, float64[tasks] and bool[tasks]: a run that ends further than it began has diverged, and
-    one that ends at no number, or more than ten times as far, counts as ten times as far."""
+    """Return the distances float64[tasks] at the end, and bool[tasks] for those that diverged.
+
+    A run diverged if it ends farther away than it began. One that ends at NaN, infinity or more than ten times as far
+    counts as ten times as far.
+    """
     first, last = (found[key].astype(np.float64) for key in ("first", "last"))
     worst = 10.0 * np.abs(first)
     last = np.where(np.isfinite(last), np.minimum(last, worst), worst)

@@ -85,8 +85,9 @@ def emoji_pairs(source: Source, unseen: tuple[str, str], shots: int, queries: in
 
 
 def fonts(path: str | Path) -> Source:
-    """Read `fonts32.npz`: a font is a class and a character a group. The split is that of the file, but the last tenth of
-    its training fonts is for validation.
+    """Read `fonts32.npz`: a font is a class and a character a group.
+
+    The split is that of the file, but the last tenth of its training fonts is for validation.
 
     Raises:
         DataError: arrays are missing.
@@ -110,8 +111,9 @@ def font_pairs(source: Source, shots: int, queries: int, seed: int = 0) -> Domai
 
 
 def writers(path: str | Path) -> Source:
-    """Read the `drawer` of `omniglot28.npz`: the drawings of a drawer in an alphabet are a class, "ALPHABET × NUMBER", and
-    a character is a group. An alphabet has the split of its characters.
+    """Read the drawers of `omniglot28.npz`: a drawer in an alphabet is a class, and a character is a group.
+
+    The name of a class is "ALPHABET × NUMBER"; an alphabet has the split of its characters.
 
     Raises:
         DataError: arrays are missing, or characters of one alphabet are in different splits.

@@ -10,12 +10,8 @@ from meta_gan import presets
 from meta_gan.model import MetaModel
 from meta_gan.tasks import DomainTasks
 
-META, CODE, JOINT, SCRATCH = (
-    "meta-trained",
-    "conditioned, not meta-trained",
-    "pre-trained and fine-tuned",
-    "from scratch",
-)
+META, CODE = "meta-trained", "conditioned, not meta-trained"
+JOINT, SCRATCH = "pre-trained and fine-tuned", "from scratch"
 SCALED, CYCLE = "scales and shifts alone", "there and back"
 NOISE, NOISE_JOINT, NOISE_SCRATCH = "from noise", "from noise, pre-trained and fine-tuned", "from noise and scratch"
 STEPS = (0, 1, 5, 20, 50, 200)

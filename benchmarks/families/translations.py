@@ -45,8 +45,8 @@ JUDGES = {
 COLUMNS = 8
 
 
-# Minutes of training a row, optimizer steps of a judge, tuning pairs, draws, multiples of the inner rate that are tried,
-# the most inner steps, and how many of a family's numbers of support images are evaluated.
+# Minutes of training a row, optimizer steps of a judge, tuning pairs, draws, candidate multiples of the inner rate, the
+# most inner steps, and how many of a family's numbers of support images are evaluated.
 FULL = Size(minutes=10.0, judge_steps=2000, tuning=3, draws=10, scales=SCALES, longest=200, measured=2)
 QUICK = Size(minutes=0.1, judge_steps=200, tuning=1, draws=1, scales=(1.0,), longest=5, measured=1)
 
@@ -217,14 +217,8 @@ def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argpars
             [job for job in jobs if not _part(out, *job).is_file()], lambda job, core: _run(job, core, own)
         )
     if not arguments.only:
-        command = [
-            "-m",
-            "benchmarks.families.meta_vae",
-            "--data",
-            str(data / "omniglot28.npz"),
-            "--out",
-            str(out / "vae"),
-        ]
+        command = ["-m", "benchmarks.families.meta_vae", "--data", str(data / "omniglot28.npz")]
+        command += ["--out", str(out / "vae")]
         command += ["--minutes", str(size.minutes)]
         command += ["--classes", "5", "--tuning", "2"] if arguments.quick else []
         common.python(command, None)

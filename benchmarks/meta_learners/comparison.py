@@ -1,15 +1,14 @@
-"""Learned rules beside hand-set ones: on small min-max games, and on GANs of two-dimensional mixtures.
+"""Learned meta-learners beside hand-designed ones: on small min-max games, and on GANs of two-dimensional mixtures.
 
-`python benchmarks/meta_learners.py --quick --out DIR` (under 10 minutes on 2 cores) and, without `--quick`, the full
-tables: `games` (`benchmarks.toy_games`), `mixtures` (three seeds, both starts, at equal outer steps and at equal
-seconds, and the hinge loss without retraining) and `variants` (what the rules' parts are worth, and other widths).
-`--only` chooses some. It writes `results.json`, `{task: {method: {K: {mean, low, high}}}}`, K the steps or moves, and
-`verdicts.md`: every comparison with Adam and Meta-SGD by an interval of the difference over the same tasks.
+`python -m benchmarks.meta_learners --out DIR` measures `games` (`benchmarks.meta_learners.toy_games`), `mixtures`
+(three seeds, both starts, at equal outer steps and at equal seconds, and the hinge loss without retraining) and
+`variants` (the effect of each part of the meta-learners, and other widths); `--only` selects some, and `--quick` takes
+under 10 minutes of 2 cores. It writes `results.json`, `{task: {method: {K: {mean, low, high}}}}` with K inner steps or
+moves, and `verdicts.md`: every comparison with Adam and Meta-SGD, by an interval of the difference on the same tasks.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -18,11 +17,9 @@ from typing import Any
 
 import numpy as np
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import trainers
-from benchmarks import mixtures, toy_games
+from benchmarks import common
+from benchmarks.meta_learners import mixtures, toy_games
 from meta_gan import losses, storage
 from meta_gan.metrics.intervals import bootstrap_mean
 
@@ -33,18 +30,16 @@ Curves = dict[str, np.ndarray]  # method: float64[tasks, 51], the mean over seed
 
 
 class Report:
-    """What was measured so far, written after every task so that a run that is cut off leaves what it has."""
+    """The results so far, written after every task, so that an interrupted run leaves them behind."""
 
     def __init__(self, out: Path):
-        self.out, self.verdicts = (
-            out,
-            ["| task | K | rule | beside | difference | verdict |", "|---|---|---|---|---|---|"],
-        )
+        head = ["task", "K", "meta-learner", "beside", "difference", "verdict"]
+        self.out, self.verdicts = out, common.table(head, []).splitlines()
         self.results: dict[str, dict[str, dict[str, Any]]] = {}
         self.about: dict[str, Any] = {}
 
     def add(self, task: str, curves: Curves) -> None:
-        """Notes the distances of all methods on the same tasks, and compares the learned ones with the others."""
+        """Record the distances of all methods on the same tasks, and compare the learned ones with the others."""
         self.results[task] = {
             method: {str(k): bootstrap_mean(values[:, k]).as_dict() for k in HORIZONS}
             for method, values in curves.items()
@@ -56,22 +51,22 @@ class Report:
         self.write()
 
     def write(self) -> None:
-        """Writes both files."""
+        """Write the files."""
         storage.write_json(self.out / "results.json", self.results)
         storage.write_json(self.out / "about.json", self.about)
         (self.out / "verdicts.md").write_text("\n".join(self.verdicts) + "\n", encoding="utf-8")
 
 
 def compared(task: str, k: int, method: str, other: str, curves: Curves) -> str:
-    """A line of the verdicts: `win` if the interval of the difference lies below 0, `loss` if above, else `tie`."""
+    """Return a line of the verdicts: `win` if the difference's interval is below 0, `loss` if above, else `tie`."""
     gap = bootstrap_mean(curves[method][:, k] - curves[other][:, k])
     verdict = "win" if gap.high < 0 else "loss" if gap.low > 0 else "tie"
     return f"| {task} | {k} | {method} | {other} | {gap.mean:+.4f} ({gap.low:+.4f}, {gap.high:+.4f}) | {verdict} |"
 
 
 def games(report: Report, quick: bool, rules: Sequence[str]) -> None:
-    """The games; K is 1,000 moves, the score the common logarithm of the distance to rest."""
-    if quick:  # what XLA takes to compile a second rule is a quarter of the ten minutes
+    """Measure the games; K is 1,000 moves, the score the common logarithm of the distance to the equilibrium."""
+    if quick:  # compiling a second meta-learner takes a quarter of the ten minutes
         rules = rules[:1]
     for name in ("rotated saddle",) if quick else toy_games.GAMES:
         rows = toy_games.measure(name, 60 if quick else 1600, toy_games.MOVES, (16, 32) if quick else (64, 100), rules)
@@ -79,21 +74,21 @@ def games(report: Report, quick: bool, rules: Sequence[str]) -> None:
             report.results[title] = {method: {str(toy_games.MOVES): row[part]} for method, row in rows.items()}
         order = sorted(rows, key=lambda method: rows[method]["order"])
         report.about[name] = {"order": order, "rows": rows}
-        print(f"{name}: nearest to rest first, then soonest there: {', '.join(order)}", flush=True)
+        print(f"{name}: nearest to the equilibrium first, then soonest there: {', '.join(order)}", flush=True)
         report.write()
 
 
 class Tuned:
-    """A hand-set rule in a game, its rate tuned on training tasks from fresh nets: for each K one, and one for all."""
+    """A hand-designed meta-learner with rates tuned on training tasks: one for each K, and one for all."""
 
     def __init__(self, name: str, game: Any = None, width: int = mixtures.WIDTH):
         self.width = width
-        self.curves = mixtures.Curves(game or mixtures.make_game(), mixtures.HAND_SET[name](1.0))
+        self.curves = mixtures.Curves(game or mixtures.make_game(), mixtures.HAND_DESIGNED[name](1.0))
         self.rates, self.rate = mixtures.best_rates(self.curves, HORIZONS, width)
         print(f"tuned: {name}: {self.rates}, for all {self.rate}", flush=True)
 
     def measured(self, seeds: Sequence[int], tasks: Any) -> np.ndarray:
-        """Float64[tasks, 51], filled where K is one of `HORIZONS`, each with the rate that is best for it."""
+        """Return float64[tasks, 51], filled where K is one of `HORIZONS`, each with its own best rate."""
         found = np.full((int(tasks.seed.shape[0]), mixtures.LONGEST + 1), np.nan)
         for k, rate in self.rates.items():
             starts = [mixtures.fresh(seed, self.width) for seed in seeds]
@@ -102,10 +97,10 @@ class Tuned:
 
 
 def run_mixtures(report: Report, quick: bool) -> None:
-    """All methods, from both starts, at equal outer steps and at equal seconds."""
+    """Measure all methods, from both starts, at equal outer steps and at equal seconds."""
     seeds, steps = ([0], 60) if quick else ([0, 1, 2], 300)
     tasks = mixtures.episodes(100, 5, mixtures.TEST_QUERY)
-    tuned = {name: Tuned(name) for name in mixtures.HAND_SET}
+    tuned = {name: Tuned(name) for name in mixtures.HAND_DESIGNED}
     report.about["rates"] = {name: [{str(k): r for k, r in one.rates.items()}, one.rate] for name, one in tuned.items()}
     made = {name: mixtures.Trainer(name, tuned[method.base].rate) for name, method in mixtures.METHODS.items()}
     for start in mixtures.STARTS:
@@ -125,7 +120,7 @@ def run_mixtures(report: Report, quick: bool) -> None:
 def one_seed(
     made: dict[str, mixtures.Trainer], start: str, seed: int, steps: int, tasks: Any, report: Report
 ) -> dict[str, Curves]:
-    """Every method trained for `steps`, and again for as many as fit into the seconds of the slowest."""
+    """Train every method for `steps`, and again for as many as fit into the seconds of the slowest."""
     by_steps, by_seconds, seconds = {}, {}, {}
     for name, trainer in made.items():
         seconds[name] = trainer.train(start, seed, steps)
@@ -148,7 +143,7 @@ def _means(found: dict[str, list[np.ndarray]]) -> Curves:
 
 
 def hinge(report: Report, made: dict[str, mixtures.Trainer], tasks: Any, seeds: Sequence[int], steps: int) -> None:
-    """Rules trained on the non-saturating loss from fresh nets, on the hinge loss; Adam is tuned for it."""
+    """Measure, on the hinge loss, meta-learners of the non-saturating loss; Adam is tuned for the hinge loss."""
     game = mixtures.make_game(losses.Hinge())
     found: dict[str, list[np.ndarray]] = {}
     for name, trainer in made.items():
@@ -160,7 +155,7 @@ def hinge(report: Report, made: dict[str, mixtures.Trainer], tasks: Any, seeds: 
 
 
 def variants(report: Report, quick: bool) -> None:
-    """The rules without their parts, from fresh nets; and the whole rules on nets of other widths."""
+    """Measure the meta-learners without their parts, and the whole meta-learners on networks of other widths."""
     seeds, steps = ([0], 30) if quick else ([0, 1], 300)
     tasks = mixtures.episodes(100, 5, mixtures.TEST_QUERY)
     rate = Tuned("Adam").rate
@@ -183,14 +178,13 @@ def variants(report: Report, quick: bool) -> None:
 
 
 def main() -> None:
-    """Runs the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder for results.json and verdicts.md")
-    parser.add_argument("--quick", action="store_true", help="one seed, few outer steps, one game and rule")
+    """Run the selected parts."""
+    quick = "one seed, few outer steps, one game and meta-learner"
+    parser = common.parser("meta_learners", __doc__, quick=quick, out="folder of results.json and verdicts.md")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="(default: all; with --quick games and mixtures)")
     learned = tuple(toy_games.LEARNED)
     parser.add_argument(
-        "--rules", nargs="+", choices=learned, default=list(learned), help="of the games (default: all)"
+        "--meta-learners", nargs="+", choices=learned, default=list(learned), help="of the games (default: all)"
     )
     arguments = parser.parse_args()
     out = Path(arguments.out)
@@ -200,11 +194,7 @@ def main() -> None:
     os.makedirs(out, exist_ok=True)
     trainers.configure_threads()
     report, work = Report(out), {"mixtures": run_mixtures, "variants": variants}
-    work["games"] = lambda report, quick: games(report, quick, arguments.rules)
+    work["games"] = lambda report, quick: games(report, quick, arguments.meta_learners)
     for part in arguments.only or (PARTS[:2] if arguments.quick else PARTS):
         work[part](report, arguments.quick)
     print("\n".join(report.verdicts))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,26 +1,22 @@
-"""What an inner step costs by the rule that makes it, beside Adam: `python -m benchmarks.rule_cost --out DIR`.
+"""Time of an inner step by meta-learner, beside Adam: `python -m benchmarks.meta_learners.cost --out DIR`.
 
-A DCGAN of half a million weights (that of `benchmarks.speed`, without its penalty) adapts to five images by ten steps
-in one compiled function. The rules take turns, so that a drift of the machine hits all alike; medians are compared.
-DIR/results.json holds, by rule, seconds a step and the ratio to Adam's.
+A DCGAN of half a million weights (that of `benchmarks.speed`, without its penalty) adapts to five images in ten steps
+of one compiled function. The meta-learners take turns, so that a drift of the machine affects all alike; medians are
+compared. `results.json` holds, by meta-learner, seconds per step and the ratio to Adam's.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import meta_gan as mg
 import trainers
-from benchmarks import speed
+from benchmarks import common
+from benchmarks.speed import meta_steps as speed
 from meta_gan import meta_learners, storage
 from meta_gan.meta import inner_loop
 
@@ -39,7 +35,7 @@ AIM = 1.5
 
 
 def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Callable[[], Any], int]:
-    """Adapting to one support set by that rule, as a compiled function of nothing; and how many weights move."""
+    """Return a compiled function that adapts to one support set by a meta-learner, and the number of weights."""
     nets = mg.networks.dcgan((sizes.side, sizes.side, 1), width=sizes.width)
     model = mg.MetaModel(mg.games.GAN(*nets), mg.Algorithm("cost", rule, mg.Unrolled(2), sizes.steps))
     episode = tf.nest.map_structure(lambda t: t[0], speed.episodes(sizes, 1))
@@ -53,13 +49,13 @@ def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Cal
 
 
 def measure(sizes: speed.Sizes) -> dict[str, Any]:
-    """Seconds a step by rule, the ratio to Adam's, and the size of the nets."""
+    """Return seconds per step by meta-learner, the ratio to Adam's, and the size of the networks."""
     made = {name: adaptation(make(), sizes) for name, make in RULES.items()}
     timed = speed.timed({name: run for name, (run, _) in made.items()}, sizes.repeats)
     seconds = {name: timed[name]["seconds"] / sizes.steps for name in RULES}
     ratios = {name: seconds[name] / seconds["Adam"] for name in RULES}
     rules = {name: {"seconds_a_step": seconds[name], "beside_adam": ratios[name]} for name in RULES}
-    # Where the system does not tell, it is unknown, and not none.
+    # None where the system does not tell.
     others = [entry["others"] for entry in timed.values()]
     return {
         "weights": made["Adam"][1],
@@ -69,10 +65,10 @@ def measure(sizes: speed.Sizes) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints and writes `results.json`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder for results.json")
-    parser.add_argument("--quick", action="store_true", help="tiny nets, to see that it works")
+    """Measure, print and write `results.json`."""
+    parser = common.parser(
+        "meta_learners.cost", __doc__, quick="tiny networks, as a test", out="folder of results.json"
+    )
     given = parser.parse_args(arguments)
     trainers.configure_threads()
     found = measure(speed.QUICK if given.quick else speed.Sizes())

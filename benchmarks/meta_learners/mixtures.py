@@ -1,15 +1,15 @@
-"""Two-dimensional mixtures: how near a GAN comes to a task's points in so many inner steps, by the rule that steps.
+"""GANs of two-dimensional mixtures: the distance to a task's points over inner steps, by meta-learner.
 
-A task is a mixture of three normal blobs, centres uniform in [-.7, .7]^2, deviation .08; 16 points support it. The GAN
-is an MLP of 2.5 thousand weights with the non-saturating loss. Every learned rule is trained through ten inner steps
-on the energy distance between samples and 64 further points, and measured after 1 to 50 steps on tasks it never saw,
-between 256 samples and 256 points:
+A task is a mixture of three normal blobs, with centres uniform in [-.7, .7]^2 and deviation .08; 16 points support it.
+The GAN is an MLP of 2.5 thousand weights with the non-saturating loss. Every learned meta-learner is trained through
+ten inner steps on the energy distance between samples and 64 further points, and measured after 1 to 50 steps on unseen
+tasks, between 256 samples and 256 points:
 
-- start "random": nets freshly drawn for every outer step and for every 20 test tasks; the rule alone is learned;
-- start "MAML": the nets' initial weights are learned with the rule.
+- start "random": fresh networks for every outer step and for every 20 test tasks; only the meta-learner is learned;
+- start "MAML": the initial weights of the networks are learned with the meta-learner.
 
-Beside them Adam, its rate tuned over seven for each number of steps, on training tasks, from random nets; from the MAML
-start Adam is `LearnedAdam`, whose rates the outer loop tunes.
+Beside them stands Adam, with the best of seven rates for each number of steps on training tasks from random networks;
+from the MAML start Adam is `LearnedAdam`, whose rates the outer loop learns.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NETS_RATE = 1e-3
 
 
 def episodes(count: int, seed: int, query: int = QUERY) -> Episode:
-    """So many tasks, drawn from a seed."""
+    """Return `count` tasks, drawn from a seed."""
     draw = np.random.default_rng(seed)
     centres = draw.uniform(-RADIUS, RADIUS, (count, BLOBS, 2))
     points = SUPPORT + query
@@ -53,20 +53,20 @@ def episodes(count: int, seed: int, query: int = QUERY) -> Episode:
 
 
 def make_game(loss: Any = None, width: int = WIDTH) -> GAN:
-    """The GAN, with the non-saturating loss or another."""
+    """Return the GAN, with the non-saturating loss or another."""
     nets = networks.mlp((2,), LATENT, width, output="linear")
     return GAN(*nets, loss=losses.NonSaturating() if loss is None else loss)
 
 
 @functools.cache
 def initial(seed: int, width: int = WIDTH) -> Snapshot:
-    """Freshly drawn nets."""
+    """Return freshly drawn networks."""
     generator, discriminator = networks.mlp((2,), LATENT, width, output="linear", seed=seed)
     return functional.read({"generator": generator, "discriminator": discriminator})
 
 
 class Method(NamedTuple):
-    """How a rule is made from its first rate, the hand-set rule that this was tuned for, and how it is trained."""
+    """A meta-learner made from a rate, which is tuned for the hand-designed `base`, and its training."""
 
     make: Callable[[float], Any]
     base: str = "Adam"
@@ -89,31 +89,31 @@ METHODS = {
     "recurrent": Method(_recurrent()),
     "attention": Method(_attention()),
 }
-# What each part of the two rules is worth: each beside the rule that it was taken from.
+# Ablations of the two meta-learners, one part each.
 VARIANTS = {
     "recurrent, without Adam": Method(_recurrent(residual=False)),
-    "recurrent, not told of the game": Method(_recurrent(game_features=False)),
+    "recurrent, without the game's features": Method(_recurrent(game_features=False)),
     "recurrent, players apart": Method(_recurrent(coupled=False)),
     "recurrent, first order": Method(_recurrent(), order=1),
     "attention, without Adam": Method(_attention(residual=False)),
-    "attention, not told of the game": Method(_attention(game_features=False)),
+    "attention, without the game's features": Method(_attention(game_features=False)),
     "attention, players apart": Method(_attention(coupled=False)),
-    "attention, mean in its place": Method(_attention(attention=False)),
+    "attention, mean instead of attention": Method(_attention(attention=False)),
     "attention, first order": Method(_attention(), order=1),
 }
-HAND_SET = {
+HAND_DESIGNED = {
     "Adam": lambda rate: meta_learners.Adam(rate, 0.5, 0.99, 1e-6),
     "descent": lambda rate: meta_learners.GradientDescent(rate),
 }
 
 
 class Curves:
-    """The distance after every inner step, compiled once for a rule and a game.
+    """The distance after every inner step, compiled once for a meta-learner and a game.
 
     Args:
         game: the game.
-        rule: hand-set or learned; its variables are read when called.
-        compiled: whether XLA compiles it, which pays for small dense nets.
+        rule: the meta-learner; its variables are read at every call.
+        compiled: whether XLA compiles it, which is faster for small dense networks.
         mask: regular expression of the weights that adapt; empty for all.
     """
 
@@ -125,7 +125,7 @@ class Curves:
         self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)
 
     def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:
-        """Float64[tasks, 51], the distance before the first step and after each."""
+        """Return float64[tasks, 51], the distance before the first step and after each."""
         learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
         return self._run(MetaWeights(start, learned), tasks, tf.constant(scale)).numpy().astype(np.float64)
 
@@ -150,7 +150,7 @@ class Curves:
 
 
 def measured(curves: Curves, starts: list[Snapshot], tasks: Episode, scale: float = 1.0) -> np.ndarray:
-    """Float64[tasks, 51] over starts in turn, each for `TASKS_OF_A_START` tasks; diverged is infinitely far."""
+    """Return float64[tasks, 51], each start used for `TASKS_OF_A_START` tasks in turn; infinity where it diverged."""
     count = int(tasks.seed.shape[0])
     parts = []
     for number, first in enumerate(range(0, count, TASKS_OF_A_START)):
@@ -161,10 +161,10 @@ def measured(curves: Curves, starts: list[Snapshot], tasks: Episode, scale: floa
 
 
 def best_rates(curves: Curves, horizons: tuple[int, ...], width: int = WIDTH) -> tuple[dict[int, float], float]:
-    """The rates of the grid whose mean distance on training tasks is least; `curves` is of a rule of rate 1.
+    """Return the rates of the grid with the least mean distance on training tasks; `curves` has a rate of 1.
 
     Returns:
-        For each number of steps its own best rate, and the one that is best for all of them on average.
+        The best rate for each number of steps, and the one that is best on average over them.
     """
     tasks, starts = episodes(40, 77, TEST_QUERY), fresh(99, width)
     means = {rate: measured(curves, starts, tasks, rate).mean(axis=0)[list(horizons)] for rate in RATES}
@@ -191,16 +191,16 @@ class Trainer:
         self.curves = Curves(self.game, self.rule)
 
     def _restart(self, seed: int) -> None:
-        """Puts the rule and the optimizers back to where they started, and the nets to those of a seed."""
+        """Reset the meta-learner and the optimizers, and set the networks to those of a seed."""
         for variable, value in zip(self._variables, self._first, strict=True):
             variable.assign(value)
         functional.write(self.game.nets, initial(seed))
 
     def train(self, start: str, seed: int, steps: int) -> float:
-        """Trains from the beginning, all rates falling along a cosine to a twentieth.
+        """Train from the beginning, with all rates falling along a cosine to a twentieth.
 
         Returns:
-            Seconds a step, the first and its compiling left out.
+            Seconds per step, without the first and its compilation.
         """
         self._restart(seed)
         taken = 0.0
@@ -217,12 +217,12 @@ class Trainer:
         return taken / max(steps - 1, 1)
 
     def starts(self, start: str, seed: int) -> list[Snapshot]:
-        """What the test tasks start from."""
+        """Return the initial networks of the test tasks."""
         if start == "MAML":
             return [functional.read(self.game.nets)]
         return fresh(seed)
 
 
 def fresh(seed: int, width: int = WIDTH) -> list[Snapshot]:
-    """Five freshly drawn pairs of nets that no training has seen."""
+    """Return five freshly drawn pairs of networks that no training uses."""
     return [initial(900_000 + 10 * seed + i, width) for i in range(5)]

@@ -1,34 +1,29 @@
-"""Learned rules on drawings: how few inner steps bring a DCGAN as near to a character as tuned Adam comes in fifty.
+"""Learned meta-learners on drawings: how few inner steps bring a DCGAN as near to a character as fifty of tuned Adam.
 
-`python -m benchmarks.omniglot_rules --data omniglot28.npz --out DIR` meta-trains a plain DCGAN (or, with `--network
-fusion`, the network of the preset `fusion`, of which the context adapts) with every rule of `presets.LEARNED_RULES`,
-nets and rule together, second order through ten inner steps, on the energy distance in the features of the shipped
-objective net; each for so many minutes of one core, two at once. Beside them
-stands Adam, from the weights that these rules have learned to start from, its rate the best of seven at fifty steps on
-validation characters.
-All are evaluated as few-shot-28 says, under both judges, along the curve of inner steps. It writes `results.json`,
-`omniglot_rules.md` and `report.md`; a run that was cut off goes on.
+`python -m benchmarks.meta_learners.omniglot --data omniglot28.npz --out DIR` meta-trains a plain DCGAN (or, with
+`--network fusion`, the network of the preset `fusion`, of which the context adapts) with every learned meta-learner,
+networks and meta-learner together, second order through ten inner steps, on the energy distance in the features of the
+shipped objective network; each for the same time of one core, two at once. Adam stands beside them, from the initial
+weights of each, with the best of seven rates at fifty steps on validation characters. All are evaluated under
+few-shot-28, under both judges, along the curve of inner steps. It writes `results.json`, `omniglot.md` and `report.md`.
+An interrupted run continues.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import meta_gan as mg
 import trainers
-from benchmarks import lanes, mixtures
-from benchmarks.flagship import JUDGES
-from meta_gan import loading, meta_learners, storage
+from benchmarks import common
+from benchmarks.common import JUDGES
+from benchmarks.meta_learners import mixtures
+from meta_gan import meta_learners, storage
 from meta_gan.judges import load_judge
 from meta_gan.presets import LEARNED_RULES
 from meta_gan.protocol import Entry, Evaluation, Settings
@@ -38,12 +33,11 @@ from meta_gan.types import Episode
 
 INNER = 10
 CURVE = (0, 1, 2, 5, 10, 20, 50)
-ENDLESS = 10_000_000  # outer steps: the minutes end a training
-# Outer steps in a minute of a busy core, as measured: the outer rates fall over as many as fit.
+# Measured outer steps in a minute of a busy core; the outer rates fall over as many as fit.
 STEPS_A_MINUTE = {"learned_adam": 54, "meta_sgd": 54, "recurrent": 25, "attention": 25}
-# A network's meta-gradient has a norm of 5 to 70 here and is clipped to 1: at the usual .003 it walks about.
+# The meta-gradient of a network has a norm of 5 to 70 here and is clipped to 1, so that the usual .003 is too large.
 RULE_RATES = {"recurrent": 1e-3, "attention": 1e-3}
-# network: the preset, and what of it is changed. The fusion network adapts its context, as its preset does.
+# network: the preset and its changes. The fusion network adapts its context, as its preset does.
 RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dcgan": (
         "maml",
@@ -59,36 +53,32 @@ TUNING_TASKS = 24
 
 
 def train(rule: str, data: str, out: Path, minutes: float, core: int, network: str = "dcgan") -> None:
-    """Trains nets and rule in a process of its own, or goes on with its run.
+    """Train networks and meta-learner in a process of its own, or resume its run.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.
     """
-    folder, decay = out / "runs" / rule, max(1, round(minutes * STEPS_A_MINUTE[rule]))
+    decay = max(1, round(minutes * STEPS_A_MINUTE[rule]))
     preset, changes = RECIPES[network]
     fields = [*changes, f"rule={rule}", f"inner_steps={INNER}", f"decay_steps={decay}"]
     fields += [f"rule_rate={RULE_RATES[rule]}"] if rule in RULE_RATES else []
-    fields += [f"minutes={minutes}", "processor_time=true", "validate_every=100000", "checkpoint_every=20"]
-    command = ["train", "--preset", preset, "--data", data, "--out", str(folder), "--steps", str(ENDLESS)]
-    command += ["--queries", "15", "--set", "meta_batch=4", *fields]
-    command += ["--resume"] if folder.is_dir() and any(folder.iterdir()) else []
-    done = lanes.meta_gan(command, core)
-    if done.returncode:
-        raise RuntimeError(f"training {rule!r} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+    fields += ["meta_batch=4", "checkpoint_every=20"]
+    done = common.train(preset, data, out / "runs" / rule, minutes, core, fields, "--queries", "15")
+    common.check(done, f"training {rule!r}")
 
 
 def with_adam(model: mg.MetaModel, rate: float) -> mg.MetaModel:
-    """The same game from the same start, the averaged weights where there are any, adapted by Adam."""
+    """Return a model of the same game and initial weights, averaged where there is an average, adapted by Adam."""
     rule = meta_learners.Adam(rate, 0.5, 0.99)
     game = model.adaptation.copy(model.meta_weights(averaged=True).initial)
     return mg.MetaModel(game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER, model.algorithm.mask))
 
 
 def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str, list[float]]]:
-    """The rate at which Adam comes nearest in fifty steps, in the objective's features, and every rate's distances.
+    """Return Adam's best rate at fifty steps, in the objective's features, and the distances of every rate.
 
     Args:
-        model: whose nets Adam starts from.
+        model: its networks are Adam's start.
         episodes: validation tasks.
     """
     curves = mixtures.Curves(model.game, meta_learners.Adam(1.0, 0.5, 0.99), False, model.algorithm.mask)
@@ -101,17 +91,14 @@ def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str,
 
 
 def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
-    """What is evaluated: every rule from its own start, and Adam from each of these; and how Adam was tuned."""
+    """Return the rows, which are every meta-learner and Adam from its initial weights, and how Adam was tuned."""
     tasks = open_source(data, shots=5, queries=15)
     episodes = tasks.episode_batch("validation", 0, TUNING_TASKS)
     found, tuning = {}, {}
     for rule in rules:
-        path = loading.resolve(out / "runs" / rule)
-        config = storage.read_config(path)
-        card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-        model = loading.load(path)
+        found[rule] = common.entry(out / "runs" / rule)
+        model, card = found[rule].model, found[rule].card
         rate, distances = tuned_rate(model, episodes)
-        found[rule] = Entry(model, card)
         found[f"adam from {rule}"] = Entry(with_adam(model, rate), card)
         tuning[rule] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
         print(f"tuned: Adam from the start of {rule}: {tuning[rule]}", flush=True)
@@ -119,23 +106,21 @@ def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry
 
 
 def table(report: dict[str, Any], tuning: dict[str, Any]) -> str:
-    """The Markdown table: a line for each row, the energy distance along the curve, both judges."""
-    lines = ["| row | " + " | ".join(f"K = {k}" for k in CURVE) + " |", "|" + "---|" * (1 + len(CURVE))]
+    """Return the Markdown table: a line for each row, the energy distance along the curve, both judges."""
+    rows = []
     for name, judges in report["curve"].items():
-        cells = [
-            " / ".join(f"{judges[judge]['energy_distance'][str(k)]['mean']:.3f}" for judge in JUDGES) for k in CURVE
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        curves = [judges[judge]["energy_distance"] for judge in JUDGES]
+        rows.append([name, *(" / ".join(f"{curve[str(k)]['mean']:.3f}" for curve in curves) for k in CURVE)])
     rates = ", ".join(f"{rule} {entry['rate']} ({entry['steps']} outer steps)" for rule, entry in tuning.items())
-    return "\n".join(lines) + f"\n\nAdam's rates: {rates}\n"
+    return common.table(["row", *(f"K = {k}" for k in CURVE)], rows) + f"\nAdam's rates: {rates}\n"
 
 
 def main() -> None:
-    """Trains, tunes and evaluates."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="omniglot28.npz")
-    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
-    parser.add_argument("--rules", nargs="+", choices=LEARNED_RULES, default=list(LEARNED_RULES), help="(default: all)")
+    """Train, tune and evaluate."""
+    parser = common.parser("meta_learners.omniglot", __doc__, data="omniglot28.npz")
+    parser.add_argument(
+        "--meta-learners", nargs="+", choices=LEARNED_RULES, default=list(LEARNED_RULES), help="(default: all)"
+    )
     parser.add_argument("--network", choices=tuple(RECIPES), default="dcgan", help="(default: dcgan)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of one core for each training (default: 15)")
     parser.add_argument("--classes", type=int, help="evaluation classes (default: all)")
@@ -147,9 +132,9 @@ def main() -> None:
         train(rule, arguments.data, out, arguments.minutes, core, arguments.network)
         print(f"trained: {rule}", flush=True)
 
-    lanes.side_by_side(arguments.rules, work)
+    common.side_by_side(arguments.meta_learners, work)
     trainers.configure_threads()
-    models, tuning = entries(arguments.rules, arguments.data, out)
+    models, tuning = entries(arguments.meta_learners, arguments.data, out)
     settings = Settings(
         steps=INNER,
         curve=CURVE,
@@ -162,7 +147,7 @@ def main() -> None:
     report = Evaluation(source, models, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
     storage.write_json(out / "results.json", {"tuning": tuning, "curve": report["curve"], "rows": report["rows"]})
     (out / "report.md").write_text(Report.from_dict(report).to_markdown(), encoding="utf-8")
-    (out / "omniglot_rules.md").write_text(table(report, tuning), encoding="utf-8")
+    (out / "omniglot.md").write_text(table(report, tuning), encoding="utf-8")
     print(json.dumps(tuning))
     print(table(report, tuning))
 

@@ -1,16 +1,16 @@
-"""Small min-max games with a known resting place: do learned rules find it sooner than hand-set ones?
+"""Small min-max games with a known equilibrium: do learned meta-learners find it sooner than hand-designed ones?
 
-`python -m benchmarks.meta_learners --only games --out DIR` trains the learned rules on 64 instances of each game, tunes
-gradient descent-ascent, the extragradient, the optimistic gradient and Adam on the same instances over seven rates, and
-measures all on 100 instances that none has seen: the distance to the nearest resting place after 1,000 moves, and the
-mean of its logarithm on the way there.
+`python -m benchmarks.meta_learners --only games --out DIR` trains the learned meta-learners on 64 instances of each
+game, tunes gradient descent-ascent, the extragradient, the optimistic gradient and Adam on the same instances over
+seven rates, and measures all on 100 unseen instances: the distance to the nearest equilibrium after 1,000 moves, and
+the mean of its logarithm over the moves.
 
-The games, of x (down) and y (up), who move at once; their numbers are drawn for every instance, and x and y start in
-[-1, 1]:
+The games are of x (which minimises) and y (which maximises), who move at once; their numbers are drawn for every
+instance, and x and y start in [-1, 1]:
 
 - saddle: a x^2 - b y^2, a and b in [.9, 1];
 - rotated saddle: a x^2 - b y^2 + 2 x y;
-- seesaw: -b y sin(a pi x), which rests wherever y = 0 and a x is whole;
+- seesaw: -b y sin(a pi x), with equilibria wherever y = 0 and a x is an integer;
 - matrix: x' A y, A 5x5, half its entries 0 and half uniform in [-1, 1], its least singular value above .05.
 
 Reference: Shen et al., "Learning A Minimax Optimizer: A Pilot Study", 2021, for the games.
@@ -38,14 +38,14 @@ from meta_gan.types import Episode, MetaWeights
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 MOVES, TRAIN, TEST = 1000, 64, 100
-REST, FARTHEST = 1e-6, 1e6  # what is nearer counts as at rest; what has diverged, as this far
-INNER, WINDOW, BATCH = 100, 20, 8  # moves of a training task, of a window of its gradient, and tasks of an outer step
+REST, FARTHEST = 1e-6, 1e6  # distances that count as 0, and that of a run that diverged
+INNER, WINDOW, BATCH = 100, 20, 8  # moves of a training task, moves of a gradient's window, tasks of an outer step
 OUTER_RATE = 5e-3
 
 
 @keras.saving.register_keras_serializable("meta_gan_benchmarks")
 class Point(keras.Model):
-    """A vector of numbers, at 0."""
+    """A vector of weights that are initially 0."""
 
     def __init__(self, size: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -58,15 +58,15 @@ class Point(keras.Model):
 
 
 class Toy(Game):
-    """Two players move at once, each from where an instance starts it.
+    """A game of two players that move at once, each from the start that an instance gives.
 
-    An instance is one example, float32[1, numbers + 2 size]: the numbers of its value, then where x and y start.
+    An instance is one example, float32[1, numbers + 2 size]: the numbers of its value, then the starts of x and y.
 
     Args:
-        value: `(x float[size], y float[size], numbers float[n]) -> float[]`, which x lowers and y raises.
-        gap: `(x, y, numbers) -> float[...]`, what is 0 where the game rests.
+        value: `(x float[size], y float[size], numbers float[n]) -> float[]`, which x minimises and y maximises.
+        gap: `(x, y, numbers) -> float[...]`, 0 at an equilibrium.
         size: of x and of y.
-        count: how many numbers.
+        count: of the numbers.
     """
 
     def __init__(self, value: Callable[..., Any], gap: Callable[..., Any], size: int, count: int):
@@ -76,7 +76,7 @@ class Toy(Game):
         self.value, self.gap, self.size, self.count = value, gap, size, count
 
     def places(self, snapshot: Any, instance: Any) -> tuple[Any, Any, Any]:
-        """Where x and y are, and the instance's numbers."""
+        """Return x, y and the instance's numbers."""
         numbers, start = instance[0, : self.count], instance[0, self.count :]
         x, y = (snapshot.weights[name][0] for name in ("x", "y"))
         return x + start[: self.size], y + start[self.size :], numbers
@@ -89,7 +89,7 @@ class Toy(Game):
         return value, snapshot.state, tf.cast(value, tf.float32)[None]
 
     def distance(self, snapshot: Any, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """The common logarithm of the distance to rest, so that the last moves are worth as much as the first."""
+        """Return the common logarithm of the distance to the equilibrium, so that all moves count alike."""
         squares = tf.reduce_sum(tf.square(self.gap(*self.places(snapshot, query))))
         return 0.5 * tf.math.log(squares + REST**2) / math.log(10.0)
 
@@ -123,7 +123,7 @@ def _pair(draw: np.random.Generator) -> np.ndarray:
 
 
 def _matrix(draw: np.random.Generator) -> np.ndarray:
-    """A matrix whose game rests at the origin alone."""
+    """A matrix whose game has its only equilibrium at the origin."""
     while True:
         matrix = draw.uniform(-1, 1, (5, 5)) * (draw.uniform(size=(5, 5)) < 0.5)
         if np.linalg.svd(matrix, compute_uv=False)[-1] > 0.05:
@@ -139,7 +139,7 @@ GAMES: dict[str, tuple[Callable[[], Toy], Callable[[np.random.Generator], np.nda
 
 
 def instances(name: str, count: int, seed: int) -> Episode:
-    """So many instances of a game, drawn from a seed."""
+    """Return `count` instances of a game, drawn from a seed."""
     make, draw_numbers = GAMES[name]
     size, draw = make().size, np.random.default_rng(seed)
     rows = [np.concatenate([draw_numbers(draw), draw.uniform(-1, 1, 2 * size)]) for _ in range(count)]
@@ -149,13 +149,13 @@ def instances(name: str, count: int, seed: int) -> Episode:
 
 
 def _bounded(logs: Any) -> np.ndarray:
-    """Logarithms of distances as float64, those that have diverged or are NaN at the most."""
+    """Logarithms of distances as float64, with the greatest in place of NaN and of diverged ones."""
     found, most = logs.numpy().astype(np.float64), math.log10(FARTHEST)
     return np.where(np.isfinite(found), np.minimum(found, most), most)
 
 
 def played(game: Toy, rule: Any, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
-    """Float64[instances] each: the logarithm of the distance after all moves, and its mean over them."""
+    """Return the logarithm of the distance after all moves and its mean over the moves, float64[instances] each."""
     mask = select(game, "")
     if not rule.built:
         rule.setup(infos(game, mask), game.signals)
@@ -176,7 +176,7 @@ def played(game: Toy, rule: Any, episodes: Episode, moves: int) -> dict[str, np.
 
 
 def extragradient(game: Toy, rate: float, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
-    """The same of the extragradient, which looks one move ahead: no inner rule can, so it is written out here."""
+    """Return the same for the extragradient, which looks one move ahead and so is no meta-learner."""
 
     def slopes(x: Any, y: Any, numbers: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -209,15 +209,15 @@ def _with(make: Callable[[float], Any]) -> Callable[..., dict[str, np.ndarray]]:
     return lambda game, rate, episodes, moves: played(game, make(rate), episodes, moves)
 
 
-HAND_SET: dict[str, Callable[[Toy, float, Episode, int], dict[str, np.ndarray]]] = {
+HAND_DESIGNED: dict[str, Callable[[Toy, float, Episode, int], dict[str, np.ndarray]]] = {
     "gradient descent-ascent": _with(meta_learners.GradientDescent),
     "extragradient": extragradient,
     "optimistic gradient": _with(meta_learners.OptimisticGradient),
     "Adam": _with(lambda rate: meta_learners.Adam(rate, 0.5, 0.99)),
 }
-# Near rest, where gradients are small beside epsilon, the direction that the learned rules start from is theirs times
-# the rate: what rests goes on resting. And the memory is short: a step along gradient and a mean of those before can
-# follow a rotation the closer the less that mean lags behind.
+# Near an equilibrium gradients are small beside epsilon, so that the initial direction of the learned meta-learners is
+# the gradient times the rate, and they stay there. The memory is short because a step along the gradient and the mean
+# of earlier ones follows a rotation better the less the mean lags.
 _STARTED: dict[str, Any] = {"rate": 0.1, "first_decay": 0.3, "second_decay": 0.9, "epsilon": 1.0, "turned": True}
 LEARNED: dict[str, Callable[[], Any]] = {
     "recurrent": lambda: meta_learners.RecurrentMetaLearner(**_STARTED),
@@ -226,29 +226,29 @@ LEARNED: dict[str, Callable[[], Any]] = {
 
 
 def tuned(game: Toy, method: str, train: Episode, moves: int) -> float:
-    """The rate of the grid that ends nearest to rest on the training instances; of equal ones, the soonest there."""
-    found = [HAND_SET[method](game, rate, train, moves) for rate in RATES]
+    """Return the rate that ends nearest to the equilibrium on training instances; of equal ones, the soonest there."""
+    found = [HAND_DESIGNED[method](game, rate, train, moves) for rate in RATES]
     return RATES[min(range(len(RATES)), key=lambda i: _order(found[i]))]
 
 
 def _order(result: dict[str, np.ndarray]) -> tuple[float, float]:
-    """What ranks a method: the mean logarithm at the end, to a tenth of a power of ten, and then that on the way."""
+    """The rank of a method: the mean logarithm at the end, to a tenth, then that over the moves."""
     return round(float(result["end"].mean()), 1), float(result["path"].mean())
 
 
 def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 0) -> float:
-    """Meta-trains a rule on batches of training instances.
+    """Meta-train a meta-learner on batches of training instances.
 
     Returns:
-        Seconds that it took, compiling included.
+        The seconds it took, with compilation.
     """
     estimator = Unrolled(2, window=WINDOW, last=WINDOW)
     model = mg.MetaModel(game, mg.Algorithm("toy", rule, estimator, INNER))
     rates = keras.optimizers.schedules.CosineDecay(OUTER_RATE, outer_steps, alpha=0.05)
-    # Instances say where to start: the points themselves are not learned.
+    # Instances give the starts, so the initial points are not learned.
     still = {player: keras.optimizers.SGD(0.0) for player in game.players}
     model.compile(optimizer={**still, "meta_learner": keras.optimizers.Adam(rates)}, clip=1.0, skip_nonfinite=True)
-    # A number or five a player: dispatching operations one by one would be most of the work.
+    # Players have one to five weights: dispatching single operations would be most of the work.
     step = tf.function(model.meta_step, autograph=False, jit_compile=True)
     draw, start = np.random.default_rng(seed), time.perf_counter()
     for _ in range(outer_steps):
@@ -260,7 +260,7 @@ def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 
 def measure(
     name: str, outer_steps: int, moves: int, counts: tuple[int, int], rules: Sequence[str] = tuple(LEARNED)
 ) -> dict[str, dict[str, Any]]:
-    """All hand-set methods and some learned `rules` on one game.
+    """Measure all hand-designed methods and the learned `rules` on one game.
 
     Returns:
         `{method: {"end", "path": intervals of log10, "rate" or "seconds", "order"}}`.
@@ -274,7 +274,7 @@ def measure(
         print(f"{name}: {method}: {json.dumps(rows[method])}", flush=True)
 
     game = GAMES[name][0]()
-    for method, play in HAND_SET.items():
+    for method, play in HAND_DESIGNED.items():
         rate = tuned(game, method, train, moves)
         note(method, play(game, rate, test, moves), rate=rate)
     for method in rules:

@@ -1,33 +1,28 @@
-"""Few-shot voices and names: sounds and texts through one-dimensional players, beside copies and n-gram models.
+"""Few-shot sounds and texts through one-dimensional players, beside copies and n-gram models.
 
-`python -m benchmarks.modalities --data FOLDER --out DIR` takes `fsdd_wave8192.npz`, `fsdd_spec32.npz` (whose split of
-speakers it uses) and `names18.npz` from FOLDER. It meta-trains the presets `sound`, on the digits of four speakers, who
-speak faster, slower and more quietly too, and `text`, on the names of twelve nationalities, and two judges of
-spectrograms, two jobs at once; it chooses the inner steps of each on validation classes, and measures both on classes
-that were never seen: ten digits of another speaker from 5 takes, three nationalities from 20 names, each by several
-draws.
+`python -m benchmarks.modalities --data FOLDER --out DIR` reads `fsdd_wave8192.npz`, `fsdd_spec32.npz` (for its split of
+speakers) and `names18.npz` from FOLDER. It meta-trains the preset `sound` on the digits of four speakers, also faster,
+slower and more quietly, and the preset `text` on the names of twelve nationalities, and trains two judges of
+spectrograms, two jobs at once. It chooses the inner steps of each model on validation classes, and evaluates both on
+unseen classes, each by several draws: ten digits of another speaker from 5 takes, and three nationalities from 20
+names.
 
 It writes `results.json`, `{modality: {row: {score: {mean, low, high}}}}` with 95 % bootstrap intervals over classes and
-draws; `about.json`; `modalities.md`; `voices.png`, spectrograms of support, held-out takes and samples, a row a digit;
-and `names.txt`. A run that was cut off goes on. `--quick` trains for less, within 15 minutes of two cores.
+draws; `about.json`; `modalities.md`; `voices.png`, spectrograms of support, held-out takes and samples, a row for each
+digit; and `names.txt`. An interrupted run continues. `--quick` trains for less, within 15 minutes of two cores.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# A program run by its path, not by `-m`, would not find its neighbours.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import trainers
-from benchmarks import lanes, names, voices
-from benchmarks.families import claimed
+from benchmarks import common
+from benchmarks.common import Size
+from benchmarks.modalities import names, voices
 from meta_gan import loading, storage
 from meta_gan.judges import load_judge
 from meta_gan.judges.spectrograms import spectrograms, upright
@@ -38,22 +33,13 @@ from meta_gan.tasks.pixels import to_float
 VOICES, NAMES = "spoken digits", "names"
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """How much is done: outer steps of either preset, steps of a judge, draws of support sets, inner steps tried."""
-
-    voices: int
-    names: int
-    judges: int
-    draws: int
-    steps: tuple[int, ...]
-
-
-FULL, QUICK = Size(5000, 600, 1000, 3, (0, 5, 20, 50)), Size(1000, 300, 400, 1, (0, 20))
+# Outer steps of either preset, steps of a judge, draws of support sets, and candidates for the inner steps.
+FULL = Size(voices=5000, names=600, judges=1000, draws=3, steps=(0, 5, 20, 50))
+QUICK = Size(voices=1000, names=300, judges=400, draws=1, steps=(0, 20))
 
 
 def work(job: str, data: Path, out: Path, size: Size) -> None:
-    """One job, in this process: the training of a judge, or of a preset."""
+    """Run one job in this process: the training of a judge, or of a preset."""
     if job in voices.JUDGES:
         voices.train_judges(data, out, job, size.judges)
     elif job == VOICES:
@@ -63,10 +49,10 @@ def work(job: str, data: Path, out: Path, size: Size) -> None:
 
 
 def measure(data: Path, out: Path, size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The scores of every row, `{modality: {row: {score: [values]}}}`, and what was chosen."""
+    """Return the scores of every row, `{modality: {row: {score: [values]}}}`, and the choices."""
     judges = [load_judge(str(out / "judges" / name)) for name in voices.JUDGES]
     found: dict[str, Any] = {}
-    about: dict[str, Any] = {"size": dataclasses.asdict(size), "judges": {j.name: j.card["validation"] for j in judges}}
+    about: dict[str, Any] = {"size": vars(size), "judges": {j.name: j.card["validation"] for j in judges}}
     for modality, room in ((VOICES, voices), (NAMES, names)):
         path = loading.resolve(out / "runs" / room.__name__.rpartition(".")[2])
         model = loading.load(path)
@@ -85,7 +71,7 @@ def measure(data: Path, out: Path, size: Size) -> tuple[dict[str, Any], dict[str
 
 
 def picture(path: Path, sets: list[tuple[np.ndarray, ...]], rate: int) -> None:
-    """A row of spectrograms a class: support, held-out takes, samples, with a grey picture between."""
+    """Write a row of spectrograms for each class: support, held-out takes and samples, with grey pictures between."""
     rows = []
     for parts in sets:
         pictures = [to_float(upright(spectrograms(part, rate))) for part in parts]
@@ -95,33 +81,25 @@ def picture(path: Path, sets: list[tuple[np.ndarray, ...]], rate: int) -> None:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The Markdown tables, one a modality."""
+    """Return the Markdown tables, one for each modality."""
     parts = []
     for modality, rows in results.items():
         scores = list(next(iter(rows.values())))
-        lines = [f"| {modality} | " + " | ".join(scores) + " |", "|" + "---|" * (1 + len(scores))]
-        for row, values in rows.items():
-            cells = [values[score] for score in scores]
-            shown = [f"{c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f})" for c in cells]
-            lines.append(f"| {row} | " + " | ".join(shown) + " |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+        cells = [[row, *(common.interval(values[score]) for score in scores)] for row, values in rows.items()]
+        parts.append(common.table([modality, *scores], cells))
+    return "\n".join(parts)
 
 
 def main() -> None:
-    """Trains and measures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder of the three files")
-    parser.add_argument("--out", required=True, help="folder; a run that was cut off goes on")
-    parser.add_argument("--quick", action="store_true", help="within 15 minutes of two cores")
-    parser.add_argument("--job", choices=(*voices.JUDGES, VOICES, NAMES), help="that one alone, in this process")
+    """Train and evaluate."""
+    quick = "within 15 minutes of two cores"
+    parser = common.parser("modalities", __doc__, data="folder of the three files", quick=quick)
+    parser.add_argument("--job", choices=(*voices.JUDGES, VOICES, NAMES), help="only this one, in this process")
     arguments = parser.parse_args()
     data, out, size = Path(arguments.data), Path(arguments.out), QUICK if arguments.quick else FULL
     if missing := [file for file in (*voices.FILES, names.FILE) if not (data / file).is_file()]:
         parser.error(f"--data must be a folder with the three files. Received: {str(data)!r} without {missing}")
-    out.mkdir(parents=True, exist_ok=True)
-    if (other := claimed(out, size)) is not None:
-        parser.error(f"--out must be empty, or of a run of this size, {size}. Received: {str(out)!r}, of {other}")
+    common.claim(parser, out, size)
     trainers.configure_threads()
     if arguments.job:
         work(arguments.job, data, out, size)
@@ -129,12 +107,12 @@ def main() -> None:
     own = ["--data", str(data), "--out", str(out), *(["--quick"] if arguments.quick else [])]
 
     def one(job: str, core: int) -> None:
-        lanes.python(["-m", "benchmarks.modalities", *own, "--job", job], core)
+        common.python(["-m", "benchmarks.modalities", *own, "--job", job], core)
         print(f"done: {job}", flush=True)
 
-    # The lanes take every other job: the longest is alone in its lane.
-    lanes.side_by_side([VOICES, NAMES], one)
-    lanes.side_by_side(list(voices.JUDGES), one)
+    # The lanes take alternate jobs: the longest is alone in its lane.
+    common.side_by_side([VOICES, NAMES], one)
+    common.side_by_side(list(voices.JUDGES), one)
     found, about = measure(data, out, size)
     results = {
         modality: {
@@ -147,7 +125,3 @@ def main() -> None:
     storage.write_json(out / "about.json", about)
     (out / "modalities.md").write_text(table(results), encoding="utf-8")
     print(table(results))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Names of nationalities: the data, the training, and the rows of `benchmarks.modalities`."""
+"""Names by nationality: the data, the training, and the rows of `benchmarks.modalities`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ORDER, TASKS = 3, 6
 
 @functools.cache
 def tasks_of(data: Path) -> Tasks:
-    """Episodes of 20 support and 20 query names."""
+    """Return episodes of 20 support and 20 query names."""
     with np.load(data / FILE) as kept:
         arrays = dict(kept)
-    told = {"class_names": arrays["class_names"].tolist(), "class_split": arrays["class_split"], "name": FILE}
+    card = {"class_names": arrays["class_names"].tolist(), "class_split": arrays["class_split"], "name": FILE}
     texts, labels = arrays["names"].tolist(), arrays["labels"].astype(np.int32)
-    return from_texts(texts, labels, length=LENGTH, shots=SHOTS, queries=SHOTS, **told)
+    return from_texts(texts, labels, length=LENGTH, shots=SHOTS, queries=SHOTS, **card)
 
 
 def train(data: Path, folder: Path, steps: int) -> None:
-    """Trains the preset `text`, or goes on."""
+    """Train the preset `text`, or resume its training."""
     tasks = tasks_of(data)
     model = presets.build(presets.get("text", decay_steps=steps), tasks.example_shape)
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def train(data: Path, folder: Path, steps: int) -> None:
 
 
 def dealt(data: Path, index: int, draw: int) -> tuple[list[str], list[str], list[str]]:
-    """Support, reference and oracle names of a class; the latter two share the others."""
+    """Return support, reference and oracle names of a class; references and oracle share the held-out names."""
     source = tasks_of(data).source
     medium = source.medium
     assert isinstance(medium, Texts)
@@ -52,7 +52,7 @@ def dealt(data: Path, index: int, draw: int) -> tuple[list[str], list[str], list
 
 
 def made_by(data: Path, model: MetaModel, support: list[str], steps: int, count: int, seed: int) -> list[str]:
-    """Names that the model makes after so many inner steps."""
+    """Return samples of the model after `steps` inner steps."""
     medium = tasks_of(data).source.medium
     assert isinstance(medium, Texts)
     examples = medium.seen(medium.encode(support, LENGTH)).numpy()
@@ -60,7 +60,7 @@ def made_by(data: Path, model: MetaModel, support: list[str], steps: int, count:
 
 
 def loss(data: Path, model: MetaModel, judges: Any, steps: int) -> float:
-    """The mean n-gram distance on validation classes after so many inner steps."""
+    """Return the mean n-gram distance on validation classes after `steps` inner steps."""
     found = []
     for index in tasks_of(data).source.split_classes("validation"):
         support, held, _ = dealt(data, index, 0)
@@ -69,7 +69,7 @@ def loss(data: Path, model: MetaModel, judges: Any, steps: int) -> float:
 
 
 def known(data: Path) -> list[str]:
-    """All training names."""
+    """Return all training names."""
     source = tasks_of(data).source
     medium = source.medium
     assert isinstance(medium, Texts)
@@ -77,7 +77,7 @@ def known(data: Path) -> list[str]:
 
 
 def rows(data: Path, model: MetaModel, judges: Any, steps: int, draws: int) -> dict[str, dict[str, list[float]]]:
-    """Of every row the scores of all test classes and draws."""
+    """Return the scores of every row on all test classes and draws."""
     source, trained = tasks_of(data).source, known(data)
     medium = source.medium
     assert isinstance(medium, Texts)
@@ -105,7 +105,7 @@ def rows(data: Path, model: MetaModel, judges: Any, steps: int, draws: int) -> d
 
 
 def shown(data: Path, model: MetaModel, steps: int) -> dict[str, list[str]]:
-    """Ten samples of every test class."""
+    """Return ten samples of every test class."""
     source = tasks_of(data).source
     return {
         source.class_names[index]: made_by(data, model, dealt(data, index, 0)[0], steps, 10, 0)

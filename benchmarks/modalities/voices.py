@@ -1,4 +1,4 @@
-"""Spoken digits of speakers: the data, judges, the training, and the rows of `benchmarks.modalities`."""
+"""Spoken digits by speaker: the data, judges, the training, and the rows of `benchmarks.modalities`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FILES = ("fsdd_wave8192.npz", "fsdd_spec32.npz")
 SHOTS, QUERIES, REFERENCES, MADE = 5, 10, 20, 20
 MANNERS = ((0.8, -6), (0.8, -18), (0.86, -12), (0.86, -24), (0.93, -6), (0.93, -18))
 MANNERS += ((1.0, -12), (1.0, -24), (1.07, -6), (1.07, -18), (1.15, -12), (1.15, -24), (1.25, -6), (1.25, -18))
-"""Speeds, pitch and all, and loudness in dB at which every training voice is another speaker's: those that are held
-out were recorded 12 to 20 dB below the others."""
+"""Speeds (which change the pitch) and levels in dB at which a training voice counts as another speaker's; the held-out
+speakers were recorded 12 to 20 dB below the others."""
 JUDGES = {
     "conv4": {"network": "conv4", "width": 48, "augmentation": False, "seed": 1},
     "residual": {"method": "classification", "network": "residual", "width": 24, "batch": 100, "seed": 2},
@@ -35,7 +35,7 @@ SHIFT, STRETCH, NOISE = 200, 0.07, 0.003  # samples; share; of the loudest sampl
 
 @functools.cache
 def voices(data: Path) -> Source:
-    """A class for every speaker and digit; the test speaker is held out whole."""
+    """Return a class for every speaker and digit; all digits of the test speaker are held out."""
     with np.load(data / FILES[0]) as kept, np.load(data / FILES[1]) as split:
         audio, digits, speakers, people = (kept[key] for key in ("audio", "labels", "speaker", "speakers"))
         classes, rate = np.repeat(split["speaker_split"], 10).astype(np.int8), int(kept["rate"])
@@ -45,7 +45,7 @@ def voices(data: Path) -> Source:
 
 
 def in_manners(source: Source) -> Source:
-    """The source, and its training classes at other speeds and as quiet as may be, as classes of their own."""
+    """Return the source with its training classes also at the speeds and levels of `MANNERS`, as further classes."""
     medium, samples = source.medium, source.images.shape[1]
     assert isinstance(medium, Sounds)
     chosen = np.flatnonzero(np.isin(source.labels, source.split_classes("train")))
@@ -66,7 +66,7 @@ def in_manners(source: Source) -> Source:
 
 
 def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
-    """Trains a judge on the spectrograms of training voices, unless it is there."""
+    """Train a judge on the spectrograms of training voices, unless it exists."""
     folder = out / "judges" / name
     if not folder.is_dir():
         recipe = JudgeRecipe(**{"steps": steps, **JUDGES[name]})
@@ -74,7 +74,7 @@ def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
 
 
 def train(data: Path, folder: Path, steps: int) -> None:
-    """Trains the preset `sound`, or goes on."""
+    """Train the preset `sound`, or resume its training."""
     tasks = Tasks(in_manners(voices(data)), SHOTS, QUERIES)
     model = presets.build(presets.get("sound", decay_steps=steps), tasks.example_shape, tasks.card["rate"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def train(data: Path, folder: Path, steps: int) -> None:
 
 
 def dealt(data: Path, index: int, draw: int) -> list[np.ndarray]:
-    """Support, reference and oracle takes of a class, float32[n, samples, 1]."""
+    """Return support, reference and oracle takes of a class, float32[n, samples, 1]."""
     source = voices(data)
     order = np.random.default_rng([draw, index]).permutation(np.flatnonzero(source.labels == index))
     cuts = np.cumsum([SHOTS, REFERENCES, MADE])
@@ -92,7 +92,7 @@ def dealt(data: Path, index: int, draw: int) -> list[np.ndarray]:
 
 
 def augmented(support: np.ndarray, seed: int, kind: str) -> np.ndarray:
-    """Copies of support sounds: `shift` of +-25 ms, and with `all` also a stretch of +-7 % and a little noise."""
+    """Return augmented support sounds: a `shift` of +-25 ms, with `all` also a stretch of +-7 % and slight noise."""
     draw, samples, made = np.random.default_rng([seed, 7]), support.shape[1], []
     for number in range(MADE):
         sound = support[number % len(support), :, 0].astype(np.float64)
@@ -108,14 +108,14 @@ def augmented(support: np.ndarray, seed: int, kind: str) -> np.ndarray:
 
 
 def scores_of(sounds: np.ndarray, support: np.ndarray, judged: dict[str, Any], rate: int) -> dict[str, float]:
-    """The scores of sounds of one class.
+    """Return the scores of sounds of one class.
 
     Args:
         sounds: float32[n, samples, 1].
         support: likewise.
-        judged: `judges`, `references` (of each judge the features of real takes of the class), `prototypes` (of each
-            judge the means of the speaker's ten digits), `place` (which of them is the class) and `threshold`.
-        rate: samples a second.
+        judged: `judges`, `references` (each judge's features of real takes of the class), `prototypes` (each judge's
+            means of the speaker's ten digits), `place` (the index of the class among them) and `threshold`.
+        rate: samples per second.
     """
     pictures = to_float(spectrograms(sounds, rate))
     found = {}
@@ -130,7 +130,7 @@ def scores_of(sounds: np.ndarray, support: np.ndarray, judged: dict[str, Any], r
 
 
 def threshold_of(data: Path, index: int, rate: int) -> float:
-    """The first percentile of the distances between real spectrograms of a class."""
+    """Return the first percentile of the distances between real spectrograms of a class."""
     source = voices(data)
     takes = source.medium.seen(source.images[source.labels == index]).numpy()
     flat = to_float(spectrograms(takes, rate)).reshape(len(takes), -1)
@@ -138,7 +138,7 @@ def threshold_of(data: Path, index: int, rate: int) -> float:
 
 
 def _judged(data: Path, split: str, judges: list[Judge], draw: int) -> list[tuple[Any, list[np.ndarray]]]:
-    """For every class of a split what `scores_of` needs, and its takes."""
+    """The argument `judged` of `scores_of` and the takes, for every class of a split."""
     source = voices(data)
     rate, classes = source.medium.rate, source.split_classes(split)  # type: ignore[union-attr]
     deals = [dealt(data, index, draw) for index in classes]
@@ -146,17 +146,17 @@ def _judged(data: Path, split: str, judges: list[Judge], draw: int) -> list[tupl
     prototypes = [np.stack([each.mean(axis=0) for each in of_judge]) for of_judge in features]
     found = []
     for place, (index, deal) in enumerate(zip(classes, deals, strict=True)):
-        told = {"judges": judges, "references": [each[place] for each in features], "prototypes": prototypes}
-        found.append(({**told, "place": place, "threshold": threshold_of(data, index, rate), "rate": rate}, deal))
+        parts = {"judges": judges, "references": [each[place] for each in features], "prototypes": prototypes}
+        found.append(({**parts, "place": place, "threshold": threshold_of(data, index, rate), "rate": rate}, deal))
     return found
 
 
 def loss(data: Path, model: MetaModel, judges: list[Judge], steps: int) -> float:
-    """The mean energy distance, under both judges, on validation classes after so many inner steps."""
+    """Return the mean energy distance, under both judges, on validation classes after `steps` inner steps."""
     found = []
-    for told, (support, _, _) in _judged(data, "validation", judges, 0):
+    for judged, (support, _, _) in _judged(data, "validation", judges, 0):
         sounds = model.adapt(support, steps=steps).sample(MADE)
-        scores = scores_of(sounds, support, told, told["rate"])
+        scores = scores_of(sounds, support, judged, judged["rate"])
         found.append([scores[f"energy/{judge.name}"] for judge in judges])
     return float(np.mean(found))
 
@@ -164,10 +164,10 @@ def loss(data: Path, model: MetaModel, judges: list[Judge], steps: int) -> float
 def rows(
     data: Path, model: MetaModel, judges: list[Judge], steps: int, draws: int
 ) -> dict[str, dict[str, list[float]]]:
-    """Of every row the scores of all test classes and draws."""
+    """Return the scores of every row on all test classes and draws."""
     found: dict[str, dict[str, list[float]]] = {}
     for draw in range(draws):
-        for told, (support, _, oracle) in _judged(data, "test", judges, draw):
+        for judged, (support, _, oracle) in _judged(data, "test", judges, draw):
             sets = {
                 "oracle": oracle,
                 "copy": support[np.arange(MADE) % SHOTS],
@@ -178,13 +178,13 @@ def rows(
             if steps:
                 sets[f"meta-trained, {steps} inner steps"] = model.adapt(support, steps=steps).sample(MADE, seed=draw)
             for row, sounds in sets.items():
-                for score, value in scores_of(sounds, support, told, told["rate"]).items():
+                for score, value in scores_of(sounds, support, judged, judged["rate"]).items():
                     found.setdefault(row, {}).setdefault(score, []).append(value)
     return found
 
 
 def shown(data: Path, model: MetaModel, steps: int) -> tuple[list[tuple[np.ndarray, ...]], int]:
-    """Of every test class support, held-out takes and samples, five each, and their rate."""
+    """Return support, held-out takes and samples of every test class, five each, and their rate."""
     source, sets = voices(data), []
     for index in source.split_classes("test"):
         support, references, _ = dealt(data, index, 0)

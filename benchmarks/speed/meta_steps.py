@@ -1,14 +1,13 @@
-"""Speed, every figure beside its alternative, measured in one run: `python -m benchmarks.speed --out DIR`.
+"""Speed of meta-training and adaptation beside alternatives: `python -m benchmarks.speed --out DIR`.
 
-DIR/speed.json and a table say, with targets and verdicts, how much faster a meta-step is as a graph than in eager
-TensorFlow, and what tracing, tasks one by one, adaptation and the second order cost. Alternatives take turns (A B A B
-...), so that a drift of the machine hits all alike; medians are compared. `others` is how many cores other programs
-kept busy meanwhile: figures with `others` above .1 are of a busy machine and say little.
+`speed.json` and a table hold, with targets and verdicts, the speed of a meta-step as a graph relative to eager
+TensorFlow, and the cost of tracing, of tasks one by one, of adaptation and of the second order. Alternatives take turns
+(A B A B ...), so that a drift of the machine affects all alike; medians are compared. `others` is how many cores other
+programs kept busy meanwhile: figures with `others` above .1 come from a busy machine and are unreliable.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import platform
@@ -25,6 +24,7 @@ import tensorflow as tf
 
 import meta_gan as mg
 import trainers
+from benchmarks import common
 from meta_gan import functional, presets, storage
 from meta_gan.meta.gradients import Estimate
 
@@ -33,11 +33,18 @@ Timed = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured; the defaults are the case that the design's figures are of.
+    """The sizes of what is measured.
 
-    Images have one channel and the height and width `side`; a DCGAN of `width` 26 at 32 x 32 has half a million
-    weights in both nets together. `second_steps` are the inner steps of the comparison of orders, `adapt_side` and
-    `adapt_width` the sizes of the adaptation figure, `repeats` the timed runs of each alternative.
+    Attributes:
+        side: height and width of the images, which have one channel.
+        width: of the DCGAN; 26 at 32 x 32 gives half a million weights in both networks.
+        shots: support images.
+        steps: inner steps.
+        second_steps: inner steps of the comparison of orders.
+        tasks: in a meta-batch.
+        repeats: timed runs of each alternative.
+        adapt_side: height and width in the adaptation figure.
+        adapt_width: width of the DCGAN in the adaptation figure.
     """
 
     side: int = 32
@@ -55,7 +62,7 @@ QUICK = Sizes(side=8, width=2, steps=2, second_steps=1, tasks=2, repeats=2, adap
 
 
 def wgan_gp(sizes: Sizes, algorithm: mg.Algorithm) -> mg.MetaModel:
-    """A compiled WGAN-GP of `sizes`; every call makes the same initial weights."""
+    """Return a compiled WGAN-GP of `sizes`, with the same initial weights in every call."""
     nets = mg.networks.dcgan((sizes.side, sizes.side, 1), width=sizes.width)
     model = mg.MetaModel(mg.games.GAN(*nets, mg.losses.Wasserstein(), mg.losses.GradientPenalty()), algorithm)
     model.compile(optimizer=keras.optimizers.Adam(1e-4))
@@ -63,7 +70,7 @@ def wgan_gp(sizes: Sizes, algorithm: mg.Algorithm) -> mg.MetaModel:
 
 
 def episodes(sizes: Sizes, tasks: int) -> mg.Episode:
-    """A meta-batch of uniform noise: the work of a step does not depend on what the images show."""
+    """Return a meta-batch of uniform noise; the time of a step does not depend on the images."""
     draw, shape = np.random.default_rng(0), (tasks, sizes.shots, sizes.side, sizes.side, 1)
     images = [tf.constant(draw.uniform(-1, 1, shape).astype(np.float32)) for _ in range(2)]
     seeds = draw.integers(0, 2**31 - 1, (tasks, 2)).astype(np.int32)
@@ -71,24 +78,30 @@ def episodes(sizes: Sizes, tasks: int) -> mg.Episode:
 
 
 def estimate(model: mg.MetaModel, episode: mg.Episode) -> Estimate:
-    """The meta-gradient of one task; called as it is, outside of any `tf.function`, it runs eagerly."""
+    """Return the meta-gradient of one task; outside a `tf.function` it runs eagerly."""
     rule = model.algorithm
     parts = (model.game, model.meta_learner, model.mask, model.meta_weights())
     return rule.estimator.task(*parts, episode, rule.inner_steps)
 
 
 def eager_step(model: mg.MetaModel, episode: mg.Episode) -> Any:
-    """The package's own meta-step on one task, run eagerly."""
+    """Run the package's meta-step on one task eagerly."""
     result = estimate(model, episode)
-    for name, net in model.game.nets.items():  # in a GAN a net and its player have one name
+    for name, net in model.game.nets.items():  # a GAN's networks have the names of their players
         model.optimizers[name].apply(result.weights[name], net.trainable_variables)
     return result.metrics
 
 
 def plain_displacement(model: mg.MetaModel, images: Any, draw: Callable[[int, str], tuple[Any, Any]]) -> mg.Snapshot:
-    """Reptile's displacement as one writes it by hand in eager Keras: step the variables, then put them back.
+    """Return Reptile's displacement, written by hand in eager Keras: step the variables, then restore them.
 
-    `draw` gives for a step and a player the latents and the penalty's key; the outer gradient is in `weights`.
+    Args:
+        model: a WGAN-GP.
+        images: the support set.
+        draw: returns the latents and the key of the penalty for a step and a player.
+
+    Returns:
+        The outer gradient in `weights`.
     """
     game, rates = model.game, model.meta_learner.rates
     generator, critic = game.nets["generator"], game.nets["discriminator"]
@@ -118,7 +131,7 @@ def plain_displacement(model: mg.MetaModel, images: Any, draw: Callable[[int, st
 
 
 def plain_step(model: mg.MetaModel, images: Any) -> Any:
-    """A whole eager meta-step by hand, with the draws that a user would make."""
+    """Run a whole eager meta-step written by hand, with the random draws of plain TensorFlow."""
     shape = [images.shape[0], model.game.latent_dim]
     moved = plain_displacement(model, images, lambda step, player: (tf.random.normal(shape), (step, 0)))
     for name, net in model.game.nets.items():
@@ -127,14 +140,14 @@ def plain_step(model: mg.MetaModel, images: Any) -> Any:
 
 
 def mapped(model: mg.MetaModel, side_by_side: int) -> Callable[[mg.Episode], Any]:
-    """The meta-gradients of every task of a batch as one compiled function, so many tasks at a time."""
+    """Return a compiled function of the meta-gradients of a batch, `side_by_side` tasks at a time."""
     return tf.function(
         lambda batch: functional.map_tasks(lambda e: estimate(model, e).weights, batch, side_by_side), autograph=False
     )
 
 
 def _busy() -> float:
-    """Seconds that all programs together have kept cores busy since the machine started; NaN where unknown."""
+    """Core seconds that all programs have used since the machine started; NaN where unknown."""
     if not Path("/proc/stat").is_file():
         return math.nan
     fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
@@ -142,7 +155,7 @@ def _busy() -> float:
 
 
 def timed(alternatives: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timed]:
-    """Runs functions in turns `repeats` >= 1 times, after one untimed run of each.
+    """Time functions in turns `repeats` >= 1 times, after one untimed run of each.
 
     Returns:
         `{name: {"seconds": median, "least", "most", "first": the untimed run, "cores": mean cores it used,
@@ -152,7 +165,7 @@ def timed(alternatives: Mapping[str, Callable[[], Any]], repeats: int) -> dict[s
     for _ in range(repeats + 1):
         for name, function in alternatives.items():
             before = (time.perf_counter(), time.process_time(), _busy())
-            # A copy of the result waits for it: off the CPU, a call returns before its work is done.
+            # Copying the result waits for it; on an accelerator a call returns before its work is done.
             tf.nest.map_structure(np.asarray, function())
             wall, own, all_ = np.subtract((time.perf_counter(), time.process_time(), _busy()), before).tolist()
             records[name].append((wall, own, all_ - own))
@@ -166,14 +179,14 @@ def timed(alternatives: Mapping[str, Callable[[], Any]], repeats: int) -> dict[s
             "most": max(walls),
             "first": first,
             "cores": sum(own) / sum(walls),
-            # The kernel counts in ticks, so a small negative share is none.
+            # The kernel counts in ticks, so that the share may be slightly negative.
             "others": None if math.isnan(share) else max(0.0, round(share, 2)),
         }
     return result
 
 
 def line(what: str, value: float, unit: str, target: tuple[str, float] | None, beside: dict[str, Timed]) -> Timed:
-    """One figure with its target and verdict: `target` is (">=" or "<=", bound), or None where none was set."""
+    """Return one figure with its verdict; `target` is (">=" or "<=", bound), or None."""
     shown, verdict = None, "no target"
     if target is not None:
         shown = f"{target[0]} {target[1]:g}"
@@ -182,7 +195,7 @@ def line(what: str, value: float, unit: str, target: tuple[str, float] | None, b
 
 
 def measure_graph(sizes: Sizes) -> list[Timed]:
-    """A Reptile meta-step on one task: graph, the same code eager, and eager Keras by hand; and tracing."""
+    """Time a Reptile meta-step on one task as a graph, the same code eagerly, eager Keras by hand, and tracing."""
     models = [wgan_gp(sizes, mg.Reptile(sizes.steps)) for _ in range(3)]
     batch = episodes(sizes, 1)
     episode = tf.nest.map_structure(lambda t: t[0], batch)
@@ -204,7 +217,7 @@ def measure_graph(sizes: Sizes) -> list[Timed]:
 
 
 def on_one_core(function: Callable[[], Any]) -> Callable[[], Any]:
-    """The function with every thread of this process held on one core while it runs; Linux only."""
+    """Return a function that runs with every thread of this process on one core; Linux only."""
 
     def held() -> Any:
         threads, free = [int(name) for name in os.listdir("/proc/self/task")], os.sched_getaffinity(0)
@@ -220,7 +233,7 @@ def on_one_core(function: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def measure_tasks(sizes: Sizes) -> list[Timed]:
-    """The tasks of a meta-batch two at a time; and one by one, where operations within a task still share the cores."""
+    """Time the tasks of a meta-batch two at a time, and one by one, where the operations of a task share the cores."""
     model, batch = wgan_gp(sizes, mg.Reptile(sizes.steps)), episodes(sizes, sizes.tasks)
     pairs, single = mapped(model, 2), mapped(model, 1)
     alternatives = {"two at a time": lambda: pairs(batch), "one by one": lambda: single(batch)}
@@ -235,7 +248,7 @@ def measure_tasks(sizes: Sizes) -> list[Timed]:
 
 
 def measure_adaptation(sizes: Sizes) -> list[Timed]:
-    """Adapting the `reptile` preset to a few images and sampling 64, the first time and later."""
+    """Time adapting the `reptile` preset to a few images and drawing 64 samples, the first time and later."""
     shape = (sizes.adapt_side, sizes.adapt_side, 1)
     model = presets.build(presets.get("reptile", width=sizes.adapt_width), shape)
     images = np.random.default_rng(0).uniform(-1, 1, (sizes.shots, *shape)).astype(np.float32)
@@ -248,7 +261,7 @@ def measure_adaptation(sizes: Sizes) -> list[Timed]:
 
 
 def measure_orders(sizes: Sizes) -> list[Timed]:
-    """A second-order MAML step on one task beside the first-order one."""
+    """Time a second-order MAML step on one task beside the first-order one."""
     batch, steps = episodes(sizes, 1), {}
     for name, algorithm in (("second order", mg.MAML), ("first order", mg.FOMAML)):
         steps[name] = tf.function(wgan_gp(sizes, algorithm(sizes.second_steps)).meta_step, autograph=False)
@@ -260,8 +273,8 @@ def measure_orders(sizes: Sizes) -> list[Timed]:
     ]
 
 
-def table(lines: list[Timed]) -> str:
-    """The figures for people, one a row, and below a comparison's first figure its alternatives."""
+def figures_as_text(lines: list[Timed]) -> str:
+    """Return the figures as text, a line for each, and below the first of a comparison its alternatives."""
     rows, shown = [], None
     for entry in lines:
         target = f"target {entry['target']}" if entry["target"] else ""
@@ -275,10 +288,9 @@ def table(lines: list[Timed]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints the table and writes `speed.json`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of speed.json, replaced if it is there")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    """Measure, print the table and write `speed.json`."""
+    quick = "tiny sizes: a test run that measures nothing"
+    parser = common.parser("speed", __doc__, quick=quick, out="folder of speed.json, which is replaced")
     options = parser.parse_args(arguments)
     threads = trainers.configure_threads()
     sizes = QUICK if options.quick else Sizes()
@@ -293,8 +305,4 @@ def main(arguments: list[str] | None = None) -> None:
     }
     (file := Path(options.out) / "speed.json").parent.mkdir(parents=True, exist_ok=True)
     storage.write_json(file, {"environment": environment, "sizes": asdict(sizes), "lines": lines})
-    print(table(lines), f"written: {file}", sep="\n")
-
-
-if __name__ == "__main__":
-    main()
+    print(figures_as_text(lines), f"written: {file}", sep="\n")

@@ -1,14 +1,13 @@
-"""An exported model under load: many threads, mixed requests, and every answer compared with the one asked alone.
+"""An exported model under load: many threads, mixed requests, and every answer compared with that of a lone request.
 
-`python -m benchmarks.serving_load --out DIR` exports a preset (or `--model`), asks `DISTINCT` requests one after
-another, then `--requests` of them, drawn at random, from `--threads` threads at once, and writes `results.json`:
-`differing`, the answers that are not to the byte what was answered alone; `p50_ms` and `p99_ms`, in which a request
-waits for the others of its threads; and `rss_growth_mb` a 1,000 requests, after a warm-up.
+`python -m benchmarks.speed.serving_load --out DIR` exports a preset (or `--model`), sends `DISTINCT` requests one after
+another, then `--requests` of them, drawn at random, from `--threads` threads at once. It writes `results.json`:
+`differing`, the number of answers that differ in any byte from those of lone requests; `p50_ms` and `p99_ms`, in which
+a request waits for those of other threads; and `rss_growth_mb` per 1,000 requests, after a warm-up.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,25 +18,26 @@ import numpy as np
 
 import meta_gan
 import trainers
+from benchmarks import common
 from meta_gan import loading, presets, serving, storage
 
 DISTINCT = 24
 SHOTS, SAMPLES = (1, 5, 10), (1, 4, 16)
-WARM_UP = 500  # further requests, before anything is measured: threads take their memory when they first work
+WARM_UP = 500  # requests before the measurement: threads allocate their memory at their first work
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Return the resident memory of this process in bytes."""
     fields = Path("/proc/self/statm").read_text("ascii").split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def requests_of(served: serving.Served, steps: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
-    """Distinct requests, `(signature, inputs)`: adaptations of up to so many steps and, if there is one, `sample`."""
+    """Return distinct requests `(signature, inputs)`: adaptations of up to `steps` steps and, if present, `sample`."""
     draw = np.random.default_rng(seed)
     made: list[tuple[str, dict[str, Any]]] = []
     plain = "sample" in served.signatures
-    shape, limits = served.about["image_shape"], served.about["limits"]
+    shape, limits = served.about["example_shape"], served.about["limits"]
     shots, samples = [k for k in SHOTS if k <= limits["shots"]], [n for n in SAMPLES if n <= limits["num"]]
     for number in range(DISTINCT):
         inputs: dict[str, Any] = {"num": int(draw.choice(samples)), "seed": number}
@@ -51,14 +51,14 @@ def requests_of(served: serving.Served, steps: int, seed: int = 0) -> list[tuple
 
 
 def loaded(served: serving.Served, requests: int, threads: int, steps: int, seed: int = 0) -> dict[str, Any]:
-    """What so many requests from so many threads come to.
+    """Send requests from several threads and measure them.
 
     Args:
         served: the model.
         requests: how many, >= 1.
-        threads: that ask at once, >= 1.
+        threads: how many at once, >= 1.
         steps: the most inner steps of a request.
-        seed: of what is asked, and in which order.
+        seed: for the requests and their order.
 
     Returns:
         `{"requests", "threads", "differing", "p50_ms", "p99_ms", "rss_growth_mb", "seconds"}`.
@@ -70,7 +70,7 @@ def loaded(served: serving.Served, requests: int, threads: int, steps: int, seed
     times, differing = np.zeros(len(order)), np.zeros(len(order), bool)
 
     def ask(places: range) -> None:
-        """One thread's requests, one after another. (A future for each request would be the memory that grows.)"""
+        """Send one thread's requests one after another; a future for each request would itself grow memory."""
         for place in places:
             name, inputs = distinct[order[place]]
             start = time.perf_counter()
@@ -99,9 +99,8 @@ def _bytes(answer: dict[str, np.ndarray]) -> bytes:
 
 
 def main() -> None:
-    """Exports and measures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder; the export is made there once")
+    """Export and measure."""
+    parser = common.parser("speed.serving_load", __doc__, out="folder; the export is created there once")
     parser.add_argument("--model", help="saved model, run folder or shipped name (default: an untrained DCGAN)")
     parser.add_argument("--requests", type=int, default=10000, help="(default: 10000)")
     parser.add_argument("--threads", type=int, default=32, help="(default: 32)")

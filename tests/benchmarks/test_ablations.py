@@ -1,4 +1,4 @@
-"""The ablation table: its rows are recipes, and its means are by hand. And the floor: what five drawings cost."""
+"""The ablations of the flagship, and the energy distance lost by knowing five drawings only."""
 
 import argparse
 import dataclasses
@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks import ablations, floor
+from benchmarks.flagship import ablations, floor
 from meta_gan import presets
 from meta_gan.cli import commands
 from tests.toys import weekly
@@ -30,7 +30,7 @@ def test_every_row_is_a_recipe_that_differs_from_the_flagship(row):
 
 @pytest.mark.parametrize("row", [*SEEN, *weekly(*(row for row in ablations.ROWS if row not in SEEN))])
 def test_every_row_can_be_built(row):
-    """A recipe alone does not say whether its paths choose a weight of its networks."""
+    """The mask of every row chooses weights of its networks."""
     recipe, _ = settings(row)
     model = presets.build(dataclasses.replace(recipe, width=1), (28, 28, 1))
     assert any(model.mask.values())
@@ -57,8 +57,8 @@ def test_the_table_by_hand():
     )
 
 
-def test_only_the_rows_and_seeds_asked_for_are_trained_and_each_is_measured_once(tmp_path, monkeypatch):
-    """Scores are those of the run's own folder; one row's nets also make the row from scratch."""
+def test_only_the_given_rows_and_seeds_are_trained(tmp_path, monkeypatch):
+    """The scores of a row come from the folder of its run; the networks of one row are also adapted from scratch."""
     trained = []
 
     def train(row, seed, data, out, minutes, core):
@@ -82,7 +82,7 @@ def test_only_the_rows_and_seeds_asked_for_are_trained_and_each_is_measured_once
     assert scratch["training"]["steps"] == 0
 
 
-def test_a_training_that_fails_says_why(tmp_path):
+def test_a_failed_training_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)training 'flagship' with seed 0 failed:\n.*absent.npz"):
         ablations.train("flagship", 0, str(tmp_path / "absent.npz"), tmp_path, 0.1, 0)
 
@@ -95,18 +95,18 @@ def normal():
     return means + draw.normal(0.0, 1.0, (60, 20, 2)) * [1.0, 0.5]
 
 
-def test_to_keep_all_is_to_copy_and_to_keep_nothing_is_to_draw_anew(normal):
+def test_keeping_all_copies_and_keeping_nothing_draws_around_the_mean(normal):
     support = normal[40:, :5]
     rows = floor.predictions(normal[:40], support, seed=0)
     np.testing.assert_allclose(rows["keep 1.0"], np.repeat(support, 3, axis=1), atol=1e-9)
     spread = (rows["keep 0.0"] - rows["keep 0.0"].mean(axis=1, keepdims=True)).std(axis=(0, 1))
     np.testing.assert_allclose(spread, [1.0, 0.5], rtol=0.2)
-    # Five images of variance 1 say nearly all of a mean of variance 4: it is hardly shrunk.
+    # Five images of variance 1 determine a mean of variance 4 well: it is hardly shrunk.
     np.testing.assert_allclose(rows["keep 0.0"].mean(axis=1), support.mean(axis=1), atol=1.0)
 
 
-def test_drawing_from_the_true_model_costs_what_the_mean_is_uncertain():
-    """In one dimension of variance 1, a mean known to 1/5 makes 2 E|x - y| - E|x - x'| - E|y - y'| about .1."""
+def test_drawing_from_the_true_model_costs_the_uncertainty_of_the_mean():
+    """In one dimension of variance 1, a mean with variance 1/5 makes 2 E|x - y| - E|x - x'| - E|y - y'| about .1."""
     draw = np.random.default_rng(1)
     classes = draw.normal(0.0, 9.0, (659, 1, 1)) + draw.normal(0.0, 1.0, (659, 20, 1))
 

@@ -1,4 +1,4 @@
-"""The controller's benchmark: rules of hand against plain runs, what counts as diverged, and training in pieces."""
+"""The benchmark of the controller: hand-designed schedules, divergence, and resumed trainings."""
 
 import json
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import controller, mixtures, schedules
+from benchmarks.controller import comparison as controller
+from benchmarks.controller import schedules
+from benchmarks.meta_learners import mixtures
 from meta_gan.meta import inner_loop, masks, outcomes
 from meta_gan.types import MetaWeights
 
@@ -25,7 +27,7 @@ def runs(rule, name):
 
 
 def test_a_constant_is_adam_at_that_rate(untrained):
-    """Twice all rates, of a task whose own factor is known: as Adam at twice the rate times the factor."""
+    """Twice all rates equals Adam at twice the rate times the factor of the task."""
     found = runs(untrained, "constant")([START], TASKS, (2.0, 1.0, 0.5))
     game = mixtures.make_game()
     chosen = masks.select(game, "")
@@ -67,12 +69,12 @@ def test_the_scripts_by_hand():
     assert slowed(0, 0.5, 0.25) == 0.5
 
 
-def test_a_random_policy_turns_every_knob(untrained):
+def test_a_random_policy_changes_every_knob(untrained):
     found = schedules.Runs(untrained, lambda numbers: schedules.Random(untrained))([START], TASKS)
     assert all(len(np.unique(found["knobs"][..., i])) > 2 for i in range(3))
 
 
-def test_what_has_diverged():
+def test_runs_that_end_farther_away_diverged():
     found = {"first": np.array([1.0, 1.0, 2.0, 1.0]), "last": np.array([0.5, 1.5, np.nan, 50.0])}
     distances, lost = schedules.ended(found)
     np.testing.assert_array_equal(distances, [0.5, 1.5, 20.0, 10.0])
@@ -81,7 +83,7 @@ def test_what_has_diverged():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [controller.CONTROLLER, controller.OPEN])
-def test_a_training_goes_on_to_the_same_bits(tmp_path, monkeypatch, name):
+def test_a_resumed_training_has_the_same_bits(tmp_path, monkeypatch, name):
     monkeypatch.setattr(controller, "BATCH", 1)
     monkeypatch.setattr(controller, "CHECKPOINT", 1)
     whole = controller.Training(name, 1, 2, tmp_path / "whole.npz")
@@ -113,7 +115,7 @@ def test_results_and_verdicts(tmp_path, capsys):
     assert "| tie |" in lines and lines in capsys.readouterr().out
 
 
-def test_the_picture_shows_what_was_chosen(tmp_path):
+def test_the_picture_is_written(tmp_path):
     knobs = np.ones((9, 8, 3))
     controller.picture(tmp_path / "chosen.png", [{"knobs": knobs, "factor": np.linspace(0.2, 5.0, 9)}])
     assert (tmp_path / "chosen.png").stat().st_size > 5000

@@ -1,10 +1,10 @@
-"""The controller on drawings, quick form: its parts on points; the whole is run by hand."""
+"""The parts of the benchmark of the controller on drawings, tested on points."""
 
 import numpy as np
 from PIL import Image
 
 import meta_gan as mg
-from benchmarks import controller_images as images
+from benchmarks.controller import images
 from meta_gan.controller import PolicyGradient, ScheduleController
 from tests.toys import random_episodes, tiny_gan
 
@@ -21,8 +21,8 @@ def test_an_untrained_controller_chooses_no_change():
     np.testing.assert_array_equal(knobs, np.ones_like(knobs))
 
 
-def test_what_a_policy_chooses_accumulates():
-    """Readouts that always ask for twice the rate: 2, 4, 8, 16, and no more than that."""
+def test_choices_of_a_policy_accumulate():
+    """Readouts that always double the rate: 2, 4, 8, 16, and no more."""
     model = model_of(0.1)
     rule = model.meta_learner
     bias = np.zeros(rule.policy.readout.bias.shape, np.float32)
@@ -39,12 +39,12 @@ def test_the_best_rate_is_the_nearest():
     assert found[str(best)] == min(found.values())
 
 
-def test_the_drawing(tmp_path):
+def test_the_picture_is_written(tmp_path):
     images.picture(tmp_path / "chosen.png", ["a", "b"], np.random.default_rng(0).uniform(size=(5, 8, 2)))
     assert Image.open(tmp_path / "chosen.png").size == (990, 264)
 
 
-def test_a_report_can_be_made_of_a_row():
+def test_the_card_of_a_row_suits_a_report():
     from meta_gan.report.reports import KEYS
 
     card = images.card_of(model_of(4.0), 8.0)

@@ -1,11 +1,11 @@
-"""The loaders of arrays of their own form: what is a class, what a group, what a pair, on arrays made here."""
+"""The loaders of arrays with a layout of their own: classes, groups and pairs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from benchmarks import data
+from benchmarks.families import data
 from meta_gan.tasks import DataError
 
 

@@ -1,7 +1,8 @@
-"""The benchmark of families: one of toys measured whole, its parts collected, and what the real ones take as data."""
+"""The benchmark of translations: a toy family from training to tables, and the data of the real families."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import sys
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import families, family_rows, family_tasks
-from benchmarks.family_rows import (
+from benchmarks import common
+from benchmarks.families import rows as family_rows
+from benchmarks.families import tasks as family_tasks
+from benchmarks.families import translations as families
+from benchmarks.families.rows import (
     CODE,
     CYCLE,
     JOINT,
@@ -29,11 +33,11 @@ from meta_gan.games import Transfer
 from meta_gan.tasks import Source, pair_classes
 from meta_gan.tasks.pictures import GAP
 
-TINY = families.Size(minutes=0.02, judge_steps=2, tuning=1, draws=1, scales=(1.0,), longest=1, measured=1)
+TINY = common.Size(minutes=0.02, judge_steps=2, tuning=1, draws=1, scales=(1.0,), longest=1, measured=1)
 
 
 def toys(folder, shots):
-    """Light and dark noise, in two hands."""
+    """Light and dark noise as two sources."""
     rng = np.random.default_rng(0)
     sources = []
     for name, level in (("light", 100), ("dark", 0)):
@@ -50,7 +54,7 @@ TOYS = family_tasks.Family(
 
 @pytest.fixture
 def toy_rows(monkeypatch):
-    """Two rows, and the toys among the families."""
+    """Two rows, with the toy family added."""
     monkeypatch.setitem(families.FAMILIES, "toys", TOYS)
     rows = {META: Row({"embedding_dim": 3, "inner_steps": 1}, (0, 1)), SCRATCH: Row({}, (1,), trained=False)}
     for module in (families, family_rows):
@@ -65,7 +69,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def measured(toy_rows, folder):
-    """Two rows of the toys, measured once: the folder."""
+    """The folder of two rows of the toy family, evaluated once."""
     if not (folder / "parts").is_dir():
         (folder / "parts").mkdir()
         for row in families.ROWS:
@@ -74,7 +78,7 @@ def measured(toy_rows, folder):
 
 
 @pytest.mark.slow
-def test_every_row_is_measured_beside_those_that_need_no_model(measured):
+def test_rows_stand_beside_those_without_a_model(measured):
     results, about = families.collect(measured, ["toys"])
     assert list(results) == ["light to dark, K = 2"]
     for test, rows in results.items():
@@ -90,7 +94,7 @@ def test_every_row_is_measured_beside_those_that_need_no_model(measured):
 
 
 @pytest.mark.slow
-def test_a_training_that_has_used_its_time_is_not_begun_anew(measured):
+def test_a_finished_training_is_not_repeated(measured):
     folder = measured / "runs" / families.slug(f"toys {META}")
     (run,) = folder.iterdir()
     steps = json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"]
@@ -99,12 +103,12 @@ def test_a_training_that_has_used_its_time_is_not_begun_anew(measured):
     assert json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"] == steps
 
 
-def test_a_step_has_any_number_of_support_images_that_is_measured():
+def test_training_varies_the_number_of_support_images():
     assert TOYS.fewest == 2
     assert dataclasses.replace(TOYS, measured=(3,)).fewest == 0
 
 
-def test_what_decides_is_the_first_judges_score():
+def test_the_first_judges_score_decides():
     scores = {f"energy_distance/{name}": {"mean": value} for name, value in (("pixels", 3.0), ("a", 1.0), ("b", 2.0))}
     assert families._score(scores, TOYS) == 1.0
     assert families._score({"l1": {"mean": 0.5}, **scores}, dataclasses.replace(TOYS, score="l1")) == 0.5
@@ -113,19 +117,19 @@ def test_what_decides_is_the_first_judges_score():
 @pytest.mark.parametrize("name", family_tasks.FAMILIES)
 def test_every_row_of_every_family_is_a_recipe(name):
     family = family_tasks.FAMILIES[name]
-    recipes = {row: family_rows.recipe_of(family, row) for row in family_rows.asked(name)}
+    recipes = {row: family_rows.recipe_of(family, row) for row in family_rows.rows_of(name)}
     assert {row: recipes[row].algorithm for row in (META, CODE)} == {META: "fomaml", CODE: "conditional"}
-    untold = (SCRATCH, NOISE, NOISE_JOINT, NOISE_SCRATCH)
-    truths = {recipe.truth for row, recipe in recipes.items() if row not in untold}
-    assert truths == {family.fields.get("truth", 0.0)}, "no row is told of the truth that another is not"
+    others = (SCRATCH, NOISE, NOISE_JOINT, NOISE_SCRATCH)
+    truths = {recipe.truth for row, recipe in recipes.items() if row not in others}
+    assert truths == {family.fields.get("truth", 0.0)}, "all rows use the true translations alike"
     assert (recipes[SCRATCH].truth, recipes[SCRATCH].content) == (0.0, 1.0)
     assert all(list(row.steps) == sorted(set(row.steps)) for row in ROWS.values())
 
 
-def test_a_row_beside_the_meta_trained_one_differs_from_it_in_one_thing():
+def test_rows_differ_from_the_meta_trained_one_in_one_thing():
     fonts = family_tasks.FAMILIES["fonts"]
-    assert {SCALED, CYCLE} < set(family_rows.asked("fonts")) and NOISE not in family_rows.asked("fonts")
-    assert family_rows.asked("toys") == [META, CODE, JOINT, SCRATCH]
+    assert {SCALED, CYCLE} < set(family_rows.rows_of("fonts")) and NOISE not in family_rows.rows_of("fonts")
+    assert family_rows.rows_of("toys") == [META, CODE, JOINT, SCRATCH]
     plain = dataclasses.asdict(family_rows.recipe_of(fonts, META))
     for row, changed in ((SCALED, {"scale_and_shift"}), (CYCLE, {"name", "cycle", "identity"})):
         recipe = dataclasses.asdict(family_rows.recipe_of(fonts, row))
@@ -133,26 +137,26 @@ def test_a_row_beside_the_meta_trained_one_differs_from_it_in_one_thing():
 
 
 def test_a_row_from_noise_is_a_transfer():
-    """Trained or not, one recipe, in the objective's features; a toy of its features would need a toy of its images."""
+    """The recipe is the same with and without training."""
     assert family_rows.recipe_of(TOYS, NOISE) == family_rows.recipe_of(TOYS, NOISE_SCRATCH)
     assert family_rows.recipe_of(TOYS, NOISE).family == "gan"
     recipes = [dataclasses.asdict(family_rows.recipe_of(TOYS, row)) for row in (NOISE, NOISE_JOINT)]
     assert {key for key in recipes[0] if recipes[0][key] != recipes[1][key]} == {"name", "algorithm"}
-    tasks = types.SimpleNamespace(image_shape={"source": (28, 28, 1), "target": (28, 28, 1)})
+    tasks = types.SimpleNamespace(example_shape={"source": (28, 28, 1), "target": (28, 28, 1)})
     assert isinstance(family_rows.fresh(TOYS, NOISE, tasks).game, Transfer)
 
 
-def test_joint_training_is_told_of_the_truth_where_meta_training_is():
-    told = dataclasses.replace(TOYS, fields={"width": 2, **family_tasks.BY_TRUTH})
+def test_joint_training_uses_the_true_translations_like_meta_training():
+    paired = dataclasses.replace(TOYS, fields={"width": 2, **family_tasks.BY_TRUTH})
     tasks = toys(None, 3)
-    plain, knowing = (family_rows.fresh(family, JOINT, tasks) for family in (TOYS, told))
+    plain, knowing = (family_rows.fresh(family, JOINT, tasks) for family in (TOYS, paired))
     assert not plain.algorithm.estimator.adapts
     assert knowing.algorithm.inner_steps == 0 and knowing.game.truth == 10.0 and not knowing.game.conditioned
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", family_tasks.FAMILIES)
-def test_no_class_that_is_measured_is_trained_on(name, data_folder):
+def test_evaluated_classes_are_unseen_in_training(name, data_folder):
     family = family_tasks.FAMILIES[name]
     training = family.training(data_folder, family.shots)
     sides = [(training.source, 0), (training.target, 1)]
@@ -166,12 +170,12 @@ def test_no_class_that_is_measured_is_trained_on(name, data_folder):
 
 
 def _pictures(source, label):
-    """What tells the classes of any two sources apart: the sum of its pictures."""
+    """A fingerprint of a class: the sum of its pictures."""
     return int(source.images[source.labels == label].astype(np.int64).sum())
 
 
 @pytest.mark.data
-def test_judges_see_the_classes_that_they_should(data_folder):
+def test_judges_are_trained_on_their_classes(data_folder):
     digits = family_tasks.judged(family_tasks.FAMILIES["USPS and MNIST"], data_folder)
     assert digits.class_names == list("0123456789") and len(digits.images) == 7291 + 2007 + 70000
     both = family_tasks.judged(family_tasks.FAMILIES["MNIST and Fashion-MNIST"], data_folder)
@@ -180,24 +184,19 @@ def test_judges_see_the_classes_that_they_should(data_folder):
         family_tasks.judged(family_tasks.FAMILIES["fonts"], data_folder)
 
 
-def test_a_part_that_fails_is_told(monkeypatch):
-    with pytest.raises(RuntimeError, match=r"(?s)failed:.*out of luck"):
-        families.lanes.python(["-c", "raise SystemExit('out of luck')"], None)
-
-
-def test_parts_that_are_there_are_not_made_again(tmp_path, monkeypatch):
+def test_finished_parts_are_kept(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(families.lanes, "python", lambda arguments, core: made.append(arguments))
+    monkeypatch.setattr(families.common, "python", lambda arguments, core: made.append(arguments))
     (tmp_path / "parts").mkdir()
     families._part(tmp_path, "fonts", META).write_text("{}")
-    arguments = families.argparse.Namespace(quick=False, only=["fonts"])
+    arguments = argparse.Namespace(quick=False, only=["fonts"])
     families._all(tmp_path, tmp_path, ["fonts"], families.FULL, arguments)
-    assert sorted(call[-1] for call in made) == sorted(set(family_rows.asked("fonts")) - {META})
+    assert sorted(call[-1] for call in made) == sorted(set(family_rows.rows_of("fonts")) - {META})
     assert all(call[:2] == ["-m", "benchmarks.families"] and "--quick" not in call for call in made)
 
 
 def refused(monkeypatch, capsys, *arguments):
-    """What the program says when it ends with 2."""
+    """The error message of the program, which must end with 2."""
     monkeypatch.setattr(sys, "argv", ["families", *arguments])
     with pytest.raises(SystemExit) as ended:
         families.main()
@@ -205,12 +204,14 @@ def refused(monkeypatch, capsys, *arguments):
     return capsys.readouterr().err
 
 
-def test_the_program_says_what_it_takes(monkeypatch, capsys):
-    assert "invalid choice: 'nothing'" in refused(monkeypatch, capsys, "--only", "nothing")
+def test_unknown_families_are_refused(monkeypatch, capsys):
+    assert "invalid choice: 'nothing'" in refused(
+        monkeypatch, capsys, "--data", "none", "--out", "none", "--only", "nothing"
+    )
 
 
-def test_a_folder_is_of_one_size(tmp_path, monkeypatch, capsys):
-    assert families.claimed(tmp_path, families.QUICK) is None and families.claimed(tmp_path, families.QUICK) is None
-    assert families.claimed(tmp_path, families.FULL)["minutes"] == families.QUICK.minutes
+def test_a_folder_has_one_size(tmp_path, monkeypatch, capsys):
+    assert common.claimed(tmp_path, families.QUICK) is None and common.claimed(tmp_path, families.QUICK) is None
+    assert common.claimed(tmp_path, families.FULL)["minutes"] == families.QUICK.minutes
     said = refused(monkeypatch, capsys, "--data", "none", "--out", str(tmp_path))
     assert "--out must be empty, or of a run of this size" in said

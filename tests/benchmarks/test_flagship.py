@@ -1,4 +1,4 @@
-"""The flagship's benchmark: what it refuses, what it times, and (slow) its results on a few characters."""
+"""The benchmark of the flagship: its errors, its timing, and (slow) its results on a few characters."""
 
 import argparse
 import json
@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import flagship
+from benchmarks.flagship import evaluation as flagship
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_drawings_are_the_given_file_or_that_of_the_data_folder(tmp_path, monkeypatch):
+def test_the_drawings_are_given_or_in_the_data_folder(tmp_path, monkeypatch):
     (tmp_path / "omniglot28.npz").touch()
     monkeypatch.setenv("META_GAN_DATA", str(tmp_path))
     assert flagship.drawings(None) == str(tmp_path / "omniglot28.npz")
@@ -23,14 +23,14 @@ def test_the_drawings_are_the_given_file_or_that_of_the_data_folder(tmp_path, mo
 
 
 @pytest.mark.parametrize("given", [None, "absent.npz"])
-def test_absent_drawings_are_refused(tmp_path, monkeypatch, given):
+def test_missing_drawings_are_refused(tmp_path, monkeypatch, given):
     monkeypatch.setenv("META_GAN_DATA", str(tmp_path))
     with pytest.raises(ValueError, match=r"--data must be omniglot28.npz, or META_GAN_DATA .*Received: '"):
         flagship.drawings(given)
 
 
 class Slow:
-    """Counts what it is asked for."""
+    """A model that records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -43,7 +43,7 @@ class Slow:
         self.calls.append(("sample", count, seed))
 
 
-def test_the_time_is_that_of_calls_after_the_first():
+def test_the_first_call_is_not_timed():
     model = Slow()
     taken = flagship.seconds_to_samples(model, np.zeros((5, 28, 28, 1), np.float32))
     assert 0 <= taken < 1
@@ -51,18 +51,18 @@ def test_the_time_is_that_of_calls_after_the_first():
     assert len(model.calls) == 2 * (flagship.REPEATS + 1)
 
 
-def test_the_flags_say_what_is_measured():
+def test_settings_of_the_flags():
     flags = {"steps": 3, "draws": 5, "quick": False, "no_curve": True}
-    full = flagship.asked(argparse.Namespace(**flags))
+    full = flagship.settings_of(argparse.Namespace(**flags))
     assert (full.steps, full.draws, full.curve, full.stability_classes, full.scratch_steps) == (3, 5, (0,), 0, 0)
     assert full.classes is None
-    quick = flagship.asked(argparse.Namespace(**{**flags, "draws": 1, "quick": True, "no_curve": False}))
+    quick = flagship.settings_of(argparse.Namespace(**{**flags, "draws": 1, "quick": True, "no_curve": False}))
     assert quick.classes == 100 and len(quick.curve) > 1
     with pytest.raises(ValueError, match=r"--quick is one draw\. Received: --draws 5"):
-        flagship.asked(argparse.Namespace(**{**flags, "quick": True}))
+        flagship.settings_of(argparse.Namespace(**{**flags, "quick": True}))
 
 
-def test_trainings_are_told_by_their_mean_and_their_extremes():
+def test_the_mean_and_extremes_over_trainings():
     def row(value):
         return {"judge": {"energy_distance": {"mean": value, "low": 0.0}, "absent": {"mean": None}, "count": 3}}
 
@@ -71,7 +71,7 @@ def test_trainings_are_told_by_their_mean_and_their_extremes():
     assert found == {"judge": {"energy_distance": {"mean": 2.5, "least": 1.0, "greatest": 4.0}}}
 
 
-def test_an_absent_file_ends_with_2_and_one_line(tmp_path):
+def test_a_missing_file_ends_with_2_and_one_line(tmp_path):
     program = [sys.executable, "-m", "benchmarks.flagship", "--out", str(tmp_path / "o"), "--data", "absent.npz"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -1,17 +1,18 @@
-"""The benchmark of learned rules: its tasks, verdicts by hand, and files of the promised form."""
+"""The benchmark of learned meta-learners: its tasks, verdicts by hand, and files."""
 
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import meta_learners, mixtures
+from benchmarks.meta_learners import comparison as meta_learners
+from benchmarks.meta_learners import mixtures
 
 FLAT = np.zeros((40, mixtures.LONGEST + 1))
 
 
 def spread(mean, seed=0):
-    """Forty tasks whose distances lie around a mean, the same tasks for the same seed."""
+    """Distances of forty tasks around a mean; the same for the same seed."""
     noise = np.random.default_rng(seed).normal(scale=0.1, size=(40, 1))
     return FLAT + mean + noise
 
@@ -31,7 +32,7 @@ def test_tasks_are_three_blobs_of_a_class():
         assert centres <= mixtures.BLOBS
 
 
-def test_the_nets_have_the_size_that_is_told():
+def test_the_networks_have_2500_weights():
     start = mixtures.initial(0)
     assert 2400 < sum(np.size(t) for ts in start.weights.values() for t in ts) < 2600
     first, other = start.weights["generator"][0], mixtures.initial(1).weights["generator"][0]
@@ -40,15 +41,15 @@ def test_the_nets_have_the_size_that_is_told():
 
 
 @pytest.mark.parametrize(("own", "other", "verdict"), [(1.0, 1.5, "win"), (1.5, 1.0, "loss"), (1.0, 1.0, "tie")])
-def test_verdicts_are_of_the_same_tasks(own, other, verdict):
-    """A constant difference is sure, however far the tasks lie apart; noise of its own makes a tie."""
+def test_verdicts_compare_the_same_tasks(own, other, verdict):
+    """A constant difference is significant whatever the spread of the tasks; independent noise makes a tie."""
     curves = {"recurrent": spread(own), "Adam": spread(other, seed=1 if verdict == "tie" else 0)}
     line = meta_learners.compared("a task", 10, "recurrent", "Adam", curves)
     assert line.startswith(f"| a task | 10 | recurrent | Adam | {np.mean(curves['recurrent'] - curves['Adam']):+.4f}")
     assert line.endswith(f"| {verdict} |")
 
 
-def test_a_report_has_the_promised_form(tmp_path):
+def test_files_of_a_report(tmp_path):
     report = meta_learners.Report(tmp_path)
     report.add("a task", {"Adam": spread(1.0), "recurrent": spread(0.5)})
     results = json.loads((tmp_path / "results.json").read_text())
@@ -60,7 +61,7 @@ def test_a_report_has_the_promised_form(tmp_path):
     assert len(verdicts) == 2 + 4 and all("| recurrent | Adam |" in line for line in verdicts[2:])
 
 
-def test_what_diverged_is_infinitely_far():
+def test_diverged_runs_are_infinitely_far():
     def curves(start, tasks, scale):
         return np.where(np.arange(mixtures.LONGEST + 1) < 3, 1.0, np.nan) * np.ones((len(tasks.seed), 1))
 
@@ -69,7 +70,7 @@ def test_what_diverged_is_infinitely_far():
     assert np.all(found[:, :3] == 1) and np.all(found[:, 3:] == np.inf)
 
 
-def test_starts_take_turns():
+def test_starts_alternate():
     seen = []
 
     def curves(start, tasks, scale):
@@ -80,8 +81,8 @@ def test_starts_take_turns():
     assert seen == [("a", 20), ("b", 20), ("a", 10)]
 
 
-def test_rates_are_tuned_for_every_number_of_steps_and_for_all():
-    """Distances by a formula: at 5 steps 1 is best, at 50 steps .01, and on average .1."""
+def test_rates_are_tuned_for_each_number_of_steps_and_for_all():
+    """By a formula, 1 is best at 5 steps, .01 at 50 steps, and .1 on average."""
     best = {5: 1.0, 50: 0.01}
 
     def curves(start, tasks, rate):
@@ -93,7 +94,7 @@ def test_rates_are_tuned_for_every_number_of_steps_and_for_all():
     assert mixtures.best_rates(curves, (5, 50)) == (best, 0.1)
 
 
-def test_every_variant_differs_from_its_rule_in_one_thing():
+def test_every_variant_differs_in_one_thing():
     for name, method in mixtures.VARIANTS.items():
         whole = mixtures.METHODS[name.partition(",")[0]]
         config, other = method.make(0.03).get_config(), whole.make(0.03).get_config()
@@ -102,7 +103,7 @@ def test_every_variant_differs_from_its_rule_in_one_thing():
 
 
 @pytest.mark.slow(reason="compiles for a minute")
-def test_training_starts_anew_and_lowers_the_distance():
+def test_training_restarts_and_lowers_the_distance():
     trainer = mixtures.Trainer("recurrent", 0.03)
     tasks, found = mixtures.episodes(40, 5), []
     before = mixtures.measured(trainer.curves, mixtures.fresh(0), tasks)[:, mixtures.INNER].mean()
@@ -113,7 +114,7 @@ def test_training_starts_anew_and_lowers_the_distance():
     assert found[0].mean() < 0.9 * before
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, monkeypatch, capsys):
+def test_a_file_instead_of_a_folder_is_refused(tmp_path, monkeypatch, capsys):
     path = tmp_path / "out.txt"
     path.write_text("mine")
     monkeypatch.setattr("sys.argv", ["meta_learners.py", "--quick", "--out", str(path)])

@@ -1,4 +1,4 @@
-"""The benchmark of meta-learned VAEs: its commands, its drawings, its curves beside the game's own bound, its table."""
+"""The benchmark of meta-learned VAEs: its commands, drawings, curves and table."""
 
 import subprocess
 
@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 import meta_gan as mg
-from benchmarks import lanes, meta_vae
+from benchmarks import common
+from benchmarks.families import meta_vae
 from meta_gan import functional, losses
 from meta_gan.cli import commands, program
 from meta_gan.tasks.base import Source
@@ -19,14 +20,14 @@ COIN = 2 * np.log(2)
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The commands that would be run."""
+    """The commands, which are recorded instead of run."""
     seen = []
 
     def fake(arguments, core):
         seen.append(arguments)
         return subprocess.CompletedProcess(arguments, 0, "", "")
 
-    monkeypatch.setattr(lanes, "meta_gan", fake)
+    monkeypatch.setattr(common, "meta_gan", fake)
     return seen
 
 
@@ -50,15 +51,15 @@ def test_every_row_is_a_command_of_the_same_budget(tmp_path, calls, row):
     assert calls[len(phases) :] == [[*call, "--resume"] for call in calls[: len(phases)]]
 
 
-def test_a_failed_training_is_told(tmp_path, monkeypatch):
+def test_a_failed_training_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        lanes, "meta_gan", lambda arguments, core: subprocess.CompletedProcess(arguments, 1, "", "out of luck")
+        common, "meta_gan", lambda arguments, core: subprocess.CompletedProcess(arguments, 1, "", "out of luck")
     )
     with pytest.raises(RuntimeError, match=r"training 'trained jointly' failed:\nout of luck"):
         meta_vae.train("trained jointly", tmp_path / "data.npz", tmp_path, 10.0, 0)
 
 
-def test_drawings_become_black_and_white_once(tmp_path):
+def test_drawings_become_black_and_white(tmp_path):
     images = np.array([0, 127, 128, 255], np.uint8).reshape(1, 2, 2, 1)
     np.savez(tmp_path / "grey.npz", images=images, labels=np.zeros(1, np.int32))
     path = meta_vae.black_and_white(str(tmp_path / "grey.npz"), tmp_path)
@@ -94,7 +95,7 @@ def dots():
     return model, [tuple(np.full((2, 10, 2), side, np.float32)) for side in (1.0, -1.0)]
 
 
-def test_curves_are_the_bound_after_so_many_steps(monkeypatch):
+def test_curves_are_the_bound_after_each_number_of_steps(monkeypatch):
     monkeypatch.setattr(meta_vae, "DRAWS", 3)
     model, pairs = dots()
     found = meta_vae.curves(model, pairs, 5)
@@ -115,8 +116,8 @@ def test_too_few_drawings_are_refused():
         meta_vae.drawings(few, "test", 5)
 
 
-def test_what_diverges_counts_as_a_coin_and_is_not_chosen(monkeypatch):
-    """At a rate of 1e38 the weights overflow; at one of next to nothing they stay."""
+def test_diverged_curves_count_as_a_coin_and_are_not_chosen(monkeypatch):
+    """At a rate of 1e38 the weights overflow; at a tiny rate they stay."""
     monkeypatch.setattr(meta_vae, "DRAWS", 3)
     model, pairs = dots()
     np.testing.assert_allclose(meta_vae.curves(model, pairs, 5, 1e38)[:, -1], COIN)

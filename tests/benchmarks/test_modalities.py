@@ -1,12 +1,13 @@
-"""The benchmark of sounds and texts: its data, its rows by hand, and a whole run in miniature."""
+"""The benchmark of sounds and texts: its data, its rows by hand, and a tiny run."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import modalities, names, voices
+from benchmarks.common import Size
+from benchmarks.modalities import comparison as modalities
+from benchmarks.modalities import names, voices
 from meta_gan.metrics.texts import ngram_distance
 from meta_gan.tasks.media import Sounds
 
@@ -35,13 +36,13 @@ def data(tmp_path):
     names.tasks_of.cache_clear()
 
 
-def test_a_speaker_is_held_out_whole(data):
+def test_one_speaker_is_held_out(data):
     source = voices.voices(data)
     assert [source.class_names[i] for i in source.split_classes("test")] == [f"cy {d}" for d in range(10)]
     assert source.medium == Sounds(8000) and set(source.class_sizes) == {50}
 
 
-def test_training_voices_in_other_manners_are_other_classes(data):
+def test_other_speeds_and_levels_are_other_classes(data):
     source = voices.voices(data)
     more = voices.in_manners(source)
     manners = len(voices.MANNERS)
@@ -80,7 +81,7 @@ def test_augmented_copies_by_hand():
     assert 0 < np.median(np.abs(noisy)) < 0.01
 
 
-def test_names_are_dealt_once_and_distances_are_as_hoped(data):
+def test_names_are_dealt_once_and_classes_differ(data):
     support, held, oracle = names.dealt(data, 2, 0)
     assert len(support) == 20 and len(held) == len(oracle) == 150
     other = names.dealt(data, 0, 0)[1]
@@ -89,16 +90,16 @@ def test_names_are_dealt_once_and_distances_are_as_hoped(data):
 
 
 @pytest.mark.slow
-def test_a_whole_run_goes_on_and_writes_what_it_says(data, tmp_path, monkeypatch):
-    tiny = modalities.Size(voices=2, names=2, judges=8, draws=1, steps=(0, 1))
+def test_a_tiny_run_resumes_and_writes_its_files(data, tmp_path, monkeypatch):
+    tiny = Size(voices=2, names=2, judges=8, draws=1, steps=(0, 1))
     monkeypatch.setattr(names, "TASKS", 1)
     monkeypatch.setattr(voices, "JUDGES", {"conv4": {**voices.JUDGES["conv4"], "width": 4, "ways": 5, "shots": 2}})
     out = tmp_path / "out"
     for job in (modalities.VOICES, modalities.NAMES, "conv4"):
         modalities.work(job, data, out, tiny)
-        modalities.work(job, data, out, tiny)  # made already: nothing to do
+        modalities.work(job, data, out, tiny)  # already finished
     found, about = modalities.measure(data, out, tiny)
-    assert about["size"] == dataclasses.asdict(tiny)
+    assert about["size"] == vars(tiny)
     digits = found[modalities.VOICES]
     assert set(digits) >= {"oracle", "copy", "copy, shifted", "meta-trained, not adapted"}
     assert np.mean(digits["copy"]["copies"]) == 1.0 and np.mean(digits["oracle"]["copies"]) < 0.5
@@ -115,7 +116,7 @@ def test_a_whole_run_goes_on_and_writes_what_it_says(data, tmp_path, monkeypatch
     assert "| oracle | 1.000 (0.500 to 2.000) |" in modalities.table(json.loads(json.dumps(means)))
 
 
-def test_a_folder_without_the_files(tmp_path, capsys, monkeypatch):
+def test_a_folder_without_the_files_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["modalities", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as stop:
         modalities.main()

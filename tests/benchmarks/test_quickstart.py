@@ -1,4 +1,4 @@
-"""The main job as `make quickstart` runs it: its measure by hand, its picture, and (slow) the whole of it."""
+"""The quickstart: its scores by hand, its picture, and (slow) a whole run."""
 
 import json
 import subprocess
@@ -14,11 +14,11 @@ from meta_gan.judges import Judge
 from meta_gan.tasks import from_arrays
 from meta_gan.tasks.pictures import grid
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Echo:
-    """A model whose samples are its support images in turn, `moved` levels (of 255) away from them."""
+    """A model whose samples are its support images in turn, `moved` levels (of 255) brighter."""
 
     def __init__(self, moved=0):
         self.moved = moved
@@ -72,7 +72,7 @@ def test_the_picture_has_the_support_a_gap_and_ten_samples_in_a_row(grey):
 
 
 @pytest.mark.slow
-def test_the_whole_road(tmp_path):
+def test_the_whole_workflow(tmp_path):
     """Minutes: meta-training, adaptation to unseen code points, files, and a fresh process that serves."""
     out = tmp_path / "quickstart"
     program = [sys.executable, "-m", "benchmarks.quickstart", "--out", str(out)]

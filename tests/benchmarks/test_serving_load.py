@@ -1,4 +1,4 @@
-"""An export under load: no answer differs, memory does not grow, nothing is traced again; and the measure measures."""
+"""An exported model under load: no answer differs, memory does not grow, and nothing is traced again."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import meta_gan as mg
-from benchmarks import serving_load
+from benchmarks.speed import serving_load
 from meta_gan import serving
 from tests.serving.conftest import LIMITS, support
 from tests.toys import tiny_dcgan
@@ -20,7 +20,7 @@ def served(tmp_path_factory):
 
 
 def test_a_thousand_mixed_requests_of_32_threads(served):
-    """The quick form of what `make load` measures ten times longer."""
+    """A tenth of `make load`."""
     results = serving_load.loaded(served, 1000, 32, 3)
     assert results["differing"] == 0
     assert results["rss_growth_mb"] < 5.0
@@ -39,7 +39,7 @@ def test_requests_are_mixed_and_within_the_limits(served):
 
 
 class Leaky:
-    """Answers otherwise, and keeps a megabyte, each time it is asked."""
+    """A server with a new answer and a megabyte more memory in every call."""
 
     def __init__(self):
         self.kept, self.signatures = [], {}
@@ -50,12 +50,12 @@ class Leaky:
         return {"samples": np.float32([len(self.kept)])}
 
 
-def test_a_server_that_leaks_and_mixes_up_is_seen():
+def test_leaks_and_differing_answers_are_detected():
     results = serving_load.loaded(Leaky(), 100, 4, 3)
     assert results["differing"] >= 500 and results["rss_growth_mb"] > 500
 
 
-def test_python_adapts_in_one_trace_whatever_is_asked():
+def test_python_adapts_in_one_trace():
     model = mg.MetaModel(tiny_dcgan(), mg.FOMAML(1, 0.05))
     for k, steps, count in ((1, 1, 2), (5, 3, 7), (3, 2, 1)):
         model.adapt(support(k), steps=steps, seed=k).sample(count, seed=k)

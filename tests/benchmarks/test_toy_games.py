@@ -1,4 +1,4 @@
-"""The small games of the benchmark: where they rest, what plain descent makes of them, and how methods are ranked."""
+"""The min-max games of the benchmark: their equilibria, plain descent, and the ranking of methods."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import toy_games
+from benchmarks.meta_learners import toy_games
 from meta_gan.meta_learners import GradientDescent, RecurrentMetaLearner
 from meta_gan.types import Snapshot
 

@@ -1,11 +1,11 @@
-"""The curve of training time against quality, read off a run's log."""
+"""The curve of quality over training time, from the log of a run."""
 
 import json
 import sys
 
 import pytest
 
-from benchmarks import training_curve
+from benchmarks.flagship import training_curve
 
 
 def write(folder, *lines):
