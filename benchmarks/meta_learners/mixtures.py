@@ -173,7 +173,7 @@ def best_rates(curves: Curves, horizons: tuple[int, ...], width: int = WIDTH) ->
 
 
 class Trainer:
-    """A learned rule that can be trained again and again from other starts, compiled once."""
+    """A learned meta-learner, compiled once, that can be trained repeatedly from different starts."""
 
     def __init__(self, name: str, rate: float):
         method = {**METHODS, **VARIANTS}[name]
