@@ -97,7 +97,7 @@ def canvas(width: float, height: float, **settings: Any) -> Iterator[Any]:
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, **settings})
+        matplotlib.rcParams.update(STYLE | settings)
         # The browser draws letters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield Figure(figsize=(width, height), layout="constrained")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -85,10 +85,13 @@ class Table:
         self.numeric = [all(re.fullmatch(rf"[-+.,\d]+|{NULL}", text) for text in column) for column in texts]
 
 
+Facts = list[tuple[str, list[Any]]]
+
+
 class Section:
     """A part of a report: its title, named facts as pairs of a name and cells, and tables."""
 
-    def __init__(self, title: str, facts: Iterable[tuple[str, list[Any]]] = (), tables: Iterable[Table] = ()):
+    def __init__(self, title: str, facts: Iterable[tuple[str, Sequence[Any]]] = (), tables: Iterable[Table] = ()):
         self.title, self.facts, self.tables = title, [(name, _cells(values)) for name, values in facts], list(tables)
 
 
@@ -204,7 +207,7 @@ def _protocol(report: Report) -> Section:
         Cell("allocation", "sha256", protocol["allocation_sha256"] or NULL),
     ]
     kinds = protocol["classification"]
-    facts = [
+    facts: Facts = [
         ("form", [QUICK if report.quick else "full"]),
         ("data", data),
         ("settings", [f"{what} {plain(protocol[key])}" for key, what in counts.items()]),
@@ -231,7 +234,8 @@ def _row_name(report: Report, row: str) -> Cell:
 
 def _scores(report: Report) -> Section:
     metrics = _measured(report)
-    tables, facts = [], []
+    tables: list[Table] = []
+    facts: Facts = []
     for judge in report.judges:
         rows = [
             [_row_name(report, row), *(score(by_judge[judge].get(key), m.signed) for key, m in metrics.items())]
