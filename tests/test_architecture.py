@@ -92,7 +92,8 @@ UNREACHABLE = {
     "controller": {"model", "presets", "tasks", "networks"},
     "trainers": {"presets", "protocol", "judges", "cli"},
 }
-LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "safetensors", "tensorboard"}
+LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "jinja2", "markupsafe", "safetensors"}
+LIBRARIES |= {"tensorboard"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 LIBRARIES |= {"gymnasium"}
 

@@ -14,15 +14,13 @@ from meta_gan.cli import sources
 from meta_gan.cli.progress import Progress
 from meta_gan.judges import Judge, load_judge, shipped_judges
 from meta_gan.protocol import Entry, Evaluation, Settings
-from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
-from meta_gan.report import html, markdown
+from meta_gan.protocol.translations import evaluate_translations, row_of, translated
+from meta_gan.report import Report, TranslationReport
 from meta_gan.tasks import DomainTasks, Source
 from meta_gan.tasks.media import Pictures
 from meta_gan.tasks.pictures import grid, save_png
 
 EXAMPLE = "meta-gan evaluate --model reptile=runs/a fomaml=runs/b --data omniglot28.npz --quick --out report"
-FILES = ("report.json", "report.md", "report.html")
-TRANSLATION_FILES = ("report.json", "report.md", "translations.png")
 COLUMNS = 8
 SHOTS, QUERIES = 5, 50
 # Flags of few-shot-28 that an evaluation of translations does not have.
@@ -86,13 +84,10 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = Evaluation(tasks.source, models, judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
         print(f"note: {note}", flush=True)
-    report = evaluation.run(Progress())
-    folder, text = Path(arguments.out), markdown(report)
-    storage.write_json(folder / FILES[0], report)
-    (folder / FILES[1]).write_text(text, encoding="utf-8")
-    (folder / FILES[2]).write_text(html(report, evaluation.galleries()), encoding="utf-8")
-    print(text)
-    print("written: " + ", ".join(str(folder / name) for name in FILES))
+    report = Report.from_dict(evaluation.run(Progress()))
+    written = report.write(arguments.out, html=report.to_html(evaluation.galleries()))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -156,7 +151,7 @@ def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Entr
     rows = {name: row_of(entry.model, arguments.inner_steps) for name, entry in models.items()}
     judges = [load_judge(name) for name in arguments.judge]
     tasks = _tasks(arguments, models)
-    report = evaluate_translations(
+    content = evaluate_translations(
         tasks,
         rows,
         judges,
@@ -164,15 +159,12 @@ def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Entr
         draws=1 if arguments.draws is None else arguments.draws,
         seed=arguments.seed or 0,
     )
-    report["models"] = {name: entry.card for name, entry in models.items()}
-    shown = translated(tasks, rows, report["split"], columns=min(COLUMNS, tasks.shots, tasks.queries))
-    text, folder = markdown_of(report), Path(arguments.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    storage.write_json(folder / TRANSLATION_FILES[0], report)
-    (folder / TRANSLATION_FILES[1]).write_text(text, encoding="utf-8")
-    save_png(folder / TRANSLATION_FILES[2], grid(shown))
-    print(text)
-    print("written: " + ", ".join(str(folder / name) for name in TRANSLATION_FILES))
+    report = TranslationReport(**content, models={name: entry.card for name, entry in models.items()})
+    shown = translated(tasks, rows, report.split, columns=min(COLUMNS, tasks.shots, tasks.queries))
+    written = [*report.write(arguments.out), Path(arguments.out) / "translations.png"]
+    save_png(written[-1], grid(shown))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
 
 
 def _tasks(arguments: argparse.Namespace, models: dict[str, Entry]) -> DomainTasks:

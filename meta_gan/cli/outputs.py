@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan.judges.spectrograms import shown
-from meta_gan.report.style import STYLE
+from meta_gan.report.rendering import style_sheet
 from meta_gan.tasks import Source
 from meta_gan.tasks.episodes import by_domain
 from meta_gan.tasks.media import of_card
@@ -32,7 +32,7 @@ def read(path: str, game: Any, card: dict[str, Any], domain: str, invert: str) -
 def write(folder: Path, card: dict[str, Any], samples: np.ndarray, given: Sequence[np.ndarray]) -> str:
     """Write samples, and the sets that were given beside them; return what else was written, in words."""
     medium = of_card(card)
-    return medium.write_samples(folder, samples, given, shown(medium), STYLE)
+    return medium.write_samples(folder, samples, given, shown(medium), style_sheet())
 
 
 def described(card: dict[str, Any]) -> str:
