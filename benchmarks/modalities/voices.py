@@ -10,7 +10,7 @@ import numpy as np
 
 from meta_gan import presets
 from meta_gan.judges import Judge, JudgeRecipe, train_judge
-from meta_gan.judges.spectrograms import judged, spectrograms
+from meta_gan.judges.spectrograms import judged_source, spectrograms
 from meta_gan.metrics.neighbours import pair_distances, pairwise
 from meta_gan.metrics.scores import energy_distance
 from meta_gan.model import MetaModel
@@ -70,7 +70,7 @@ def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
     folder = out / "judges" / name
     if not folder.is_dir():
         recipe = JudgeRecipe(**{"steps": steps, **JUDGES[name]})
-        train_judge(judged(in_manners(voices(data))), recipe, name=name).save(folder)
+        train_judge(judged_source(in_manners(voices(data))), recipe, name=name).save(folder)
 
 
 def train(data: Path, folder: Path, steps: int) -> None:

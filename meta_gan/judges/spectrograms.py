@@ -46,14 +46,14 @@ def spectrograms(sounds: Any, rate: int) -> np.ndarray:
     return to_uint8(np.concatenate(parts))
 
 
-def judged(source: Source) -> Source:
+def judged_source(source: Source) -> Source:
     """Return a source as the pictures that judges are trained on and look at: of sounds their spectrograms.
 
     Raises:
         DataError: a source of texts; `meta_gan.metrics.texts` scores texts by their n-grams.
 
     Example:
-        `train_judge(judged(tasks.source), JudgeRecipe(augmentation=False))`
+        `train_judge(judged_source(tasks.source), JudgeRecipe(augmentation=False))`
     """
     medium = source.medium
     if isinstance(medium, Sounds):
