@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def open_source(
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,
-    image_shape: Any = None,
+    image_shape: Sequence[int] | None = None,
     archives: str | Path | None = None,
     rate: int | None = None,
     length: int | None = None,
@@ -72,7 +73,9 @@ def open_source(
     raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: {spec!r}, at which there is nothing")
 
 
-def _check_options(spec: str, kind: str, image_shape: Any, rate: int | None, length: int | None) -> None:
+def _check_options(
+    spec: str, kind: str, image_shape: Sequence[int] | None, rate: int | None, length: int | None
+) -> None:
     """Refuse options that a source of this kind does not have."""
     if kind == "images" and (rate is not None or length is not None):
         required = "'rate' and 'length' are for folders of sounds or texts, and sounds of TFDS"
