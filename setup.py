@@ -28,6 +28,7 @@ setup(
         "tensorflow-datasets>=4.9.9",
         "importlib_resources",
         "numpy",
+        "scipy",
         "absl-py",
         "protobuf",
         "matplotlib",
@@ -39,7 +40,7 @@ setup(
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "dev": [
-            *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
+            *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr"],
         ],
     },

@@ -38,7 +38,7 @@ from benchmarks.families import claimed
 from meta_gan import functional, storage
 from meta_gan.controller import PolicyGradient
 from meta_gan.meta import EvolutionStrategies
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 
 CONTROLLER, OPEN = "controller", "open loop, by evolution"
 BATCH, CHECKPOINT = 4, 20

@@ -20,7 +20,7 @@ import numpy as np
 
 from meta_gan import storage
 from meta_gan.judges import load_judge
-from meta_gan.metrics.scores import energy_distance
+from meta_gan.metrics.class_scores import energy_distance
 from meta_gan.tasks import open_source
 
 JUDGES = ("omniglot28-conv", "omniglot28-residual")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import trainers
 from benchmarks import mixtures, toy_games
 from meta_gan import losses, storage
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 
 HORIZONS = (5, 10, 20, 50)
 PARTS = ("games", "mixtures", "variants")

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import trainers
 from benchmarks import lanes
 from meta_gan import MetaModel, functional, loading, storage
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.tasks import open_source
 from meta_gan.tasks.base import Source
 

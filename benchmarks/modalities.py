@@ -31,7 +31,7 @@ from benchmarks.families import claimed
 from meta_gan import loading, storage
 from meta_gan.judges import load_judge
 from meta_gan.judges.spectrograms import spectrograms, upright
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.tasks.pictures import grid, save_png
 from meta_gan.tasks.pixels import to_float
 

@@ -11,8 +11,8 @@ import numpy as np
 from meta_gan import presets
 from meta_gan.judges import Judge, JudgeRecipe, train_judge
 from meta_gan.judges.spectrograms import spectrogram_source, spectrograms
-from meta_gan.metrics.neighbours import pair_distances, pairwise
-from meta_gan.metrics.scores import energy_distance
+from meta_gan.metrics.distances import pair_distances, pairwise_distances
+from meta_gan.metrics.class_scores import energy_distance
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.media import Sounds
@@ -125,7 +125,7 @@ def scores_of(sounds: np.ndarray, support: np.ndarray, judged: dict[str, Any], r
         nearest = np.square(features[:, None] - prototypes[None]).sum(axis=-1).argmin(axis=1)
         found[f"recognised/{judge.name}"] = float((nearest == judged["place"]).mean())
     flat, own = (x.reshape(len(x), -1) for x in (pictures, to_float(spectrograms(support, rate))))
-    found["copies"] = float((pairwise(flat, own).min(axis=1) < judged["threshold"]).mean())
+    found["copies"] = float((pairwise_distances(flat, own).min(axis=1) < judged["threshold"]).mean())
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import modalities, names, voices
-from meta_gan.metrics.texts import ngram_distance
+from meta_gan.metrics.ngrams import ngram_distance
 from meta_gan.tasks.media import Sounds
 
 LETTERS = "abcdefgh"

@@ -131,7 +131,7 @@ def _seen(source: Source) -> Source:
     if isinstance(source.medium, Texts):
         raise ValueError(
             "--data of a judge must be pictures or sounds; texts are scored by their n-grams "
-            f"(`meta_gan.metrics.texts`). Received: {source.name}, of texts"
+            f"(`meta_gan.metrics`). Received: {source.name}, of texts"
         )
     return spectrogram_source(source) if isinstance(source.medium, Sounds) else source
 

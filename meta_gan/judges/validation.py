@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from meta_gan.judges.judge import Judge
-from meta_gan.metrics.neighbours import pair_distances
-from meta_gan.metrics.scores import prototypical_accuracy
+from meta_gan.metrics.distances import pair_distances
+from meta_gan.metrics.class_scores import prototypical_accuracy
 from meta_gan.tasks import Source
 
 WAYS, SHOTS, EPISODES = 20, 5, 100

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.protocol.classification import ClassifierRecipe, accuracy, class_draws
 
 NONE = "none"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.metrics import scores as metrics
+from meta_gan import metrics
 from meta_gan.protocol.results import Row
 from meta_gan.protocol.scoring import Deal
 
@@ -56,7 +56,7 @@ def _gallery(
 
 
 def _nearest(made: np.ndarray, support: np.ndarray, name: str, threshold: float) -> dict[str, Any]:
-    index, distance = metrics.nearest(made, support)
+    index, distance = metrics.nearest_images(made, support)
     first = int(distance.argmin())
     return {
         "class": name,

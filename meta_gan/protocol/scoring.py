@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from meta_gan.judges.judge import Judge
-from meta_gan.metrics import pooled
-from meta_gan.metrics import scores as metrics
-from meta_gan.metrics.intervals import Interval, bootstrap_mean
-from meta_gan.metrics.neighbours import precision_recall_density_coverage
+from meta_gan.metrics import pooled_distances as pooled
+from meta_gan import metrics
+from meta_gan.metrics.bootstrap import Interval, bootstrap_mean
+from meta_gan.metrics.class_scores import precision_recall_density_coverage
 from meta_gan.protocol import allocation as protocol
 from meta_gan.protocol.allocation import Allocation
 from meta_gan.tasks import Source

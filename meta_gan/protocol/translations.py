@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from meta_gan.checks import check_integer
 from meta_gan.judges.judge import Judge
-from meta_gan.metrics import scores as metrics
-from meta_gan.metrics.intervals import bootstrap_mean
-from meta_gan.metrics.neighbours import pairwise
+from meta_gan import metrics
+from meta_gan.metrics.bootstrap import bootstrap_mean
+from meta_gan.metrics.distances import pairwise_distances
 from meta_gan.model import MetaModel
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.base import Source
@@ -84,7 +84,7 @@ def identity(support: dict[str, np.ndarray], images: np.ndarray, seed: int) -> d
 def nearest(support: dict[str, np.ndarray], images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """The row of the target's support images, for each image the one that is nearest to it in pixels."""
     flat = (np.reshape(each, (len(each), -1)).astype(np.float64) for each in (images, support[TARGET]))
-    return {"images": support[TARGET][pairwise(*flat).argmin(axis=1)]}
+    return {"images": support[TARGET][pairwise_distances(*flat).argmin(axis=1)]}
 
 
 def evaluate_translations(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meta_gan.metrics import scores as metrics
+from meta_gan import metrics
 from meta_gan.protocol import scoring
 from meta_gan.protocol.allocation import allocate, class_order, opponents
 from meta_gan.protocol.scoring import CURVE_METRICS, Deal, Scorer, copy_rates, intervals, over_draws
