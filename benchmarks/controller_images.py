@@ -59,7 +59,7 @@ def start(data: str, out: Path, minutes: float) -> GAN:
         raise RuntimeError(f"training by FOMAML failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}")
     model = loading.load(loading.resolve(folder))
     game: Any = model.adaptation.copy(model.meta_weights(averaged=True).initial)
-    judge = load_judge(presets.named.OBJECTIVE)
+    judge = mg.features.load(presets.named.OBJECTIVE)
     unit = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
     features = keras.Sequential([keras.Input(game.example_shape), judge.network, unit], name="features")
     return GAN(game.nets["generator"], game.nets["discriminator"], game.loss_function, game.penalty, features=features)

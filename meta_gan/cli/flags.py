@@ -8,8 +8,8 @@ import dataclasses
 from meta_gan import presets
 from meta_gan.cli import commands, measure
 from meta_gan.export import Limits
-from meta_gan.features import NETWORKS
-from meta_gan.judges import METHODS, PURPOSES, JudgeRecipe
+from meta_gan.features import NETWORKS, PURPOSES
+from meta_gan.judges import METHODS, JudgeRecipe
 
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
 MODEL_HELP = "saved model, run folder or shipped name"

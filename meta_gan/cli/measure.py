@@ -91,7 +91,7 @@ def default_judges(source: Source) -> list[Judge]:
     found = []
     for judge in (load_judge(name) for name in shipped_judges()):
         seen = set((judge.card.get("data") or {}).get("classes") or ())
-        fits = tuple(judge.example_shape) == source.example_shape and judge.card["purpose"] == "judge"
+        fits = judge.example_shape == source.example_shape
         if fits and seen and seen <= train:
             found.append(judge)
     if not found:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.judges.spectrograms import spectrogram_source, spectrograms, upright
+from meta_gan.judges.spectrograms import make_spectrograms, spectrogram_source, upright
 from meta_gan.report.style import STYLE
 from meta_gan.tasks import Source, load_support
 from meta_gan.tasks.media import Medium, Sounds, Texts, of_card
@@ -99,7 +99,7 @@ def sheet(source: Source, path: Path) -> None:
 
 
 def _pictures(medium: Medium, examples: np.ndarray) -> np.ndarray:
-    return to_float(upright(spectrograms(examples, medium.rate))) if isinstance(medium, Sounds) else examples
+    return to_float(upright(make_spectrograms(examples, medium.rate))) if isinstance(medium, Sounds) else examples
 
 
 def _play(folder: Path, medium: Sounds, given: Sequence[np.ndarray], count: int) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.judges.judge import Judge
 from meta_gan import metrics
+from meta_gan.judges.judge import Judge
 from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.protocol.classification import class_draws
 from meta_gan.protocol.entrants import NONE, ORACLE

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan import metrics
 from meta_gan.judges.judge import Judge
 from meta_gan.metrics import pooled_distances as pooled
-from meta_gan import metrics
 from meta_gan.metrics.bootstrap import Interval, bootstrap_mean
 from meta_gan.metrics.class_scores import precision_recall_density_coverage
 from meta_gan.protocol import allocation as protocol

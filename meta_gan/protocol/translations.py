@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from meta_gan import metrics
 from meta_gan.checks import check_integer
 from meta_gan.judges.judge import Judge
-from meta_gan import metrics
 from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.metrics.distances import pairwise_distances
 from meta_gan.model import MetaModel

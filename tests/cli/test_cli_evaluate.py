@@ -161,9 +161,8 @@ def test_judge_refuses_what_is_there_and_bad_recipes(world, judge, tmp_path, ref
 
 
 def test_default_judges_are_those_of_the_data(monkeypatch, world, judge):
-    shipped = {"fits": load_judge(judge), "other": load_judge(judge), "objective": load_judge(judge)}
+    shipped = {"fits": load_judge(judge), "other": load_judge(judge)}
     shipped["other"].card["data"] = {"name": "elsewhere", "classes": ["another class"]}
-    shipped["objective"].card["purpose"] = "objective"
     monkeypatch.setattr(measure, "shipped_judges", lambda: list(shipped))
     monkeypatch.setattr(measure, "load_judge", shipped.__getitem__)
     source = helpers.tasks().source

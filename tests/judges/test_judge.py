@@ -1,4 +1,4 @@
-"""A judge: its features by hand, what it refuses, and every way to save and find one."""
+"""Feature networks and judges: features by hand, refused networks, saving and loading."""
 
 import hashlib
 import json
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from meta_gan import loading, storage
-from meta_gan.features.networks import conv4, residual
-from meta_gan.judges.judge import BATCH, Judge, load_judge, shipped_judges
+from meta_gan.features import FeatureNetwork, conv4, load, residual, shipped_names
+from meta_gan.features.feature_network import BATCH
+from meta_gan.judges import Judge, load_judge, shipped_judges
 from meta_gan.networks import DCGANDiscriminator
 
 SHAPE = (8, 8, 1)
@@ -60,7 +61,7 @@ def test_bytes_and_floats_have_the_same_features(judge):
 
 
 @pytest.mark.parametrize("make", [conv4, residual])
-def test_features_do_not_depend_on_the_company(make):
+def test_features_do_not_depend_on_the_other_images(make):
     judge = Judge(make(SHAPE, 6), "small")
     together = judge.features(LEVELS)
     for part in (slice(0, 1), slice(3, 20), slice(7, 40)):
@@ -78,14 +79,14 @@ def test_the_same_images_give_the_same_bits_in_their_order(judge, count):
     np.testing.assert_allclose(features[-1:], last, atol=1e-6)
 
 
-def test_nothing_is_learned_while_judging(judge):
+def test_computing_features_changes_no_weight(judge):
     before = [value.copy() for value in judge.network.get_weights()]
     judge.features(LEVELS)
     for old, new in zip(before, judge.network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_judge_tells_what_it_is(judge):
+def test_the_attributes_and_card_of_a_judge(judge):
     assert (judge.name, judge.example_shape, judge.dim, judge.scale) == ("small", SHAPE, 6, 0.25)
     assert judge.card == {**CARD, "purpose": "judge", "scale": 0.25}
     assert json.loads(json.dumps(judge.card)) == judge.card
@@ -95,7 +96,7 @@ def test_a_judge_tells_what_it_is(judge):
 
 def test_wrong_images_are_refused(judge):
     for images in (LEVELS[0], LEVELS[..., 0], LEVELS[:, :7], LEVELS[:0], np.zeros((2, 8, 8, 3), np.uint8)):
-        with pytest.raises(ValueError, match=r"`images` must have shape \[n, 8, 8, 1\] with n >= 1. Received"):
+        with pytest.raises(ValueError, match=r"images. must have shape \[n, 8, 8, 1\] with n >= 1. Received"):
             judge.features(images)
     floats = LEVELS / 127.5 - 1
     for bad, message in ((np.nan, "must be finite"), (np.inf, "must be finite"), (1.5, r"must lie in \[-1, 1\]")):
@@ -110,13 +111,13 @@ def test_features_that_are_not_finite_are_refused():
     network = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2)])
     judge = Judge(network, "broken")
     network.layers[-1].bias.assign([0.0, np.nan])
-    with pytest.raises(ValueError, match=r"features of judge 'broken' must be finite"):
+    with pytest.raises(ValueError, match=r"features of 'broken' must be finite"):
         judge.features(LEVELS)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_the_scale_is_positive(scale):
-    with pytest.raises(ValueError, match=r"`scale` must be a finite number > 0. Received"):
+    with pytest.raises(ValueError, match=r"'scale' must be a finite number > 0. Received"):
         Judge(mean_level(), "mean", scale=scale)
 
 
@@ -145,7 +146,7 @@ class Pooled(keras.layers.Layer):
 
 
 class Rounded(keras.layers.Layer):
-    """A layer whose outputs are no features."""
+    """A layer with integer outputs."""
 
     def call(self, inputs):
         return keras.ops.cast(inputs, "int32")
@@ -157,7 +158,7 @@ def test_a_model_that_does_not_map_images_to_features_is_refused(kind):
         load_judge(WRONG[kind]())
 
 
-def test_any_keras_model_may_judge():
+def test_any_keras_model_can_be_a_judge():
     network = mean_level()
     judge = load_judge(network)
     assert (judge.name, judge.dim, judge.example_shape) == ("mean", 1, SHAPE)
@@ -166,7 +167,7 @@ def test_any_keras_model_may_judge():
     assert subclassed.features(LEVELS).shape == (40, 1)
 
 
-def test_a_keras_file_may_judge(tmp_path):
+def test_a_keras_file_can_be_a_judge(tmp_path):
     network, file = trained(), tmp_path / "mine.keras"
     network.save(file)
     judge = load_judge(file)
@@ -178,13 +179,13 @@ def test_a_keras_file_may_judge(tmp_path):
             load_judge(str(path))
 
 
-def test_the_digest_follows_the_weights_and_the_scale():
+def test_the_digest_is_of_the_weights_and_the_scale():
     digest = Judge(trained(), "a").sha256
     assert digest == Judge(trained(), "b", CARD).sha256
     assert len({digest, Judge(trained(1), "a").sha256, Judge(trained(), "a", scale=2.0).sha256}) == 3
 
 
-def test_a_saved_judge_comes_back_to_the_bit(judge, folder):
+def test_a_loaded_judge_equals_the_saved_one_to_the_bit(judge, folder):
     again = load_judge(folder)
     np.testing.assert_array_equal(again.features(LEVELS), judge.features(LEVELS))
     assert again.name == "rings-judge"
@@ -197,16 +198,23 @@ def test_a_saved_judge_comes_back_to_the_bit(judge, folder):
         judge.save(folder)
     Judge(trained(1), "other").save(folder, overwrite=True)
     assert load_judge(folder).sha256 != judge.sha256
-    assert "Never a loss" in text and "not recorded" in (folder / storage.CARD).read_text()
+    assert "is never part of a loss" in text and "not recorded" in (folder / storage.CARD).read_text()
 
 
-def test_the_card_of_an_objective_says_that_it_is_no_judge(tmp_path):
-    Judge(mean_level(), "m", {"purpose": "objective"}).save(tmp_path / "m")
-    assert "Never a judge" in (tmp_path / "m" / storage.CARD).read_text()
-    assert load_judge(tmp_path / "m").card["purpose"] == "objective"
+def test_an_objective_is_no_judge(judge, tmp_path, monkeypatch):
+    objective = FeatureNetwork(mean_level(), "m", {"purpose": "objective"})
+    monkeypatch.setattr(loading, "shipped_root", lambda: tmp_path)
+    objective.save(tmp_path / "judges" / "m")
+    judge.save(tmp_path / "judges" / "j")
+    assert "is never a judge" in (tmp_path / "judges" / "m" / storage.CARD).read_text()
+    assert type(load("m")) is FeatureNetwork and load("m").card["purpose"] == "objective"
+    assert shipped_names() == ["j", "m"] and shipped_judges() == ["j"] and shipped_names("objective") == ["m"]
+    for make in (lambda: load_judge("m"), lambda: Judge(mean_level(), "m", {"purpose": "objective"})):
+        with pytest.raises(ValueError, match=r"a judge must never have been the objective.*Received: 'm'"):
+            make()
 
 
-def test_damage_is_refused(folder):
+def test_a_damaged_folder_is_refused(folder):
     weights, config = folder / storage.WEIGHTS, folder / storage.CONFIG
     good, text = weights.read_bytes(), config.read_text()
     weights.write_bytes(good[:-200] + bytes([good[-200] ^ 1]) + good[-199:])
@@ -215,7 +223,7 @@ def test_damage_is_refused(folder):
     weights.write_bytes(good)
     for key in ("network", "card"):
         config.write_text(json.dumps({k: v for k, v in json.loads(text).items() if k != key}))
-        with pytest.raises(ValueError, match="must hold a whole judge"):
+        with pytest.raises(ValueError, match="must hold a complete feature network"):
             load_judge(folder)
     wider = {**json.loads(text), "network": keras.saving.serialize_keras_object(conv4(SHAPE, 7))}
     config.write_text(json.dumps(wider))
@@ -223,13 +231,13 @@ def test_damage_is_refused(folder):
         load_judge(folder)
 
 
-def test_another_kind_of_folder_is_refused_in_one_message(tmp_path):
+def test_a_folder_of_another_kind_is_refused(tmp_path):
     storage.write_model(tmp_path / "m", {"kind": "meta_model"}, {"a": np.zeros(2)}, card="a model")
     with pytest.raises(ValueError, match=r"m' must hold a judge. Received: a meta_model$"):
         load_judge(tmp_path / "m")
 
 
-def test_what_is_not_there_is_named(tmp_path):
+def test_a_missing_network_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in ("no-such-judge", tmp_path / "file", str(tmp_path / "absent")):
         with pytest.raises(ValueError, match=r"a folder, a .keras file, a Keras model or one of the shipped names"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from meta_gan import features
 from meta_gan.judges import load_judge, shipped_judges
 from meta_gan.protocol.allocation import allocate, class_order
 from meta_gan.protocol.baselines import Copy, Repeat, Shift
@@ -71,6 +72,6 @@ def test_the_judges_of_omniglot_have_seen_813_characters(data_folder):
     source = from_npz(data_folder / "omniglot28.npz").source
     train = {source.class_names[index] for index in source.split_classes("train")}
     for name in ("omniglot28-conv", "omniglot28-residual", "omniglot28-objective"):
-        judge = load_judge(name)
+        judge = features.load(name)
         assert set(judge.card["data"]["classes"]) == train and len(train) == 813
         assert judge.card["purpose"] == ("objective" if name.endswith("objective") else "judge")
