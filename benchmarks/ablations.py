@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import lanes
 from meta_gan import loading, storage
 from meta_gan.judges import load_judge
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.tasks import open_source
 from trainers import run_folder
 
@@ -105,8 +105,8 @@ def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dic
         classification_draws=0,
         stability_classes=0,
     )
-    entry, judges = Entry(loading.load(path), card), [load_judge(name) for name in JUDGES]
-    report = Evaluation(source, {"model": entry}, judges, settings, out).run()
+    method, judges = Method("model", loading.load(path), card), [load_judge(name) for name in JUDGES]
+    report = Evaluation(source, [method], judges, settings, out).run()
     return {"rows": report["rows"], "training": card["training"]}
 
 

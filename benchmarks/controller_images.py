@@ -32,7 +32,7 @@ from meta_gan.games import GAN
 from meta_gan.judges import load_judge
 from meta_gan.meta import EvolutionStrategies, inner_loop
 from meta_gan.meta_learners import Adam
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import markdown
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
@@ -158,9 +158,9 @@ def main() -> None:
     plain = mg.MetaModel(
         model.adaptation.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
     )
-    entries = {
-        name: Entry(row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
-    }
+    methods = [
+        Method(name, row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
+    ]
     settings = Settings(
         steps=STEPS,
         curve=(0, 10, 20, STEPS),
@@ -170,7 +170,7 @@ def main() -> None:
         stability_classes=0,
     )
     source = open_source(arguments.data, shots=1, queries=1).source
-    report = Evaluation(source, entries, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
+    report = Evaluation(source, methods, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
     means = {name: knobs[..., i].mean(axis=0).tolist() for i, name in enumerate(k.name for k in steered.knobs)}
     results = {"rates": found, "chosen": means, "curve": report["curve"], "rows": report["rows"]}
     storage.write_json(out / "results.json", results)

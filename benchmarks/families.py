@@ -33,7 +33,12 @@ from benchmarks.family_tasks import FAMILIES, Family, judged
 from meta_gan import loading, storage
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.model import MetaModel
-from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.protocol.translations import (
+    evaluate_translations,
+    translate_pairs,
+    translation_method,
+    translations_markdown,
+)
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import MetaTrainer, TrainConfig, run_folder
@@ -108,7 +113,7 @@ def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges
     few = {split: tests.pairs[split][:: max(1, len(tests.pairs[split]) // size.tuning)][: size.tuning]}
     tasks = DomainTasks(tests.source, tests.target, few, tests.shots, tests.queries, tests.seed, tests.paired)
     choices = [(n, s) for n in ROWS[row].steps for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
-    rows = {f"{n} {s}": row_of(model, n, s) for n, s in choices}
+    rows = {f"{n} {s}": translation_method(model, n, s) for n, s in choices}
     # Of few pairs more draws, or chance chooses.
     draws = -(-TUNING_TASKS // len(few[split])) if len(few[split]) < size.tuning else 1
     found = evaluate_translations(tasks, rows, judges[:1], split, draws=draws)["rows"]
@@ -146,13 +151,13 @@ def measure(name: str, row: str, out: Path, data: Path, size: Size) -> None:
         for shots in family.measured[: size.measured]:
             tests = make(data, shots)
             steps, scale = tuned(model, row, family, tests, judges, size)
-            rows = {row: row_of(model, steps, scale)}
+            rows = {row: translation_method(model, steps, scale)}
             report = evaluate_translations(tests, rows, judges, draws=min(size.draws, family.draws))
             called = f"{test}, K = {shots}"
             part[called] = {"report": report, "steps": steps, "rate_scale": scale}
-            lines = translated(tests, rows, columns=min(COLUMNS, shots))
+            lines = translate_pairs(tests, rows, columns=min(COLUMNS, shots))
             np.save(out / "parts" / f"{slug(called)}-{slug(row)}.npy", np.array(lines))
-            print(f"{called}: {row}: {steps} steps, rate x {scale}\n{markdown_of(report)}", flush=True)
+            print(f"{called}: {row}: {steps} steps, rate x {scale}\n{translations_markdown(report)}", flush=True)
     storage.write_json(_part(out, name, row), part)
 
 
@@ -190,7 +195,7 @@ def picture(out: Path, test: str) -> np.ndarray:
 def table(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Every kind of pairs as Markdown."""
     return "\n".join(
-        f"### {test}\n\n" + markdown_of({"rows": rows, "split": "test", **about[test]})
+        f"### {test}\n\n" + translations_markdown({"rows": rows, "split": "test", **about[test]})
         for test, rows in results.items()
     )
 

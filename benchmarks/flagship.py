@@ -30,7 +30,7 @@ import trainers
 from benchmarks.quickstart import picture
 from meta_gan import loading, storage
 from meta_gan.judges import load_judge
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import markdown
 from meta_gan.tasks import open_source
 from meta_gan.tasks.pictures import save_png
@@ -65,12 +65,12 @@ def seconds_to_samples(model: Any, support: np.ndarray) -> float:
     return float(np.median(taken))
 
 
-def entry(name: str) -> Entry:
-    """A model by its shipped name or folder, with what its row says of it."""
-    folder = loading.resolve(name)
+def method(name: str, path: str) -> Method:
+    """The row of a model, from its shipped name or folder."""
+    folder = loading.resolve(path)
     config = storage.read_config(folder)
     card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-    return Entry(loading.load(folder), card)
+    return Method(name, loading.load(folder), card)
 
 
 def over_trainings(rows: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -96,15 +96,15 @@ def evaluate(models: Sequence[str], data: str, settings: Settings, out: Path) ->
         out: folder for images and intermediate results.
     """
     tasks = open_source(data, shots=1, queries=1)
-    entries = {f"training-{i}" if i > 1 else "flagship": entry(name) for i, name in enumerate(models, 1)}
+    methods = [method(f"training-{i}" if i > 1 else "flagship", path) for i, path in enumerate(models, 1)]
     judges = [load_judge(judge) for judge in JUDGES]
-    evaluation = Evaluation(tasks.source, entries, judges, settings, out / "evaluation")
+    evaluation = Evaluation(tasks.source, methods, judges, settings, out / "evaluation")
     report = evaluation.run(lambda stage, done, total: _tell(stage, done, total))
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    supports, model = evaluation.deals[0].images("support"), entries["flagship"].model
+    supports, model = evaluation.allocations[0].images("support"), methods[0].model
     save_png(out / "flagship.png", picture(model, np.float32(supports[:8]) / 127.5 - 1.0))
     return {
-        "over_trainings": over_trainings(report["rows"], list(entries)),
+        "over_trainings": over_trainings(report["rows"], [each.name for each in methods]),
         "protocol": report["protocol"],
         "rows": report["rows"],
         "controls": report["controls"],
@@ -125,7 +125,7 @@ def asked(arguments: argparse.Namespace) -> Settings:
     settings = Settings(steps=arguments.steps, scratch_steps=0, draws=arguments.draws)
     if arguments.quick and arguments.draws > 1:
         raise ValueError(f"--quick is one draw. Received: --draws {arguments.draws}")
-    settings = settings.made_quick() if arguments.quick else settings
+    settings = settings.make_quick() if arguments.quick else settings
     return dataclasses.replace(settings, curve=(0,), stability_classes=0) if arguments.no_curve else settings
 
 

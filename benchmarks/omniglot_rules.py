@@ -31,7 +31,7 @@ from benchmarks.flagship import JUDGES
 from meta_gan import loading, meta_learners, storage
 from meta_gan.judges import load_judge
 from meta_gan.presets import LEARNED_RULES
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import markdown
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
@@ -100,19 +100,18 @@ def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str,
     return best, {str(rate): [round(float(values[k]), 4) for k in CURVE] for rate, values in found.items()}
 
 
-def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
+def entries(rules: Sequence[str], data: str, out: Path) -> tuple[list[Method], dict[str, Any]]:
     """What is evaluated: every rule from its own start, and Adam from each of these; and how Adam was tuned."""
     tasks = open_source(data, shots=5, queries=15)
     episodes = tasks.episode_batch("validation", 0, TUNING_TASKS)
-    found, tuning = {}, {}
+    found, tuning = [], {}
     for rule in rules:
         path = loading.resolve(out / "runs" / rule)
         config = storage.read_config(path)
         card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
         model = loading.load(path)
         rate, distances = tuned_rate(model, episodes)
-        found[rule] = Entry(model, card)
-        found[f"adam from {rule}"] = Entry(with_adam(model, rate), card)
+        found += [Method(rule, model, card), Method(f"adam from {rule}", with_adam(model, rate), card)]
         tuning[rule] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
         print(f"tuned: Adam from the start of {rule}: {tuning[rule]}", flush=True)
     return found, tuning

@@ -21,7 +21,6 @@ OWN = ("meta_gan", "trainers")
 # room: the rooms that it may import, no more than design and use ask for. A room is a top-level module or package;
 # a package's file is a room of its own where others may import that file only.
 CORE = {"types", "functional", "storage", "checks", "games.base", "meta", "meta.algorithms"}
-SAVED = {"storage", "adapted", "model", "loading"}
 FACE = {"adapted", "model", "loading", "serving", "augment", "judges", "protocol", "report", "metrics", "features"}
 ALLOWED = {
     **{room: set() for room in ("types", "checks", "renames", "losses")},
@@ -47,10 +46,13 @@ ALLOWED = {
     "features": {"checks", "layers", "networks", "storage", "loading"},
     "metrics": {"checks"},
     "judges": {"checks", "layers", "networks", "tasks", "features", "metrics"},
-    "protocol": {"functional", "checks", "meta_learners", "tasks", *SAVED, "augment", "judges", "metrics"},
+    "protocol": {
+        *("functional", "checks", "storage", "meta_learners", "tasks", "adapted", "model"),
+        *("augment", "judges", "metrics"),
+    },
     "report": {"tasks"},
     "controller": {"types", "functional", "checks", "games.base", "meta", "meta_learners.base"},
-    "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "features"},
+    "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "features"},
     "trainers": {"types", "functional", "storage", "tasks", "model"},
     "cli": {
         "storage",
@@ -204,7 +206,7 @@ def banned(sources):
     return sorted(found)
 
 
-def oversized(sources, lines=300, body=60):
+def oversized(sources, lines=500, body=60):
     """Files of more than `lines` lines and functions of more than `body`."""
     long = [f"{m}: {n} lines" for m, s in sources.items() if (n := len(s.splitlines())) > lines]
     for module, source in sources.items():
@@ -331,5 +333,5 @@ def test_the_other_checkers_see_what_is_wrong_and_pass_what_is_right():
     good = '"""A."""\nimport numpy as np\n\n\ndef f():\n    """B."""\n    return np.random.default_rng(0)\n'
     assert not any(check({"meta_gan.meta.m": good}) for check in (arrows, foreign, banned, oversized, undocumented))
     assert undocumented({"m": "class A:\n    pass"}) == ["m.A", "m"]
-    assert oversized({"m": "x = 0\n" * 301}) and oversized({"m": "def f():\n" + "    x = 0\n" * 60})
+    assert oversized({"m": "x = 0\n" * 501}) and oversized({"m": "def f():\n" + "    x = 0\n" * 60})
     assert foreign({"m": "import torch"}) and foreign({"m": "from . import a"}) and foreign({"m": "from os import _b"})

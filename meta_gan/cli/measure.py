@@ -11,7 +11,7 @@ from meta_gan import loading, storage
 from meta_gan.cli import pairs, sources
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, shipped_judges, train_judge
 from meta_gan.judges.spectrograms import spectrogram_source
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import markdown
 from meta_gan.report import page as html
 from meta_gan.tasks import Source
@@ -29,7 +29,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         pairs.evaluate(arguments, models)
         return
     sources.refuse_pair_flags(arguments)
-    shapes = (entry.model.game.example_shape for entry in models.values())
+    shapes = (method.model.game.example_shape for method in models.values())
     shape = next((shape for shape in shapes if len(shape) == 3), None)
     # Two images a class will do here: only the evaluated classes must have enough, and they are asked themselves.
     tasks = sources.open_tasks(arguments, shots=1, queries=1, shape=shape)
@@ -39,7 +39,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             f"Received: {tasks.name}, of {tasks.source.medium.kind}"
         )
     judges = [load_judge(name) for name in arguments.judge] or default_judges(tasks.source)
-    evaluation = Evaluation(tasks.source, models, judges, settings, arguments.out)
+    evaluation = Evaluation(tasks.source, list(models.values()), judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
         print(f"note: {note}", flush=True)
     report = evaluation.run(_Progress())
@@ -59,14 +59,14 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         given["scratch_steps"] = arguments.scratch_steps
     if not arguments.quick:
         return Settings(**given)
-    if given.get("draws", 1) > 1 or given.get("classes", 1) > Settings().made_quick().classes:
+    if given.get("draws", 1) > 1 or given.get("classes", 1) > Settings().make_quick().classes:
         raise ValueError("--quick is one draw of at most 100 classes. Received: --draws or --classes above that")
-    return dataclasses.replace(Settings(**given).made_quick(), scratch_steps=arguments.scratch_steps or 0)
+    return dataclasses.replace(Settings(**given).make_quick(), scratch_steps=arguments.scratch_steps or 0)
 
 
-def _models(given: list[str]) -> dict[str, Entry]:
+def _models(given: list[str]) -> dict[str, Method]:
     """`DIR` or `NAME=DIR`, each loaded; one DIR alone is `model`, several are named after their algorithms."""
-    found: dict[str, Entry] = {}
+    found: dict[str, Method] = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
@@ -77,7 +77,7 @@ def _models(given: list[str]) -> dict[str, Entry]:
         if name in found:
             raise ValueError(f"--model needs a name for each, as NAME=DIR. Received: two models named {name!r}")
         card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-        found[name] = Entry(model, card)
+        found[name] = Method(name, model, card)
     return found
 
 

@@ -10,8 +10,13 @@ import numpy as np
 from meta_gan import storage
 from meta_gan.cli import sources
 from meta_gan.judges import load_judge
-from meta_gan.protocol import Entry
-from meta_gan.protocol.translations import evaluate_translations, markdown_of, row_of, translated
+from meta_gan.protocol import Method
+from meta_gan.protocol.translations import (
+    evaluate_translations,
+    translate_pairs,
+    translation_method,
+    translations_markdown,
+)
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
 
@@ -22,7 +27,7 @@ _SHOTS, _QUERIES = 5, 50
 _MUTE = ("classes", "scratch_steps", "quick")
 
 
-def evaluate(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
+def evaluate(arguments: argparse.Namespace, models: dict[str, Method]) -> None:
     """Measures, and writes a report and a picture.
 
     Args:
@@ -35,20 +40,20 @@ def evaluate(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
     for flag in _MUTE:
         if getattr(arguments, flag) not in (None, False):
             raise ValueError(f"--{flag} must be left out with --target. Received: --{flag}")
-    rows = {name: row_of(entry.model, arguments.steps) for name, entry in models.items()}
+    methods = {name: translation_method(method.model, arguments.steps) for name, method in models.items()}
     judges = [load_judge(name) for name in arguments.judge]
     tasks = _tasks(arguments, models)
     report = evaluate_translations(
         tasks,
-        rows,
+        methods,
         judges,
         split=arguments.split or "test",
         draws=1 if arguments.draws is None else arguments.draws,
         seed=arguments.seed or 0,
     )
-    report["models"] = {name: entry.card for name, entry in models.items()}
-    shown = translated(tasks, rows, report["split"], columns=min(COLUMNS, tasks.shots, tasks.queries))
-    text, folder = markdown_of(report), Path(arguments.out)
+    report["models"] = {name: method.card for name, method in models.items()}
+    shown = translate_pairs(tasks, methods, report["split"], columns=min(COLUMNS, tasks.shots, tasks.queries))
+    text, folder = translations_markdown(report), Path(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)
     storage.write_json(folder / FILES[0], report)
     (folder / FILES[1]).write_text(text, encoding="utf-8")
@@ -57,10 +62,10 @@ def evaluate(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
     print("written: " + ", ".join(str(folder / name) for name in FILES))
 
 
-def _tasks(arguments: argparse.Namespace, models: dict[str, Entry]) -> DomainTasks:
+def _tasks(arguments: argparse.Namespace, models: dict[str, Method]) -> DomainTasks:
     """The pairs, with as many query images as the smallest class leaves, at most 50."""
     shots = _SHOTS if arguments.shots is None else arguments.shots
-    shapes = {name: entry.model.game.example_shape for name, entry in models.items()}
+    shapes = {name: method.model.game.example_shape for name, method in models.items()}
     shape = next((each["source"] for each in shapes.values()), None)
     seed = arguments.seed or 0
     # Of one query image, for what there is must first be known.

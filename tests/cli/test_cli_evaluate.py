@@ -17,7 +17,7 @@ JUDGE = ["--method", "prototypical", "--network", "conv4", "--width", "4", "--st
 
 @pytest.fixture(autouse=True)
 def short_classifiers(monkeypatch):
-    monkeypatch.setattr("meta_gan.protocol.gains.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
+    monkeypatch.setattr("meta_gan.protocol.classification.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def judge(world):
 @pytest.fixture(scope="module")
 def evaluated(world, judge):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meta_gan.protocol.gains.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
+        patch.setattr("meta_gan.protocol.classification.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
         out = world.root / "evaluated"
         arguments = ["--model", world.run, "--judge", judge, "--steps", 1, "--shots", 3, "--quick"]
         assert call("evaluate", "--data", world.data, "--out", out, *arguments) == 0

@@ -112,5 +112,5 @@ def test_scores_of_no_texts_are_refused():
     for score in (lambda: novelty([], NAMES), lambda: valid_share([], "a", 1)):
         with pytest.raises(ValueError, match="'made' must have at least 1 text"):
             score()
-    with pytest.raises(ValueError, match="most. must be"):
+    with pytest.raises(ValueError, match=r"most. must be"):
         ngram_distance(NAMES, NAMES, 0)
