@@ -1,23 +1,185 @@
-"""Checks of what a caller hands to a model, before any compute."""
+"""Checks of arguments: every function returns the valid value, or raises a ValueError that names the argument."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 TOLERANCE = 1e-3
+"""How far outside [-1, 1] examples may lie; they are clipped."""
+LARGEST_INTEGER = 2**31 - 1
+"""The largest int32: TensorFlow would silently wrap a larger number around."""
+IMAGE_AXES = ("height", "width", "channels")
+
+
+def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = LARGEST_INTEGER) -> int:
+    """Return `value` as an int.
+
+    Args:
+        value: an int or numpy integer in [least, most].
+        argument: its name in the message.
+        least: the smallest value allowed.
+        most: the largest value allowed.
+
+    Returns:
+        The int.
+
+    Raises:
+        ValueError: anything else, a bool included.
+
+    Example:
+        >>> check_integer(3, "steps", 0)
+        3
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        bound = "< 2^31" if most == LARGEST_INTEGER else f"<= {most}"
+        raise ValueError(f"{argument!r} must be an integer >= {least} and {bound}. Received: {value!r}")
+    return int(value)
+
+
+def check_number(
+    value: Any,
+    argument: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return `value` as a float.
+
+    Args:
+        value: a finite int or float, or a numpy scalar.
+        argument: its name in the message.
+        least: the value must be >= `least`.
+        above: the value must be > `above`.
+        most: the value must be <= `most`.
+        below: the value must be < `below`.
+
+    Returns:
+        The float.
+
+    Raises:
+        ValueError: anything else, a bool included.
+
+    Example:
+        >>> check_number(0.5, "share", least=0, below=1)
+        0.5
+    """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan
+    if not (math.isfinite(number) and least <= number <= most and above < number < below):
+        bounds = {">=": least, ">": above, "<=": most, "<": below}
+        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound))
+        raise ValueError(f"{argument!r} must be a finite number {wanted}".rstrip() + f". Received: {value!r}")
+    return number
+
+
+def check_choice(value: Any, argument: str, choices: Collection[T]) -> T:
+    """Return `value`, which must be one of `choices`.
+
+    Args:
+        value: the argument.
+        argument: its name in the message.
+        choices: the values allowed.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_choice("max", "pooling", ("mean", "max"))
+        'max'
+    """
+    if value not in tuple(choices):
+        raise ValueError(f"{argument!r} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
+    return value
+
+
+def check_bool(value: Any, argument: str) -> bool:
+    """Return `value`, which must be True or False.
+
+    Args:
+        value: the argument.
+        argument: its name in the message.
+
+    Returns:
+        The bool.
+
+    Raises:
+        ValueError: anything else, 0 and 1 included.
+
+    Example:
+        >>> check_bool(True, "partial")
+        True
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument!r} must be True or False. Received: {value!r}")
+    return value
+
+
+def check_shape(value: Any, argument: str = "example_shape", axes: tuple[str, ...] = ()) -> tuple[int, ...]:
+    """Return a static shape as a tuple of ints.
+
+    Args:
+        value: a tuple or list of integers >= 1, without the batch axis.
+        argument: its name in the message.
+        axes: the names of the axes, such as `IMAGE_AXES`; by default, there may be any number of axes >= 1.
+
+    Returns:
+        The tuple.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_shape([28, 28, 1])
+        (28, 28, 1)
+    """
+    sides = tuple(value) if isinstance(value, (tuple, list)) else ()
+    integers = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side >= 1 for side in sides)
+    if not sides or not integers or len(sides) != len(axes or sides):
+        wanted = f"({', '.join(axes)}), {len(axes)}" if axes else "a tuple of one or more"
+        raise ValueError(f"{argument!r} must be {wanted} integers >= 1, without the batch axis. Received: {value!r}")
+    return tuple(int(side) for side in sides)
+
+
+def check_finite(array: np.ndarray, argument: str) -> np.ndarray:
+    """Return `array`, which must have no NaN and no infinity.
+
+    Args:
+        array: numbers of any shape.
+        argument: its name in the message.
+
+    Returns:
+        The array.
+
+    Raises:
+        ValueError: it has; the message says how many.
+
+    Example:
+        >>> check_finite(np.zeros(2), "weights").tolist()
+        [0.0, 0.0]
+    """
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{argument!r} must be finite. Received: {bad} values that are NaN or infinite")
+    return array
 
 
 def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str = "support") -> np.ndarray:
-    """Checks examples of any rank, and returns them as float32 in [-1, 1].
+    """Return examples of any rank as float32 in [-1, 1].
 
     Args:
-        examples: uint8[n, *example] in 0..255, but of sounds and texts, whose shape is (length, channels); or floats of
-            the same shape in [-1, 1]; n >= 1.
+        examples: uint8[n, *example] in 0..255 for images, whose rank is 3; or floats in [-1, 1], of any rank; n >= 1.
         example_shape: the shape that the model was built for.
-        argument: the name that the messages use.
+        argument: its name in the message.
 
     Returns:
         float32[n, *example]; floats at most .001 outside [-1, 1] are clipped.
@@ -32,41 +194,38 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
     array, shape = np.asarray(examples), tuple(example_shape)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1 or len(array) < 1:
         wanted = ", ".join(str(size) for size in shape)
-        raise ValueError(f"`{argument}` must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
+        raise ValueError(f"{argument!r} must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
     if array.dtype == np.uint8 and len(shape) == 2:
         raise ValueError(
-            f"`{argument}` of sounds or texts must be floating point in [-1, 1]; uint8 is for pictures. Received: uint8"
+            f"{argument!r} of sounds or texts must be floating point in [-1, 1]; uint8 is for images. Received: uint8"
         )
     if array.dtype == np.uint8:
         return (array / 127.5 - 1.0).astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
-            f"`{argument}` must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype {array.dtype}"
+            f"{argument!r} must be uint8 in 0..255 or floating point in [-1, 1]. Received: dtype {array.dtype}"
         )
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise ValueError(f"`{argument}` must be finite. Received: {bad} values that are NaN or infinite")
-    low, high = float(array.min()), float(array.max())
+    low, high = float(check_finite(array, argument).min()), float(array.max())
     if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
         raise ValueError(
-            f"`{argument}` must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
+            f"{argument!r} must lie in [-1, 1] (levels x of 0..255 are x / 127.5 - 1). "
             f"Received: values from {low:.6g} to {high:.6g}"
         )
     return np.clip(array, -1.0, 1.0).astype(np.float32)
 
 
 def check_support(support: Any, example_shape: Any) -> Any:
-    """Checks a support set: examples, or examples of every domain.
+    """Return a support set as float32 in [-1, 1].
 
     Args:
-        support: as in `check_examples`; of a model of domains, a dict of such arrays.
+        support: examples as in `check_examples`; for a model of domains, a dict of such arrays.
         example_shape: the shape that the model was built for, or `{domain: shape}`.
 
     Returns:
         float32[k, *example], or a dict of such arrays in the order of `example_shape`.
 
     Raises:
-        ValueError: as in `check_examples`, or a dict that does not name every domain and no other.
+        ValueError: as in `check_examples`, or a dict whose keys are not exactly the domains.
 
     Example:
         >>> list(check_support({"a": np.zeros((5, 2)), "b": np.zeros((3, 1))}, {"a": (2,), "b": (1,)}))
@@ -76,53 +235,5 @@ def check_support(support: Any, example_shape: Any) -> Any:
         return check_examples(support, example_shape)
     if not isinstance(support, Mapping) or set(support) != set(example_shape):
         received = sorted(map(repr, support)) if isinstance(support, Mapping) else type(support).__name__
-        raise ValueError(f"`support` must be a dict of {', '.join(map(repr, example_shape))}. Received: {received}")
+        raise ValueError(f"'support' must be a dict of {', '.join(map(repr, example_shape))}. Received: {received}")
     return {name: check_examples(support[name], shape, f"support[{name!r}]") for name, shape in example_shape.items()}
-
-
-def check_integer(value: Any, argument: str, least: int = -(2**31)) -> int:
-    """Checks a whole number that must fit into an int32.
-
-    Args:
-        value: an int or numpy integer in [least, 2^31).
-        argument: the name that the message uses.
-        least: the smallest value allowed.
-
-    Returns:
-        The int.
-
-    Raises:
-        ValueError: anything else, a bool included.
-
-    Example:
-        >>> check_integer(3, "steps", 0)
-        3
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
-        raise ValueError(f"`{argument}` must be a whole number in [{least}, 2^31). Received: {value!r}")
-    return int(value)
-
-
-def check_number(value: Any, argument: str, inside: Callable[[float], bool], required: str) -> float:
-    """Checks a number.
-
-    Args:
-        value: an int or float, numpy's too.
-        argument: the name that the message uses.
-        inside: whether a number is allowed.
-        required: what the message says of that, such as "finite and > 0".
-
-    Returns:
-        The float.
-
-    Raises:
-        ValueError: anything else, a bool included.
-
-    Example:
-        >>> check_number(0.5, "share", lambda x: 0 <= x < 1, "in [0, 1)")
-        0.5
-    """
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not inside(float(value)):
-        raise ValueError(f"`{argument}` must be a number {required}. Received: {value!r}")
-    return float(value)

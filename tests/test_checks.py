@@ -1,15 +1,26 @@
-"""The checks at the door."""
+"""The checks of arguments: what passes, and the message of what is refused."""
 
 import numpy as np
 import pytest
 
-from meta_gan.checks import check_examples, check_integer, check_support
+from meta_gan.checks import (
+    IMAGE_AXES,
+    check_bool,
+    check_choice,
+    check_examples,
+    check_finite,
+    check_integer,
+    check_number,
+    check_shape,
+    check_support,
+)
 
 SHAPE = (2, 2, 1)
+NAN, INFINITY = float("nan"), float("inf")
 
 
-def test_bytes_are_levels():
-    """0, 127.5 and 255 are -1, 0 and 1; the nearest bytes to the middle are one half level off it."""
+def test_bytes_become_levels():
+    """0, 127.5 and 255 are -1, 0 and 1; the bytes nearest the middle are half a level away from it."""
     levels = np.array([0, 127, 128, 255], np.uint8).reshape(1, *SHAPE)
     got = check_examples(levels, SHAPE)
     np.testing.assert_allclose(got.ravel(), [-1, -1 / 255, 1 / 255, 1], rtol=1e-5)
@@ -17,7 +28,7 @@ def test_bytes_are_levels():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_floats_stay_and_a_rounding_outside_is_clipped(dtype):
+def test_floats_are_kept_and_rounding_errors_clipped(dtype):
     values = np.array([-1.0005, -1, 0.5, 1.0005], dtype).reshape(1, *SHAPE)
     got = check_examples(values, SHAPE)
     np.testing.assert_array_equal(got.ravel(), np.float32([-1, -1, 0.5, 1]))
@@ -27,7 +38,7 @@ def test_floats_stay_and_a_rounding_outside_is_clipped(dtype):
 DOMAINS = {"source": SHAPE, "target": (3,)}
 
 
-def test_a_support_set_of_domains_is_checked_domain_by_domain():
+def test_each_domain_of_a_support_set_is_checked():
     given = {"target": np.zeros((4, 3)), "source": np.full((2, *SHAPE), 255, np.uint8)}
     got = check_support(given, DOMAINS)
     assert list(got) == ["source", "target"] and got["target"].shape == (4, 3)
@@ -42,7 +53,7 @@ def test_a_support_set_of_domains_is_checked_domain_by_domain():
         ({"source": np.zeros((2, *SHAPE))}, r"""Received: \["'source'"\]"""),
         (
             {"source": np.zeros((2, *SHAPE)), "target": np.zeros((2, 4))},
-            r"`support\['target'\]` must have shape \[n, 3\]",
+            r"support\['target'\]\" must have shape \[n, 3\]",
         ),
     ],
 )
@@ -66,11 +77,17 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refused_with_the_arguments_name(name):
+def test_bad_examples_are_refused_under_the_name_of_the_argument(name):
     examples, message = BAD[name]
     with pytest.raises(ValueError, match=message) as error:
         check_examples(examples, SHAPE, argument="shots")
-    assert "`shots`" in str(error.value)
+    assert str(error.value).startswith("'shots' must ")
+
+
+def test_bytes_are_refused_for_sounds_and_texts():
+    """A one-hot text of uint8 would be read as nearly nothing."""
+    with pytest.raises(ValueError, match=r"'support' of sounds or texts must be floating point.*Received: uint8"):
+        check_examples(np.ones((2, 8, 3), np.uint8), (8, 3))
 
 
 @pytest.mark.parametrize("value", [0, np.int64(7), -(2**31), 2**31 - 1])
@@ -79,18 +96,76 @@ def test_integers_of_32_bits_pass(value):
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, 2**31, -(2**31) - 1, np.array([1])])
-def test_others_are_refused(value):
-    with pytest.raises(ValueError, match=r"`n` must be a whole number in .*Received"):
+def test_anything_but_an_int32_is_refused(value):
+    with pytest.raises(ValueError, match=r"'n' must be an integer >= -2147483648 and < 2\^31. Received"):
         check_integer(value, "n")
 
 
-def test_the_least_value():
-    assert check_integer(0, "steps", 0) == 0
-    with pytest.raises(ValueError, match=r"`steps` must be a whole number in \[0, 2\^31\). Received: -1"):
+def test_the_range_of_an_integer():
+    assert check_integer(0, "steps", 0) == 0 and check_integer(5, "shots", 1, 5) == 5
+    with pytest.raises(ValueError, match=r"'steps' must be an integer >= 0 and < 2\^31. Received: -1"):
         check_integer(-1, "steps", 0)
+    with pytest.raises(ValueError, match=r"'shots' must be an integer >= 1 and <= 5. Received: 6"):
+        check_integer(6, "shots", 1, 5)
 
 
-def test_levels_are_of_pictures():
-    """A one-hot text of uint8 would be read as nearly nothing."""
-    with pytest.raises(ValueError, match=r"`support` of sounds or texts must be floating point.*Received: uint8"):
-        check_examples(np.ones((2, 8, 3), np.uint8), (8, 3))
+@pytest.mark.parametrize("value", [0, 1, 2.5, np.float32(3.0), np.int64(4)])
+def test_finite_numbers_pass(value):
+    assert check_number(value, "weight", least=0) == value and type(check_number(value, "weight")) is float
+
+
+@pytest.mark.parametrize("value", [-1, -1e-9, NAN, INFINITY, "1", None, True, [1.0], np.ones(1)])
+def test_anything_but_a_finite_number_in_range_is_refused(value):
+    with pytest.raises(ValueError, match=r"'weight' must be a finite number >= 0\. Received: "):
+        check_number(value, "weight", least=0)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside", "message"),
+    [
+        ({}, -1e9, -INFINITY, "'x' must be a finite number. Received: -inf"),
+        ({"above": 0}, 1e-9, 0, "'x' must be a finite number > 0. Received: 0"),
+        ({"least": 0, "below": 1}, 0, 1, "'x' must be a finite number >= 0 and < 1. Received: 1"),
+        ({"above": 0, "most": 0.5}, 0.5, 0.6, "'x' must be a finite number > 0 and <= 0.5. Received: 0.6"),
+    ],
+)
+def test_the_bounds_of_a_number(bounds, inside, outside, message):
+    assert check_number(inside, "x", **bounds) == inside
+    with pytest.raises(ValueError) as error:
+        check_number(outside, "x", **bounds)
+    assert str(error.value) == message
+
+
+def test_a_choice():
+    assert check_choice("a", "kind", ("a", "b")) == "a" and check_choice(2, "order", {1: "first", 2: "second"}) == 2
+    for value in ("c", None, ["a"]):
+        with pytest.raises(ValueError, match=r"'kind' must be one of 'a', 'b'\. Received: "):
+            check_choice(value, "kind", ("a", "b"))
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "True"])
+def test_a_bool(value):
+    assert check_bool(True, "partial") is True and check_bool(False, "partial") is False
+    with pytest.raises(ValueError, match=rf"'partial' must be True or False\. Received: {value!r}"):
+        check_bool(value, "partial")
+
+
+@pytest.mark.parametrize("value", [(), (0,), (2.0,), (True, 2), 5, None, "ab"])
+def test_a_shape(value):
+    assert check_shape([4, np.int32(2)]) == (4, 2) and check_shape((2, 2, 1), axes=IMAGE_AXES) == (2, 2, 1)
+    with pytest.raises(ValueError, match=r"'example_shape' must be a tuple of one or more integers >= 1.*Received: "):
+        check_shape(value)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 0), (28, -1, 1), "abc", 28, None, (1, 2, 3, 4), ("a", 1, 1)])
+def test_the_shape_of_an_image(shape):
+    assert check_shape([28, np.int64(20), 3], "image_shape", IMAGE_AXES) == (28, 20, 3)
+    with pytest.raises(ValueError, match=r"'image_shape' must be \(height, width, channels\), 3 integers.*Received: "):
+        check_shape(shape, "image_shape", IMAGE_AXES)
+
+
+def test_finite_arrays():
+    array = np.arange(3.0)
+    assert check_finite(array, "x") is array
+    with pytest.raises(ValueError, match="'x' must be finite. Received: 2 values that are NaN or infinite"):
+        check_finite(np.array([NAN, 0.0, -INFINITY]), "x")

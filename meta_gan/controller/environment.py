@@ -103,8 +103,8 @@ class AdaptationEnvironment:
                 f"Received: {self.steps}"
             )
         self.game, self.controller, self.episodes = game, controller, episodes
-        self.cost = check_number(cost, "cost", lambda x: 0.0 <= x < float("inf"), "finite and >= 0")
-        self.spread = outcomes.checked_spread(spread)
+        self.cost = check_number(cost, "cost", least=0)
+        self.spread = check_number(spread, "spread", least=1)
         self._paths = masks.select(game, mask)
         masks.prepare(game, self._paths, controller)
         knobs = controller.knobs

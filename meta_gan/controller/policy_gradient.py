@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer, check_number
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop, outcomes
 from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
@@ -114,15 +113,10 @@ class PolicyGradient(Estimator):
     ):
         self.rollouts, self.epochs = check_integer(rollouts, "rollouts", 2), check_integer(epochs, "epochs", 1)
         self.trials = check_integer(trials, "trials", 1)
-        self.rate = check_number(rate, "rate", lambda x: 0.0 < x < math.inf, "finite and > 0")
-        self.clip = check_number(clip, "clip", lambda x: 0.0 < x < 1.0, "in (0, 1)")
-        self.entropy, self.cost = (
-            check_number(value, name, lambda x: 0.0 <= x < math.inf, "finite and >= 0")
-            for name, value in (("entropy", entropy), ("cost", cost))
-        )
-        if not isinstance(normalize, bool):
-            raise ValueError(f"'normalize' must be True or False. Received: {normalize!r}")
-        self.spread, self.normalize = outcomes.checked_spread(spread), normalize
+        self.rate = check_number(rate, "rate", above=0)
+        self.clip = check_number(clip, "clip", above=0, below=1)
+        self.entropy, self.cost = check_number(entropy, "entropy", least=0), check_number(cost, "cost", least=0)
+        self.spread, self.normalize = check_number(spread, "spread", least=1), check_bool(normalize, "normalize")
 
     def get_config(self) -> dict[str, Any]:
         names = ("rollouts", "epochs", "rate", "clip", "entropy", "cost", "spread", "trials", "normalize")

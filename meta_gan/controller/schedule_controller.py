@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import check_integer, check_number
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.controller.knobs import ACTIONS, NEEDS, Knob, knobs_of
 from meta_gan.controller.policy import Policy, drawn, likeliest, log_prob
 from meta_gan.meta_learners.base import MetaLearner
@@ -86,12 +85,10 @@ class ScheduleController(MetaLearner):
             raise ValueError(f"'actions' must be some of {ACTIONS}. Received: {actions!r}")
         self.actions = tuple(action for action in ACTIONS if action in actions)
         self.needs = frozenset(NEEDS.get(action, action) for action in self.actions if action in (*NEEDS, "turns"))
-        if not isinstance(closed_loop, bool):
-            raise ValueError(f"'closed_loop' must be True or False. Received: {closed_loop!r}")
-        self.holdout = check_number(holdout, "holdout", lambda x: 0.0 <= x < 1.0, "in [0, 1)")
-        self.calm = check_number(calm, "calm", lambda x: 0.0 < x < math.inf, "finite and > 0")
-        self.logit_clip = check_number(logit_clip, "logit_clip", lambda x: 0.0 < x < math.inf, "finite and > 0")
-        self.closed_loop = closed_loop
+        self.holdout = check_number(holdout, "holdout", least=0, below=1)
+        self.calm = check_number(calm, "calm", above=0)
+        self.logit_clip = check_number(logit_clip, "logit_clip", above=0)
+        self.closed_loop = check_bool(closed_loop, "closed_loop")
         self.knobs: tuple[Knob, ...] = ()
 
     def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:

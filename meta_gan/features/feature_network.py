@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import loading, storage
-from meta_gan.checks import check_examples
+from meta_gan.checks import check_examples, check_finite, check_number
 
 BATCH = 256
 KIND = "judge"
@@ -55,9 +55,7 @@ class FeatureNetwork:
         scale: float = 1.0,
         sha256: str | None = None,
     ) -> None:
-        if not (np.isfinite(scale) and scale > 0):
-            raise ValueError(f"'scale' must be a finite number > 0. Received: {scale!r}")
-        self.network, self.name, self.scale = network, name, float(scale)
+        self.network, self.name, self.scale = network, name, check_number(scale, "scale", above=0)
         self.example_shape = _image_shape(network)
         # One graph for batches of all sizes, so that equal images are computed by the same code.
         signature = [tf.TensorSpec([None, *self.example_shape], tf.float32)]
@@ -100,10 +98,7 @@ class FeatureNetwork:
         """
         images = check_examples(images, self.example_shape, "images")
         parts = [self._batch(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-        features = np.concatenate(parts) / np.float32(self.scale)
-        if not np.isfinite(features).all():
-            raise ValueError(f"the features of {self.name!r} must be finite. Received: NaN or infinity")
-        return features
+        return check_finite(np.concatenate(parts) / np.float32(self.scale), f"features of {self.name}")
 
     def _batch(self, images: np.ndarray) -> np.ndarray:
         # Few sizes, so that the order of a kernel's sums hardly depends on the number of images.
@@ -180,7 +175,13 @@ class FeatureNetwork:
             return cls(source, source.name)
         path = Path(source)
         if path.suffix == ".keras" and not path.is_dir():
-            return cls._from_keras_file(path)
+            try:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                network = keras.saving.load_model(path, compile=False)
+            except Exception as error:
+                # Keras raises a dozen kinds of error for a damaged file.
+                raise ValueError(f"{str(path)!r} must be a readable Keras model. Received: {error}") from error
+            return cls(network, path.stem, sha256=digest)
         path = loading.found_or_shipped(source, shipped_names(), _shipped_root())
         if not path.is_dir():
             raise ValueError(
@@ -188,16 +189,6 @@ class FeatureNetwork:
                 f"{shipped_names()}. Received: {str(source)!r}"
             )
         return cls._from_folder(path)
-
-    @classmethod
-    def _from_keras_file(cls, path: Path) -> Self:
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            network = keras.saving.load_model(path, compile=False)
-        except Exception as error:
-            # Keras raises a dozen kinds of error for a damaged file.
-            raise ValueError(f"{str(path)!r} must be a readable Keras model. Received: {error}") from error
-        return cls(network, path.stem, sha256=digest)
 
     @classmethod
     def _from_folder(cls, path: Path) -> Self:

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from meta_gan import layers
-from meta_gan.checks import check_integer
-from meta_gan.networks.base import require_shape, seeded_normal
+from meta_gan.checks import check_integer, check_shape
+from meta_gan.networks.base import seeded_normal
 
 MOST_FEATURES = 256
 """A larger last map is averaged over its positions: distances in many dimensions are less informative."""
@@ -23,7 +23,7 @@ _SMALLEST_SIDE = 8
 
 def _check_image_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
     """Return (height, width, channels) of images of 8x8 or more with 1 to 4 channels."""
-    shape = require_shape(example_shape)
+    shape = check_shape(example_shape)
     if len(shape) != 3 or min(shape[:2]) < _SMALLEST_SIDE or shape[2] > 4:
         raise ValueError(
             f"'example_shape' must be (height, width, channels) of at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} pixels "

@@ -16,17 +16,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number
 from meta_gan.features import NETWORKS, PURPOSES, FeatureNetwork
 from meta_gan.judges.augmentation import random_affine
 from meta_gan.judges.judge import Judge
 from meta_gan.metrics import pair_distances, prototypical_accuracy
-from meta_gan.networks.base import require_choice, seeded_normal
+from meta_gan.networks.base import seeded_normal
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.episodes import ALGORITHM
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
-from meta_gan.tasks.streams import MAX_SEED
 
 METHODS = ("prototypical", "classification")
 VALIDATION_WAYS, VALIDATION_SHOTS, VALIDATION_EPISODES = 20, 5, 100
@@ -82,18 +81,14 @@ class JudgeRecipe:
     purpose: str = "judge"
 
     def __post_init__(self) -> None:
-        require_choice("method", self.method, METHODS)
-        require_choice("network", self.network, tuple(NETWORKS))
-        require_choice("purpose", self.purpose, PURPOSES)
-        if not isinstance(self.augmentation, bool):
-            raise ValueError(f"'augmentation' must be True or False. Received: {self.augmentation!r}")
+        check_choice(self.method, "method", METHODS)
+        check_choice(self.network, "network", tuple(NETWORKS))
+        check_choice(self.purpose, "purpose", PURPOSES)
+        check_bool(self.augmentation, "augmentation")
         least = {"width": 1, "steps": 1, "ways": 2, "shots": 1, "queries": 1, "batch": 2, "seed": 0}
         for name, minimum in least.items():
             check_integer(getattr(self, name), name, minimum)
-        if self.seed > MAX_SEED:
-            raise ValueError(f"'seed' must be at most {MAX_SEED}. Received: {self.seed}")
-        if not 0 < self.rate < float("inf"):
-            raise ValueError(f"'rate' must be a finite number > 0. Received: {self.rate!r}")
+        check_number(self.rate, "rate", above=0)
 
 
 def restrict(source: Source, split: str) -> Source:

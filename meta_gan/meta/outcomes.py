@@ -8,7 +8,6 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_number
 from meta_gan.games.base import Game
 from meta_gan.meta import inner_loop
 from meta_gan.types import Episode, Snapshot
@@ -32,11 +31,6 @@ def log_distance(game: Game, snapshot: Snapshot, episode: Episode) -> Any:
 def first_distance(game: Game, snapshot: Snapshot, episode: Episode) -> Any:
     """`log_distance` before the first step: finite, so that what becomes infinite later is told from it."""
     return tf.minimum(log_distance(game, snapshot, episode), math.log(FURTHEST))
-
-
-def checked_spread(spread: Any) -> float:
-    """`spread` as a float, or a ValueError: it must be finite and >= 1."""
-    return check_number(spread, "spread", lambda x: 1.0 <= x < math.inf, "finite and >= 1")
 
 
 def rate_factor(spread: float, seed: Any) -> Any:

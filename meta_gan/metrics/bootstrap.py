@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 
 
 class Interval(NamedTuple):
@@ -73,8 +73,7 @@ def percentile_bounds(resampled: ArrayLike, level: float = 0.95) -> tuple[float,
         >>> [round(bound, 9) for bound in percentile_bounds(range(101), 0.9)]
         [5.0, 95.0]
     """
-    if not 0 < level < 1:
-        raise ValueError(f"'level' must be in (0, 1). Received: {level!r}")
+    check_number(level, "level", above=0, below=1)
     scores = np.asarray(resampled, np.float64)
     if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():
         raise ValueError(f"'resampled' must be finite numbers of shape [n], n >= 1. Received: {scores}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.metrics.distances import check_features, pair_distances, pairwise_distances
 
 
@@ -78,8 +78,7 @@ def recognisability(generated: ArrayLike, prototypes: ArrayLike, target: int) ->
     """
     x = check_features(generated, "generated")
     centres = check_features(prototypes, "prototypes", least=2, dimension=x.shape[1])
-    if check_integer(target, "target", 0) >= len(centres):
-        raise ValueError(f"'target' must be an integer in [0, {len(centres)}). Received: {target!r}")
+    check_integer(target, "target", 0, len(centres) - 1)
     distances = pairwise_distances(x, centres)
     return float((distances[:, target] < np.delete(distances, target, axis=1).min(axis=1)).mean())
 
@@ -171,8 +170,7 @@ def copy_rate(generated_pixels: ArrayLike, support_pixels: ArrayLike, threshold:
         >>> copy_rate([[0.5], [0.9], [0.0]], [[0.0], [1.0]], threshold=0.2)
         0.6666666666666666
     """
-    if not (math.isfinite(threshold) and threshold >= 0):
-        raise ValueError(f"'threshold' must be finite and >= 0. Received: {threshold!r}")
+    check_number(threshold, "threshold", least=0)
     _, distance = nearest_images(generated_pixels, support_pixels)
     return float(((distance < threshold) | (distance == 0)).mean())
 

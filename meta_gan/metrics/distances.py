@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
+from meta_gan.checks import check_finite
+
 
 def check_features(features: ArrayLike, argument: str, least: int = 1, dimension: int | None = None) -> np.ndarray:
     """Return features as float64.
@@ -38,10 +40,7 @@ def check_features(features: ArrayLike, argument: str, least: int = 1, dimension
     if not wide or len(array) < least:
         wanted = f"[n, {dimension or 'd'}] with n >= {least}"
         raise ValueError(f"{argument!r} must have shape {wanted}. Received: shape {array.shape}")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise ValueError(f"{argument!r} must be finite. Received: {bad} values that are NaN or infinite")
-    return np.ascontiguousarray(array, np.float64)
+    return np.ascontiguousarray(check_finite(array, argument), np.float64)
 
 
 def pairwise_distances(x: ArrayLike, y: ArrayLike) -> np.ndarray:

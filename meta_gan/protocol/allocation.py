@@ -120,20 +120,8 @@ def allocate_class(source: Source, index: int, shots: int, draw: int = 0) -> Cla
     publisher held out if there are any. The rest is put in an order that depends on the draw: first the support, then
     up to 15 oracle images (7 of Omniglot's at 5 shots). Of each of the source's groups one image is used.
 
-    Args:
-        source: the images.
-        index: the class.
-        shots: support images, >= 1.
-        draw: number of the draw of the support, >= 0.
-
-    Returns:
-        The parts.
-
     Raises:
-        ValueError: the class has fewer than `shots + 2` images (or groups).
-
-    Example:
-        >>> allocate_class(source, 0, shots=5).references
+        ValueError: the class has fewer than `shots + 2` images (or groups), or an argument is out of range.
     """
     shots, draw = check_integer(shots, "shots", 1), check_integer(draw, "draw", 0)
     name, members = source.class_names[index], np.flatnonzero(source.labels == index)
@@ -160,19 +148,9 @@ def allocate_class(source: Source, index: int, shots: int, draw: int = 0) -> Cla
 
 
 def opponents(names: Sequence[str], position: int, ways: int) -> np.ndarray:
-    """Return the classes among which samples of one class must be recognised.
+    """Return the classes among which samples of one class must be recognised: int64[min(ways, n)] positions in `names`.
 
-    Args:
-        names: of the classes.
-        position: of the class in `names`.
-        ways: number of classes, itself included; fewer if there are fewer.
-
-    Returns:
-        int64[min(ways, n)] positions in `names`: `position` first, the others in an order fixed by the names.
-
-    Example:
-        >>> opponents(["a", "b"], 1, ways=20).tolist()
-        [1, 0]
+    `position`, that of the class, is first; the others are chosen by the names.
     """
     others = [other for other in range(len(names)) if other != position]
     others.sort(key=lambda other: _rank(NAME, "opponents", names[position], names[other]))

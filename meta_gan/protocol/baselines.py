@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.tasks.pixels import check_images, to_uint8
 
 ZOOM = 4
@@ -142,9 +142,7 @@ class Affine(Baseline):
 
     def __post_init__(self) -> None:
         for name, end in (("rotation", np.inf), ("scale", 1), ("shear", np.inf), ("pixels", np.inf)):
-            value = getattr(self, name)
-            if not 0 <= value < end:
-                raise ValueError(f"{name!r} must be in [0, {end}). Received: {value!r}")
+            check_number(getattr(self, name), name, least=0, below=end)
 
     def change(self, images: np.ndarray, draws: Draws, support: np.ndarray) -> np.ndarray:
         angle, size, slant, down, right = np.stack([draw.uniform(-1, 1, 5) for draw in draws]).T

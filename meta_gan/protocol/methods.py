@@ -109,14 +109,9 @@ def check_judges(judges: Sequence[Judge], example_shape: tuple[int, ...], reserv
 def check_comparable(
     source: Source, classes: np.ndarray, split: str, models: Sequence[Method], judges: Sequence[Judge]
 ) -> None:
-    """Check that models and judges fit the data and were not trained on the evaluated classes.
+    """Check that models and judges fit the data and were not trained on the evaluated `classes` of a split.
 
-    Args:
-        source: the data.
-        classes: int64[n], the evaluated ones.
-        split: theirs; models and judges may have been trained on classes of the training split.
-        models: to evaluate.
-        judges: at least one.
+    Classes of the training split may be evaluated all the same.
 
     Raises:
         ValueError: no judge, equal names of judges or of models, a reserved name, another image shape, or a model or
@@ -156,20 +151,20 @@ def _check_unseen(what: str, name: Any, seen: Sequence[str], source: Source, eva
 def make_examples(
     method: Method, support: np.ndarray, samples: int, seed: int, what: str, extra: int = 0, stability: bool = False
 ) -> dict[str, np.ndarray]:
-    """Make a method's images of one class.
+    """Make a method's images of one class, from a support set uint8[shots, *example].
 
     Args:
         method: the method.
-        support: uint8[shots, *example].
-        samples: number of images of a row.
+        support: the support set.
+        samples: number of images after each of the method's numbers of steps.
         seed: of the class.
         what: the class's name in messages.
-        extra: number of further images for a classifier; 0 for none.
+        extra: number of images for a classifier; 0 for none.
         stability: whether a model is also adapted at other inner rates.
 
     Returns:
-        {"samples/STEPS": uint8[samples, *example], "ms/STEPS": float64[], "extra": uint8[extra, *example],
-        "rate/SCALE": uint8[samples, *example], or [0, *example] if the adaptation diverged}.
+        uint8 images and float64[] milliseconds: {"samples/STEPS", "ms/STEPS", "extra", "rate/SCALE"}. There are no
+        images at a rate at which the adaptation diverged.
 
     Raises:
         ValueError: samples are not finite.

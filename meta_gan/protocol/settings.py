@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_choice, check_integer
 from meta_gan.tasks.base import SPLITS
 
 NAME = "few-shot-28"
@@ -68,14 +68,12 @@ class Settings:
     stability_classes: int = 20
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise ValueError(f"'split' must be one of {', '.join(SPLITS)}. Received: {self.split!r}")
+        check_choice(self.split, "split", SPLITS)
         least = {"samples": 2, "ways": 2, "steps": 0, "seed": 0, "scratch_steps": 0}
         least |= {"classification_draws": 0, "stability_classes": 0}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in ("split", "quick", "curve") and not (field.name in ("steps", "classes") and value is None):
-                check_integer(value, field.name, least.get(field.name, 1))
+        for name, value in dataclasses.asdict(self).items():
+            if name not in ("split", "quick", "curve") and not (name in ("steps", "classes") and value is None):
+                check_integer(value, name, least.get(name, 1))
         if list(self.curve) != sorted(set(self.curve)) or not self.curve or self.curve[0] < 0:
             raise ValueError(f"'curve' must be ascending numbers of steps >= 0. Received: {self.curve!r}")
 

@@ -1,9 +1,9 @@
 """Scores of translations between two domains, over the pairs of classes of a split.
 
 A task is a pair of classes of `DomainTasks`. Every method receives the support sets, translates the source's query
-images, and is scored on the target's query images; a model that generates the target from noise (a `Transfer`) draws the
-same number of samples. Two rows need no model: `identity`, the source's images unchanged, and `nearest`, for each image
-the target's support image that is nearest to it in pixels.
+images, and is scored on the target's query images; a model that generates the target from noise (a `Transfer`) draws
+the same number of samples. Two rows need no model: `identity`, the source's images unchanged, and `nearest`, for each
+image the target's support image that is nearest to it in pixels.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def of_card(card: dict[str, Any]) -> Medium:
     """
     kind = card.get("medium", Pictures.kind)
     if kind == Sounds.kind:
-        return Sounds(int(check_number(card.get("rate"), "rate", lambda x: x >= 1, ">= 1")))
+        return Sounds(int(check_number(card.get("rate"), "rate", least=1)))
     if kind == Texts.kind:
         return Texts(card.get("alphabet", ""))
     if kind != Pictures.kind:

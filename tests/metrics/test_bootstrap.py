@@ -131,13 +131,13 @@ def test_scores_of_another_shape_or_not_finite_are_refused(scores):
 @pytest.mark.parametrize("options", [{"level": 0}, {"level": 1.0}, {"level": NAN}, {"level": 95}])
 def test_a_level_outside_its_range_is_refused(options):
     for values in ([1.0, 2.0], [1.0], []):
-        with pytest.raises(ValueError, match=r"'level' must be in \(0, 1\)\. Received: "):
+        with pytest.raises(ValueError, match=r"'level' must be a finite number > 0 and < 1\. Received: "):
             bootstrap_mean(values, **options)
 
 
 @pytest.mark.parametrize("options", [{"resamples": 0}, {"resamples": 1.5}, {"seed": -1}, {"seed": True}])
 def test_options_that_are_not_integers_are_refused(options):
-    with pytest.raises(ValueError, match=r"must be .* \[[01], 2\^31\)\. Received: "):
+    with pytest.raises(ValueError, match=r"must be an integer >= [01] .*Received: "):
         bootstrap_mean([1.0, 2.0], **options)
     with pytest.raises(ValueError, match=r"classes. must be .* Received: 0"):
         resampled_counts(0, 1, 0)

@@ -90,7 +90,7 @@ def test_recognisability_by_hand_with_ties_as_wrong_and_noise_at_chance():
 
 def test_an_unknown_target_and_a_single_prototype_are_refused():
     for target in (-1, 2, 1.0, True):
-        with pytest.raises(ValueError, match=r".target. must be .* Received: "):
+        with pytest.raises(ValueError, match=r"'target' must be an integer >= 0 .*Received: "):
             recognisability(column(0), column(0, 1), target)
     with pytest.raises(ValueError, match=r"'prototypes' must have shape .* n >= 2\. Received: shape \(1, 1\)"):
         recognisability(column(0), column(0), 0)
@@ -245,7 +245,7 @@ def test_images_of_another_shape_or_dtype_and_bad_thresholds_are_refused():
     with pytest.raises(ValueError, match=r"'generated' must be uint8 or floating point\. Received: dtype int64"):
         copy_rate(images.astype(np.int64), images, 0)
     for threshold in (-0.1, NAN, math.inf):
-        with pytest.raises(ValueError, match=r"'threshold' must be finite and >= 0\. Received: "):
+        with pytest.raises(ValueError, match=r"'threshold' must be a finite number >= 0\. Received: "):
             copy_rate(images, images, threshold)
 
 
@@ -320,5 +320,5 @@ def test_too_few_rows_for_the_nearest_neighbour_are_refused():
 
 @pytest.mark.parametrize("nearest", [0, 2.0, True])
 def test_a_bad_nearest_is_refused(nearest):
-    with pytest.raises(ValueError, match=r".nearest. must be .* Received: "):
+    with pytest.raises(ValueError, match=r"'nearest' must be an integer >= 1 .*Received: "):
         precision_recall_density_coverage(*golden(), nearest=nearest)

@@ -242,7 +242,7 @@ def test_a_store_has_complete_classes(tmp_path):
 
 
 def notes(tmp_path, settings, models=()):
-    data = patterned_source(6, split=[0, 0, 1, 2, 2, 2])
+    data = patterned_source(6, split=[0, 0, 0, 2, 2, 2])
     return data, " ".join(Evaluation(data, models, judges(), settings, tmp_path / "out").description["notes"])
 
 

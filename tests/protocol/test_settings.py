@@ -60,5 +60,5 @@ def test_a_curve_must_ascend(curve):
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match=r"'split' must be one of train, validation, test. Received: 'all'"):
+    with pytest.raises(ValueError, match=r"'split' must be one of 'train', 'validation', 'test'. Received: 'all'"):
         Settings(split="all")

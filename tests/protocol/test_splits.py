@@ -94,7 +94,9 @@ def test_a_split_is_applied_by_name_in_any_order():
 
 @pytest.mark.parametrize("names", [list("012345678"), list("012345678a"), [*"0123456789", "10"], list("0123456788")])
 def test_other_classes_are_refused(names):
-    with pytest.raises(ValueError, match=r"named: task D needs its 10 classes, each once. Received: \d+ classes"):
+    with pytest.raises(
+        ValueError, match=r"named: the source must have the 10 classes of task D, each once. Received: \d+ classes"
+    ):
         splits.apply_split(source_of(names), "D")
 
 
