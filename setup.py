@@ -28,7 +28,6 @@ setup(
         "tensorflow-datasets>=4.9.9",
         "importlib_resources",
         "numpy",
-        "scipy",
         "absl-py",
         "protobuf",
         "matplotlib",
@@ -40,7 +39,7 @@ setup(
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "dev": [
-            *["pytest", "pytest-xdist", "ruff", "mypy"],
+            *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr"],
         ],
     },

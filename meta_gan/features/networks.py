@@ -33,7 +33,7 @@ def _check_image_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 class _Stack:
-    """Makes the named layers of a network, with one dtype and with kernels of one seed."""
+    """A builder of named layers with one dtype and with kernels of one seed."""
 
     def __init__(self, example_shape: Sequence[int], width: int, seed: int, stream: str, dtype: Any) -> None:
         self.example_shape = _check_image_shape(example_shape)

@@ -115,7 +115,7 @@ def copy_threshold(real_pixels: ArrayLike) -> float:
 
     Returns:
         The first percentile of the distances between two real images, rounded down to a distance that occurs, in units
-        of [-1, 1]. With up to 100 pairs it is the smallest distance; it is 0 where so many real images are equal.
+        of [-1, 1]. With up to 100 pairs it is the smallest distance; it is 0 where 1 % of the pairs are equal images.
 
     Raises:
         ValueError: fewer than two images, another dtype, or values that are not finite.

@@ -29,7 +29,7 @@ Images = Sequence[np.ndarray | None]
 
 @dataclass(frozen=True)
 class ClassParts:
-    """Which images of a class play which part; indices into the source, disjoint.
+    """The support, oracle and reference images of a class, as disjoint indices into the source.
 
     Attributes:
         support: int64[shots], what a method adapts to.

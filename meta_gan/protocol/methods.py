@@ -34,7 +34,7 @@ RESERVED = (ORACLE, "copy", "shift", "affine", REPEAT, WRONG, NONE, SCRATCH)
 
 @dataclass(frozen=True)
 class Method:
-    """What makes examples of a class from a support set: a model, or a baseline with the interface of a model.
+    """A model, or a baseline with its interface, that makes examples of a class from a support set.
 
     The caller of an evaluation gives name, model and card; the evaluation sets the rest.
 

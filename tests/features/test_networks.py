@@ -85,7 +85,7 @@ def test_kernels_of_one_network_differ():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_signals_neither_vanish_nor_explode(name):
-    """Initial features in training, where batches are normalised, are of order one whatever the width."""
+    """Initial features in training, where batches are normalised, are of order one for all widths."""
     for width in (8, 64):
         spread = np.std(NETWORKS[name](SHAPE, width)(IMAGES, training=True))
         assert 0.02 < spread < 3

@@ -33,7 +33,7 @@ def sizes(source, shots, index=0, draw=0):
     ],
 )
 def test_the_sizes_of_the_parts(examples, shots, expected):
-    """20 images are Omniglot's 5 + 7 + 8; a lone oracle image is none, for it has no pair."""
+    """Omniglot's 20 images are 5 + 7 + 8. A single oracle image is left out, because diversity needs two."""
     assert sizes(patterned_source(1, examples), shots) == expected
 
 

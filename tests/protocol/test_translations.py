@@ -25,7 +25,7 @@ SIDE = 8
 
 
 def hands(names="ab", offset=0, classes=3, count=16, split=(0, 2, 2)):
-    """Two sources' worth of noise about a level that says which class it is, each image a group."""
+    """Images of noise around the grey level of their class, each in its own group."""
     rng = np.random.default_rng(offset)
     labels = np.repeat(np.arange(classes), count).astype(np.int32)
     levels = offset + 80 * labels[:, None, None, None] + rng.integers(0, 20, (len(labels), SIDE, SIDE, 1))
@@ -91,9 +91,9 @@ def test_the_truth_is_compared_row_by_row():
     """Of one source, whose groups pair: class y is class z but for 80 levels and noise."""
     source = hands("both", count=24)
     tasks = pair_domains(source, shots=4, queries=6, paired=True)
-    told = {"told": lambda support, images, seed: {"images": images}}
-    report = evaluate_translations(tasks, told)
-    assert report["rows"]["told"] == report["rows"]["identity"]
+    copied = {"copied": lambda support, images, seed: {"images": images}}
+    report = evaluate_translations(tasks, copied)
+    assert report["rows"]["copied"] == report["rows"]["identity"]
     levels = source.images.reshape(3, 24, -1).astype(float)
     differences = np.abs(levels[1] - levels[2]).mean(axis=1) / 127.5
     low, high = differences.min(), differences.max()
