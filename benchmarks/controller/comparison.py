@@ -35,7 +35,7 @@ from benchmarks.meta_learners import mixtures
 from meta_gan import functional, storage
 from meta_gan.controller import PolicyGradient
 from meta_gan.meta import EvolutionStrategies
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 
 CONTROLLER, OPEN = "controller", "open loop, by evolution"
 BATCH, CHECKPOINT = 4, 20

@@ -28,7 +28,7 @@ from meta_gan.games import GAN
 from meta_gan.judges import load_judge
 from meta_gan.meta import EvolutionStrategies
 from meta_gan.meta_learners import Adam
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
@@ -51,7 +51,7 @@ def start(data: str, out: Path, minutes: float) -> GAN:
     common.check(done, "training by FOMAML")
     model = loading.load(loading.resolve(folder))
     game: Any = model.adaptation.copy(model.meta_weights(averaged=True).initial)
-    judge = load_judge(presets.named.OBJECTIVE)
+    judge = mg.features.load(presets.named.OBJECTIVE)
     unit = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
     features = keras.Sequential([keras.Input(game.example_shape), judge.network, unit], name="features")
     return GAN(game.nets["generator"], game.nets["discriminator"], game.loss_function, game.penalty, features=features)
@@ -148,9 +148,9 @@ def main() -> None:
     plain = mg.MetaModel(
         model.adaptation.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
     )
-    entries = {
-        name: Entry(row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
-    }
+    methods = [
+        Method(name, row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
+    ]
     settings = Settings(
         steps=STEPS,
         curve=(0, 10, 20, STEPS),
@@ -160,7 +160,7 @@ def main() -> None:
         stability_classes=0,
     )
     source = open_source(arguments.data, shots=1, queries=1).source
-    report = Evaluation(source, entries, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
+    report = Evaluation(source, methods, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
     means = {name: knobs[..., i].mean(axis=0).tolist() for i, name in enumerate(k.name for k in steered.knobs)}
     results = {"rates": found, "chosen": means, "curve": report["curve"], "rows": report["rows"]}
     storage.write_json(out / "results.json", results)

@@ -21,7 +21,7 @@ import trainers
 from benchmarks import common
 from benchmarks.meta_learners import mixtures, toy_games
 from meta_gan import losses, storage
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 
 HORIZONS = (5, 10, 20, 50)
 PARTS = ("games", "mixtures", "variants")

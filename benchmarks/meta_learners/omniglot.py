@@ -26,7 +26,7 @@ from benchmarks.meta_learners import mixtures
 from meta_gan import meta_learners, storage
 from meta_gan.judges import load_judge
 from meta_gan.presets.algorithms import LEARNED
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
@@ -90,18 +90,18 @@ def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str,
     return best, {str(rate): [round(float(values[k]), 4) for k in CURVE] for rate, values in found.items()}
 
 
-def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
+def methods(names: Sequence[str], data: str, out: Path) -> tuple[list[Method], dict[str, Any]]:
     """Return the rows, which are every meta-learner and Adam from its initial weights, and how Adam was tuned."""
     tasks = open_source(data, shots=5, queries=15)
     episodes = tasks.episode_batch("validation", 0, TUNING_TASKS)
-    found, tuning = {}, {}
-    for rule in rules:
-        found[rule] = common.entry(out / "runs" / rule)
-        model, card = found[rule].model, found[rule].card
+    found, tuning = [], {}
+    for name in names:
+        trained = common.method(name, out / "runs" / name)
+        model, card = trained.model, trained.card
         rate, distances = tuned_rate(model, episodes)
-        found[f"adam from {rule}"] = Entry(with_adam(model, rate), card)
-        tuning[rule] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
-        print(f"tuned: Adam from the start of {rule}: {tuning[rule]}", flush=True)
+        found += [trained, Method(f"adam from {name}", with_adam(model, rate), card)]
+        tuning[name] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
+        print(f"tuned: Adam from the start of {name}: {tuning[name]}", flush=True)
     return found, tuning
 
 
@@ -134,7 +134,7 @@ def main() -> None:
 
     common.side_by_side(arguments.meta_learners, work)
     trainers.configure_threads()
-    models, tuning = entries(arguments.meta_learners, arguments.data, out)
+    models, tuning = methods(arguments.meta_learners, arguments.data, out)
     settings = Settings(
         steps=INNER,
         curve=CURVE,

@@ -33,7 +33,7 @@ from meta_gan import functional, meta_learners
 from meta_gan.games import Game
 from meta_gan.meta import InnerLoop, Unrolled
 from meta_gan.meta.unrolled import mean_of_last
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.types import Episode, MetaWeights
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)

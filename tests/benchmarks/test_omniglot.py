@@ -43,7 +43,7 @@ def test_the_training_is_a_valid_command(name, network, tmp_path, calls):
     assert recipe.outer.decay_steps == 15 * omniglot.STEPS_A_MINUTE[name]
     assert config.minutes == 15 and config.processor_time and config.meta_batch == 4
     assert "--resume" not in arguments
-    omniglot.train(rule, "drawings.npz", tmp_path, 15.0, 0)
+    omniglot.train(name, "drawings.npz", tmp_path, 15.0, 0)
     assert calls[1][0][-1] == "--resume", "an interrupted run is resumed"
 
 
