@@ -137,7 +137,7 @@ BAD = {
         lambda w, p: ["sample", "--model", w.adapted, "--inputs", p[1]],
         "'translate' needs a game with that endpoint",
     ),
-    "one source": (lambda w, p: train(w, None, target=False), "'translation' needs the shapes of two domains"),
+    "one source": (lambda w, p: train(w, None, target=False), "(on the command line: give --target). Received: "),
     "a pair of one": (lambda w, p: train(w, None, "--pair", "name", target=False), "--pair needs --target"),
     "a protocol": (lambda w, p: train(w, None, "--protocol", "A"), "--protocol must be left out with --target"),
 }
