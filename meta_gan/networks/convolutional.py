@@ -236,11 +236,9 @@ def dcgan(
     """Return a DCGAN generator and a discriminator of the same width.
 
     Args:
-        example_shape: (height, width, channels), see `count_levels`.
-        latent_dim: int >= 1, size of `z`.
-        width: int >= 1, channels of both networks at the image end.
+        example_shape, latent_dim, width: see `DCGANGenerator`.
         normalization: of the generator; the discriminator has none, so that a gradient penalty is sound.
-        seed: int >= 0, seed of the initial weights; the two networks draw from different streams of it.
+        seed: int >= 0; the two networks draw their initial weights from different streams of it.
         **kwargs: `dtype` and other arguments of both Keras models.
 
     Returns:
