@@ -8,13 +8,13 @@ named tuple, so every one of them is a nested structure for `tf.nest`, `tf.while
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from tensorflow import Tensor
+else:
+    Tensor = Any
 
-Tensor: TypeAlias = "tf.Tensor"
-"""A tensor of TensorFlow, in annotations."""
 Tensors = list[Any]
 ByNet = dict[str, Tensors]
 ByPlayer = dict[str, Tensors]
