@@ -87,8 +87,8 @@ def _layers_down(
     network: DCGANDiscriminator | ImageEncoder, make: LayerFactory, normalization: str
 ) -> tuple[list[keras.layers.Layer], int]:
     """Return the layers from an image to its flat features, and the number of features."""
-    height, width, inputs = network.example_shape
     levels, stack = count_levels(network.example_shape), []
+    height, width, inputs = network.example_shape
     for level in range(levels):
         channels = channels_at(network.width, level)
         # As in the paper, none after the first convolution: it would hide the image's own mean and contrast.
