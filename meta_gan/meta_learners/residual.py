@@ -160,9 +160,8 @@ class ResidualMetaLearner(RatedMetaLearner):
 
     def _layers_of_parameter(self) -> list[Tensor]:
         """Return kernel and bias of the two layers that are applied to every parameter."""
-        return [
-            tf.cast(v, self.compute_dtype) for layer in (self.from_parameter, self.of_parameter) for v in layer.weights
-        ]
+        weights = [*self.from_parameter.weights, *self.of_parameter.weights]
+        return [tf.cast(weight, self.compute_dtype) for weight in weights]
 
     def _read(self, from_tensor: Tensor, parameters: Tensor) -> list[Tensor]:
         """Return the two numbers per parameter, float[rows, length] each, from its features and its tensor's.
