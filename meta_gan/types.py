@@ -8,13 +8,13 @@ named tuple, so every one of them is a nested structure for `tf.nest`, `tf.while
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from tensorflow import Tensor
-else:
-    Tensor = Any
+    import tensorflow as tf
 
+Tensor: TypeAlias = "tf.Tensor"
+"""A tensor of TensorFlow, in annotations."""
 Tensors = list[Any]
 ByNet = dict[str, Tensors]
 ByPlayer = dict[str, Tensors]
