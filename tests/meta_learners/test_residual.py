@@ -49,7 +49,7 @@ def test_turned_adds_one_feature_per_parameter(kind):
     for own, other in zip(ahead.trainable_variables, plain.trainable_variables, strict=True):
         own.assign(tf.concat([other, tf.zeros_like(own[-1:])], axis=0) if own.shape != other.shape else other)
     assert max(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) < 1e-12
-    ahead.seen.kernel[-1].assign(tf.ones_like(ahead.seen.kernel[-1]))
+    ahead.from_parameter.kernel[-1].assign(tf.ones_like(ahead.from_parameter.kernel[-1]))
     assert min(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) > 1e-6
 
 
