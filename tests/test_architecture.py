@@ -47,7 +47,7 @@ ALLOWED = {
     "metrics": {"checks"},
     "judges": {"checks", "layers", "networks", "tasks", "features", "metrics"},
     "protocol": {
-        *("functional", "checks", "storage", "meta_learners", "tasks", "adapted", "model"),
+        *("functional", "checks", "renames", "storage", "meta_learners", "tasks", "adapted", "model"),
         *("augment", "judges", "metrics"),
     },
     "report": {"tasks"},
