@@ -42,7 +42,9 @@ class _Stack:
         self.normal = seeded_normal(check_integer(seed, "seed", 0), stream)
         self.images = keras.Input(self.example_shape, dtype=dtype or "float32", name="images")
 
-    def convolve(self, x: Any, channels: int, name: str, kernel: int = 3, strides: int = 1) -> Any:
+    def convolve(
+        self, x: keras.KerasTensor, channels: int, name: str, kernel: int = 3, strides: int = 1
+    ) -> keras.KerasTensor:
         """Return a convolution without a bias, which the normalisation after it makes superfluous."""
         layer = keras.layers.Conv2D(
             channels,
@@ -57,19 +59,19 @@ class _Stack:
         )
         return layer(x)
 
-    def rectify(self, x: Any, name: str) -> Any:
+    def rectify(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Return the ReLU of normalised `x`."""
         x = layers.BatchNormalization(name=f"normalize_{name}", dtype=self.dtype)(x)
         return keras.layers.ReLU(name=f"relu_{name}", dtype=self.dtype)(x)
 
-    def halve(self, x: Any, name: str, padding: str = "valid") -> Any:
+    def halve(self, x: keras.KerasTensor, name: str, padding: str = "valid") -> keras.KerasTensor:
         """Return averages of 2x2 pixels."""
         pool = keras.layers.AveragePooling2D(
             2, padding=padding, data_format="channels_last", name=f"pool_{name}", dtype=self.dtype
         )
         return pool(x)
 
-    def finish(self, features: Any) -> keras.Model:
+    def finish(self, features: keras.KerasTensor) -> keras.Model:
         """Return the model from images to `features`."""
         return keras.Model(self.images, features, name=self.stream)
 
@@ -139,7 +141,7 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
     return stack.finish(keras.layers.GlobalAveragePooling2D(name="features", dtype=dtype)(x))
 
 
-def _residual_block(stack: _Stack, x: Any, channels: int, name: str) -> Any:
+def _residual_block(stack: _Stack, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
     """Return x + f(x) at half the size, where f is two blocks of normalisation, ReLU and convolution."""
     shortcut = stack.halve(x, name, padding="same")
     if channels != x.shape[-1]:

@@ -111,7 +111,7 @@ def restrict(source: Source, split: str) -> Source:
     )
 
 
-def prototypical_loss(features: Any, ways: int, shots: int) -> tuple[Any, Any]:
+def prototypical_loss(features: tf.Tensor, ways: int, shots: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the cross-entropy and accuracy of classifying queries by their squared distances to class means.
 
     Args:
@@ -131,7 +131,7 @@ def prototypical_loss(features: Any, ways: int, shots: int) -> tuple[Any, Any]:
     return _nearest_loss(tf.reshape(queries, [-1, features.shape[-1]]), means, labels)
 
 
-def _nearest_loss(queries: Any, prototypes: Any, labels: Any) -> tuple[Any, Any]:
+def _nearest_loss(queries: tf.Tensor, prototypes: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the cross-entropy and accuracy of softmax(-squared distance)."""
     # The squared norm of the query is left out: it is the same for all prototypes, so softmax cancels it.
     logits = 2.0 * tf.matmul(queries, prototypes, transpose_b=True) - tf.reduce_sum(tf.square(prototypes), 1)
@@ -140,11 +140,11 @@ def _nearest_loss(queries: Any, prototypes: Any, labels: Any) -> tuple[Any, Any]
     return loss, tf.reduce_mean(tf.cast(hit, tf.float32))
 
 
-def _key(recipe: JudgeRecipe, step: Any, role: int) -> Any:
+def _key(recipe: JudgeRecipe, step: tf.Tensor, role: int) -> tf.Tensor:
     return tf.random.fold_in(tf.constant([recipe.seed, role], tf.int32), tf.cast(step, tf.int32), alg=ALGORITHM)
 
 
-def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
+def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yield images float32[ways * (shots + queries), ...] without labels, forever."""
     tasks = Tasks(data, recipe.shots, recipe.queries, recipe.seed)
     for episode in tasks.train(recipe.ways):
@@ -152,11 +152,11 @@ def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
         yield tf.reshape(images, [-1, *data.example_shape]), tf.zeros([0], tf.int32)
 
 
-def _batches(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
+def _batches(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yield images float32[batch, ...] and labels int32[batch], forever."""
     images, labels, levels = tf.constant(data.images), tf.constant(data.labels), tf.constant(LEVELS)
 
-    def draw(step: Any) -> tuple[Any, Any]:
+    def draw(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         key = _key(recipe, step, _DRAW)
         chosen = tf.random.stateless_uniform([recipe.batch], key, 0, len(data.labels), dtype=tf.int32, alg=ALGORITHM)
         return tf.gather(levels, tf.cast(tf.gather(images, chosen), tf.int32)), tf.gather(labels, chosen)
@@ -176,7 +176,7 @@ def _make_step(network: keras.Model, data: Source, recipe: JudgeRecipe) -> Calla
     optimizer.build(weights)
 
     @tf.function(autograph=False)
-    def step_of(images: Any, labels: Any, step: Any) -> Any:
+    def step_of(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if recipe.augmentation:
             images = random_affine(images, _key(recipe, step, _WARP))
         with tf.GradientTape() as tape:

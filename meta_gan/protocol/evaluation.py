@@ -24,6 +24,7 @@ from meta_gan.protocol.classification import NONE, AccuracyLog, classification_g
 from meta_gan.protocol.methods import Method, make_examples
 from meta_gan.protocol.scoring import Row, Scorer, score_rows, stability
 from meta_gan.protocol.settings import NAME, RATE_SCALES, Settings
+from meta_gan.renames import current_names
 from meta_gan.tasks import Source
 
 CLAIM = "evaluation.json"
@@ -165,7 +166,8 @@ class Evaluation:
         own = {"settings": settings, "protocol": self.description, "models": cards}
         path = self.folder / CLAIM
         if path.is_file():
-            if _read_json(path) != own:
+            # An earlier version may have begun it.
+            if current_names(_read_json(path)) != current_names(own):
                 raise ValueError(
                     f"the output folder must be absent, or of the same evaluation to resume it. "
                     f"Received: {str(self.folder)!r}, of other data, models or settings"

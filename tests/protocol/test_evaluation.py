@@ -188,6 +188,13 @@ def test_an_interrupted_evaluation_resumes_to_the_same_report(done, tmp_path, mo
     assert len(made) == before, "no image is made twice"
 
 
+def test_a_folder_of_an_earlier_version_is_resumed(done, tmp_path):
+    done[0].claim()
+    text = (done[0].folder / "evaluation.json").read_text()
+    (tmp_path / "evaluation.json").write_text(text.replace('"example_shape"', '"image_shape"'))
+    evaluation(tmp_path).claim()
+
+
 def test_a_folder_of_another_evaluation_is_refused(done, tmp_path):
     folder = done[0].folder
     with pytest.raises(ValueError, match=r"the output folder must be absent, or of the same evaluation.*Received"):
