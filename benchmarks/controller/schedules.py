@@ -1,4 +1,4 @@
-"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps: trained policies and hand-designed rules.
+"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps: trained policies and hand-designed schedules.
 
 The tasks are those of `benchmarks.meta_learners.mixtures`, from freshly drawn networks. Adam is steered. The rates of
 every task are multiplied by an unobserved log-uniform factor that spans `SPREAD`, so that no constant rate suits all
@@ -136,15 +136,15 @@ class Runs:
     """The ends of tasks under a schedule, compiled once for it.
 
     Args:
-        rule: the controller, with its variables.
-        make: from the numbers float32[n] to the rule.
+        controller: holds the variables and the knobs.
+        make: returns the controller that steers, from the numbers float32[n].
     """
 
-    def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
-        self.game, self.rule, self.make = mixtures.make_game(), rule, make
+    def __init__(self, controller: ScheduleController, make: Callable[[Any], Any]):
+        self.game, self.controller, self.make = mixtures.make_game(), controller, make
         self.mask = mg.meta.masks.select(self.game, "")
-        if not rule.built:
-            rule.prepare(mg.meta.masks.infos(self.game, self.mask), self.game.signals)
+        if not controller.built:
+            controller.prepare(mg.meta.masks.infos(self.game, self.mask), self.game.signals)
         self._run = tf.function(self._ends, autograph=False, reduce_retracing=True)
 
     def __call__(
@@ -153,7 +153,7 @@ class Runs:
         """Return, for every task, the distances `first` and `last` before and after, the `factor` of its rates, and
         `knobs` float32[tasks, decisions, knobs] after each decision."""
         count, parts = int(tasks.seed.shape[0]), []
-        learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
+        learned = [tf.convert_to_tensor(v) for v in self.controller.trainable_variables]
         for number, first in enumerate(range(0, count, mixtures.TASKS_OF_A_START)):
             some = tf.nest.map_structure(lambda t, a=first: t[a : a + mixtures.TASKS_OF_A_START], tasks)
             meta = MetaWeights(starts[number % len(starts)], learned)
@@ -161,8 +161,8 @@ class Runs:
         return {key: np.concatenate([part[key].numpy() for part in parts]) for key in parts[0]}
 
     def _ends(self, meta: MetaWeights, tasks: Episode, numbers: Any) -> dict[str, Any]:
-        rule = self.make(numbers)
-        pieces = (self.game, rule, self.mask, meta)
+        controller = self.make(numbers)
+        pieces = (self.game, controller, self.mask, meta)
 
         def one(episode: Episode) -> dict[str, Any]:
             factor = outcomes.rate_factor(SPREAD, episode.seed)
@@ -173,10 +173,10 @@ class Runs:
             def body(i: Any, carry: Any, kept: Any) -> Any:
                 task = (carry, episode.support, EVERY, 1, episode.seed)
                 carry, _ = inner_loop.advance(*pieces, *task, rate_scale=factor)
-                stand = [carry.learner_state["knobs"][knob.name] for knob in self.rule.knobs]
+                stand = [carry.learner_state["knobs"][knob.name] for knob in self.controller.knobs]
                 return i + 1, carry, kept.write(i, tf.stack(stand))
 
-            kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.rule.knobs)])
+            kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.controller.knobs)])
             _, carry, kept = tf.while_loop(lambda i, *_: i < count, body, (tf.constant(0), carry, kept))
             last = inner_loop.distance(self.game, inner_loop.final(self.mask, meta, carry), episode)
             return {"first": first, "last": last, "factor": factor, "knobs": kept.stack()}

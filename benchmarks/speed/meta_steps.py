@@ -79,9 +79,9 @@ def episodes(sizes: Sizes, tasks: int) -> mg.Episode:
 
 def estimate(model: mg.MetaModel, episode: mg.Episode) -> Estimate:
     """Return the meta-gradient of one task; outside a `tf.function` it runs eagerly."""
-    rule = model.algorithm
+    algorithm = model.algorithm
     parts = (model.game, model.meta_learner, model.mask, model.meta_weights())
-    return rule.estimator.task(*parts, episode, rule.inner_steps)
+    return algorithm.estimator.task(*parts, episode, algorithm.inner_steps)
 
 
 def eager_step(model: mg.MetaModel, episode: mg.Episode) -> Any:

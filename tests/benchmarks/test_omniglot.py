@@ -30,16 +30,18 @@ def calls(monkeypatch):
 
 
 @pytest.mark.parametrize("network", omniglot.RECIPES)
-@pytest.mark.parametrize("rule", presets.LEARNED_RULES)
-def test_the_training_is_a_valid_command(rule, network, tmp_path, calls):
-    omniglot.train(rule, "drawings.npz", tmp_path, 15.0, 1, network)
+@pytest.mark.parametrize("meta_learner", presets.LEARNED_RULES)
+def test_the_training_is_a_valid_command(meta_learner, network, tmp_path, calls):
+    omniglot.train(meta_learner, "drawings.npz", tmp_path, 15.0, 1, network)
     ((arguments, core),) = calls
     recipe, config = commands._settings(program._parser().parse_args(arguments))
-    assert recipe.rule == rule and recipe.network == network and recipe.inner_steps == 10 and core == 1
-    assert recipe.features == "omniglot28-objective" and recipe.decay_steps == 15 * omniglot.STEPS_A_MINUTE[rule]
+    assert recipe.rule == meta_learner and recipe.network == network and recipe.inner_steps == 10 and core == 1
+    assert (
+        recipe.features == "omniglot28-objective" and recipe.decay_steps == 15 * omniglot.STEPS_A_MINUTE[meta_learner]
+    )
     assert config.minutes == 15 and config.processor_time and config.meta_batch == 4
     assert "--resume" not in arguments
-    omniglot.train(rule, "drawings.npz", tmp_path, 15.0, 0)
+    omniglot.train(meta_learner, "drawings.npz", tmp_path, 15.0, 0)
     assert calls[1][0][-1] == "--resume", "an interrupted run is resumed"
 
 
@@ -49,8 +51,8 @@ def test_a_failed_training_is_an_error(tmp_path):
 
 
 def small_model():
-    rule = mg.meta_learners.MetaSGD(0.01)
-    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", rule, mg.Unrolled(2), 1, "^generator/"))
+    meta_learner = mg.meta_learners.MetaSGD(0.01)
+    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", meta_learner, mg.Unrolled(2), 1, "^generator/"))
 
 
 def test_adam_starts_from_the_same_initial_weights():
@@ -70,8 +72,8 @@ def test_the_best_rate_ends_nearest(monkeypatch):
     """By hand, .003 is nearest at fifty steps though not at ten, and a diverged run is infinitely far."""
 
     class Known:
-        def __init__(self, game, rule, compiled, mask):
-            assert rule.rates.value == 1.0 and not compiled and mask == "^generator/"
+        def __init__(self, game, meta_learner, compiled, mask):
+            assert meta_learner.rates.value == 1.0 and not compiled and mask == "^generator/"
 
         def __call__(self, start, tasks, rate):
             found = np.full((2, 51), 5.0)
