@@ -1,4 +1,4 @@
-"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps: trained policies and hand-designed schedules.
+"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps, trained and hand-designed.
 
 The tasks are those of `benchmarks.meta_learners.mixtures`, from freshly drawn networks. Adam is steered. The rates of
 every task are multiplied by an unobserved log-uniform factor that spans `SPREAD`, so that no constant rate suits all
