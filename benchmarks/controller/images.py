@@ -74,8 +74,8 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
     """Return a controller of Adam from these weights, trained for minutes of processor time; its run is resumed."""
     # An outer step takes seconds here, and evolution strategies find a good schedule in tens of them where a policy
     # gradient needs hundreds (docs/controller.md); they need a policy that is not calm.
-    rule = ScheduleController(adam(rate), STEPS, EVERY, holdout=0.2, calm=0.1)
-    row = mg.Algorithm("controller", rule, EvolutionStrategies(0.2, 4, logarithm=True), STEPS)
+    controller = ScheduleController(adam(rate), STEPS, EVERY, holdout=0.2, calm=0.1)
+    row = mg.Algorithm("controller", controller, EvolutionStrategies(0.2, 4, logarithm=True), STEPS)
     model = mg.MetaModel(game, row)
     model.compile(optimizer=keras.optimizers.Adam(0.03), clip=1.0, skip_nonfinite=True)
     runs = run_folder.runs(folder)
@@ -106,7 +106,7 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
             return i + 1, carry, kept.write(i, tf.stack(stand))
 
         _, _, kept = tf.while_loop(lambda i, *_: i < STEPS // EVERY, body, (tf.constant(0), carry, kept))
-        return tf.ensure_shape(kept.stack(), [STEPS // EVERY, len(rule.knobs)])
+        return tf.ensure_shape(kept.stack(), [STEPS // EVERY, len(controller.knobs)])
 
     return tf.function(lambda: functional.map_tasks(one, episodes), autograph=False)().numpy()
 
