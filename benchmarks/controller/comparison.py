@@ -109,8 +109,8 @@ def checkpoint(out: Path, name: str, seed: int) -> Path:
 
 def trained(out: Path, name: str, seed: int, size: Size) -> schedules.Runs:
     """Return the runs of tasks under a trained row."""
-    rule = Training(name, seed, size.steps, checkpoint(out, name, seed)).rule
-    return schedules.Runs(rule, lambda numbers: rule.steering)
+    controller = Training(name, seed, size.steps, checkpoint(out, name, seed)).controller
+    return schedules.Runs(controller, lambda numbers: controller.steering)
 
 
 def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ...]]:

@@ -94,7 +94,7 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
 
 def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
     """Return the knobs after each decision, float32[tasks, decisions, knobs]."""
-    rule: Any = model.meta_learner
+    controller: Any = model.meta_learner
     loop, meta = model.loop, model.meta_weights(averaged=True)
 
     def one(episode: Episode) -> Any:
@@ -102,7 +102,7 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
 
         def body(i: Any, carry: Any, kept: Any) -> Any:
             carry, _ = loop.advance(meta, carry, episode.support, EVERY, episode.seed)
-            stand = [carry.meta_learner_state["knobs"][knob.name] for knob in rule.knobs]
+            stand = [carry.meta_learner_state["knobs"][knob.name] for knob in controller.knobs]
             return i + 1, carry, kept.write(i, tf.stack(stand))
 
         _, _, kept = tf.while_loop(lambda i, *_: i < STEPS // EVERY, body, (tf.constant(0), carry, kept))

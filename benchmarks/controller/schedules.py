@@ -143,8 +143,8 @@ class Runs:
         numbers: how many.
     """
 
-    def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
-        self.loop, self.rule, self.make = mg.InnerLoop.build(mixtures.make_game(), rule), rule, make
+    def __init__(self, controller: ScheduleController, make: Callable[[Any], Any]):
+        self.loop, self.controller, self.make = mg.InnerLoop.build(mixtures.make_game(), controller), controller, make
         self._run = tf.function(self._ends, autograph=False, reduce_retracing=True)
 
     def __call__(
@@ -171,7 +171,7 @@ class Runs:
 
             def body(i: Any, carry: Any, kept: Any) -> Any:
                 carry, _ = loop.advance(meta, carry, episode.support, EVERY, episode.seed, rate_scale=factor)
-                stand = [carry.meta_learner_state["knobs"][knob.name] for knob in self.rule.knobs]
+                stand = [carry.meta_learner_state["knobs"][knob.name] for knob in self.controller.knobs]
                 return i + 1, carry, kept.write(i, tf.stack(stand))
 
             kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.controller.knobs)])

@@ -117,8 +117,8 @@ class Curves:
         mask: regular expression of the weights that adapt; empty for all.
     """
 
-    def __init__(self, game: GAN, rule: Any, compiled: bool = True, mask: str = ""):
-        self.loop, self.rule = mg.InnerLoop.build(game, rule, mask), rule
+    def __init__(self, game: GAN, meta_learner: Any, compiled: bool = True, mask: str = ""):
+        self.loop, self.meta_learner = mg.InnerLoop.build(game, meta_learner, mask), meta_learner
         self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)
 
     def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:

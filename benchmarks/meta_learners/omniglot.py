@@ -60,8 +60,8 @@ def train(meta_learner: str, data: str, out: Path, minutes: float, core: int, ne
     """
     decay = max(1, round(minutes * STEPS_A_MINUTE[meta_learner]))
     preset, changes = RECIPES[network]
-    fields = [*changes, f"meta_learner={rule}", f"inner_steps={INNER}", f"decay_steps={decay}"]
-    fields += [f"meta_rate={RULE_RATES[rule]}"] if rule in RULE_RATES else []
+    fields = [*changes, f"meta_learner={meta_learner}", f"inner_steps={INNER}", f"decay_steps={decay}"]
+    fields += [f"meta_rate={META_LEARNER_RATES[meta_learner]}"] if meta_learner in META_LEARNER_RATES else []
     fields += ["meta_batch=4", "checkpoint_every=20"]
     done = common.train(preset, data, out / "runs" / meta_learner, minutes, core, fields, "--queries", "15")
     common.check(done, f"training {meta_learner!r}")

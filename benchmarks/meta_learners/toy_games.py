@@ -156,8 +156,8 @@ def _bounded(logs: Any) -> np.ndarray:
 
 def played(game: Toy, meta_learner: Any, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
     """Return the logarithm of the distance after all moves and its mean over the moves, float64[instances] each."""
-    loop = InnerLoop.build(game, rule)
-    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables])
+    loop = InnerLoop.build(game, meta_learner)
+    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
 
     def one(episode: Episode) -> Any:
         def measure(carry: Any) -> Any:
