@@ -95,7 +95,7 @@ def test_a_judge_tells_what_it_is(judge):
 
 def test_wrong_images_are_refused(judge):
     for images in (LEVELS[0], LEVELS[..., 0], LEVELS[:, :7], LEVELS[:0], np.zeros((2, 8, 8, 3), np.uint8)):
-        with pytest.raises(ValueError, match=r"`images` must have shape \[n, 8, 8, 1\] with n >= 1. Received"):
+        with pytest.raises(ValueError, match=r"'images' must have shape \[n, 8, 8, 1\] with n >= 1. Received"):
             judge.features(images)
     floats = LEVELS / 127.5 - 1
     for bad, message in ((np.nan, "must be finite"), (np.inf, "must be finite"), (1.5, r"must lie in \[-1, 1\]")):
