@@ -19,9 +19,15 @@ setup(
     packages=[
         *find_packages(include=["meta_gan", "meta_gan.*", "trainers", "trainers.*"]),
         "meta_gan.saved_models",
+        # The entry point of the script, importable without importing meta_gan; see its docstring.
+        "meta_gan_command",
     ],
-    package_dir={"meta_gan.saved_models": "saved_models"},
-    package_data={"meta_gan.saved_models": ["*.md", "*/*", "*/*/*"], "meta_gan.protocol": ["class_splits/*"]},
+    package_dir={"meta_gan.saved_models": "saved_models", "meta_gan_command": "meta_gan/cli/launcher"},
+    package_data={
+        "meta_gan.saved_models": ["*.md", "*/*", "*/*/*"],
+        "meta_gan.protocol": ["class_splits/*"],
+        "meta_gan.report": ["templates/*"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",
@@ -31,17 +37,21 @@ setup(
         "absl-py",
         "protobuf",
         "matplotlib",
+        "jinja2",
+        "markupsafe",
         "pillow",
+        "safetensors",
     ],
     extras_require={
         "train": ["tensorboard"],
         "serving": ["tensorflow-serving-api"],
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
+        "rl": ["gymnasium"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
-            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr"],
+            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
         ],
     },
-    entry_points={"console_scripts": ["meta-gan = meta_gan.cli:main"]},
+    entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},
 )

@@ -23,35 +23,33 @@ OWN = ("meta_gan", "trainers")
 # EVERYWHERE are the rooms that import nothing of ours, and that every other room may import.
 EVERYWHERE = {"types", "checks", "renames"}
 CORE = {"functional", "storage", "games.base", "meta", "meta.algorithms"}
-SAVED = {"storage", "adapted", "model", "loading"}
 FACE = {"adapted", "model", "loading", "serving", "augment", "judges", "protocol", "report", "metrics", "features"}
 ALLOWED = {
     **{room: set() for room in (*EVERYWHERE, "losses")},
     "storage": set(),
     "layers": set(),
     "functional": set(),
-    "meta_learners.base": set(),
+    "meta_learners.base": {"functional"},
     "meta_learners": {"meta_learners.base"},
     "networks": {"layers"},
     "tasks": set(),
     "games.base": {"functional", "layers"},
     "games": {"functional", "losses", "games.base"},
     "meta": {"functional", "meta_learners.base", "games.base"},
-    "meta.algorithms": {"meta", "meta_learners", "meta_learners.base"},
-    "export": {"functional", "storage"},
+    "meta.algorithms": {"games.base", "meta", "meta_learners", "meta_learners.base"},
+    "export": {"functional", "storage", "games.base", "adaptation"},
     "serving": {"functional", "export", "adapted", "model"},
-    "outer": {"functional"},
     "adaptation": CORE - {"storage"},
-    "adapted": {*CORE, "layers", "export", "adaptation"} - {"games.base", "meta.algorithms"},
-    "model": {*CORE, "export", "outer", "adaptation", "adapted"},
+    "adapted": {*CORE, "layers", "export", "adaptation"} - {"games.base", "meta", "meta.algorithms"},
+    "model": {*CORE, "export", "adaptation", "adapted"} - {"meta"},
     "loading": {"storage", "adapted", "model"},
     "augment": {"tasks"},
     "features": {"layers", "networks"},
     "metrics": set(),
     "judges": {"layers", "networks", "tasks", "storage", "loading", "features", "metrics"},
-    "protocol": {"functional", "meta_learners", "tasks", *SAVED, "augment", "judges", "metrics"},
+    "protocol": {"functional", "meta_learners", "tasks", "storage", "adapted", "model", "augment", "judges", "metrics"},
     "report": {"tasks"},
-    "controller": {"functional", "games.base", "meta", "meta_learners.base"},
+    "controller": {"functional", "meta", "meta_learners.base"},
     "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "judges"},
     "trainers": {"functional", "storage", "tasks", "model"},
     "cli": {
@@ -85,7 +83,7 @@ UNREACHABLE = {
     "networks": {"losses", "games", "functional", "meta"},
     "games": {"networks", "meta", "meta_learners", "tasks"},
     "tasks": {"functional", "networks", "games", "meta", "model", "layers"},
-    "meta": {"networks", "meta_learners", "meta.algorithms", "tasks"},
+    "meta": {"networks", "meta_learners", "meta.algorithms", "tasks", "controller"},
     "model": {"networks", "tasks", "presets", "protocol", "judges", "report", "trainers", "cli", "controller"},
     "augment": {"model", "protocol", "judges"},
     "protocol": {"presets", "report", "trainers", "cli"},
@@ -94,8 +92,10 @@ UNREACHABLE = {
     "controller": {"model", "presets", "tasks", "networks"},
     "trainers": {"presets", "protocol", "judges", "cli"},
 }
-LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "tensorboard"}
+LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "jinja2", "markupsafe", "safetensors"}
+LIBRARIES |= {"tensorboard"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
+LIBRARIES |= {"gymnasium"}
 
 # Right first derivatives, silently wrong second ones.
 LAYERS = [f"keras.layers.{kind}" for kind in ("Resizing", *(f"{k}Normalization" for k in ("Batch", "Layer", "Group")))]
@@ -207,6 +207,12 @@ def banned(sources):
     return sorted(found)
 
 
+def proxies(sources):
+    """Classes that forward unknown attributes to another object, which no type checker can follow."""
+    classes = [(m, n) for m, s in sources.items() for n in ast.walk(ast.parse(s)) if isinstance(n, ast.ClassDef)]
+    return [f"{m}.{c.name}" for m, c in classes if any(getattr(n, "name", "") == "__getattr__" for n in c.body)]
+
+
 def oversized(sources, lines=500, body=60):
     """Files of more than `lines` lines and functions of more than `body`."""
     long = [f"{m}: {n} lines" for m, s in sources.items() if (n := len(s.splitlines())) > lines]
@@ -270,6 +276,11 @@ def test_nothing_banned_is_named():
     assert not banned(SOURCES)
 
 
+def test_no_class_forwards_unknown_attributes():
+    assert not proxies({**SOURCES, **load("tests", "benchmarks")})
+    assert proxies({"m": "class A:\n    def __getattr__(self, name):\n        return name"}) == ["m.A"]
+
+
 def test_files_and_functions_are_short():
     assert not oversized({**SOURCES, **load("tests", "benchmarks")})
 
@@ -287,17 +298,12 @@ def test_the_public_names_exist_and_are_few():
         assert not [name for name in package.__all__ if not hasattr(package, name)]
 
 
-def test_there_is_a_line_of_test_for_every_line_of_source():
-    size = {folder: sum(len(s.splitlines()) for s in load(folder).values()) for folder in (*OWN, "tests")}
-    assert size["tests"] >= size["meta_gan"] + size["trainers"]
-
-
 @pytest.mark.parametrize(
     ("module", "source", "there"),
     [
         ("meta_gan.games.gan", "def f():\n    from meta_gan.networks import dcgan", "networks"),
-        ("meta_gan.meta.gradients", "from meta_gan.meta_learners import Adam", "meta_learners"),
-        ("meta_gan.meta.gradients", "if True:\n    from meta_gan.meta import algorithms", "meta.algorithms"),
+        ("meta_gan.meta.unrolled", "from meta_gan.meta_learners import Adam", "meta_learners"),
+        ("meta_gan.meta.unrolled", "if True:\n    from meta_gan.meta import algorithms", "meta.algorithms"),
         ("meta_gan.tasks.base", "import meta_gan.model as m", "model"),
         ("meta_gan.types", "import meta_gan", "meta_gan"),
         ("meta_gan.losses.base", "from meta_gan import functional", "functional"),

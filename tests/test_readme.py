@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_gan.cli.program import _parser
+from meta_gan.cli.program import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
@@ -68,7 +68,7 @@ def unparsed(markdown):
     bad = []
     for command in (c for c in commands(markdown) if c[0] == "meta-gan"):
         try:
-            _parser().parse_args(command[1:])
+            parser().parse_args(command[1:])
         except SystemExit as stop:
             bad += [" ".join(command)] if stop.code else []
     return bad

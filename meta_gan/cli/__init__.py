@@ -1,4 +1,4 @@
-"""The command line: `meta-gan train | adapt | sample | export | info | data`."""
+"""The command line, one file a command; `launcher` is its entry point."""
 
 from meta_gan.cli.program import main
 

@@ -1,25 +1,37 @@
-"""Parsing and exit codes: 0 done, 2 the user's error in one line, 1 ours (or divergence), 128 + a signal's number."""
+"""Parsing of the command line, and its exit codes.
+
+0 success; 2 an error in the request, explained in one line; 1 an error of the program or the machine; 4 training
+diverged; 128 + a signal's number.
+"""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
-from meta_gan.cli import flags
+from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, train
+from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG
 from trainers import TrainingStopped, configure_threads
 
-# What TensorFlow makes of a full disk, and of a folder that may not be written.
+# What TensorFlow raises for a full disk, and for a folder that may not be written to.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
+MODULES = {
+    **{"train": train, "adapt": adapt, "sample": sample, "evaluate": evaluate},
+    **{"judge": judge, "export": export, "info": info, "data": data},
+}
+# Flags that had another name; the old one is accepted for one release.
+RENAMED = {"adapt": {"--steps": "--inner-steps"}, "evaluate": {"--steps": "--inner-steps"}}
 
 
 class _Parser(argparse_flags.ArgumentParser):
-    """Names an error in one line, as the commands do, and takes a flag by its whole name only."""
+    """Report an error in one line, as the commands do, and accept only whole flag names."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **kwargs})
@@ -28,19 +40,50 @@ class _Parser(argparse_flags.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="meta-gan",
-        description="Few-shot generation by meta-learning: meta-train, adapt to a few images, sample, serve.",
-        epilog="Exit codes: 0 done; 2 an error of yours, named in one line; 1 an error of ours, or divergence.",
-    )
-    commands_ = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in flags.COMMANDS:
-        add(commands_)
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; its result has the function to call as `run`."""
+    made = _Parser(prog="meta-gan", description=DESCRIPTION, epilog=EPILOG)
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        module = MODULES[name]
+        command = commands.add_parser(
+            name,
+            help=what,
+            description=what,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        # Looked up when called, so that a test can replace the command.
+        command.set_defaults(run=lambda arguments, module=module: module.run(arguments))
+    return made
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def current_spelling(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with flags of the last release renamed, and warn about each.
+
+    Args:
+        words: such as `["data", "--data", "glyphs", "--image_shape", "28x28x1"]`.
+
+    Returns:
+        The same words, with hyphens in place of underscores in flag names, and with renamed flags.
+
+    Example:
+        >>> current_spelling(["data", "--image_shape=8x8x1"])
+        ['data', '--image-shape=8x8x1']
+    """
+    renamed, found = RENAMED.get(words[0] if words else "", {}), []
+    for word in words:
+        name, equals, value = word.partition("=")
+        new = renamed.get(name, name.replace("_", "-")) if name.startswith("--") else name
+        if new != name:
+            print(f"meta-gan: warning: {name} is now {new}; this spelling goes in the next release", file=sys.stderr)
+        found.append(f"{new}{equals}{value}")
+    return found
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command that was parsed, and return the exit code of the process."""
     try:
         arguments.run(arguments)
     # An ImportError names the extra that a command needs.
@@ -49,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 2
     except TrainingStopped as error:
         _complain(arguments, str(error))
-        return 1
+        return 4
     except KeyboardInterrupt as stop:
         _complain(arguments, "interrupted")
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)
@@ -61,12 +104,12 @@ def _complain(arguments: argparse.Namespace, message: str) -> None:
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    # Keras and TensorFlow log through absl at INFO; a program's output is its own lines.
+    # Keras and TensorFlow log through absl at INFO; the output of a command is its own lines.
     logging.set_verbosity(logging.WARNING)
     configure_threads()
-    return _run(arguments)
+    return run(arguments)
 
 
 def main() -> None:
-    """The console script `meta-gan`."""
-    app.run(_start, flags_parser=lambda argv: _parser().parse_args(argv[1:]))
+    """Run the console script `meta-gan`."""
+    app.run(_start, flags_parser=lambda argv: parser().parse_args(current_spelling(argv[1:])))

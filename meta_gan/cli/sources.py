@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 from typing import Any
 
 from meta_gan.protocol import splits
@@ -18,7 +17,7 @@ def open_tasks(
     queries: int | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> Tasks:
-    """Opens `--data`, at `--image_shape`, split as `--protocol` says where it is given.
+    """Opens `--data`, at `--image-shape`, split as `--protocol` says where it is given.
 
     Args:
         arguments: with `data`, `image_shape`, `archives`, `rate`, `length` and `protocol`, and `shots` and `queries`
@@ -26,7 +25,7 @@ def open_tasks(
         seed: of the episodes.
         shots: in place of `--shots`.
         queries: in place of `--queries`.
-        shape: the image shape where `--image_shape` is absent; None for the source's own.
+        shape: the image shape where `--image-shape` is absent; None for the source's own.
 
     Raises:
         ValueError: as the loaders do, or classes that are not those of the protocol's task.
@@ -34,7 +33,7 @@ def open_tasks(
     if arguments.image_shape is not None:
         match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.image_shape)
         if not match:
-            raise ValueError(f"--image_shape must be HxWxC, such as 28x28x1. Received: {arguments.image_shape!r}")
+            raise ValueError(f"--image-shape must be HxWxC, such as 28x28x1. Received: {arguments.image_shape!r}")
         shape = tuple(int(size) for size in match.groups())
     options: dict[str, Any] = {
         "shots": arguments.shots if shots is None else shots,
@@ -59,7 +58,8 @@ def open_pairs(
         shape: as of `open_tasks`, of both domains.
 
     Raises:
-        ValueError: as the loaders and `pair_classes` do, or `--protocol`, `--pair` or `--both_ways` that has no say.
+        ValueError: as the loaders and `pair_classes` do, or if `--protocol` is given with `--target`, or `--pair` or
+            `--both-ways` without it.
     """
     if arguments.target is None:
         refuse_pair_flags(arguments)
@@ -76,23 +76,12 @@ def open_pairs(
 
 
 def refuse_pair_flags(arguments: argparse.Namespace) -> None:
-    """Refuses flags that say how two domains are paired where there is one.
+    """Refuse flags that say how two domains are paired when there is only one.
 
     Raises:
-        ValueError: there are such flags.
+        ValueError: if there are such flags.
     """
-    for flag in ("pair", "both_ways"):
-        if getattr(arguments, flag):
+    for name in ("pair", "both_ways"):
+        if getattr(arguments, name):
+            flag = name.replace("_", "-")
             raise ValueError(f"--{flag} needs --target. Received: --{flag} without it")
-
-
-def folder_or_nothing(out: str) -> Path:
-    """Refuses an `--out` at which there is a file.
-
-    Raises:
-        ValueError: there is one.
-    """
-    path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"--out must be a folder. Received: the file {out!r}")
-    return path

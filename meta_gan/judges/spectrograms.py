@@ -10,8 +10,9 @@ import numpy as np
 from meta_gan.layers import LogMel
 from meta_gan.tasks import Source
 from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.media import Pictures, Sounds
-from meta_gan.tasks.pixels import to_uint8
+from meta_gan.tasks.media import Medium, Pictures, Sounds
+from meta_gan.tasks.media.medium import Draw
+from meta_gan.tasks.pixels import to_float, to_uint8
 
 FRAMES, BANDS = 32, 32
 _AT_ONCE = 200
@@ -45,24 +46,37 @@ def spectrograms(sounds: Any, rate: int) -> np.ndarray:
     return to_uint8(np.concatenate(parts))
 
 
-def spectrogram_source(source: Source, for_people: bool = False) -> Source:
-    """Return a source of sounds as one of the pictures that judges of sounds are trained on and look at.
-
-    Args:
-        source: of sounds.
-        for_people: whether the pictures are `upright`, which judges' are not.
+def judged(source: Source) -> Source:
+    """Return a source as the pictures that judges are trained on and look at: of sounds their spectrograms.
 
     Raises:
-        DataError: a source of other examples.
+        DataError: a source of texts; `meta_gan.metrics.texts` scores texts by their n-grams.
 
     Example:
-        `train_judge(spectrogram_source(tasks.source), JudgeRecipe(augmentation=False))`
+        `train_judge(judged(tasks.source), JudgeRecipe(augmentation=False))`
     """
     medium = source.medium
+    if isinstance(medium, Sounds):
+        pictures = spectrograms(medium.seen(source.images), medium.rate)
+        return dataclasses.replace(source, images=pictures, medium=Pictures())
+    if medium.kind == Pictures.kind:
+        return source
+    raise DataError(
+        f"{source.name}: judges look at pictures and sounds; texts are scored by their n-grams "
+        f"(`meta_gan.metrics.texts`). Received: {medium.kind}"
+    )
+
+
+def shown(medium: Medium) -> Draw | None:
+    """Return what draws examples for people better than the medium itself: upright spectrograms of sounds, else None.
+
+    Example:
+        `medium.write_samples(folder, samples, draw=shown(medium))`
+    """
     if not isinstance(medium, Sounds):
-        raise DataError(f"{source.name}: must be of sounds. Received: {medium.kind}")
-    pictures = spectrograms(medium.seen(source.images), medium.rate)
-    return dataclasses.replace(source, images=upright(pictures) if for_people else pictures, medium=Pictures())
+        return None
+    rate = medium.rate
+    return lambda sounds: to_float(upright(spectrograms(sounds, rate)))
 
 
 def upright(pictures: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def galleries(rows: Sequence[Row], deal: Deal, thresholds: Sequence[float]) -> d
         classes, and one pair for each of the 16 classes with the nearest ones, nearest first.
 
     Example:
-        >>> html(report, galleries(rows, deal, thresholds))
+        >>> report.to_html(galleries(rows, deal, thresholds))
     """
     support = deal.images("support")
     return {row.name: _gallery(row.images(0), support, deal.names, thresholds) for row in rows if row.place != "curve"}

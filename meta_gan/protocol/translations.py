@@ -255,31 +255,3 @@ def _prototypes(judge: Judge, source: Source) -> np.ndarray:
         members = draw.permutation(np.flatnonzero(source.labels == index))[:PROTOTYPE_IMAGES]
         means.append(judge.features(source.images[members]).astype(np.float64).mean(axis=0))
     return np.stack(means)
-
-
-def markdown_of(report: Mapping[str, Any]) -> str:
-    """Return the report of `evaluate_translations` as a Markdown table, a line for each row."""
-    scores = list(dict.fromkeys(score for row in report["rows"].values() for score in row))
-    lines = ["| row | " + " | ".join(scores) + " |", "|" + "---|" * (1 + len(scores))]
-    for name, row in report["rows"].items():
-        cells = [_cell(row.get(score)) for score in scores]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    about = (
-        f"{report['tasks']} tasks of the {report['split']} pairs, {report['shots']} support and {report['queries']} "
-    )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            about + "query images of each domain; 95 % bootstrap intervals over pairs and draws, which share images.",
-            "",
-        ]
-    )
-
-
-def _cell(value: Mapping[str, Any] | None) -> str:
-    if value is None:
-        return "—"
-    if value["low"] is None:
-        return f"{value['mean']:.3f}"
-    return f"{value['mean']:.3f} ({value['low']:.3f} to {value['high']:.3f})"

@@ -1,7 +1,7 @@
-"""Adapted weights as data: one file that names the model they belong to, and that no flipped bit goes through.
+"""Adapted weights as data: one safetensors file that names its model and that refuses any flipped bit.
 
-The file: eight bytes of name, the length of the header as 8 bytes (little-endian), the header in JSON, the numbers of
-all arrays one after another (little-endian, in C order), and the sha256 of all before it as 32 bytes.
+The arrays are stored by the library `safetensors`; its metadata holds `format`, `base` (the fingerprint of the
+meta-model) and `sha256` (of everything else in the file). Files in the format of version 0.1 can still be read.
 """
 
 from __future__ import annotations
@@ -14,79 +14,79 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
 
-NAME = b"META-GAN"
-DIGEST = 32
+FORMAT = "meta_gan adapted weights 2"
 DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int64")
+# The format of version 0.1: this name, the header's length (8 bytes, little-endian), a JSON header, the arrays'
+# bytes one after another, and the sha256 of everything before it.
+EARLIER_NAME = b"META-GAN"
+DIGEST = 32
 
 
 def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
-    """Writes an adapted model's values and support set as one file, to be used beside the model it comes from.
+    """Write an adapted model's values and support set to one file, to be loaded beside the model they came from.
 
     Args:
-        adapted: what `MetaModel.adapt` or `load_adapted` returned.
-        path: the file to make; it must not exist.
+        adapted: an `AdaptedModel`, as returned by `MetaModel.adapt` or `load_adapted`.
+        path: the file to create, such as `glyph.safetensors`; it must not exist.
 
     Raises:
-        ValueError: the file exists or cannot be written, values are not finite or of a dtype that numpy lacks, or an
-            adapted model was saved before models were told apart, so that nobody knows what it comes from.
+        ValueError: if the file exists or cannot be written, if a value is not finite or has a dtype other than
+            those of `DTYPES`, or if it is not recorded which model `adapted` came from.
 
     Example:
-        >>> meta_gan.serving.save_weights(model.adapt(five_images), "glyph.adapted")
+        >>> meta_gan.serving.save_weights(model.adapt(five_images), "glyph.safetensors")
     """
     place = Path(path)
     if place.exists():
-        raise ValueError(f"the file of adapted weights must not exist yet. Received: {str(path)!r}")
+        raise ValueError(f"'path' must not exist yet. Received: {str(path)!r}")
     if not adapted.base:
-        raise ValueError("adapted weights must name the model that they belong to. Received: one that is not known")
+        raise ValueError("'adapted' must record which model it came from. Received: an AdaptedModel without a base")
     arrays = {f"value_{i:04d}": t.numpy() for i, t in enumerate(functional.flat(adapted.snapshot))}
     if isinstance(adapted.support, Mapping):
         arrays |= {f"support_{domain}": np.asarray(each) for domain, each in adapted.support.items()}
     elif adapted.support is not None:
         arrays["support"] = np.asarray(adapted.support)
     _check_finite(arrays, "the adapted model")
-    header = {
-        "format": 1,
-        "base": adapted.base,
-        "arrays": {name: [str(a.dtype), list(a.shape)] for name, a in arrays.items()},
-    }
-    text = json.dumps(header).encode()
-    body = b"".join([NAME, len(text).to_bytes(8, "little"), text, *[_bytes(a) for a in arrays.values()]])
+    if odd := sorted({str(a.dtype) for a in arrays.values()} - set(DTYPES)):
+        raise ValueError(f"adapted weights must have one of the dtypes {DTYPES}. Received: {odd}")
     work = place.with_name(f".{place.name}.part")
     try:
-        work.write_bytes(body + hashlib.sha256(body).digest())
+        work.write_bytes(_to_bytes(adapted.base, arrays))
         os.replace(work, place)
     except OSError as error:
         work.unlink(missing_ok=True)
-        raise ValueError(f"adapted weights must be written to a place that can be. Received: {error}") from error
+        raise ValueError(f"'path' must be a place that can be written to. Received: {error}") from error
 
 
 def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel:
-    """The adapted model of a file that `save_weights` wrote.
+    """Return the adapted model in a file that `save_weights` wrote.
 
     Args:
-        model: the one that it was adapted from.
-        path: of the file.
+        model: the `MetaModel` that the weights were adapted from.
+        path: the file.
 
     Returns:
-        An `AdaptedModel` with the samples of the one that was saved.
+        An `AdaptedModel` that gives the same samples as the saved one.
 
     Raises:
-        ValueError: no such file, a damaged one, one of another model, or one with numbers that are not finite.
+        ValueError: if the file is missing or damaged, belongs to another model, or holds values that are not finite.
 
     Example:
-        >>> meta_gan.serving.load_weights(meta_gan.load("omniglot"), "glyph.adapted").sample(64)
+        >>> meta_gan.serving.load_weights(meta_gan.load("omniglot"), "glyph.safetensors").sample(64)
     """
     header, arrays = _read(Path(path))
     own = model.adaptation.fingerprint()
     if header["base"] != own:
         raise ValueError(
-            f"{str(path)!r} must be of this model, whose fingerprint is {own}. Received: one of {header['base']}"
+            f"{str(path)!r} must belong to this model, with the fingerprint {own}. Received: {header['base']}"
         )
     _check_finite(arrays, repr(str(path)))
     fresh = model.adaptation.values().initial
@@ -98,7 +98,7 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
     wanted = {f"value_{i:04d}": (leaf.dtype.name, tuple(leaf.shape)) for i, leaf in enumerate(leaves)}
     if found != wanted or len(given) not in (0, len(sets)):
         odd = sorted({*found.items()} ^ {*wanted.items()})[:4]
-        raise ValueError(f"{str(path)!r} must hold the values of this model. Received: others, such as {odd}")
+        raise ValueError(f"{str(path)!r} must hold arrays of this model's names, dtypes and shapes. Received: {odd}")
     values = [tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(wanted, leaves, strict=True)]
     support = given.get("support") if not isinstance(shape, Mapping) else given or None
     snapshot = tf.nest.pack_sequence_as(fresh, values)
@@ -106,26 +106,62 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file of adapted weights says of itself: `format`, `base` (a fingerprint) and `arrays`.
+    """Return what a file of adapted weights says about itself.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `{"format": ..., "base": fingerprint of its model, "arrays": {name: [dtype, shape]}}`.
 
     Raises:
-        ValueError: no such file, or a damaged one.
+        ValueError: if the file is missing or damaged.
     """
     return _read(Path(path))[0]
+
+
+def _to_bytes(base: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    metadata = {"format": FORMAT, "base": base, "sha256": _digest(base, arrays)}
+    return safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata)
+
+
+def _digest(base: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the sha256 of the base and of every array's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(json.dumps([base, _described(dict(sorted(arrays.items())))]).encode())
+    for name in sorted(arrays):
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _described(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: [str(a.dtype), list(a.shape)] for name, a in arrays.items()}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"adapted weights must be a file that can be read. Received: {error}") from error
-    if not data.startswith(NAME):
-        raise ValueError(f"{str(path)!r} must be what `save_weights` wrote. Received: another kind of file")
+        raise ValueError(f"adapted weights must be a readable file. Received: {error}") from error
+    if data.startswith(EARLIER_NAME):
+        return _read_earlier(path, data)
+    try:
+        arrays = safetensors.numpy.load(data)
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        if metadata["format"] != FORMAT or metadata["sha256"] != _digest(metadata["base"], arrays):
+            raise ValueError("another format, or contents without the sha256 in the metadata")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{str(path)!r} must be an undamaged file from `save_weights`. Received: {error}") from error
+    return {"format": FORMAT, "base": metadata["base"], "arrays": _described(arrays)}, arrays
+
+
+def _read_earlier(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read the format of version 0.1."""
     body, digest = data[:-DIGEST], data[-DIGEST:]
     if hashlib.sha256(body).digest() != digest:
         raise ValueError(f"{str(path)!r} must have the sha256 that it ends in. Received: a damaged file")
-    start = len(NAME) + 8
-    end = start + int.from_bytes(body[len(NAME) : start], "little")
+    start = len(EARLIER_NAME) + 8
+    end = start + int.from_bytes(body[len(EARLIER_NAME) : start], "little")
     try:
         header = json.loads(body[start:end])
         arrays, place = {}, end
@@ -137,17 +173,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         if header["format"] != 1 or place != len(body) or not isinstance(header["base"], str):
             raise ValueError(f"format {header['format']} with {len(body) - place} bytes left over")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{str(path)!r} must be what `save_weights` wrote. Received: {error}") from error
+        raise ValueError(f"{str(path)!r} must be an undamaged file from `save_weights`. Received: {error}") from error
     return header, arrays
-
-
-def _bytes(array: np.ndarray) -> bytes:
-    if str(array.dtype) not in DTYPES:
-        raise ValueError(f"adapted weights must be of {DTYPES}. Received: {array.dtype}")
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
 
 
 def _check_finite(arrays: Mapping[str, np.ndarray], what: str) -> None:
     bad = [name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
     if bad:
-        raise ValueError(f"the numbers of {what} must be finite. Received: others in {bad}")
+        raise ValueError(f"the values of {what} must be finite. Received: NaN or infinity in {bad}")

@@ -20,7 +20,7 @@ SETTINGS = [*TINY, *OFTEN, "picture_steps=0,1"]
 def call(*arguments):
     """Runs a command in this process and returns its exit code; parsing errors come as SystemExit, as in a shell."""
     try:
-        return program._run(program._parser().parse_args([str(argument) for argument in arguments]))
+        return program.run(program.parser().parse_args(program.current_spelling([str(each) for each in arguments])))
     except SystemExit as stop:
         return stop.code
 
@@ -47,7 +47,7 @@ def world(tmp_path_factory):
     np.savez(made.support_npz, support=images)
     made.adapted = root / "adapted"
     arguments = ["--model", made.runs, "--support", made.support_npz, "--out", made.adapted, "--seed", 7, "--sample", 3]
-    assert call("adapt", *arguments, "--steps", 1) == 0
+    assert call("adapt", *arguments, "--inner-steps", 1) == 0
     return made
 
 

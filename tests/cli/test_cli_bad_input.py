@@ -20,7 +20,7 @@ def adapt(world, tmp_path, refused):
 
     def check(**flags):
         out = tmp_path / "out"
-        given = {"model": world.run, "support": world.support_npz, "out": out, "sample": 2, "steps": 1, **flags}
+        given = {"model": world.run, "support": world.support_npz, "out": out, "sample": 2, "inner-steps": 1, **flags}
         return refused("adapt", *[part for name, value in given.items() for part in (f"--{name}", value)], out=out)
 
     return check
@@ -89,11 +89,11 @@ def test_a_damaged_support_archive(adapt, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("sample", 0, "--sample must be a whole number in [1, 2^31). Received: 0"),
-        ("sample", -1, "--sample must be a whole number in [1, 2^31). Received: -1"),
-        ("steps", -1, "--steps must be a whole number in [0, 2^31). Received: -1"),
-        ("seed", -1, "--seed must be a whole number in [0, 2^31). Received: -1"),
-        ("seed", 2**31, "--seed must be a whole number in [0, 2^31). Received: 2147483648"),
+        ("sample", 0, "'--sample' must be an integer >= 1 and < 2^31. Received: 0"),
+        ("sample", -1, "'--sample' must be an integer >= 1 and < 2^31. Received: -1"),
+        ("inner-steps", -1, "'--inner-steps' must be an integer >= 0 and < 2^31. Received: -1"),
+        ("seed", -1, "'--seed' must be an integer >= 0 and < 2^31. Received: -1"),
+        ("seed", 2**31, "'--seed' must be an integer >= 0 and < 2^31. Received: 2147483648"),
     ],
 )
 def test_numbers_out_of_range(adapt, flag, value, message):
@@ -106,7 +106,7 @@ def test_numbers_out_of_range(adapt, flag, value, message):
 def test_numbers_of_sample_out_of_range(world, tmp_path, refused, flag, value):
     given = {"model": world.adapted, "count": 1, "out": tmp_path / "out", flag: value}
     arguments = [part for name, each in given.items() for part in (f"--{name}", each)]
-    assert f"--{flag} must be a whole number in [" in refused("sample", *arguments, out=tmp_path / "out")
+    assert f"'--{flag}' must be an integer >= " in refused("sample", *arguments, out=tmp_path / "out")
 
 
 MODEL_COMMANDS = {"adapt": ["--support", "s.npz", "--out", "out"], "export": ["--out", "out"], "info": []}

@@ -31,7 +31,7 @@ def pairs(world):
     assert call(*train(world, runs, "picture_steps=0,1"), "--pair", "name") == 0
     for index, image in enumerate(helpers.arrays(seed=6)["images"][:4]):
         save_png(target / f"{index}.png", image)
-    sets = ["--support", world.support, "--target_support", target, "--invert", "no"]
+    sets = ["--support", world.support, "--target-support", target, "--invert", "no"]
     assert call("adapt", "--model", runs, *sets, "--out", adapted, "--seed", 7) == 0
     return runs, target, adapted
 
@@ -80,7 +80,7 @@ def test_evaluate_measures_what_translates(world, pairs, tmp_path, capsys):
     """Both test pairs of one name, beside the rows that need no model; two images of the picture's lines are known."""
     out = tmp_path / "report"
     where = ["--data", world.data, "--target", world.root / "other.npz", "--pair", "name", "--shots", 3]
-    assert call("evaluate", "--model", f"mine={pairs[0]}", *where, "--steps", 1, "--draws", 2, "--out", out) == 0
+    assert call("evaluate", "--model", f"mine={pairs[0]}", *where, "--inner-steps", 1, "--draws", 2, "--out", out) == 0
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert list(report["rows"]) == ["identity", "nearest", "mine"] and report["tasks"] == 4
     assert (report["shots"], report["queries"]) == (3, min(helpers.tasks().source.class_sizes) - 3)
@@ -119,15 +119,15 @@ BAD = {
         "a model must be of two domains and have the endpoint",
     ),
     "a way of pairing one domain": (
-        lambda w, p: ["evaluate", "--data", w.data, "--both_ways"],
-        "--both_ways needs --target",
+        lambda w, p: ["evaluate", "--data", w.data, "--both-ways"],
+        "--both-ways needs --target",
     ),
     "no target": (
         lambda w, p: ["adapt", "--model", p[0], "--support", w.support],
-        "--target_support must be given for",
+        "--target-support must be given for",
     ),
     "a target of a GAN": (
-        lambda w, p: ["adapt", "--model", w.runs, "--support", w.support, "--target_support", p[1]],
+        lambda w, p: ["adapt", "--model", w.runs, "--support", w.support, "--target-support", p[1]],
         "for a model of two domains, and for no other",
     ),
     "nothing to do": (lambda w, p: ["sample", "--model", p[2]], "one of --count, of samples, and --inputs"),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from meta_gan.cli import measure
+from meta_gan.cli import evaluate
 from meta_gan.judges import load_judge
 from meta_gan.protocol.classification import ClassifierRecipe
 from tests.cli.conftest import call
@@ -32,7 +32,7 @@ def evaluated(world, judge):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("meta_gan.protocol.gains.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
         out = world.root / "evaluated"
-        arguments = ["--model", world.run, "--judge", judge, "--steps", 1, "--shots", 3, "--quick"]
+        arguments = ["--model", world.run, "--judge", judge, "--inner-steps", 1, "--shots", 3, "--quick"]
         assert call("evaluate", "--data", world.data, "--out", out, *arguments) == 0
     return out
 
@@ -64,7 +64,7 @@ def test_evaluate_writes_three_reports(evaluated):
 
 def test_evaluate_goes_on_and_gives_the_same_bytes(world, judge, evaluated, capsys):
     before = json.loads((evaluated / "report.json").read_text())
-    arguments = ["--model", world.run, "--judge", judge, "--steps", 1, "--shots", 3, "--quick"]
+    arguments = ["--model", world.run, "--judge", judge, "--inner-steps", 1, "--shots", 3, "--quick"]
     assert call("evaluate", "--data", world.data, "--out", evaluated, *arguments) == 0
     after = json.loads((evaluated / "report.json").read_text())
     assert json.dumps({**before, "times": None}) == json.dumps({**after, "times": None})
@@ -82,7 +82,7 @@ def test_models_have_names_and_any_keras_model_is_a_judge(world, judge, tmp_path
     inputs = keras.Input(helpers.SHAPE)
     keras.Model(inputs, keras.layers.Flatten()(inputs)).save(tmp_path / "flat.keras")
     models = [f"first={world.run}", f"second={world.runs}"]
-    arguments = ["--shots", 3, "--quick", "--classes", 1, "--out", tmp_path / "o", "--steps", 0]
+    arguments = ["--shots", 3, "--quick", "--classes", 1, "--out", tmp_path / "o", "--inner-steps", 0]
     judges = ["--judge", judge, tmp_path / "flat.keras"]
     assert call("evaluate", "--data", world.data, "--model", *models, *judges, *arguments) == 0
     report = json.loads((tmp_path / "o" / "report.json").read_text())
@@ -110,8 +110,8 @@ def test_the_protocols_split_is_used(world, judge, tmp_path, refused):
         (["--shots", "0"], "'shots' must be an integer >= 1 and < 2^31. Received: 0"),
         (["--classes", "0"], "'classes' must be an integer"),
         (["--draws", "2", "--quick"], "--quick is one draw of at most 100 classes"),
-        (["--scratch_steps", "-1"], "'scratch_steps' must be an integer"),
-        (["--image_shape", "8x8"], "--image_shape must be HxWxC"),
+        (["--scratch-steps", "-1"], "'scratch_steps' must be an integer"),
+        (["--image-shape", "8x8"], "--image-shape must be HxWxC"),
         (["--judge", "nowhere"], "nowhere"),
         (["--model", "nowhere"], "nowhere"),
     ],
@@ -164,7 +164,7 @@ def test_default_judges_are_those_of_the_data(monkeypatch, world, judge):
     shipped = {"fits": load_judge(judge), "other": load_judge(judge), "objective": load_judge(judge)}
     shipped["other"].card["data"] = {"name": "elsewhere", "classes": ["another class"]}
     shipped["objective"].card["purpose"] = "objective"
-    monkeypatch.setattr(measure, "shipped_judges", lambda: list(shipped))
-    monkeypatch.setattr(measure, "load_judge", shipped.__getitem__)
+    monkeypatch.setattr(evaluate, "shipped_judges", lambda: list(shipped))
+    monkeypatch.setattr(evaluate, "load_judge", shipped.__getitem__)
     source = helpers.tasks().source
-    assert measure.default_judges(source) == [shipped["fits"]]
+    assert evaluate.default_judges(source) == [shipped["fits"]]

@@ -1,28 +1,32 @@
 """The flags of every command, exactly, and what `--help` says of them."""
 
 import argparse
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from meta_gan.cli import program
+from meta_gan.cli import launcher, program
 from tests.cli.conftest import call
 
 FLAGS = {
-    "train": "preset data out target pair both_ways steps shots queries seed archives image_shape rate length "
-    "protocol set start resume dry_run",
-    "adapt": "model support out steps sample target_support seed invert",
+    "train": "preset data out target pair both-ways steps shots queries seed archives image-shape rate length "
+    "protocol set config start resume dry-run",
+    "adapt": "model support out inner-steps sample target-support seed invert",
     "sample": "model count inputs out seed",
-    "evaluate": "data out model judge target pair both_ways split shots steps classes draws quick seed scratch_steps "
-    "archives image_shape rate length protocol",
+    "evaluate": "data out model judge target pair both-ways split shots inner-steps classes draws quick seed "
+    "scratch-steps archives image-shape rate length protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
-    "image_shape rate length protocol",
-    "export": "model out limits warm_up",
+    "image-shape rate length protocol",
+    "export": "model out limits warm-up",
     "info": "model",
-    "data": "data out shots queries archives image_shape rate length protocol",
+    "data": "data out shots queries archives image-shape rate length protocol",
 }
 REQUIRED = {
-    "train": "data out",
+    "train": "out",
     "adapt": "model support out",
     "sample": "model out",
     "evaluate": "data out",
@@ -36,7 +40,7 @@ REQUIRED = {
 @pytest.fixture(scope="module")
 def parsers():
     """The sub-parser of every command."""
-    actions = program._parser()._actions
+    actions = program.parser()._actions
     (commands,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
     return commands.choices
 
@@ -68,7 +72,7 @@ def test_help_has_groups_ranges_defaults_and_an_example(parsers, command, capsys
     assert ("other arguments:" in text) == (set(FLAGS[command].split()) != set(REQUIRED[command].split()))
     for action in options(parsers[command]):
         if action.type is int:
-            assert re.search(r">= \d|0 to ", action.help), f"--{action.dest} has no range"
+            assert re.search(r">= \d|0 to ", action.help), f"{action.option_strings[0]} has no range"
         if not action.required and action.nargs != 0 and action.dest not in ("set", "archives", "model"):
             assert "(default: " in action.help, f"--{action.dest} has no default"
         if isinstance(action.default, int) and action.nargs != 0:
@@ -79,14 +83,39 @@ def test_help_has_groups_ranges_defaults_and_an_example(parsers, command, capsys
 def test_the_example_parses(parsers, command):
     line = parsers[command].epilog.splitlines()[-1].split()
     assert line[:2] == ["meta-gan", command]
-    assert program._parser().parse_args(line[1:]).command == command
+    assert program.parser().parse_args(line[1:]).command == command
 
 
 def test_help_of_the_program(capsys):
     assert call("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert all(f" {command} " in text for command in FLAGS)
-    assert "Exit codes: 0 done; 2 an error of yours, named in one line; 1 an error of ours, or divergence." in text
+    assert "Exit codes: 0 success; 2 an error in the request, explained in one line; 1 an error of the program" in text
+    assert "4 training diverged" in text
+
+
+def test_the_launcher_prints_help_without_importing_anything_heavy():
+    """It runs as the installed script does: as a package of its own, outside of `meta_gan`."""
+    script = "import sys; sys.argv = ['meta-gan', '--help']; import launcher; launcher.main(); "
+    script += "print(sorted({'tensorflow', 'keras', 'numpy', 'absl', 'meta_gan'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(launcher.__file__).parents[1])}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    *lines, imported = run.stdout.splitlines()
+    assert imported == "[]" and run.stderr == ""
+    shown = " ".join(" ".join(lines).split())
+    assert all(what in shown for what in (*launcher.COMMANDS.values(), launcher.DESCRIPTION, launcher.EPILOG))
+
+
+def test_flags_of_the_last_release_are_accepted_with_a_warning(capsys):
+    words = ["adapt", "--steps", "3", "--target_support=a_b", "--invert", "no"]
+    assert program.current_spelling(words) == ["adapt", "--inner-steps", "3", "--target-support=a_b", "--invert", "no"]
+    warnings = capsys.readouterr().err.splitlines()
+    assert warnings == [
+        "meta-gan: warning: --steps is now --inner-steps; this spelling goes in the next release",
+        "meta-gan: warning: --target_support is now --target-support; this spelling goes in the next release",
+    ]
+    assert program.current_spelling(["train", "--steps", "3"]) == ["train", "--steps", "3"]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -100,7 +129,7 @@ def test_help_of_the_program(capsys):
             ["train", "--preset", "maml", "--data", "glyphs", "--out", "o", "--step", "3"],
             "unrecognized arguments: --step",
         ),
-        (["train", "--preset", "maml"], "the following arguments are required: --data, --out"),
+        (["train", "--preset", "maml"], "the following arguments are required: --out"),
         (["sample", "--model", "m", "--out", "o", "--count", "many"], "argument --count: invalid int value: 'many'"),
         (
             ["adapt", "--model", "m", "--support", "s", "--out", "o", "--invert", "x"],

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from meta_gan.cli import commands, program
+from meta_gan.cli import info, program
 from tests.cli.conftest import call, train_arguments
 from tests.trainers import helpers
 
 OURS = """
 import sys
 import tensorflow as tf
-from meta_gan.cli import commands, main
+from meta_gan.cli import info, main
 
-def info(arguments):
+def fail(arguments):
     threads = tf.config.threading
     print(threads.get_inter_op_parallelism_threads(), threads.get_intra_op_parallelism_threads())
     raise RuntimeError("ours alone")
 
-commands.info = info
+info.run = fail
 sys.argv = ["meta-gan", "info", "--model", "any"]
 main()
 """
@@ -97,32 +97,32 @@ def test_a_signal_saves_and_the_run_goes_on(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "task_embedding"),
+    ("arguments", "code"),
     [((signal.SIGINT,), 130), ((signal.SIGTERM,), 143), ((), 130)],
     ids=["int", "term", "bare"],
 )
 def test_the_exit_code_of_an_interruption_names_its_signal(monkeypatch, capsys, arguments, code):
-    def info(_):
+    def fail(_):
         raise KeyboardInterrupt(*arguments)
 
-    monkeypatch.setattr(commands, "info", info)
+    monkeypatch.setattr(info, "run", fail)
     assert call("info", "--model", "any") == code
     assert capsys.readouterr().err == "meta-gan info: interrupted\n"
 
 
 def test_an_error_of_ours_is_not_swallowed(monkeypatch):
-    def info(_):
+    def fail(_):
         raise RuntimeError("ours alone")
 
-    monkeypatch.setattr(commands, "info", info)
+    monkeypatch.setattr(info, "run", fail)
     with pytest.raises(RuntimeError, match=r"ours alone"):
-        program._run(program._parser().parse_args(["info", "--model", "any"]))
+        program.run(program.parser().parse_args(["info", "--model", "any"]))
 
 
 def test_a_message_of_many_lines_becomes_one(monkeypatch, capsys):
-    def info(_):
+    def fail(_):
         raise ValueError("first\n  second")
 
-    monkeypatch.setattr(commands, "info", info)
+    monkeypatch.setattr(info, "run", fail)
     assert call("info", "--model", "any") == 2
     assert capsys.readouterr().err == "meta-gan info: error: first second\n"

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from meta_gan.judges.spectrograms import spectrogram_source, spectrograms, upright
+from meta_gan.judges.spectrograms import judged, shown, spectrograms, upright
 from meta_gan.tasks import DataError, Source
-from meta_gan.tasks.media import Pictures, Sounds
+from meta_gan.tasks.media import Pictures, Sounds, Texts
+from meta_gan.tasks.pixels import to_uint8
 
 
 def tones(hertz, samples=4096):
@@ -37,12 +38,14 @@ def test_upright():
 def test_a_source_of_pictures():
     stored = Sounds(8000).levels(tones([200.0, 3000.0]))
     source = Source(stored, np.array([0, 1], np.int32), ["a", "b"], np.array([0, 2], np.int8), medium=Sounds(8000))
-    seen = spectrogram_source(source)
+    seen = judged(source)
     assert seen.medium == Pictures() and seen.class_names == ["a", "b"] and seen.example_shape == (32, 32, 1)
     np.testing.assert_array_equal(seen.images, spectrograms(stored / 32768, 8000))
-    np.testing.assert_array_equal(spectrogram_source(source, True).images, upright(seen.images))
-    with pytest.raises(DataError, match="must be of sounds"):
-        spectrogram_source(seen)
+    np.testing.assert_array_equal(to_uint8(shown(source.medium)(stored / 32768)), upright(seen.images))
+    assert judged(seen) is seen and shown(seen.medium) is None
+    texts = Source(np.ones((2, 3), np.uint8), source.labels, ["a", "b"], source.class_split, medium=Texts("a"))
+    with pytest.raises(DataError, match=r"judges look at pictures and sounds.*Received: texts"):
+        judged(texts)
 
 
 @pytest.mark.parametrize("shape", [(0, 64, 1), (2, 64), (2, 64, 2)])

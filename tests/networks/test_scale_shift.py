@@ -135,20 +135,20 @@ def test_it_has_the_dtype_of_its_network():
     np.testing.assert_array_equal(net(x), net.network(x))
 
 
-def test_a_code_that_the_network_cannot_take_is_refused():
-    with pytest.raises(ValueError, match="`conditioning` must be None of Sequential"):
+def test_a_task_embedding_that_the_network_cannot_take_is_rejected():
+    with pytest.raises(ValueError, match="'conditioning' must be None: Sequential takes none"):
         ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"task_embedding": np.zeros(3)})
 
 
 @pytest.mark.parametrize("name", ["dcgan", pytest.param("sagan", marks=pytest.mark.slow), "translation", "vae"])
 def test_a_recipe_adapts_scales_and_shifts_alone(name):
     changes = {"algorithm": "fomaml", "embedding_dim": 3} if name in ("sagan", "vae") else {}
-    changes |= {"energy": 0.0, "features": ""} if name == "sagan" else {}
+    changes |= {"terms_features": 0.0, "game_features": ""} if name == "sagan" else {}
     recipe = presets.get(name, width=2, scale_and_shift=True, inner_steps=2, **changes)
     shape = (8, 8, 1)
     domains = {"source": shape, "target": shape}
     model = presets.build(recipe, domains if name == "translation" else shape)
-    for player, places in model.mask.items():
+    for player, places in model.loop.mask.items():
         moved = [model.game.nets[net].trainable_variables[i].path for net, i in places]
         assert moved and all("/channel_s" in path for path in moved), player
         assert sum(
@@ -165,12 +165,12 @@ def test_a_recipe_adapts_scales_and_shifts_alone(name):
     )
 
 
-def test_what_cannot_be_changed_is_refused():
-    with pytest.raises(ValueError, match="`network` must be built"):
+def test_what_cannot_be_changed_is_rejected():
+    with pytest.raises(ValueError, match="'network' must be built"):
         ScaleAndShift(keras.Sequential([keras.layers.Dense(1)]))
-    with pytest.raises(ValueError, match="'mask' empty with 'scale_and_shift'"):
+    with pytest.raises(ValueError, match=r"'algorithm.mask' must be '' with network.scale_and_shift"):
         presets.get("dcgan", scale_and_shift=True, mask="generator")
-    with pytest.raises(ValueError, match="'scale_and_shift' must be True or False"):
+    with pytest.raises(ValueError, match=r"'network.scale_and_shift' must be True or False"):
         presets.get("dcgan", scale_and_shift=1)
-    with pytest.raises(ValueError, match="'scale_and_shift' false of 'fusion'"):
+    with pytest.raises(ValueError, match="'scale_and_shift' must not be set when network is 'fusion'"):
         presets.get("fusion", scale_and_shift=True, mask="")

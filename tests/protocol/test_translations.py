@@ -13,11 +13,11 @@ from meta_gan.protocol.translations import (
     _scores,
     evaluate_translations,
     identity,
-    markdown_of,
     nearest,
     row_of,
     translated,
 )
+from meta_gan.report import TranslationReport
 from meta_gan.tasks import Source, pair_classes, pair_domains
 from tests.toys import tiny_dcgan, tiny_gan, told_translation
 
@@ -177,7 +177,7 @@ def test_pictures_are_lines_of_every_set_and_row():
 
 
 def test_a_table_has_a_line_for_every_row(report):
-    lines = markdown_of(report).splitlines()
+    lines = TranslationReport.from_dict(report).to_markdown().splitlines()
     assert lines[0].startswith("| row | energy_distance/pixels | energy_distance/mean |") and len(lines[2:5]) == 3
     assert [line.split(" | ")[0] for line in lines[2:5]] == ["| identity", "| nearest", "| lifted"]
     assert lines[2].endswith("— |") and "6 tasks of the test pairs, 4 support and 6 query" in lines[-1]

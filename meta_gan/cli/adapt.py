@@ -1,0 +1,66 @@
+"""`meta-gan adapt`."""
+
+from __future__ import annotations
+
+import argparse
+
+from meta_gan import loading, storage
+from meta_gan.checks import check_integer
+from meta_gan.cli import arguments as flags
+from meta_gan.cli import outputs
+from meta_gan.tasks.episodes import by_domain, join_domains
+
+EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    main = parser.add_argument_group("main arguments")
+    main.add_argument("--model", required=True, metavar="DIR", help=flags.MODEL_HELP)
+    main.add_argument(
+        "--support",
+        required=True,
+        metavar="PATH",
+        help="a folder or .npz of images or sounds, or a text file: examples of one class",
+    )
+    main.add_argument("--out", required=True, metavar="DIR", help="folder to create; must not exist")
+    other = parser.add_argument_group("other arguments")
+    other.add_argument("--inner-steps", type=int, metavar="N", help="inner steps, >= 0 (default: the model's own)")
+    other.add_argument("--sample", type=int, default=64, metavar="N", help="samples, >= 1 (default: 64)")
+    target = "images of the target domain, of a model of two domains (default: none)"
+    other.add_argument("--target-support", metavar="FOLDER_OR_NPZ", help=target)
+    other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
+    other.add_argument(
+        "--invert",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="swap black and white; auto compares with the model's polarity (default: auto)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Adapt a model and sample from it."""
+    storage.check_free(arguments.out)
+    check_integer(arguments.sample, "--sample", 1)
+    check_integer(arguments.seed, "--seed", 0)
+    if arguments.inner_steps is not None:
+        check_integer(arguments.inner_steps, "--inner-steps", 0)
+    model = loading.load(arguments.model)
+    domains = by_domain(model.game.example_shape)
+    paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
+    if len(paths) != len(domains):
+        raise ValueError(
+            "--target-support must be given for a model of two domains, and for no other. Received: "
+            f"{arguments.target_support!r} for the endpoints {sorted(model.game.endpoints)}"
+        )
+    sets = {
+        name: outputs.read(path, model.game, model.data_card, name, arguments.invert)
+        for name, path in zip(domains, paths, strict=True)
+    }
+    adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)
+    translates = "translate" in model.game.endpoints
+    made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
+    with storage.new_folder(arguments.out) as folder:
+        adapted.write_into(folder)
+        beside = outputs.write(folder, model.data_card, made, list(sets.values()))
+    print(f"adapted model, {len(made)} {'translations' if translates else 'samples'} and {beside}: {arguments.out}")

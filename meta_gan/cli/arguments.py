@@ -1,0 +1,47 @@
+"""Flags that several commands have, and checks of their values."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
+MODEL_HELP = "saved model, run folder or shipped name"
+SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
+
+
+def add_source(group: argparse._ArgumentGroup, shape: str = "the source's own") -> None:
+    """Add the flags that say how `--data` is read."""
+    group.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    group.add_argument("--image-shape", metavar="HxWxC", help=f"such as 28x28x1 (default: {shape})")
+    group.add_argument("--rate", type=int, metavar="HZ", help="samples a second of sounds, >= 1 (default: their own)")
+    length = "samples of a sound, characters of a text, >= 1 (default: the data's own)"
+    group.add_argument("--length", type=int, metavar="N", help=length)
+    group.add_argument(
+        "--protocol",
+        metavar="TASK",
+        help="split the classes as few-shot-28 does: A (Omniglot), B/0 to B/9 (MNIST), C/0 to C/4 (Fashion-MNIST), D "
+        "(every MNIST digit a test class) (default: the source's own split)",
+    )
+
+
+def add_pairs(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add the flags of a second domain."""
+    pairs = parser.add_argument_group(title)
+    pairs.add_argument("--target", metavar="SOURCE", help="translate from --data to this source (default: one domain)")
+    pairs.add_argument(
+        "--pair", choices=("all", "name"), help="pair every class with every other, or by name (default: all)"
+    )
+    pairs.add_argument("--both-ways", action="store_true", help="make every pair a task in either direction")
+
+
+def check_folder(out: str) -> Path:
+    """Return `out` as a path that is a folder or free.
+
+    Raises:
+        ValueError: if there is a file.
+    """
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out must be a folder. Received: the file {out!r}")
+    return path

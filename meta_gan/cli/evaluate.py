@@ -1,0 +1,186 @@
+"""`meta-gan evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from meta_gan import loading, storage
+from meta_gan.cli import arguments as flags
+from meta_gan.cli import sources
+from meta_gan.cli.progress import Progress
+from meta_gan.judges import Judge, load_judge, shipped_judges
+from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol.translations import evaluate_translations, row_of, translated
+from meta_gan.report import Report, TranslationReport
+from meta_gan.tasks import DomainTasks, Source
+from meta_gan.tasks.media import Pictures
+from meta_gan.tasks.pictures import grid, save_png
+
+EXAMPLE = "meta-gan evaluate --model reptile=runs/a fomaml=runs/b --data omniglot28.npz --quick --out report"
+COLUMNS = 8
+SHOTS, QUERIES = 5, 50
+# Flags of few-shot-28 that an evaluation of translations does not have.
+ONE_DOMAIN = ("classes", "scratch_steps", "quick")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    main = parser.add_argument_group("main arguments")
+    main.add_argument("--data", required=True, metavar="SOURCE", help=flags.SOURCE_HELP)
+    main.add_argument("--out", required=True, metavar="DIR", help="report and images; continued if interrupted")
+    models = f"each a {flags.MODEL_HELP}; without any, the plain augmentations alone are measured"
+    main.add_argument("--model", nargs="+", action="extend", default=[], metavar="[NAME=]DIR", help=models)
+    main.add_argument(
+        "--judge",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="a judge from `meta-gan judge`, a .keras file, or a shipped name (default: those shipped for this data; "
+        "none with --target)",
+    )
+    flags.add_pairs(parser, "two domains: models that translate, scored by energy distance, labels kept, and cycles")
+    size = parser.add_argument_group("size")
+    size.add_argument("--split", choices=("train", "validation", "test"), help="of the classes (default: test)")
+    size.add_argument("--shots", type=int, metavar="K", help="support images, >= 1 (default: 5)")
+    size.add_argument("--inner-steps", type=int, metavar="N", help="inner steps, >= 0 (default: each model's own)")
+    size.add_argument("--classes", type=int, metavar="N", help="the protocol's first N classes, >= 1 (default: all)")
+    size.add_argument("--draws", type=int, metavar="N", help="draws of the support, >= 1 (default: 1)")
+    size.add_argument("--quick", action="store_true", help="one draw of 100 classes, few classifiers; marked as quick")
+    size.add_argument("--seed", type=int, metavar="S", help=flags.SEED_HELP)
+    other = parser.add_argument_group("other arguments")
+    other.add_argument(
+        "--scratch-steps",
+        type=int,
+        metavar="N",
+        help="steps of the row from scratch on up to 100 classes, >= 0; 0 for no row (default: 500, or 0 if quick)",
+    )
+    flags.add_source(other, "the first model's, or the source's own")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate models of one domain, or of two."""
+    settings = _settings(arguments)
+    flags.check_folder(arguments.out)
+    models = _models(arguments.model)
+    if arguments.target is not None:
+        _evaluate_translations(arguments, models)
+        return
+    sources.refuse_pair_flags(arguments)
+    shapes = (entry.model.game.example_shape for entry in models.values())
+    shape = next((shape for shape in shapes if len(shape) == 3), None)
+    # Two images a class are enough here: only the evaluated classes must have more, which is checked later.
+    tasks = sources.open_tasks(arguments, shots=1, queries=1, shape=shape)
+    if tasks.source.medium.kind != Pictures.kind:
+        raise ValueError(
+            f"--data of an evaluation must be pictures; `benchmarks.modalities` measures sounds and texts. "
+            f"Received: {tasks.name}, of {tasks.source.medium.kind}"
+        )
+    judges = [load_judge(name) for name in arguments.judge] or default_judges(tasks.source)
+    evaluation = Evaluation(tasks.source, models, judges, settings, arguments.out)
+    for note in evaluation.description["notes"]:
+        print(f"note: {note}", flush=True)
+    report = Report.from_dict(evaluation.run(Progress()))
+    written = report.write(arguments.out, html=report.to_html(evaluation.galleries()))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    given = {name: getattr(arguments, name) for name in ("split", "shots", "classes", "draws", "seed")}
+    given["steps"] = arguments.inner_steps
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.scratch_steps is not None:
+        given["scratch_steps"] = arguments.scratch_steps
+    if not arguments.quick:
+        return Settings(**given)
+    if given.get("draws", 1) > 1 or given.get("classes", 1) > Settings().made_quick().classes:
+        raise ValueError("--quick is one draw of at most 100 classes. Received: --draws or --classes above that")
+    return dataclasses.replace(Settings(**given).made_quick(), scratch_steps=arguments.scratch_steps or 0)
+
+
+def _models(given: list[str]) -> dict[str, Entry]:
+    """Load each `DIR` or `NAME=DIR`; a single DIR is called `model`, several are named after their algorithms."""
+    found: dict[str, Entry] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = "", text
+        folder = loading.resolve(path)
+        model, config = loading.load(folder), storage.read_config(folder)
+        name = name or ("model" if len(given) == 1 else model.algorithm.name)
+        if name in found:
+            raise ValueError(f"--model needs a name for each, as NAME=DIR. Received: two models named {name!r}")
+        card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
+        found[name] = Entry(model, card)
+    return found
+
+
+def default_judges(source: Source) -> list[Judge]:
+    """Return the shipped judges that were trained on this data's training classes, and on no other class of it.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    train = {source.class_names[index] for index in source.split_classes("train")}
+    found = []
+    for judge in (load_judge(name) for name in shipped_judges()):
+        seen = set((judge.card.get("data") or {}).get("classes") or ())
+        fits = tuple(judge.example_shape) == source.example_shape and judge.card["purpose"] == "judge"
+        if fits and seen and seen <= train:
+            found.append(judge)
+    if not found:
+        raise ValueError(
+            f"--judge must be given for data that no shipped judge was trained for; train two with different --method "
+            f"and --seed by `meta-gan judge --data SOURCE --out DIR`. Received: no --judge, {source.name} of "
+            f"{source.example_shape}, shipped: {shipped_judges()}"
+        )
+    return found
+
+
+def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
+    """Evaluate models of two domains; without any, the rows that need no model."""
+    for name in ONE_DOMAIN:
+        if getattr(arguments, name) not in (None, False):
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} must be left out with --target. Received: {flag}")
+    rows = {name: row_of(entry.model, arguments.inner_steps) for name, entry in models.items()}
+    judges = [load_judge(name) for name in arguments.judge]
+    tasks = _tasks(arguments, models)
+    content = evaluate_translations(
+        tasks,
+        rows,
+        judges,
+        split=arguments.split or "test",
+        draws=1 if arguments.draws is None else arguments.draws,
+        seed=arguments.seed or 0,
+    )
+    report = TranslationReport(**content, models={name: entry.card for name, entry in models.items()})
+    shown = translated(tasks, rows, report.split, columns=min(COLUMNS, tasks.shots, tasks.queries))
+    written = [*report.write(arguments.out), Path(arguments.out) / "translations.png"]
+    save_png(written[-1], grid(shown))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
+
+
+def _tasks(arguments: argparse.Namespace, models: dict[str, Entry]) -> DomainTasks:
+    """Return the pairs, with as many query images as the smallest class leaves, at most 50."""
+    shots = SHOTS if arguments.shots is None else arguments.shots
+    shapes = {name: entry.model.game.example_shape for name, entry in models.items()}
+    shape = next((each["source"] for each in shapes.values()), None)
+    seed = arguments.seed or 0
+    # With one query image, to find out first how many there are.
+    few = sources.open_pairs(argparse.Namespace(**{**vars(arguments), "shots": shots, "queries": 1}), seed, shape)
+    assert isinstance(few, DomainTasks)  # there is a target
+    rows = np.concatenate(list(few.pairs.values()))
+    sizes = [side.class_sizes[rows[:, i]].min() for i, side in enumerate((few.source, few.target))]
+    queries = max(2, min(QUERIES, int(min(sizes)) - shots))
+    tasks = DomainTasks(few.source, few.target, few.pairs, shots, queries, seed)
+    for name, each in shapes.items():
+        if each != tasks.example_shape:
+            raise ValueError(f"--model {name} must be of images of {tasks.example_shape}. Received: {each}")
+    return tasks

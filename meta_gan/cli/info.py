@@ -1,0 +1,55 @@
+"""`meta-gan info`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from meta_gan import loading, serving, storage
+from meta_gan.cli import arguments as flags
+from meta_gan.cli import outputs
+
+EXAMPLE = "meta-gan info --model runs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    main = parser.add_argument_group("main arguments")
+    main.add_argument(
+        "--model", required=True, metavar="DIR", help=f"{flags.MODEL_HELP}, or the folder of a served version"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Describe a model."""
+    if (Path(arguments.model) / "saved_model.pb").is_file():
+        print(_exported(arguments.model))
+        return
+    folder = loading.resolve(arguments.model)
+    config = storage.read_config(folder)
+    model = loading.load(folder)
+    splits = model.data_card.get("splits") or {}
+    print(f"model: {folder}")
+    print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
+    print(f"example shape: {model.game.example_shape}, {outputs.described(model.data_card)}")
+    for name, net in model.game.nets.items():
+        print(f"{name}: {type(net).__name__}, {net.count_params():,} values")
+    counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
+    print(f"data: {model.data_card.get('name')}; classes: {counts}")
+    print(f"training: {config.get('training', {})}")
+    print(f"weights sha256: {config['weights_sha256']}")
+
+
+def _exported(path: str) -> str:
+    """Describe an exported model, which is not run."""
+    found = serving.inspect(path)
+    limits = ", ".join(f"{name} {most}" for name, most in found.about.get("limits", {}).items())
+    lines = [f"SavedModel: {path}", f"limits of a request: {limits or 'not recorded'}"]
+    for name, sides in found.signatures.items():
+        given, made = (
+            ", ".join(f"{key} {each['dtype']}{each['shape']}".replace("None", "n") for key, each in sides[side].items())
+            for side in ("inputs", "outputs")
+        )
+        lines.append(f"{name}({given}) -> {made}")
+    lines.append(f"operations: {len(found.operations)}; not on our lists: {', '.join(found.refused) or 'none'}")
+    return "\n".join(lines)

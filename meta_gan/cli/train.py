@@ -1,0 +1,89 @@
+"""`meta-gan train`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from meta_gan import loading, presets, storage
+from meta_gan.cli import arguments as flags
+from meta_gan.cli import settings, sources
+from trainers import MetaTrainer, TrainConfig, run_folder
+from trainers.copy_limit import CopyLimit
+
+EXAMPLE = "meta-gan train --data glyphs --out runs --steps 2000 --set width=16 symmetries=true train.log_every=50"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    main = parser.add_argument_group("main arguments")
+    names = " | ".join(sorted(presets.PRESETS))
+    main.add_argument("--preset", metavar="NAME", help=f"{names} (default: fusion)")
+    main.add_argument("--data", metavar="SOURCE", help=f"{flags.SOURCE_HELP} (default: that of --config)")
+    main.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
+    flags.add_pairs(parser, "two domains (the presets translation and cyclegan)")
+    length = parser.add_argument_group("length and episodes")
+    length.add_argument("--steps", type=int, metavar="N", help="outer steps, >= 1 (default: 1000)")
+    length.add_argument("--shots", type=int, metavar="K", help="support examples, >= 1 (default: 5)")
+    length.add_argument("--queries", type=int, metavar="Q", help="query examples, >= 1 (default: 7)")
+    length.add_argument("--seed", type=int, metavar="S", help=flags.SEED_HELP)
+    other = parser.add_argument_group("other arguments")
+    flags.add_source(other)
+    other.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the recipe and the run, such as terms.nearness=3 train.log_every=50; --dry-run prints all",
+    )
+    config = "settings from a .json or .toml file, such as a run folder's config.json; flags and --set change them"
+    other.add_argument("--config", metavar="FILE", help=f"{config} (default: none)")
+    start = "start from the nets of this model, of the same recipe but for its algorithm (default: none)"
+    other.add_argument("--start", metavar="DIR", help=start)
+    other.add_argument("--resume", action="store_true", help="with the same command: continue the newest run in DIR")
+    other.add_argument("--dry-run", action="store_true", help="check everything, print the config, write nothing")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train."""
+    chosen, arguments = settings.resolve(arguments)
+    recipe, config = chosen.recipe, chosen.train
+    flags.check_folder(arguments.out)
+    tasks = sources.open_pairs(arguments, seed=arguments.seed)
+    description = settings.describe(chosen, arguments)
+    episodes = {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed}
+    resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
+    print(json.dumps(resolved, indent=2), flush=True)
+    print(tasks.describe(), flush=True)
+    # Errors that would only appear in the first step are raised now, before anything is written.
+    config.episodes(tasks)
+    model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
+    CopyLimit.of_run(config, model.game, tasks)
+    if arguments.start is not None:
+        loading.start_from(model, arguments.start)
+    if arguments.resume:
+        folder = run_folder.latest_run(arguments.out)
+        MetaTrainer(model, tasks, folder, config, description).check_resumable()
+    if arguments.dry_run:
+        print(f"dry run: a model of {model.count_params():,} values; nothing was written")
+        return
+    if not arguments.resume:
+        name = arguments.data.removeprefix("tfds:")
+        folder = run_folder.new_run(arguments.out, f"{recipe.name}-{Path(name).stem}")
+    print(f"run folder: {folder}", flush=True)
+    _report(MetaTrainer(model, tasks, folder, config, description), config)
+
+
+def _report(trainer: MetaTrainer, config: TrainConfig) -> None:
+    """Train, and say which model was saved and why."""
+    saved = trainer.run()
+    if trainer.copy_limit.exceeded:
+        steps = storage.read_config(saved)["training"]["steps"]
+        ended = int(trainer.step.numpy())
+        print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
+    if config.copy_limit and not trainer.copy_limit.ever_kept:
+        print(f"no validation kept 'copy_limit' {config.copy_limit}: the saved model makes more copies than that")
+    print(f"saved model: {saved}")
