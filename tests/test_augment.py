@@ -142,7 +142,7 @@ def test_a_real_model():
 
 def test_images_of_another_shape_than_the_model_are_refused_at_once():
     model = mg.MetaModel(tiny_dcgan(), mg.FOMAML())
-    with pytest.raises(ValueError, match=r"`images` must have shape \[n, 8, 8, 1\] .*Received: shape \(5, 9, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"'images' must have shape \[n, 8, 8, 1\] .*Received: shape \(5, 9, 8, 1\)"):
         augment(model, np.zeros((5, 9, 8, 1), np.uint8), LABELS)
 
 

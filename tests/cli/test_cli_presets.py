@@ -70,7 +70,7 @@ def test_symmetries_of_images_that_are_not_square_are_refused(world, tmp_path, r
     arrays = helpers.arrays()
     np.savez(data, **{**arrays, "images": np.repeat(arrays["images"], 2, axis=2)})
     message = refused(*train_arguments(world, out, "symmetries=true", data=data), out=out)
-    assert "oblong.npz: `symmetries` needs square images. Received: (8, 16, 1)" in message
+    assert "oblong.npz: 'symmetries' needs square images. Received: (8, 16, 1)" in message
     assert "symmetries" in refused(*train_arguments(world, out, "symmetries=true", "--dry-run", data=data), out=out)
 
 
