@@ -35,7 +35,7 @@ bench: install
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results
 
 load: install
-	$(BIN)/python -m benchmarks.serving_load --requests 10000 --threads 32 --out load
+	$(BIN)/python -m benchmarks.speed.serving_load --requests 10000 --threads 32 --out load
 
 clean:
 	rm -rf $(VENV) quickstart load build dist *.egg-info

@@ -23,7 +23,11 @@ setup(
         "meta_gan_command",
     ],
     package_dir={"meta_gan.saved_models": "saved_models", "meta_gan_command": "meta_gan/cli/launcher"},
-    package_data={"meta_gan.saved_models": ["*.md", "*/*", "*/*/*"], "meta_gan.protocol": ["class_splits/*"]},
+    package_data={
+        "meta_gan.saved_models": ["*.md", "*/*", "*/*/*"],
+        "meta_gan.protocol": ["class_splits/*"],
+        "meta_gan.report": ["templates/*"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",
@@ -33,6 +37,8 @@ setup(
         "absl-py",
         "protobuf",
         "matplotlib",
+        "jinja2",
+        "markupsafe",
         "pillow",
         "safetensors",
     ],
@@ -41,9 +47,10 @@ setup(
         "serving": ["tensorflow-serving-api"],
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
+        "rl": ["gymnasium"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
-            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr"],
+            *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},

@@ -1,1 +1,1 @@
-"""Side-by-side speed and quality programs; run with `python -m benchmarks.NAME`, never imported by the package."""
+"""Benchmarks by subject, run with `python -m benchmarks.NAME`; `python benchmarks` lists them."""

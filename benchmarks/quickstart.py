@@ -1,15 +1,14 @@
-"""The main job, end to end, on the embedded glyphs: meta-train, adapt to an unseen code point, sample, save, serve.
+"""The whole workflow on the built-in glyphs: meta-train, adapt to an unseen code point, sample, save and serve.
 
-`python -m benchmarks.quickstart --out DIR` makes DIR with the run, the adapted generator, a SavedModel, the picture
+`python -m benchmarks.quickstart --out DIR` creates DIR with the run, the adapted generator, a SavedModel, the picture
 `quickstart.png` (for unseen code points: the 5 support images, then samples) and `result.json`: over 20 unseen code
-points, the share of samples that the shipped judge of glyphs takes for their own code point, beside that of real
-images; and how far samples keep from the support images, beside that of real ones. A fresh process that knows only
+points, the share of samples that the shipped judge of glyphs recognises as their own code point, beside that of real
+images; and the distance of samples to the support images, beside that of real ones. A fresh process that uses only
 `tf.saved_model.load` then adapts the exported model to 5 other images.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -20,9 +19,10 @@ from typing import Any
 import numpy as np
 
 import trainers
+from benchmarks import common
 from meta_gan import presets, storage, tasks
 from meta_gan.judges import Judge, load_judge
-from meta_gan.metrics.scores import recognisability, support_closeness
+from meta_gan.metrics.class_scores import recognisability, support_closeness
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import run_folder
 
@@ -46,12 +46,12 @@ np.save(out, answer["samples"].numpy())
 
 
 def scores(model: Any, source: Any, judge: Judge) -> dict[str, float]:
-    """Over 20 unseen classes, how many samples are recognised among all 20, and how close they are to the support.
+    """Score, over 20 unseen classes, the samples that are recognised among all 20, and their distance to the support.
 
     Args:
-        model: what adapts, with its own number of inner steps.
+        model: the model, adapted with its own number of inner steps.
         source: `Tasks`.
-        judge: gives the features.
+        judge: its features are used.
 
     Returns:
         `recognised` and `recognised_real` in [0, 1], chance .05: the share of samples, and of support images, nearest
@@ -71,7 +71,7 @@ def scores(model: Any, source: Any, judge: Judge) -> dict[str, float]:
 
 
 def picture(model: Any, supports: np.ndarray) -> np.ndarray:
-    """A row for each class: its support images, then ten samples."""
+    """Return a picture with a row for each class: its support images, then ten samples."""
     rows = []
     for support in supports:
         samples = model.adapt(support, seed=0).sample(10, seed=0)
@@ -80,10 +80,10 @@ def picture(model: Any, supports: np.ndarray) -> np.ndarray:
 
 
 def serve(folder: Path, support: np.ndarray) -> np.ndarray:
-    """Adapts the exported model in a fresh process that uses only `tf.saved_model.load`.
+    """Adapt the exported model in a fresh process that uses only `tf.saved_model.load`.
 
-    The process has this one's threads: sums of another order differ in the last bit, and steps of two players
-    make that visible in single pixels.
+    The process has as many threads as this one: sums in another order differ in the last bit, and steps of two players
+    amplify that to single pixels.
     """
     np.save(folder / "other_support.npy", support)
     arguments = [str(folder / "served" / "1"), str(folder / "other_support.npy"), str(SERVED_STEPS)]
@@ -94,9 +94,8 @@ def serve(folder: Path, support: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Runs the whole road and prints what it measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder to make; an earlier one is replaced")
+    """Run the whole workflow and print the results."""
+    parser = common.parser("quickstart", __doc__, out="folder to create; an earlier one is replaced")
     parser.add_argument("--steps", type=int, default=400, help="outer steps (default: 400)")
     arguments = parser.parse_args()
     trainers.configure_threads()

@@ -1,9 +1,9 @@
-/* Adapts an exported model to support images and samples from it, by TensorFlow's C API alone.
+/* Adapt an exported model to support images and sample from it, with TensorFlow's C API only.
  *
  *   adapt_and_sample MODEL_DIR SUPPORT.f32 K H W C STEPS NUM SEED OUT.f32
  *
  * SUPPORT.f32 holds K x H x W x C float32 numbers in [-1, 1], OUT.f32 receives NUM x H x W x C. The names of the graph's
- * tensors are read from the model's SignatureDef, for they are another export's own.
+ * tensors are read from the model's SignatureDef, because they differ between exports.
  *
  *   gcc adapt_and_sample.c -I$TF/include -L$TF -l:libtensorflow_cc.so.2 -l:libtensorflow_framework.so.2 \
  *       -Wl,-rpath,$TF -o adapt_and_sample        (TF: the folder of the Python package tensorflow)

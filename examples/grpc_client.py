@@ -1,7 +1,7 @@
-"""Sends a few images to TF Serving by gRPC and keeps the samples of their class.
+"""Send a few images to TF Serving by gRPC and save samples of their class.
 
 `python examples/grpc_client.py --address localhost:8500 --name glyphs --support five.npy --num 64 --out samples.npy`;
-needs the extra `serving`, and neither Keras nor this package.
+needs the extra `serving`, but neither Keras nor this package.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-# By default gRPC refuses answers over 4 MB, which 1024 images of 28 x 28 just fit in.
+# By default gRPC refuses answers over 4 MB, hardly enough for 1024 images of 28 x 28.
 OPTIONS = [("grpc.max_receive_message_length", 64 * 2**20), ("grpc.max_send_message_length", 64 * 2**20)]
 
 
 def adapt_and_sample(address: str, name: str, support: np.ndarray, steps: int, num: int, seed: int) -> np.ndarray:
-    """Samples, float32[num, H, W, C] in [-1, 1], of the class of `support`, float32[k, H, W, C] in [-1, 1].
+    """Return samples, float32[num, H, W, C] in [-1, 1], of the class of `support`, float32[k, H, W, C] in [-1, 1].
 
     Raises:
-        grpc.RpcError: no server, or a request that it refuses: INVALID_ARGUMENT, and a message with the input's name.
+        grpc.RpcError: no server, or INVALID_ARGUMENT with a message that names the refused input.
     """
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = name, "adapt_and_sample"
@@ -34,10 +34,10 @@ def adapt_and_sample(address: str, name: str, support: np.ndarray, steps: int, n
 
 
 def main() -> None:
-    """Asks once."""
+    """Send one request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", default="localhost:8500", help="(default: localhost:8500)")
-    parser.add_argument("--name", default="model", help="that the model is served under (default: model)")
+    parser.add_argument("--name", default="model", help="name of the served model (default: model)")
     parser.add_argument("--support", required=True, help=".npy of float32[k, H, W, C] in [-1, 1]")
     parser.add_argument("--steps", type=int, default=0, help="inner steps (default: 0)")
     parser.add_argument("--num", type=int, default=64, help="samples (default: 64)")

@@ -1,8 +1,8 @@
-"""A small PredictionService that speaks TF Serving's gRPC: to try a client where no TF Serving is at hand.
+"""A small PredictionService with TF Serving's gRPC interface, for trying a client without TF Serving.
 
 `python examples/grpc_server.py --model served/glyphs/1 --name glyphs --port 8500` answers `Predict` and
-`GetModelMetadata` on the loopback address until it is interrupted; port 0 takes a free one, which is printed. It needs
-the extra `serving`. For strangers run TF Serving itself: this has neither batching nor versions nor TLS.
+`GetModelMetadata` on the loopback address until it is interrupted; port 0 selects a free port, which is printed. It
+needs the extra `serving`. For production run TF Serving itself: this server has neither batching nor versions nor TLS.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LARGEST = 64 * 2**20  # of a message, in bytes
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers for one exported model under one name."""
+    """Serves one exported model under one name."""
 
     def __init__(self, served: serving.Served, name: str):
         self.served, self.name = served, name
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Runs a signature; what the model refuses is INVALID_ARGUMENT, with its message."""
+        """Run a signature; abort with INVALID_ARGUMENT and the model's message if it refuses the inputs."""
         self._check(request.model_spec, context)
         signature = request.model_spec.signature_name or "serving_default"
         try:
@@ -44,7 +44,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return answer
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """The signatures, as clients ask for them under the field `signature_def`."""
+        """Return the signatures, which clients request as the field `signature_def`."""
         self._check(request.model_spec, context)
         found = get_model_metadata_pb2.SignatureDefMap()
         for name, sides in self.served.signatures.items():
@@ -68,7 +68,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def start(served: serving.Served, name: str, port: int, threads: int = 8) -> tuple[grpc.Server, int]:
-    """Starts a server on the loopback address: it, and its port."""
+    """Start a server on the loopback address, and return it with its port."""
     sizes = [("grpc.max_send_message_length", LARGEST), ("grpc.max_receive_message_length", LARGEST)]
     server = grpc.server(futures.ThreadPoolExecutor(threads), options=sizes)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(served, name), server)
@@ -78,11 +78,11 @@ def start(served: serving.Served, name: str, port: int, threads: int = 8) -> tup
 
 
 def main() -> None:
-    """Serves until interrupted."""
+    """Serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the version folder of an export")
-    parser.add_argument("--name", default="model", help="that clients ask for (default: model)")
-    parser.add_argument("--port", type=int, default=8500, help="0 for a free one (default: 8500)")
+    parser.add_argument("--name", default="model", help="model name in requests (default: model)")
+    parser.add_argument("--port", type=int, default=8500, help="0 for a free port (default: 8500)")
     arguments = parser.parse_args()
     server, port = start(serving.load(arguments.model), arguments.name, arguments.port)
     print(f"serving {arguments.name!r} on port {port}", flush=True)

@@ -1,8 +1,8 @@
-"""An adapted generator in a Keras application: as a layer, as a source of training data, trained on, and out of Keras.
+"""An adapted generator in a Keras application: as a layer, as a source of training data, fine-tuned, and as ONNX.
 
-`python examples/keras_app.py --model omniglot --support five.npy --out app` writes `samples.npy`, a classifier that was
-trained on real and generated drawings, `fine_tuned.keras`, and with `--onnx` also `generator.onnx` (which needs the
-extra `onnx`), and prints what each made.
+`python examples/keras_app.py --model omniglot --support five.npy --out app` writes `samples.npy`, a classifier trained
+on real and generated drawings, `fine_tuned.keras`, and with `--onnx` also `generator.onnx` (which needs the extra
+`onnx`), and prints a line about each.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import meta_gan as mg
 
 
 def as_a_layer(generator: keras.Model, latent_dim: int) -> keras.Model:
-    """A functional model from latents to drawings of twice the side, the generator one of its layers."""
+    """Return a functional model from latents to drawings of twice the size, with the generator as a layer."""
     z = keras.Input((latent_dim,))
     images = generator(z)
     return keras.Model(z, keras.layers.UpSampling2D(2, interpolation="nearest")(images))
 
 
 def training_data(generator: keras.Model, latent_dim: int, real: np.ndarray, batch: int, seed: int) -> tf.data.Dataset:
-    """Endless batches `(images, labels)`: drawings of the class, half generated, labelled 1, and noise, labelled 0."""
+    """Return endless batches `(images, labels)`: drawings, half of them generated, labelled 1, and noise labelled 0."""
 
     def made(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         key = tf.stack([tf.cast(number, tf.int32), seed])
@@ -39,7 +39,7 @@ def training_data(generator: keras.Model, latent_dim: int, real: np.ndarray, bat
 
 
 def fine_tuned(generator: keras.Model, latent_dim: int, target: np.ndarray, steps: int) -> tuple[float, float]:
-    """Trains the generator on, towards the target's mean drawing; its distance from that before and after."""
+    """Train the generator further towards the target's mean drawing, and return its distance before and after."""
     mean, z = target.mean(axis=0, keepdims=True), np.random.default_rng(0).normal(size=(16, latent_dim))
     wanted = np.repeat(mean, len(z), axis=0)
     generator.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse")
@@ -49,7 +49,7 @@ def fine_tuned(generator: keras.Model, latent_dim: int, target: np.ndarray, step
 
 
 def by_onnx(adapted: mg.AdaptedModel, z: np.ndarray, file: Path) -> np.ndarray:
-    """What ONNX Runtime makes of the same latents."""
+    """Return the output of ONNX Runtime for the same latents."""
     import onnxruntime
 
     adapted.export(file, format="onnx")
@@ -59,12 +59,12 @@ def by_onnx(adapted: mg.AdaptedModel, z: np.ndarray, file: Path) -> np.ndarray:
 
 
 def main() -> None:
-    """Runs all of it."""
+    """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="omniglot", help="run folder, saved model or shipped name (omniglot)")
     parser.add_argument("--support", required=True, help=".npy of float32[k, H, W, C] in [-1, 1]")
-    parser.add_argument("--out", required=True, help="folder to make")
-    parser.add_argument("--onnx", action="store_true", help="also convert, and run by ONNX Runtime")
+    parser.add_argument("--out", required=True, help="folder to create")
+    parser.add_argument("--onnx", action="store_true", help="also convert to ONNX and run that")
     arguments = parser.parse_args()
     out, support = Path(arguments.out), np.load(arguments.support)
     out.mkdir(parents=True)

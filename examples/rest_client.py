@@ -1,4 +1,4 @@
-"""Sends a few images to TF Serving by REST and keeps the samples of their class; needs numpy alone.
+"""Send a few images to TF Serving by REST and save samples of their class; needs NumPy only.
 
 `python examples/rest_client.py --url http://localhost:8501/v1/models/glyphs:predict --support five.npy --out made.npy`
 """
@@ -14,10 +14,10 @@ import numpy as np
 
 
 def adapt_and_sample(url: str, support: np.ndarray, steps: int, num: int, seed: int) -> np.ndarray:
-    """Samples, float32[num, H, W, C] in [-1, 1], of the class of `support`, float32[k, H, W, C] in [-1, 1].
+    """Return samples, float32[num, H, W, C] in [-1, 1], of the class of `support`, float32[k, H, W, C] in [-1, 1].
 
     Raises:
-        ValueError: a request that the server refuses, with its message.
+        ValueError: the server refused the request; holds its message.
     """
     # Named inputs in columns; the row form, `instances`, would add an axis to scalars.
     inputs = {"support": support.tolist(), "steps": steps, "num": num, "seed": seed}
@@ -25,14 +25,14 @@ def adapt_and_sample(url: str, support: np.ndarray, steps: int, num: int, seed: 
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=60.0) as answer:
-            # Of a signature with one output there is no name around it.
+            # The only output of a signature has no name in the answer.
             return np.array(json.load(answer)["outputs"], np.float32)
     except urllib.error.HTTPError as error:
         raise ValueError(f"the server refused: {error.read().decode()}") from error
 
 
 def main() -> None:
-    """Asks once."""
+    """Send one request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True, help="http://HOST:8501/v1/models/NAME:predict")
     parser.add_argument("--support", required=True, help=".npy of float32[k, H, W, C] in [-1, 1]")

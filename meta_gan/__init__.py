@@ -24,7 +24,17 @@ from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment
 from meta_gan.export import Limits
 from meta_gan.loading import from_preset, load, load_adapted, save_to_preset, start_from
-from meta_gan.meta import FOMAML, MAML, Algorithm, Displacement, JointTraining, Pretraining, Reptile, Unrolled
+from meta_gan.meta import (
+    FOMAML,
+    MAML,
+    Algorithm,
+    Displacement,
+    InnerLoop,
+    JointTraining,
+    Pretraining,
+    Reptile,
+    Unrolled,
+)
 from meta_gan.model import MetaModel
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
@@ -37,6 +47,7 @@ __all__ = [
     "Algorithm",
     "Displacement",
     "Episode",
+    "InnerLoop",
     "JointTraining",
     "Limits",
     "MetaModel",

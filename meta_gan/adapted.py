@@ -1,4 +1,4 @@
-"""The adapted model that a user holds."""
+"""`AdaptedModel`: a generator of one class, returned by `MetaModel.adapt`."""
 
 from __future__ import annotations
 
@@ -15,47 +15,46 @@ from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.checks import check_examples, check_integer
 from meta_gan.layers.holding import ConditionedGenerator
-from meta_gan.meta import masks
-from meta_gan.types import MetaWeights, Snapshot
+from meta_gan.types import Examples, MetaWeights, Snapshot
 
 FORMATS = ("saved_model", "onnx", "litert")
 
 
 class AdaptedModel:
-    """A generator of one class, as adapted; what `MetaModel.adapt` returns.
+    """A generator of one class; what `MetaModel.adapt` returns.
 
     Holds values only: a thousand of them make no Keras model and trace nothing.
 
     Args:
         adaptation: of the meta-model.
         snapshot: adapted values of all nets.
-        support: float[k, *example] or a dict of domains, what it was adapted to; the nets are conditioned on it. None
+        support: float[k, *example] or a dict of domains, the support set, on which the nets may be conditioned. None
             before adaptation.
-        data_card: what the meta-model was trained on.
-        base: the fingerprint of the meta-model, where the adaptation is not its own; "" for one that is not known.
+        data_card: describes the data that the meta-model was trained on.
+        base: the fingerprint of the meta-model, where the adaptation is not its own; "" if it is not known.
     """
 
     def __init__(
         self,
         adaptation: CompiledAdaptation,
         snapshot: Snapshot,
-        support: Any,
+        support: Examples | None,
         data_card: dict[str, Any],
         base: str | None = None,
     ):
         self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
-        # Now, for the meta-model may be trained on.
+        # Now, because the meta-model may be trained further.
         self.base = adaptation.fingerprint() if base is None else base
-        # Copies: who gave the images may go on writing into them.
+        # Copies, because the caller may write into the arrays later.
         if isinstance(support, Mapping):
-            self.support: Any = {domain: np.array(examples) for domain, examples in support.items()}
+            self.support: Examples | None = {domain: np.array(examples) for domain, examples in support.items()}
         else:
             self.support = None if support is None else np.array(support)
         conditioned = support is not None and adaptation.game.conditioned
         self.conditioning = adaptation.condition(snapshot, support) if conditioned else None
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Draws new examples of the class.
+        """Draw new examples of the class.
 
         Args:
             count: how many, >= 1.
@@ -73,7 +72,7 @@ class AdaptedModel:
         return self.adaptation.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
 
     def reconstruct(self, images: Any) -> np.ndarray:
-        """What a model with an encoder makes of examples, after encoding them.
+        """Encode and decode examples, by a model with an encoder.
 
         Args:
             images: float[n, *example] in [-1, 1], or uint8; any n >= 1.
@@ -92,13 +91,13 @@ class AdaptedModel:
         return self._of_images("reconstruct", images)["images"]
 
     def encode(self, images: Any) -> dict[str, np.ndarray]:
-        """The codes of examples, of a model with an encoder.
+        """Encode examples, by a model with an encoder.
 
         Args:
             images: as in `reconstruct`.
 
         Returns:
-            `{"mean", "log_variance"}`: float[n, latent] each, of a normal with independent numbers.
+            `{"mean", "log_variance"}`: float[n, latent] each, of a normal with independent components.
 
         Raises:
             ValueError: as in `reconstruct`.
@@ -110,11 +109,11 @@ class AdaptedModel:
         return self._of_images("encode", images)
 
     def translate(self, images: Any, back: bool = False) -> np.ndarray:
-        """Translates examples from the source to the target domain, of a game of two domains.
+        """Translate examples from the source to the target domain, of a game of two domains.
 
         Args:
             images: float[n, *source] in [-1, 1], or uint8; any n >= 1.
-            back: from the target to the source domain, of a game with the way back.
+            back: from the target to the source domain, by a game with translators both ways.
 
         Returns:
             float[n, *target] in [-1, 1], of the nets' dtype; with `back`, float[n, *source].
@@ -130,7 +129,7 @@ class AdaptedModel:
         return self._of_images("translate_back" if back else "translate", images)["images"]
 
     def _require(self, name: str) -> None:
-        """Raises ValueError where the game has no such endpoint."""
+        """Raise ValueError if the game has no such endpoint."""
         game = self.adaptation.game
         if name not in game.endpoints:
             raise ValueError(
@@ -147,10 +146,10 @@ class AdaptedModel:
 
     @property
     def generator(self) -> keras.Model:
-        """A plain Keras model with the adapted weights, from latents float32[n, latent_dim] to examples; of a game of
+        """A plain Keras model with the adapted weights, from latents float32[n, latent_dim] to examples; for a game of
         domains, from examples of the source to examples of the target.
 
-        That of a conditioned game carries its support set, and the code made of it, inside: a `ConditionedGenerator`.
+        For a conditioned game it is a `ConditionedGenerator`, which contains the support set and its task embedding.
         """
         game = self.adaptation.copy(self.snapshot)
         generator = game.nets[game.primary]
@@ -161,7 +160,7 @@ class AdaptedModel:
         return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.made_shape)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Makes a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.
+        """Make a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.
 
         Args:
             path: the folder to make; it must not exist.
@@ -173,7 +172,7 @@ class AdaptedModel:
             self.write_into(folder)
 
     def write_into(self, folder: str | os.PathLike[str]) -> None:
-        """Writes what `save` promises into a folder that is there."""
+        """Write what `save` writes into an existing folder."""
         self.generator.save(os.path.join(folder, "generator.keras"))
         self.export(os.path.join(folder, "saved_model", "1"))
         serialize, adaptation = keras.saving.serialize_keras_object, self.adaptation
@@ -194,7 +193,7 @@ class AdaptedModel:
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> AdaptedModel:
-        """Loads what `save` wrote, to sample from again with the same result.
+        """Load what `save` wrote; the samples are the same.
 
         Raises:
             ValueError: no adapted model is there, or its files are damaged.
@@ -208,42 +207,43 @@ class AdaptedModel:
         else:
             support = arrays.pop("support", None)
         fresh = functional.read(game.nets)
-        leaves = functional.flat(fresh)
-        storage.check_arrays(path, arrays, [tuple(leaf.shape) for leaf in leaves])
+        tensors = functional.flat(fresh)
+        storage.check_arrays(path, arrays, [tuple(each.shape) for each in tensors])
         values = [
-            tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(sorted(arrays), leaves, strict=True)
+            tf.convert_to_tensor(arrays[name], each.dtype) for name, each in zip(sorted(arrays), tensors, strict=True)
         ]
         snapshot = tf.nest.pack_sequence_as(fresh, values)
         functional.write(game.nets, snapshot)
-        mask = masks.select(game, algorithm.mask)
-        algorithm.meta_learner.setup(masks.infos(game, mask), game.signals)
-        adaptation = CompiledAdaptation(game, algorithm, mask, lambda: MetaWeights(functional.read(game.nets), []))
+        loop = algorithm.loop(game)
+        adaptation = CompiledAdaptation(loop, algorithm, lambda: MetaWeights(functional.read(game.nets), []))
         return cls(adaptation, snapshot, support, dict(config.get("data") or {}), str(config.get("base") or ""))
 
     def export(
         self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = "saved_model"
     ) -> None:
-        """Exports a SavedModel with `serving_default(z)`, `sample(num, seed)` and the game's other endpoints.
+        """Export a SavedModel with `serving_default(z)`, `sample(num, seed)` and the game's other endpoints.
 
         Args:
-            path: the version folder to make; of another format the file, `.onnx` or `.tflite`.
-            limits: the greatest `num`, or number of rows, that a stranger may ask for; of a SavedModel alone.
+            path: the version folder to make; for another format the file, `.onnx` or `.tflite`.
+            limits: the greatest `num`, or number of rows, that a client may ask for; for a SavedModel only.
             format: "saved_model"; or "onnx" or "litert", for the plain generator of latents, by Keras's converters. For
                 "onnx" the extra `onnx` is needed.
 
         Raises:
-            ValueError: the place is taken, another format, or limits for what has none.
+            ValueError: the place is taken, an unknown format, or limits for another format than a SavedModel.
 
         Example:
             >>> model.adapt(five_images).export("glyph.onnx", format="onnx")
         """
         if format not in FORMATS or (limits is not None and format != FORMATS[0]):
-            raise ValueError(f"`format` must be one of {FORMATS}, `limits` of the first alone. Received: {format!r}")
+            raise ValueError(
+                f"'format' must be one of {FORMATS}, and the first where 'limits' are given. Received: {format!r}"
+            )
         storage.check_free(path)
         if format != FORMATS[0]:
             generator = self.generator
             (spec,) = self.adaptation.game.endpoints[self.adaptation.game.default_endpoint].inputs.values()
-            generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts what was called
+            generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts only what was called before
             generator.export(os.fspath(path), format=format, verbose=False)
             return
         exporting.export_adapted_model(

@@ -1,4 +1,4 @@
-"""`augment`: a few-shot data set, and what an adapted model makes of it, as one data set to train on."""
+"""`augment`: a few-shot data set, with samples of an adapted model added to every class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meta_gan.tasks import DataError, check_images
 
 
 def class_seed(seed: int, index: int) -> int:
-    """The seed with which `augment` adapts to a class and samples from it.
+    """Return the seed with which `augment` adapts to a class and samples from it.
 
     Args:
         seed: int32 range.
@@ -36,11 +36,11 @@ def class_seed(seed: int, index: int) -> int:
 def augment(
     model: Any, images: Any, labels: Any, per_class: int = 100, steps: int | None = None, seed: int = 0
 ) -> tf.data.Dataset:
-    """Adds generated images to a labelled data set of a few images a class.
+    """Add generated images to a labelled data set of a few images a class.
 
     For each class, in order of first appearance: its images, then `per_class` samples of the model adapted to them.
-    Classes are adapted to while the data set is read, one at a time and anew at every iteration, with the same result;
-    `.cache()` keeps it. Nothing is shuffled: `.shuffle(count)`, after `.cache()`, is the caller's.
+    The model adapts while the data set is read, to one class at a time and again in every iteration, with the same
+    result; `.cache()` keeps it. Nothing is shuffled: call `.shuffle(count)` after `.cache()`.
 
     Args:
         model: a `MetaModel`, or anything with `adapt(support, steps=, seed=)` whose result has `sample(count, seed=)`,
@@ -56,8 +56,8 @@ def augment(
         string[]), its cardinality known.
 
     Raises:
-        ValueError: images and labels that do not fit together or are outside of their range, a number below 0, or a
-            model without `adapt`; before any adaptation.
+        ValueError: images and labels that do not fit together or are out of range, a number below 0, or a model without
+            `adapt`; before any adaptation.
 
     Example:
         >>> data = augment(model, images, labels, per_class=100)
@@ -66,8 +66,8 @@ def augment(
         >>> classifier.fit(data, epochs=10)
     """
     if not callable(getattr(model, "adapt", None)):
-        raise ValueError(f"`model` must have `adapt(support, steps=, seed=)`. Received: {type(model).__name__}")
-    # A `MetaModel` says what it was built for, so that another shape is refused here and not while the data are read.
+        raise ValueError(f"'model' must have 'adapt(support, steps=, seed=)'. Received: {type(model).__name__}")
+    # A `MetaModel` has an example shape, so that another shape is refused here and not while the data are read.
     wanted = getattr(getattr(model, "game", None), "example_shape", np.shape(images)[1:])
     real, kinds = _checked(images, labels, wanted)
     per_class, seed = check_integer(per_class, "per_class", 0), check_integer(seed, "seed")
@@ -89,20 +89,20 @@ def augment(
 
 
 def _checked(images: Any, labels: Any, example_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Images as float32 in [-1, 1] and labels as int64 or str, of one length."""
+    """Return images as float32 in [-1, 1] and labels as int64 or str, of one length."""
     if np.ndim(images) != 4:
-        raise DataError(f"`images` must have shape [n, height, width, channels]. Received: shape {np.shape(images)}")
+        raise DataError(f"'images' must have shape [n, height, width, channels]. Received: shape {np.shape(images)}")
     real, kinds = check_images(images, example_shape, "images"), np.asarray(labels)
     if kinds.shape != real.shape[:1] or kinds.dtype.kind not in "iuU":
         raise DataError(
-            f"`labels` must be {len(real)} integers or strings, one for each image. "
+            f"'labels' must be {len(real)} integers or strings, one for each image. "
             f"Received: {kinds.dtype}{list(kinds.shape)}"
         )
     return real, kinds if kinds.dtype.kind == "U" else kinds.astype(np.int64)
 
 
 def _samples(samples: Any, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """What a model sampled, refused where it has another shape than the images."""
+    """Return a model's samples, or raise an error if their shape is not that of the images."""
     array = np.asarray(samples, np.float32)
     if array.shape != (count, *shape):
         raise DataError(f"the model's samples must have shape {[count, *shape]}. Received: {list(array.shape)}")

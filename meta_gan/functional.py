@@ -1,7 +1,7 @@
 """Keras models as pure functions of their values, algebra on trees of tensors, seeds, and mapping over tasks.
 
-This is the only file that calls `stateless_call`: everything else works with values in and values out, so that an
-inner loop can differentiate through an update of the weights (Keras optimizers and `assign` let no gradient pass).
+This is the only file that calls `stateless_call`. Everywhere else values go in and values come out, so that an inner
+loop can be differentiated through its updates of the weights (no gradient passes Keras optimizers and `assign`).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.types import Snapshot, Tensors
+from meta_gan.types import Snapshot, Tensor, Tensors, Tree
 
 MAX_SIDE_BY_SIDE = 8
 
 
-def is_seed(variable: Any) -> bool:
-    """Tells whether a Keras variable is the state of a `SeedGenerator` (of a Dropout or noise layer)."""
+def is_seed(variable: keras.Variable) -> bool:
+    """Return whether a Keras variable is the state of a `SeedGenerator` (of a Dropout or noise layer)."""
     return str(variable.path).rpartition("/")[2].startswith("seed_generator_state")
 
 
-def fold(seed: Any, number: Any) -> Any:
-    """Derives a new seed from a seed and a number, the same for the same pair.
+def fold(seed: Tensor, number: int | Tensor) -> Tensor:
+    """Derive a new seed from a seed and a number, the same for the same pair.
 
     Args:
         seed: int32[2].
@@ -36,13 +36,13 @@ def fold(seed: Any, number: Any) -> Any:
     return tf.random.experimental.stateless_fold_in(tf.convert_to_tensor(seed), number)
 
 
-def seed_pair(seed: Any) -> Any:
-    """Makes the int32[2] key of a draw out of a user's int or int32[] `seed`."""
+def seed_pair(seed: int | Tensor) -> Tensor:
+    """Convert a user's seed, int or int32[], to the int32[2] key of a draw."""
     return tf.stack([tf.cast(seed, tf.int32), tf.constant(0x6D67, tf.int32)])
 
 
 def read(nets: dict[str, keras.Model]) -> Snapshot:
-    """Reads the present values of models into a snapshot.
+    """Read the present values of models into a snapshot.
 
     Args:
         nets: `{name: built Keras model}`.
@@ -50,15 +50,15 @@ def read(nets: dict[str, keras.Model]) -> Snapshot:
     Returns:
         `Snapshot` of `{name: [tensor]}`, trainable and non-trainable, in Keras's own order.
     """
-    values = tf.convert_to_tensor
+    value = tf.convert_to_tensor
     return Snapshot(
-        {name: [values(v) for v in net.trainable_variables] for name, net in nets.items()},
-        {name: [values(v) for v in net.non_trainable_variables] for name, net in nets.items()},
+        {name: [value(v) for v in net.trainable_variables] for name, net in nets.items()},
+        {name: [value(v) for v in net.non_trainable_variables] for name, net in nets.items()},
     )
 
 
 def write(nets: dict[str, keras.Model], snapshot: Snapshot) -> None:
-    """Assigns a snapshot's values to the models' variables."""
+    """Assign a snapshot's values to the models' variables."""
     for name, net in nets.items():
         for variable, value in zip(net.trainable_variables, snapshot.weights[name], strict=True):
             variable.assign(value)
@@ -70,23 +70,23 @@ def call(
     net: keras.Model,
     weights: Tensors,
     state: Tensors,
-    inputs: Any,
-    conditioning: Any,
+    inputs: Tree,
+    conditioning: Tree,
     training: bool,
-    seed: Any,
-) -> tuple[Any, Tensors]:
-    """Calls a Keras model with the given values in place of its variables.
+    seed: Tensor,
+) -> tuple[Tree, Tensors]:
+    """Call a Keras model with the given values in place of its variables.
 
-    The state of every seed generator inside the model is overwritten from `seed`, and is returned as it came in, so
-    that Dropout and noise layers are functions of `seed` alone.
+    The state of every seed generator inside the model is overwritten from `seed` and returned unchanged, so that
+    Dropout and noise layers are functions of `seed` alone.
 
     Args:
         net: a built Keras model.
         weights: values for `net.trainable_variables`.
         state: values for `net.non_trainable_variables`.
-        inputs: what the model takes.
-        conditioning: tree of tensors given as the keyword `conditioning`, or None, and then not given at all, so
-            that any plain Keras model can be an unconditioned player.
+        inputs: of the model.
+        conditioning: tree of tensors passed as the keyword `conditioning`; None to pass nothing, so that any plain
+            Keras model can be an unconditioned player.
         training: bool.
         seed: int32[2].
 
@@ -106,83 +106,83 @@ def call(
     return outputs, kept
 
 
-def pure(model: keras.Model, method: str, values: Tensors, *args: Any) -> Any:
-    """Calls any method of a Keras model with `values` standing in for its trainable variables.
+def pure(model: keras.Model, function: str | Callable[..., Any], values: Tensors, *args: Any) -> Any:
+    """Call a function that reads a Keras model, with `values` in place of the model's trainable variables.
 
     Args:
         model: a Keras model, such as a meta-learner.
-        method: the method's name.
+        function: the name of a method of the model, or any function that reads its variables.
         values: one tensor for each of `model.trainable_variables`; may be empty.
-        *args: the method's arguments.
+        *args: the function's arguments.
 
     Returns:
-        What the method returns.
+        What the function returns.
 
     Raises:
-        ValueError: the method assigned to a variable, which would be lost.
+        ValueError: the function assigned to a variable; the assignment would be lost.
     """
     mapping = list(zip(model.trainable_variables, values, strict=True))
     with keras.StatelessScope(state_mapping=mapping) as scope:
-        result = getattr(model, method)(*args)
+        result = (getattr(model, function) if isinstance(function, str) else function)(*args)
     given = {id(variable): value for variable, value in mapping}
     for variable in model.variables:
         if scope.get_current_value(variable) is not given.get(id(variable)):
             raise ValueError(
-                f"{type(model).__name__}.{method} must be pure: no assignment to its variables. "
-                f"Received: an assignment to {variable.path!r}"
+                f"{type(model).__name__}.{getattr(function, '__name__', function)} must be pure: no assignment to its "
+                f"variables. Received: an assignment to {variable.path!r}"
             )
     return result
 
 
-def flat(tree: Any) -> list[Any]:
-    """The leaves of a tree in `tf.nest` order."""
+def flat(tree: Tree) -> Tensors:
+    """Return the tensors of a tree in `tf.nest` order."""
     return tf.nest.flatten(tree)
 
 
-def stop(tree: Any) -> Any:
-    """The same tree behind `stop_gradient`."""
+def stop(tree: Tree) -> Tree:
+    """Return the same tree behind `stop_gradient`."""
     return tf.nest.map_structure(tf.stop_gradient, tree)
 
 
-def global_norm(tensors: Sequence[Any]) -> Any:
-    """The Euclidean norm of all elements of all tensors, float32[]; 0 for none."""
+def global_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the Euclidean norm of all elements of all tensors, float32[]; 0 for none."""
     if not tensors:
         return tf.zeros([])
     return tf.cast(tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(t)) for t in tensors])), tf.float32)
 
 
-def clip_by_norm(tensors: Sequence[Any], limit: float) -> list[Any]:
-    """Scales tensors together so that their global norm is at most `limit`."""
+def clip_by_norm(tensors: Sequence[Tensor], limit: float) -> Tensors:
+    """Scale tensors together so that their global norm is at most `limit`."""
     norm = global_norm(tensors)
     scale = limit / tf.maximum(norm, limit)
     return [t * tf.cast(scale, t.dtype) for t in tensors]
 
 
-def gradient(tape: tf.GradientTape, target: Any, sources: Any) -> Any:
-    """The gradient of a scalar for a tree of sources, dense, zeros where the target does not depend on a source."""
+def gradient(tape: tf.GradientTape, target: Tensor, sources: Tree) -> Tree:
+    """Return the dense gradient of a scalar for a tree of sources, zeros where it does not depend on a source."""
     found = tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    # What is looked up, such as an embedding, has a sparse gradient, and that has no arithmetic. And what is handed on
-    # through a batch of unknown size, such as a kernel of 1-D convolution, may have forgotten its shape.
+    # A lookup, as of an embedding, has a sparse gradient, which has no arithmetic. And the gradient of what meets a
+    # batch of unknown size, such as a kernel of a 1-D convolution, may have lost its static shape.
     return tf.nest.map_structure(lambda g, s: tf.ensure_shape(tf.convert_to_tensor(g), s.shape), found, sources)
 
 
 def cores() -> int:
-    """How many tasks run side by side: the CPU's cores available to this process, at most 8."""
+    """Return how many tasks run side by side: the CPU's cores available to this process, at most 8."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(count, MAX_SIDE_BY_SIDE))
 
 
-def map_tasks(fn: Callable[[Any], Any], batch: Any, side_by_side: int | None = None) -> Any:
-    """Maps a function over the leading axis of a tree, several elements side by side.
+def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = None) -> Any:
+    """Map a function over the leading axis of a tree, several elements side by side.
 
     The function becomes one `tf.function`, traced once; a loop over groups calls it for as many tasks at a time as
-    there are cores. The calls of a group do not depend on one another, so TensorFlow's inter-op threads run them at
-    once. This holds only while `fn` is free of stateful operations, which TensorFlow would put in sequence.
+    there are cores. The calls of a group do not depend on one another, so TensorFlow's inter-op threads run them in
+    parallel. This holds only while `fn` is free of stateful operations, which TensorFlow would order.
 
     Args:
         fn: from one element (the batch's tree without its leading axis) to a tree of tensors.
         batch: tree of tensors with one common static leading axis of size `tasks` >= 1.
-        side_by_side: how many calls a group has; None for `cores()`.
+        side_by_side: number of calls in a group; None for `cores()`.
 
     Returns:
         The tree of results, each with a leading axis `tasks`.
@@ -196,7 +196,7 @@ def map_tasks(fn: Callable[[Any], Any], batch: Any, side_by_side: int | None = N
         raise ValueError(f"map_tasks needs a static leading axis of at least 1 task. Received: {tasks!r}")
     width = min(side_by_side or cores(), tasks)
 
-    def element(index: Any) -> Any:
+    def element(index: Tensor) -> Tree:
         return tf.nest.map_structure(lambda t: tf.gather(t, index), batch)
 
     inner = tf.function(fn, autograph=False)
@@ -204,7 +204,7 @@ def map_tasks(fn: Callable[[Any], Any], batch: Any, side_by_side: int | None = N
     structure, specs = inner.structured_outputs, flat(inner.structured_outputs)
     arrays = [tf.TensorArray(s.dtype, size=tasks, element_shape=s.shape) for s in specs]
 
-    def group(start: Any, arrays: Any, count: int) -> Any:
+    def group(start: Tensor, arrays: list[tf.TensorArray], count: int) -> tuple[Tensor, list[tf.TensorArray]]:
         results = [flat(inner(element(start + i))) for i in range(count)]
         for i, result in enumerate(results):
             arrays = [a.write(start + i, r) for a, r in zip(arrays, result, strict=True)]

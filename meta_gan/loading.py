@@ -1,4 +1,4 @@
-"""Loading what was saved: preset folders, run folders, and the models that ship."""
+"""Load saved models: from their folders, from run folders, and by the names of the models that ship."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from meta_gan.types import Snapshot
 
 
 def shipped_root() -> Path:
-    """The folder of what ships: inside the installed package, or beside it in a source checkout."""
+    """Return the folder of what ships: inside the installed package, or beside it in a source checkout."""
     package = Path(__file__).parent
     installed = package / "saved_models"
     return installed if installed.is_dir() else package.parent / "saved_models"
 
 
 def shipped() -> list[str]:
-    """Names of the pretrained models in the package."""
+    """Return the names of the pretrained models in the package."""
     return sorted(path.parent.name for path in shipped_root().glob(f"*/{storage.CONFIG}"))
 
 
 def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path) -> Path:
-    """The path that a user names, or what ships under that name; where both are there, the path, with a warning.
+    """Return the path that a user names, or what ships under that name; if both exist, the path, with a warning.
 
     Args:
         path: a file, a folder or a name.
@@ -36,7 +36,7 @@ def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path)
         root: the folder that holds it.
 
     Returns:
-        The path as it was given, whether or not anything is there, or a folder below `root`.
+        The given path, whether or not it exists, or a folder below `root`.
     """
     here, ours = Path(path), root / str(path)
     if str(path) not in names:
@@ -44,25 +44,25 @@ def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path)
     if not here.exists():
         return ours
     warnings.warn(
-        f"{str(path)!r} is a folder here, which is taken, and also ships with the package, in {str(ours)!r}. Write "
-        f"{os.path.join('.', path)!r} or that folder to say which is meant",
+        f"{str(path)!r} is a folder here, which is used, and also ships with the package, in {str(ours)!r}. Write "
+        f"{os.path.join('.', path)!r} or that folder to choose",
         stacklevel=4,
     )
     return here
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """Finds the model folder that a user means.
+    """Find the model folder that a user means.
 
     Args:
-        path: a saved model's folder; a run's folder (its exported `model/`); the folder that runs were written to
-            (the newest run that has a model); or the name of a shipped model, if no such path is here.
+        path: a saved model's folder; a run's folder (its `model/`); the folder of several runs (the newest that has a
+            model); or the name of a shipped model, if no such path exists.
 
     Returns:
         The folder that holds `config.json` and `weights.npz`.
 
     Raises:
-        ValueError: there is no such folder, or it holds no model.
+        ValueError: the folder does not exist, or holds no model.
     """
     folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
@@ -82,7 +82,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> MetaModel:
-    """Loads a meta-model by folder, run folder or shipped name.
+    """Load a meta-model by folder, run folder or shipped name.
 
     Args:
         path: see `resolve`.
@@ -100,21 +100,22 @@ def load(path: str | os.PathLike[str]) -> MetaModel:
 
 
 def from_preset(name: str | os.PathLike[str]) -> MetaModel:
-    """Loads a preset: what `save_to_preset` wrote, by its folder, or by name where it ships; the same as `load`."""
+    """Load a model that `save_to_preset` wrote, by its folder, or by name if it ships; the same as `load`."""
     return load(name)
 
 
 def start_from(model: MetaModel, path: str | os.PathLike[str]) -> None:
-    """Gives the nets of a model the weights of a saved one's, to train on from there, by any algorithm.
+    """Copy the weights of a saved model's nets into a model, to train on from there by any algorithm.
 
-    Of averaged weights the averages are taken, as adaptation does. The meta-learner's own variables stay as they are.
+    Where the saved model has averaged weights, they are taken, as for adaptation. The meta-learner's own variables do
+    not change.
 
     Args:
         model: a `MetaModel`; its averages, where it has them, start from the same weights.
         path: of the saved one, see `resolve`.
 
     Raises:
-        ValueError: no model is there, or it has other nets, or nets of other shapes; `model` is left as it was.
+        ValueError: no model is there, or it has other nets, or nets of other shapes; `model` is then unchanged.
 
     Example:
         >>> start_from(model, "runs/trained-jointly")
@@ -139,13 +140,13 @@ def save_to_preset(
     training: Mapping[str, Any] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Saves a model to be adapted from and no more trained: of averaged weights, the averages alone.
+    """Save a model for adaptation, not for further training: where weights are averaged, the averages only.
 
     Args:
-        model: a trained `MetaModel`; it is left as it was.
+        model: a trained `MetaModel`; it does not change.
         path: the folder to make; it must not exist.
-        training: what the card says of the training, such as steps and seconds.
-        about: further lines of the card, such as recipe, metrics and licence.
+        training: entries of the card on the training, such as steps and seconds.
+        about: further entries of the card, such as recipe, metrics and licence.
 
     Raises:
         ValueError: the folder exists, or cannot be written; nothing is left half-written.
@@ -160,7 +161,7 @@ def save_to_preset(
 
 
 def load_adapted(path: str | os.PathLike[str]) -> AdaptedModel:
-    """Loads an adapted model, as saved by `AdaptedModel.save` or `meta-gan adapt`.
+    """Load an adapted model, as saved by `AdaptedModel.save` or `meta-gan adapt`.
 
     Args:
         path: its folder.

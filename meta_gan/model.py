@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,16 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import export as exporting
-from meta_gan import functional, outer, storage
+from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop, masks
 from meta_gan.meta.algorithms import Algorithm
-from meta_gan.types import Episode, MetaWeights, Snapshot
+from meta_gan.types import ByNet, Episode, Examples, MetaWeights, Snapshot, Tensor, Tensors
 
 META_LEARNER = "meta_learner"
+Groups = Mapping[str, Sequence[Any]]
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -34,8 +35,11 @@ class MetaModel(keras.Model):
             `adapt`, `sample` and `export` then start; None for none.
         name: Keras name.
 
+    Attributes:
+        loop: the `InnerLoop` of the game and the algorithm's meta-learner.
+
     Raises:
-        ValueError: `averaging` outside (0, 1), or `algorithm.mask` that choose no weight.
+        ValueError: `averaging` outside (0, 1), or an `algorithm.mask` that selects no weight.
 
     Example:
         >>> tasks = meta_gan.tasks.glyphs()
@@ -51,27 +55,25 @@ class MetaModel(keras.Model):
         if averaging is not None:
             check_number(averaging, "averaging", above=0, below=1)
         self.game, self.algorithm, self.averaging = game, algorithm, averaging
-        self.mask = masks.select(game, algorithm.mask)
         self.nets = dict(game.nets)
         self.meta_learner = algorithm.meta_learner
-        masks.prepare(game, self.mask, self.meta_learner)
+        self.loop = algorithm.loop(game)
         self.data_card: dict[str, Any] = {}
         self.built = True
         self._averages = [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []
-        self._deployment: CompiledAdaptation | None = None
         self._means: dict[str, keras.metrics.Mean] = {}
 
-    def _averaged_variables(self) -> list[Any]:
+    def _averaged_variables(self) -> list[keras.Variable]:
         return [v for net in self.game.nets.values() for v in net.trainable_variables]
 
-    def _shadow(self, index: int, variable: Any) -> Any:
+    def _shadow(self, index: int, variable: keras.Variable) -> keras.Variable:
         shadow = self.add_weight(shape=variable.shape, dtype=variable.dtype, trainable=False, name=f"average_{index}")
         shadow.assign(variable)
         return shadow
 
     @property
-    def groups(self) -> dict[str, list[Any]]:
-        """The variables of each optimizer group: one a player, and `meta_learner` where the rule is learned."""
+    def groups(self) -> dict[str, list[keras.Variable]]:
+        """The variables of each optimizer: one group a player, and `meta_learner` where that is learned."""
         groups = {
             player: [v for net in nets for v in self.game.nets[net].trainable_variables]
             for player, nets in self.game.players.items()
@@ -81,7 +83,7 @@ class MetaModel(keras.Model):
         return groups
 
     def meta_weights(self, averaged: bool = False) -> MetaWeights:
-        """Reads the meta-weights; with `averaged`, their moving average where there is one."""
+        """Read the meta-weights; with `averaged`, their moving average where there is one."""
         initial = functional.read(self.game.nets)
         if averaged and self._averages:
             values = iter(self._averages)
@@ -90,7 +92,7 @@ class MetaModel(keras.Model):
         return MetaWeights(initial, [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables])
 
     def start_at(self, initial: Snapshot) -> None:
-        """Assigns values to the nets, of a snapshot of their shapes; averages of weights start there, too."""
+        """Assign values to the nets, of a snapshot of their shapes; averages of weights start there, too."""
         functional.write(self.game.nets, initial)
         for shadow, variable in zip(self._averages, self._averaged_variables(), strict=False):
             shadow.assign(variable)
@@ -102,14 +104,14 @@ class MetaModel(keras.Model):
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Sets the outer optimizers.
+        """Set the outer optimizers.
 
         Args:
             optimizer: one Keras optimizer, copied for every group, or `{group: optimizer}` of `groups`; Adam(1e-4).
             clip: greatest global norm > 0 of a group's meta-gradient, one for all or `{group: norm}`; None for no
                 clipping.
             skip_nonfinite: whether an outer step whose meta-gradient is not finite is left out, and counted by the
-                metric `skipped`, in place of an error: a learned rule's may explode now and then.
+                metric `skipped`, in place of an error: a learned meta-learner's may explode now and then.
             **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`, as in `keras.Model.compile`. XLA (off by
                 default) pays where nets are small and inner steps many; its normal and uniform draws are others.
 
@@ -117,22 +119,22 @@ class MetaModel(keras.Model):
             ValueError: a group without an optimizer, an unknown group, or a clip that is not > 0.
         """
         groups = self.groups
-        chosen = outer.optimizers_of(groups, optimizer)
-        self._clips, self._skip_nonfinite = outer.clips_of(groups, clip), bool(skip_nonfinite)
+        chosen = _optimizers_of(groups, optimizer)
+        self._clips, self._skip_nonfinite = _clips_of(groups, clip), bool(skip_nonfinite)
         for group, variables in groups.items():
             chosen[group].build(variables)
         super().compile(optimizer=chosen[next(iter(groups))], **{"jit_compile": False, **kwargs})
         self.optimizers = chosen
         # Made here because a metric's variables cannot be made while a step is being traced.
-        self._means = {n: keras.metrics.Mean(name=n) for n in outer.metric_names(self.game.players, META_LEARNER)}
+        self._means = {name: keras.metrics.Mean(name=name) for name in _metric_names(self.game)}
 
     @property
-    def metrics(self) -> list[Any]:
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Running means over an epoch, reset by Keras."""
         return list(self._means.values())
 
-    def meta_step(self, episodes: Episode) -> dict[str, Any]:
-        """One outer step: adapt to every task of a meta-batch, and move the meta-weights.
+    def meta_step(self, episodes: Episode) -> dict[str, Tensor]:
+        """Make one outer step: adapt to every task of a meta-batch, and update the meta-weights.
 
         Args:
             episodes: `Episode` with a static leading `tasks` axis.
@@ -141,62 +143,93 @@ class MetaModel(keras.Model):
             Metrics, float32[] each: inner losses, query objectives after adaptation, gradient norms by group.
 
         Raises:
-            tf.errors.InvalidArgumentError: a meta-gradient is not finite, and none is to be left out; nothing has been
+            tf.errors.InvalidArgumentError: a meta-gradient is not finite and `skip_nonfinite` is off; nothing has been
                 changed then.
         """
-        pieces = (self.game, self.meta_learner, self.mask, self.meta_weights(), episodes)
-        estimate = self.algorithm.estimator.estimate(*pieces, self.algorithm.steps_at(self.optimizer.iterations))
+        steps = self.algorithm.steps_at(self.optimizer.iterations)
+        estimate = self.algorithm.estimator.estimate(self.loop, self.meta_weights(), episodes, steps)
         gradients = {
             player: [g for net in nets for g in estimate.weights[net]] for player, nets in self.game.players.items()
         }
         if self.meta_learner.trainable_variables:
             gradients[META_LEARNER] = list(estimate.meta_learner)
-        norms = outer.applied(lambda: self._apply(gradients, estimate.state), gradients, self._skip_nonfinite)
-        return {**estimate.metrics, **norms}
+        return {**estimate.metrics, **self._apply_if_finite(gradients, estimate.state)}
 
-    def _apply(self, gradients: dict[str, list[Any]], state: dict[str, list[Any]]) -> None:
+    def _apply_if_finite(self, gradients: dict[str, Tensors], state: ByNet) -> dict[str, Tensor]:
+        """Update everything or nothing: clipping would turn one NaN element into a NaN in every variable.
+
+        Returns:
+            `{"gradient_norm/GROUP": float32[]}`, and with `skip_nonfinite` also `"skipped"`, 1 if nothing was updated.
+        """
+        norms = {group: functional.global_norm(values) for group, values in gradients.items()}
+        metrics = {f"gradient_norm/{group}": norm for group, norm in norms.items()}
+
+        def apply() -> Tensor:
+            self._apply(gradients, state)
+            return tf.constant(0.0)
+
+        if self._skip_nonfinite:
+            finite = tf.reduce_all(tf.math.is_finite(list(norms.values())))
+            return {**metrics, "skipped": tf.cond(finite, apply, lambda: tf.constant(1.0))}
+        checked = {
+            f"gradient_norm/{group}": tf.debugging.check_numerics(
+                norm, f"the meta-gradient of {group!r} is not finite: lower the inner or outer rate, or set 'clip'"
+            )
+            for group, norm in norms.items()
+        }
+        with tf.control_dependencies(list(checked.values())):
+            apply()
+        return checked
+
+    def _apply(self, gradients: dict[str, Tensors], state: ByNet) -> None:
         for group, variables in self.groups.items():
-            self.optimizers[group].apply(outer.clipped(gradients[group], self._clips[group]), variables)
+            clip, values = self._clips[group], gradients[group]
+            self.optimizers[group].apply(values if clip is None else functional.clip_by_norm(values, clip), variables)
         for name, net in self.game.nets.items():
             for variable, value in zip(net.non_trainable_variables, state[name], strict=True):
                 variable.assign(value)
         if self.averaging is not None:
-            outer.average(self._averages, self._averaged_variables(), self.averaging, self.optimizer.iterations)
+            self._average(self.averaging)
 
-    def train_step(self, data: Episode) -> dict[str, Any]:
+    def _average(self, averaging: float) -> None:
+        """Update the moving averages.
+
+        The decay is `averaging`, but less in the first steps, (1 + steps) / (10 + steps): else an average of a short
+        run is mostly of the initial weights, of which .999 keeps 61 % for 500 steps.
+        """
+        made = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(averaging, (1.0 + made) / (10.0 + made))
+        for shadow, variable in zip(self._averages, self._averaged_variables(), strict=True):
+            shadow.assign(variable + tf.cast(decay, variable.dtype) * (shadow - variable))
+
+    def train_step(self, data: Episode) -> dict[str, Tensor]:
         """Keras's hook: one `meta_step`, with running means for the progress bar."""
         return self._track(self.meta_step(data))
 
-    def test_step(self, data: Episode) -> dict[str, Any]:
+    def test_step(self, data: Episode) -> dict[str, Tensor]:
         """Keras's hook: query objectives and sample-to-query distance, before and after adaptation."""
         return self._track(self.assess(data))
 
-    def assess(self, episodes: Episode) -> dict[str, Any]:
-        """Mean over tasks of `meta.inner_loop.assess`, from the averaged weights where there are any."""
+    def assess(self, episodes: Episode) -> dict[str, Tensor]:
+        """Return the mean over tasks of `InnerLoop.assess`, from the averaged weights where there are any."""
         meta, steps = self.meta_weights(averaged=True), self.algorithm.inner_steps
-        each = functional.map_tasks(
-            lambda e: inner_loop.assess(self.game, self.meta_learner, self.mask, meta, e, steps), episodes
-        )
+        each = functional.map_tasks(lambda episode: self.loop.assess(meta, episode, steps), episodes)
         return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
 
-    def _track(self, metrics: dict[str, Any]) -> dict[str, Any]:
+    def _track(self, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         taken = 1.0 - metrics.get("skipped", 0.0)  # a step that was left out has nothing else to report
         for name, value in metrics.items():
             shown = (value,) if name == "skipped" else (tf.math.multiply_no_nan(value, taken), taken)
             self._means[name].update_state(*shown)
         return {name: self._means[name].result() for name in metrics}
 
-    @property
+    @functools.cached_property
     def adaptation(self) -> CompiledAdaptation:
         """The compiled adaptation and endpoints, made once."""
-        if self._deployment is None:
-            self._deployment = CompiledAdaptation(
-                self.game, self.algorithm, self.mask, lambda: self.meta_weights(averaged=True)
-            )
-        return self._deployment
+        return CompiledAdaptation(self.loop, self.algorithm, lambda: self.meta_weights(averaged=True))
 
-    def adapt(self, support: Any, steps: int | None = None, seed: int = 0) -> AdaptedModel:
-        """Adapts to a few examples; this model is left as it was.
+    def adapt(self, support: Examples, steps: int | None = None, seed: int = 0) -> AdaptedModel:
+        """Adapt to a few examples; this model does not change.
 
         Args:
             support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1. Of a game of domains, a dict
@@ -208,7 +241,7 @@ class MetaModel(keras.Model):
             An `AdaptedModel`, to sample from, save or export.
 
         Raises:
-            ValueError: a support of another shape, range or dtype, with NaN, or empty; steps below 0.
+            ValueError: a support set of another shape, range or dtype, with NaN, or empty; steps below 0.
 
         Example:
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
@@ -218,7 +251,7 @@ class MetaModel(keras.Model):
         return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Samples before any adaptation, float32[count, *example]; only of games that need no support.
+        """Draw samples before any adaptation, float32[count, *example]; only for games that need no support set.
 
         Raises:
             ValueError: the game is conditioned on a support set, or `count` is below 1.
@@ -234,7 +267,7 @@ class MetaModel(keras.Model):
         return AdaptedModel(self.adaptation, self.meta_weights(averaged=True).initial, None, dict(self.data_card))
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False, **extra: Any) -> None:
-        """Saves one folder: `config.json` (with the class split), `weights.npz`, and a model card.
+        """Save one folder: `config.json` (with the class split), `weights.npz`, and a model card.
 
         Args:
             path: the folder to make; it must not exist unless `overwrite`.
@@ -254,16 +287,15 @@ class MetaModel(keras.Model):
         arrays = {f"variable_{i:04d}": v.numpy() for i, v in enumerate(self._stored_variables())}
         storage.write_model(path, config, arrays, overwrite)
 
-    def _stored_variables(self) -> list[Any]:
+    def _stored_variables(self) -> list[keras.Variable]:
         nets = [v for net in self.game.nets.values() for v in net.variables]
         return [*nets, *self.meta_learner.variables, *self._averages]
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> MetaModel:
-        """Loads what `save` wrote; `meta_gan.load` also takes run folders and shipped names."""
+        """Load what `save` wrote; `meta_gan.load` also takes run folders and shipped names."""
         config, arrays = storage.read_model(path, "meta_model")
-        make = keras.saving.deserialize_keras_object
-        model = cls(make(config["game"]), make(config["algorithm"]), config["averaging"])
+        model = cls.from_config({key: config[key] for key in ("game", "algorithm", "averaging")})
         variables = model._stored_variables()
         storage.check_arrays(path, arrays, [tuple(v.shape) for v in variables])
         for i, variable in enumerate(variables):
@@ -274,15 +306,15 @@ class MetaModel(keras.Model):
     def export(
         self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = FORMATS[0]
     ) -> None:
-        """Exports a SavedModel for TF Serving, in which the inner loop itself runs.
+        """Export a SavedModel for TF Serving, in which the inner loop itself runs.
 
         Args:
             path: the version folder to make, such as `served/glyphs/1`.
-            limits: the greatest `support`, `steps` and `num` that a stranger may ask for.
+            limits: the greatest `support`, `steps` and `num` that a client may ask for.
             format: "onnx" or "litert" for the plain generator before adaptation, see `AdaptedModel.export`.
 
         Raises:
-            ValueError: the place is taken, or another format of a game that needs a support set.
+            ValueError: the place is taken, or another format for a game that needs a support set.
         """
         if format != FORMATS[0]:
             return self._unadapted("export").export(path, limits, format)
@@ -297,3 +329,35 @@ class MetaModel(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetaModel:
         make = keras.saving.deserialize_keras_object
         return cls(**{**config, "game": make(config["game"]), "algorithm": make(config["algorithm"])})
+
+
+def _optimizers_of(groups: Groups, optimizer: Any) -> dict[str, keras.optimizers.Optimizer]:
+    """Return an optimizer for every group; see `MetaModel.compile`."""
+    if not isinstance(optimizer, Mapping):
+        given = keras.optimizers.get(keras.optimizers.Adam(1e-4) if optimizer is None else optimizer)
+        return {group: type(given).from_config(given.get_config()) for group in groups}
+    if set(optimizer) != set(groups):
+        raise ValueError(f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}")
+    if len({id(one) for one in optimizer.values()}) < len(optimizer):
+        raise ValueError("every group must have an 'optimizer' of its own. Received: one object for several groups")
+    return dict(optimizer)
+
+
+def _clips_of(groups: Groups, clip: float | Mapping[str, float] | None) -> dict[str, float | None]:
+    """Return the greatest gradient norm of every group, None for no limit; see `MetaModel.compile`."""
+    clips: dict[str, float | None] = dict.fromkeys(groups)
+    clips.update(clip if isinstance(clip, Mapping) else dict.fromkeys(groups, clip))
+    bad = {g: c for g, c in clips.items() if g not in groups or (c is not None and not c > 0)}
+    if bad:
+        raise ValueError(f"'clip' must be > 0 for groups of {sorted(groups)}. Received: {bad}")
+    return clips
+
+
+def _metric_names(game: Game) -> list[str]:
+    """Return the names of everything that an outer step or a validation may report."""
+    names = [f"{kind}/{when}" for kind in ("distance", "copy_rate") for when in ("before", "after")]
+    names += [f"gradient_norm/{META_LEARNER}", "skipped", "reward", "entropy", "diverged"]
+    for player in game.players:
+        names += [f"{prefix}/{player}" for prefix in ("query", "loss", "gradient_norm", "consistency")]
+        names += [f"query/{player}/{when}" for when in ("before", "after")]
+    return names

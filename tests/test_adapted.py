@@ -158,7 +158,7 @@ def test_a_trajectory_passes_through_what_adapt_reaches(model):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_trajectory_at_another_rate_is_one_of_a_rule_with_that_rate():
+def test_a_trajectory_at_another_rate_is_one_of_a_meta_learner_with_that_rate():
     """Twice the rate of gradient descent is gradient descent at twice the rate."""
     slow, fast = (mg.MetaModel(tiny_gan(), mg.FOMAML(inner_steps=2, inner_rate=rate)) for rate in (0.1, 0.2))
     (scaled,) = slow.adaptation.trajectory(SUPPORT, (3,), seed=1, rate_scale=2.0)
@@ -171,7 +171,7 @@ def test_a_trajectory_at_another_rate_is_one_of_a_rule_with_that_rate():
 
 @pytest.mark.parametrize("steps", [(), (1, 0), (2, 2), (-1, 3)])
 def test_steps_of_a_trajectory_must_ascend(model, steps):
-    with pytest.raises(ValueError, match=r"`steps` must be .* Received"):
+    with pytest.raises(ValueError, match=r".steps. must be .* Received"):
         list(model.adaptation.trajectory(SUPPORT, steps))
 
 

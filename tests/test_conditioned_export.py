@@ -113,10 +113,12 @@ def test_levels_of_bytes_are_kept_as_they_were_given(model, tmp_path):
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "a").sample(3), made.sample(3))
 
 
-@pytest.mark.parametrize(("support", "task_embedding"), [(True, 0), (False, 3)], ids=["support alone", "code alone"])
-def test_either_condition_alone_is_held_and_served(tmp_path, support, code):
-    made = mg.MetaModel(told_gan(support, code), algorithm()).adapt(SUPPORTS[2], steps=1, seed=2)
-    assert set(made.generator.conditioning) == ({"support"} if support else {"code"})
+@pytest.mark.parametrize(
+    ("support", "embedding_dim"), [(True, 0), (False, 3)], ids=["support alone", "task embedding alone"]
+)
+def test_either_condition_alone_is_held_and_served(tmp_path, support, embedding_dim):
+    made = mg.MetaModel(told_gan(support, embedding_dim), algorithm()).adapt(SUPPORTS[2], steps=1, seed=2)
+    assert set(made.generator.conditioning) == ({"support"} if support else {"task_embedding"})
     made.save(tmp_path / "a")
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "a").sample(3, seed=1), made.sample(3, seed=1))
     loaded = tf.saved_model.load(str(tmp_path / "a" / "saved_model" / "1"))

@@ -246,7 +246,7 @@ BAD_LIMITS = [{"shots": 0}, {"steps": -1}, {"num": 0}, {"tasks": 0}, {"num": 2**
 
 @pytest.mark.parametrize("bad", [*BAD_LIMITS, {"steps": None}, {"shots": "5"}])
 def test_bad_limits_are_refused(bad):
-    with pytest.raises(ValueError, match=f"limits must be whole numbers, {next(iter(bad))} in"):
+    with pytest.raises(ValueError, match=f"limits.{next(iter(bad))}. must be a whole number in"):
         mg.Limits(**bad)
 
 

@@ -74,7 +74,7 @@ class Counting(MetaLearner):
         self.count = self.add_weight(shape=(), initializer="zeros", name="count", trainable=trainable)
         self.setup({}, {})
 
-    def begin(self, leaves):
+    def begin(self, params):
         self.count.assign(self.count + 1.0)
         return ()
 
@@ -84,18 +84,18 @@ class Counting(MetaLearner):
 
 @pytest.mark.parametrize("trainable", [True, False])
 def test_pure_refuses_an_assignment_that_would_be_lost(trainable):
-    rule = Counting(trainable)
+    meta_learner = Counting(trainable)
     values = [tf.constant(4.0)] if trainable else []
     with pytest.raises(ValueError, match=r"Counting.begin must be pure.*count"):
-        functional.pure(rule, "begin", values, {})
+        functional.pure(meta_learner, "begin", values, {})
 
 
 def test_pure_replaces_values_and_passes_gradients():
-    rule, value = Counting(True), tf.constant(4.0)
+    meta_learner, value = Counting(True), tf.constant(4.0)
     with tf.GradientTape() as tape:
         tape.watch(value)
-        result = functional.pure(rule, "double", [value])
-    assert (float(result), float(tape.gradient(result, value)), float(rule.count)) == (8.0, 2.0, 0.0)
+        result = functional.pure(meta_learner, "double", [value])
+    assert (float(result), float(tape.gradient(result, value)), float(meta_learner.count)) == (8.0, 2.0, 0.0)
 
 
 def test_global_norm_and_clip_by_hand():
@@ -120,7 +120,7 @@ def test_gradient_of_what_is_looked_up_is_dense():
 
 
 def test_gradient_has_the_shape_of_its_source_in_a_graph():
-    """An operation may hand on a gradient whose shape is known only when it runs; a learned rule must know before."""
+    """An operation may pass on a gradient whose shape is known only when it runs; learned meta-learners need it before."""
 
     @tf.custom_gradient
     def forgetful(x):

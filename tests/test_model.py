@@ -10,7 +10,7 @@ from meta_gan import functional, storage
 from meta_gan.losses import Hinge, NonSaturating
 from meta_gan.meta import Unrolled
 from tests.games.nets import batch_norm_gan, dropout_gan
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import flat_close, numbers, one, parts, random_episodes, tiny_gan
 
 EPISODES = random_episodes(tasks=2)
@@ -28,7 +28,7 @@ def make(game=None, algorithm=None, averaging=None, **options):
 
 
 def everything(model):
-    """Every variable: of nets, rule, averages and optimizers."""
+    """Every variable: of nets, meta-learner, averages and optimizers."""
     optimizers = [v for o in model.optimizers.values() for v in o.variables]
     return [v.numpy() for v in [*model._stored_variables(), *optimizers]]
 
@@ -116,9 +116,9 @@ def test_one_optimizer_object_for_two_groups_is_refused_or_works():
     assert all(np.any(a != b) for n in start for a, b in zip(start[n], weights(model)[n], strict=True))
 
 
-def test_a_learned_rule_is_a_group_and_learns():
-    rule = mg.Algorithm("learned", LearnedRates(-2.0, dtype="float32"), mg.Unrolled(2), 2)
-    model = make(algorithm=rule)
+def test_a_learned_meta_learner_is_a_group_and_learns():
+    meta_learner = mg.Algorithm("learned", LearnedRates(-2.0, dtype="float32"), mg.Unrolled(2), 2)
+    model = make(algorithm=meta_learner)
     assert set(model.groups) == {"discriminator", "generator", "meta_learner"}
     before = [v.numpy() for v in model.meta_learner.trainable_variables]
     metrics = model.meta_step(EPISODES)
@@ -263,7 +263,7 @@ def test_save_and_load_to_the_bit(tmp_path, game, averaging):
     again.meta_step(EPISODES)
 
 
-def test_a_learned_rule_is_saved_and_loaded(tmp_path):
+def test_a_learned_meta_learner_is_saved_and_loaded(tmp_path):
     model = make(algorithm=mg.Algorithm("learned", LearnedRates(-2.0, dtype="float32"), mg.Unrolled(1), 2))
     model.meta_step(EPISODES)
     model.save(tmp_path / "m")

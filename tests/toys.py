@@ -1,4 +1,4 @@
-"""Games small enough to be solved by hand, rules with known derivatives, and episodes of them."""
+"""Games small enough to be solved by hand, and episodes of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from meta_gan import functional, networks
 from meta_gan.games import GAN, VAE, Game, Translation
 from meta_gan.losses import Gaussian
-from meta_gan.meta import inner_loop, masks
+from meta_gan.meta import InnerLoop
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.types import Episode, MetaWeights
 
@@ -181,20 +181,18 @@ def told_translation(**options):
     return Translation(translator, critic, encoder=encoder, **options)
 
 
-def parts(game, learner=None, pattern="", rate=0.1):
-    """What the inner loop takes: `(game, a rule that is set up, mask, meta-weights)`."""
-    learner = GradientDescent(rate) if learner is None else learner
-    chosen = masks.select(game, pattern)
-    if not learner.built:
-        learner.setup(masks.infos(game, chosen), game.signals)
-    values = [tf.convert_to_tensor(v) for v in learner.trainable_variables]
-    return game, learner, chosen, MetaWeights(functional.read(game.nets), values)
+def parts(game, meta_learner=None, pattern="", rate=0.1):
+    """`(inner loop, meta-weights)` of a game and a meta-learner, by default gradient descent."""
+    loop = InnerLoop.build(game, GradientDescent(rate) if meta_learner is None else meta_learner, pattern)
+    values = [tf.convert_to_tensor(v) for v in loop.meta_learner.trainable_variables]
+    return loop, MetaWeights(functional.read(game.nets), values)
 
 
-def adapt(pieces, episode, steps, order=1, partial=True, carry=None):
-    """Inner steps from the start, or from `carry`: `(carry, records)`."""
-    carry = inner_loop.begin(*pieces) if carry is None else carry
-    return inner_loop.advance(*pieces, carry, episode.support, steps, order, episode.seed, partial)
+def adapt(made, episode, steps, order=1, partial=True, carry=None):
+    """Inner steps of what `parts` made, from the start or from `carry`: `(carry, records)`."""
+    loop, meta = made
+    carry = loop.begin(meta) if carry is None else carry
+    return loop.advance(meta, carry, episode.support, steps, episode.seed, order, partial)
 
 
 def flat_close(a, b, rtol=0.0, atol=0.0):

@@ -1,4 +1,4 @@
-"""Long training runs: numbered folders, checkpoints, exact resume, validation and pictures."""
+"""Long training runs: numbered folders, checkpoints, exact resume, validation and previews."""
 
 from trainers.config import TrainConfig
 from trainers.meta_trainer import MetaTrainer, TrainingStopped

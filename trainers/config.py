@@ -9,10 +9,12 @@ import tensorflow as tf
 from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.tasks import DomainTasks, Tasks
 
+_COUNTS = ("steps", "meta_batch", "log_every", "validate_every", "checkpoint_every", "keep", "validation_batches")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long a run is, and how often it reports.
+    """The length of a run, its episodes, and how often it reports.
 
     Attributes:
         steps: outer steps, >= 1.
@@ -23,17 +25,21 @@ class TrainConfig:
         keep: checkpoints kept, >= 1.
         validation_batches: meta-batches of a validation, >= 1.
         picture_classes: validation classes in the picture, >= 1.
-        minutes: stop at the first step that ends after so many minutes of training, >= 0; 0 for no such limit.
-        processor_time: whether those minutes, and the seconds that `metrics.jsonl` tells, are the process's time on
-            processors, all its threads added up, in place of time on the wall: fair beside other work.
         symmetries: whether every training task is turned and mirrored at random, see `Tasks.train`.
-        fewest_shots: support images of the training steps that have the fewest, 1 to the shots of the tasks: every step
-            draws how many it has; 0 for always all of them. See `Tasks.train`.
+        minutes: training time after which the run stops, at the end of a step, >= 0; 0 for no limit.
+        processor_time: whether `minutes`, and the seconds in `metrics.jsonl`, count the processor time of all threads
+            instead of wall time, so that runs beside other work can be compared.
+        fewest_shots: fewest support images of a training step, 1 to the shots of the tasks: each step draws its number
+            of support images; 0 to use all of them in every step. See `Tasks.train`.
         picture_steps: inner steps at which the picture shows samples, each >= 0.
-        copy_limit: greatest share, in (0, 1], of samples for the validation tasks that may be copies of support images;
-            0 for no limit. A run that kept it and then does not stops, and its saved model is that of the last
-            validation that did; a run that never does goes on to its end. See `memorisation.CopyWatch`.
-        copy_patience: validations in a row over that limit after which the run stops, >= 1.
+        copy_limit: largest share, in (0, 1], of samples for the validation tasks that may be copies of support images;
+            0 for no limit. A run that was within the limit and then exceeds it stops, and its saved model is that of
+            the last validation within it; a run that was never within the limit goes on to its end. See
+            `copy_limit.CopyLimit`.
+        copy_patience: consecutive validations over `copy_limit` after which the run stops, >= 1.
+
+    Raises:
+        ValueError: a setting out of its range.
     """
 
     steps: int = 1000
@@ -53,34 +59,23 @@ class TrainConfig:
     copy_patience: int = 3
 
     def __post_init__(self) -> None:
-        for field in (
-            "steps",
-            "meta_batch",
-            "log_every",
-            "validate_every",
-            "checkpoint_every",
-            "keep",
-            "validation_batches",
-            "picture_classes",
-            "copy_patience",
-        ):
+        for field in (*_COUNTS, "picture_classes", "copy_patience"):
             check_integer(getattr(self, field), field, 1)
         check_integer(self.fewest_shots, "fewest_shots", 0)
         check_number(self.minutes, "minutes", least=0)
         check_number(self.copy_limit, "copy_limit", least=0, most=1)
         for field in ("symmetries", "processor_time"):
             check_bool(getattr(self, field), field)
-        object.__setattr__(self, "picture_steps", tuple(self.picture_steps))
-        if not self.picture_steps:
-            raise ValueError(f"'picture_steps' must hold at least one integer. Received: {self.picture_steps!r}")
-        for number in self.picture_steps:
-            check_integer(number, "picture_steps", 0)
+        if not isinstance(self.picture_steps, (tuple, list)) or not self.picture_steps:
+            raise ValueError(f"'picture_steps' must be a tuple of integers. Received: {self.picture_steps!r}")
+        steps = tuple(check_integer(step, "picture_steps", 0) for step in self.picture_steps)
+        object.__setattr__(self, "picture_steps", steps)
 
     def episodes(self, tasks: Tasks | DomainTasks, start_step: int = 0) -> tf.data.Dataset:
-        """The training episodes of a run, from a step on.
+        """Return the training episodes of a run, from a step on.
 
         Raises:
-            DataError: `meta_batch` or `fewest_shots` is more than the data has, or `symmetries` is asked of images that
+            DataError: `meta_batch` or `fewest_shots` is more than the data has, or `symmetries` is set for images that
                 are not square.
         """
         return tasks.train(self.meta_batch, start_step, self.symmetries, self.fewest_shots or None)

@@ -1,4 +1,4 @@
-"""Ctrl-C and termination, put off until a step is whole."""
+"""`Interruption`: Ctrl-C and termination, delayed until a step is complete."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ NOTICE = b"\ninterrupted: finishing the step, then saving; a second signal stops
 
 
 class Interruption:
-    """A context in which the first SIGINT or SIGTERM is noted, and a second one raises KeyboardInterrupt.
+    """A context manager that records the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt.
 
-    Python would raise right after TensorFlow has moved the weights and before the step is counted, and a checkpoint
-    of that moment would have weights one step ahead of its number. So the loop asks between two steps.
+    Python would raise after TensorFlow has updated the weights and before the step is counted, and a checkpoint of that
+    moment would have weights one step ahead of its number. So the training loop checks between two steps.
 
     Attributes:
         received: the signal's number, or None.
 
     Example:
         >>> with Interruption() as interruption:
-        ...     print(interruption.received)
-        None
+        ...     interruption.raise_if_received()
     """
 
     def __init__(self) -> None:
@@ -32,7 +31,7 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
-        # Only the main thread may set handlers. What a shell has set to be ignored (a job in its background) stays so.
+        # Only the main thread may set handlers. Signals that a shell ignores for its background jobs stay ignored.
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -41,7 +40,7 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            # None stands for a handler that Python did not set and cannot set again.
+            # None is a handler that Python did not set and cannot restore.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
 
@@ -53,6 +52,6 @@ class Interruption:
         os.write(2, NOTICE)
 
     def raise_if_received(self) -> None:
-        """Raises KeyboardInterrupt, with the signal's number as its argument, if there was a signal."""
+        """Raise KeyboardInterrupt, with the signal's number as its argument, if there was a signal."""
         if self.received is not None:
             raise KeyboardInterrupt(self.received)

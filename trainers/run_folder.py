@@ -1,4 +1,4 @@
-"""The folder of one run: numbered, locked by the process that writes it, with metrics that survive a kill."""
+"""The folder of a run: numbered, locked by the process that writes it, with metrics that survive a kill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import tensorflow as tf
 from meta_gan import storage
 
 CHECKPOINTS, METRICS = "checkpoints", "metrics.jsonl"
-# What must not change in a `config.json` when a run goes on. Its length and its intervals may.
+# The entries of `config.json` that must not change when a run is resumed. Its length and its intervals may.
 SAME = (
     *("recipe", "source", "target", "data", "episodes"),
     *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit"),
@@ -27,18 +27,14 @@ SAME = (
 
 
 def runs(out: Path) -> list[Path]:
-    """The run folders of an output folder, oldest first."""
+    """Return the run folders in an output folder, oldest first."""
     if not out.is_dir():
         return []
     return sorted(p for p in out.iterdir() if p.is_dir() and re.match(r"\d{5}-", p.name))
 
 
 def new_run(out: str | Path, label: str) -> Path:
-    """Makes the next numbered run folder, such as `out/00003-reptile-glyphs`.
-
-    Raises:
-        ValueError: `out` cannot be written.
-    """
+    """Make the next numbered run folder, such as `out/00003-reptile-glyphs`, or raise a ValueError."""
     root = Path(out)
     number = int(runs(root)[-1].name[:5]) + 1 if runs(root) else 0
     folder = root / f"{number:05d}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', label)}"
@@ -51,11 +47,7 @@ def new_run(out: str | Path, label: str) -> Path:
 
 
 def latest_run(out: str | Path) -> Path:
-    """The run to resume: `out` itself if it is a run folder, or the newest one in it.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Return the run to resume: `out` itself if it is a run folder, or the newest one in it. None is a ValueError."""
     root = Path(out)
     if (root / CHECKPOINTS).is_dir():
         return root
@@ -67,64 +59,56 @@ def latest_run(out: str | Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a run folder for one writer; the lock also ends with the process. Two would destroy each other's files.
+    """Lock a run folder for one writer, until the block or the process ends.
 
     Raises:
-        ValueError: another writer holds it.
+        ValueError: another process has locked it; two writers would destroy each other's files.
     """
     with (folder / ".lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ValueError(
-                f"the run {str(folder)!r} must not be written by two trainers at once. Received: a folder in use"
-            ) from error
+            required = "must not be written by two trainers at once"
+            raise ValueError(f"the run {str(folder)!r} {required}. Received: a folder in use") from error
         yield
 
 
 def checkpoint_manager(checkpoint: tf.train.Checkpoint, folder: Path, keep: int) -> tf.train.CheckpointManager:
-    """A synchronous manager over the run's checkpoints, with what killed saves left behind cleared away.
+    """Return a manager of the run's checkpoints, after deleting what killed saves left behind.
 
-    The manager knows older checkpoints by a small index file, which may be lost; it is written anew from the files
-    that are there, so that the manager goes on to delete the oldest.
+    The manager's index of older checkpoints may be lost, so it is written again from the checkpoint files; otherwise
+    the manager would not delete the oldest.
     """
     root = folder / CHECKPOINTS
     for leftover in [*root.glob("*_temp"), *folder.glob(".model.*")]:
         shutil.rmtree(leftover, ignore_errors=True)
     names = [f"ckpt-{step}" for step in _steps(folder)]
     if names:
-        # Without times the manager would pass the names over.
+        # Without times the manager would ignore the names.
         times = [(root / f"{name}.index").stat().st_mtime for name in names]
         tf.compat.v1.train.update_checkpoint_state(str(root), names[-1], names, all_model_checkpoint_timestamps=times)
     return tf.train.CheckpointManager(checkpoint, str(root), max_to_keep=keep, step_counter=None)
 
 
 def _steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints on disk, in order."""
+    """Return the steps of the checkpoints on disk, in order."""
     names = (path.name for path in (folder / CHECKPOINTS).glob("ckpt-*.index"))
     return sorted(int(match.group(1)) for name in names if (match := re.fullmatch(r"ckpt-(\d+)\.index", name)))
 
 
 def latest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint on disk, or None for a run that has none yet.
-
-    The manager's own small index file may be lost, and it would then start over silently and overwrite the first
-    checkpoint; so the files themselves are asked.
-    """
+    """Return the newest checkpoint on disk, or None; TensorFlow's own answer depends on an index that may be lost."""
     steps = _steps(folder)
     return str(folder / CHECKPOINTS / f"ckpt-{steps[-1]}") if steps else None
 
 
 def check_same(folder: Path, resolved: dict[str, Any], keys: Sequence[str]) -> None:
-    """Refuses to go on with a run under other settings, which would end in the bits of neither.
+    """Raise a ValueError if a run would be resumed with other settings; it names those that differ.
 
     Args:
         folder: the run's, with its `config.json`.
-        resolved: what that file would hold now.
+        resolved: the content that this file would have now.
         keys: the entries that must not differ; a dot leads into an entry.
-
-    Raises:
-        ValueError: naming the settings that differ, as recorded and as received.
     """
     recorded, wanted = _flat(storage.read_config(folder)), _flat(json.loads(json.dumps(resolved)))
     chosen = [name for name in {**recorded, **wanted} if any(f"{name}.".startswith(f"{key}.") for key in keys)]
@@ -137,7 +121,7 @@ def check_same(folder: Path, resolved: dict[str, Any], keys: Sequence[str]) -> N
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, its names joined by dots."""
+    """Flatten nested dictionaries into one with dotted names."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
@@ -145,26 +129,25 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class MetricsLog:
-    """`metrics.jsonl`, and TensorBoard beside it where that is installed.
+    """Writes `metrics.jsonl`, and TensorBoard's log if that is installed.
 
     Args:
         folder: the run's.
-        step: the last one that counts, -1 for a new run: lines of later ones, of a run that was cut off after them,
-            and a line cut off in the middle are dropped.
+        step: the last step to keep, -1 for a new run; lines of later steps and truncated lines are deleted.
     """
 
     def __init__(self, folder: Path, step: int):
         self.path = folder / METRICS
         lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        # In one replace: a kill in the middle of a rewrite in place would lose the whole history.
+        # A kill during a rewrite in place would lose the whole history.
         work = self.path.with_name(f".{METRICS}.part")
         work.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         os.replace(work, self.path)
         self.board = _tensorboard(folder)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Appends one line and flushes it; what is not finite becomes null, for JSON has no NaN."""
+        """Append one line and flush it; values that are not finite become null, for JSON has no NaN."""
         line = {"step": step, **{key: number(value) for key, value in values.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -192,13 +175,10 @@ def _step_of(line: str) -> float:
 
 
 def number(value: Any) -> float | None:
-    """A number as `metrics.jsonl` has it, None where it is not finite.
-
-    It has six significant digits, so that a gradient norm of 1e-8 is not logged as none at all.
-    """
+    """Round a number to six significant digits, as in `metrics.jsonl`; None if it is not finite."""
     return float(f"{float(value):.6g}") if math.isfinite(float(value)) else None
 
 
 def save_config(folder: Path, config: dict[str, Any]) -> None:
-    """Writes the run's resolved configuration."""
+    """Write the run's resolved configuration."""
     storage.write_json(folder / "config.json", config)

@@ -1,4 +1,4 @@
-"""TensorFlow's thread pools for tasks side by side."""
+"""`configure_threads`: TensorFlow's thread pools for tasks that run in parallel."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from meta_gan import functional
 
 
 def configure_threads() -> tuple[int, int]:
-    """Gives every core one task: as many inter-op threads as cores (at most 8), one intra-op thread each.
+    """Give every core one task: as many inter-op threads as cores (at most 8), with one intra-op thread each.
 
-    The operations of a few-shot step are too small to be worth splitting over threads; whole tasks are not. One
-    intra-op thread also fixes the order of every sum, so that the same seed gives the same bits.
+    The operations of a few-shot step are too small to split over threads; whole tasks are not. One intra-op thread also
+    fixes the order of every sum, so that the same seed gives the same bits.
 
     Returns:
         `(inter_op, intra_op)` as set.
@@ -31,7 +31,6 @@ def configure_threads() -> tuple[int, int]:
         threading.set_inter_op_parallelism_threads(wanted[0])
         threading.set_intra_op_parallelism_threads(wanted[1])
     except RuntimeError as error:
-        raise ValueError(
-            "configure_threads() must be called before any TensorFlow operation. Received: a call after it started"
-        ) from error
+        required = "configure_threads() must be called before any TensorFlow operation"
+        raise ValueError(f"{required}. Received: a call after it started") from error
     return wanted

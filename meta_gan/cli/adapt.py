@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 
 from meta_gan import loading, storage
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import outputs
+from meta_gan.tasks.episodes import by_domain, join_domains
 
 EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
 
@@ -46,17 +46,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.inner_steps is not None:
         check_integer(arguments.inner_steps, "--inner-steps", 0)
     model = loading.load(arguments.model)
-    domains = isinstance(model.game.example_shape, Mapping)
-    if domains != (arguments.target_support is not None):
+    domains = by_domain(model.game.example_shape)
+    paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
+    if len(paths) != len(domains):
         raise ValueError(
             "--target-support must be given for a model of two domains, and for no other. Received: "
             f"{arguments.target_support!r} for the endpoints {sorted(model.game.endpoints)}"
         )
-    paths = {"source": arguments.support, "target": arguments.target_support} if domains else {"": arguments.support}
     sets = {
-        name: outputs.read(path, model.game, model.data_card, name, arguments.invert) for name, path in paths.items()
+        name: outputs.read(path, model.game, model.data_card, name, arguments.invert)
+        for name, path in zip(domains, paths, strict=True)
     }
-    adapted = model.adapt(sets if domains else sets[""], steps=arguments.inner_steps, seed=arguments.seed)
+    adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)
     translates = "translate" in model.game.endpoints
     made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import outputs, sources
-from meta_gan.tasks.media import Texts
 
 EXAMPLE = "meta-gan data --data my_classes/ --out sheet.png"
 
@@ -30,8 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out and Path(arguments.out).exists():
         raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
     tasks = sources.open_tasks(arguments)
-    ending = "txt" if isinstance(tasks.source.medium, Texts) else "png"
-    out = Path(arguments.out or f"contact_sheet-{stem}.{ending}")
+    out = Path(arguments.out or f"contact_sheet-{stem}{tasks.source.medium.sheet_suffix}")
     print(tasks.source.describe())
     outputs.sheet(tasks.source, out)
     print(f"contact sheet: {out}")

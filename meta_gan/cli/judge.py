@@ -9,11 +9,9 @@ from meta_gan import storage
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import sources
 from meta_gan.cli.progress import Progress
-from meta_gan.features import NETWORKS
-from meta_gan.judges import METHODS, PURPOSES, JudgeRecipe, train_judge
-from meta_gan.judges.spectrograms import spectrogram_source
-from meta_gan.tasks import Source
-from meta_gan.tasks.media import Sounds, Texts
+from meta_gan.features import NETWORKS, PURPOSES
+from meta_gan.judges import METHODS, JudgeRecipe, train_judge
+from meta_gan.judges.spectrograms import judge_source
 
 EXAMPLE = "meta-gan judge --data my_classes/ --out judges/mine --method prototypical --network conv4 --seed 1"
 
@@ -51,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     recipe = JudgeRecipe(**{"ways": min(JudgeRecipe().ways, max(2, len(tasks.splits["train"]))), **given})
     print(f"recipe: {dataclasses.asdict(recipe)}", flush=True)
     print(tasks.source.describe(), flush=True)
-    source = _seen(tasks.source)
+    source = judge_source(tasks.source)
     progress = Progress()
     made = train_judge(source, recipe, on_progress=lambda step, *_: progress("training", step, recipe.steps))
     made.save(arguments.out)
@@ -62,13 +60,3 @@ def run(arguments: argparse.Namespace) -> None:
             f"{validation['shots']}-shot"
         )
     print(f"judge: {arguments.out}, {made.dim} features, sha256 {made.sha256}")
-
-
-def _seen(source: Source) -> Source:
-    """Return the pictures that a judge looks at: of sounds their spectrograms."""
-    if isinstance(source.medium, Texts):
-        raise ValueError(
-            "--data of a judge must be pictures or sounds; texts are scored by their n-grams "
-            f"(`meta_gan.metrics.texts`). Received: {source.name}, of texts"
-        )
-    return spectrogram_source(source) if isinstance(source.medium, Sounds) else source

@@ -1,125 +1,91 @@
-"""The adaptation to one task as an environment, for agents of one's own: `reset`, `step`, observations and rewards.
-
-The interface is Gymnasium's, without the dependency: an environment of theirs wraps this one in ten lines.
-"""
+"""Adaptation to one task as a Gymnasium environment, on which agents of any library may be tried."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
-from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop, masks, outcomes, steering
-from meta_gan.meta.rescaled import Wrapped
-from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, Episode, MetaWeights
+from meta_gan.controller.policy_gradient import controller_of, reward_of
+from meta_gan.controller.schedule_controller import BOUND, PolicySteering
+from meta_gan.meta.evolution_strategies import check_spread, first_log_distance, log_distance, rate_factor
+from meta_gan.meta.inner_loop import InnerLoop
+from meta_gan.types import Carry, Episode, MetaWeights, Tensor
+
+try:
+    import gymnasium
+except ImportError as error:
+    raise ImportError("AdaptationEnvironment needs Gymnasium: pip install 'meta-gan[rl]'") from error
 
 
-class Discrete(NamedTuple):
-    """A space of actions: one option of each of several knobs.
-
-    Attributes:
-        nvec: how many options each knob has.
-        names: of the knobs.
-    """
-
-    nvec: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def sample(self, seed: int) -> np.ndarray:
-        """An action drawn uniformly, int32[knobs]."""
-        return np.random.default_rng(seed).integers(0, self.nvec).astype(np.int32)
-
-    def contains(self, action: Any) -> bool:
-        """Whether `action` is whole numbers, one for every knob, each the place of one of its options."""
-        given = np.asarray(action)
-        fits = given.shape == (len(self.nvec),) and np.issubdtype(given.dtype, np.integer)
-        return bool(fits and np.all(given >= 0) and np.all(given < self.nvec))
-
-
-class _Told(Wrapped):
-    """A controller that takes the action it is told."""
-
-    def __init__(self, learner: MetaLearner, action: Any):
-        super().__init__(learner)
-        self._action = action
-
-    def observe(self, state: Any, step: Any, signals: Mapping[str, Any], distance: Any, seed: Any) -> Any:
-        told = (state, step, signals, distance, seed, self._action)
-        return self.learner.follow(*told)  # type: ignore[operator]
-
-
-class AdaptationEnvironment:
-    """One adaptation after another, steered by whoever calls `step`.
+class AdaptationEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
+    """One adaptation after another, steered by the caller of `step`.
 
     An action is one option of every knob of a `ScheduleController`; a step is the inner steps up to its next decision.
-    Observations and rewards are those that `PolicyGradient` trains that controller by, and the controller's own policy
-    plays no part.
+    Observations and rewards are those with which `PolicyGradient` trains that controller; the controller's own policy
+    has no effect.
 
     Args:
-        game: whose nets, as they are at `reset`, every task starts from.
-        controller: a `ScheduleController`: its base rule, knobs, and steps between two decisions.
-        episodes: the task of a number int >= 0: `Episode` without a leading axis of tasks, always of the same shapes.
+        loop: the inner loop of a game and a `ScheduleController`. Every task starts from the values that the game's
+            nets have at `reset`.
+        episodes: from a number int >= 0 to its task: an `Episode` without a leading axis of tasks, always of the same
+            shapes.
         steps: inner steps of a task; None for the controller's horizon.
-        mask: regular expression of the weights that adapt; "" for all.
         cost: see `PolicyGradient`.
         spread: see `PolicyGradient`.
 
     Attributes:
-        action_space: the options of every knob.
-        observation_shape: of what `reset` and `step` return.
+        action_space: `MultiDiscrete`, the options of every knob.
+        observation_space: `Box` in [-5, 5], float32[width].
+        knobs: the names of the knobs, in the order of an action.
 
     Raises:
-        ValueError: a rule that does not steer, steps that are no multiple of those between decisions, knobs that the
-            game does not heed, or a negative cost.
+        ValueError: another meta-learner, steps that are not a multiple of those between decisions, or a negative cost.
 
     Example:
-        >>> environment = AdaptationEnvironment(game, controller, lambda n: one_task(n))
-        >>> seen, _ = environment.reset(seed=3)
-        >>> seen, reward, terminated, truncated, info = environment.step(environment.action_space.sample(0))
+        >>> environment = AdaptationEnvironment(InnerLoop.build(game, controller), lambda number: one_task(number))
+        >>> observation, _ = environment.reset(seed=3)
+        >>> observation, reward, terminated, truncated, info = environment.step(environment.action_space.sample())
     """
 
     def __init__(
         self,
-        game: Game,
-        controller: Any,
+        loop: InnerLoop,
         episodes: Callable[[int], Episode],
         steps: int | None = None,
-        mask: str = "",
         cost: float = 0.0005,
         spread: float = 1.0,
     ):
-        if not controller.steers:
-            raise ValueError(f"'controller' must be a rule that steers. Received: {type(controller).__name__}")
+        controller = controller_of(loop.meta_learner)
         self.steps = controller.horizon if steps is None else check_integer(steps, "steps", 1)
         if self.steps % controller.every:
             raise ValueError(
                 f"'steps' must be a multiple of the controller's {controller.every} from one decision to the next. "
                 f"Received: {self.steps}"
             )
-        self.game, self.controller, self.episodes = game, controller, episodes
+        self.loop, self.controller, self.episodes = loop, controller, episodes
         self.cost = check_number(cost, "cost", least=0)
-        self.spread = check_number(spread, "spread", least=1)
-        self._paths = masks.select(game, mask)
-        masks.prepare(game, self._paths, controller)
-        knobs = controller.knobs
-        self.action_space = Discrete(tuple(len(k.options) for k in knobs), tuple(k.name for k in knobs))
-        self.observation_shape = (controller.width,)
+        self.spread = check_spread(spread)
+        self.knobs = tuple(knob.name for knob in controller.knobs)
+        self.action_space = gymnasium.spaces.MultiDiscrete([len(knob.options) for knob in controller.knobs])
+        self.observation_space = gymnasium.spaces.Box(-BOUND, BOUND, (controller.width,), np.float32)
         self._begin = tf.function(self._started, autograph=False, reduce_retracing=True)
-        self._go_on = tf.function(self._stepped, autograph=False, reduce_retracing=True)
+        self._continue = tf.function(self._stepped, autograph=False, reduce_retracing=True)
         self._next, self._over = 0, True
 
-    def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Begins a task.
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin a task.
 
         Args:
             seed: the task's number >= 0; None for the one after the last.
-            options: None; the argument is there for Gymnasium.
+            options: None or empty; Gymnasium requires the argument.
 
         Returns:
             `(observation float32[width], {"distance"})`.
@@ -128,18 +94,19 @@ class AdaptationEnvironment:
             ValueError: a negative seed, or options.
         """
         if options:
-            raise ValueError(f"'options' must be None: no options are known. Received: {dict(options)}")
+            raise ValueError(f"'options' must be None or empty. Received: {options}")
         number = self._next if seed is None else check_integer(seed, "seed", 0)
+        super().reset(seed=seed)
         self._next, self._over = number + 1, False
         values = [tf.convert_to_tensor(v) for v in self.controller.trainable_variables]
-        self._meta = MetaWeights(functional.read(self.game.nets), values)
+        self._meta = MetaWeights(functional.read(self.loop.game.nets), values)
         self._episode = self.episodes(number)
-        self._carry, self._first, seen = self._begin(self._meta, self._episode)
+        self._carry, self._first, observation = self._begin(self._meta, self._episode)
         self._last = self._first
-        return seen.numpy(), {"distance": float(np.exp(self._first))}
+        return observation.numpy(), {"distance": float(np.exp(self._first))}
 
     def step(self, action: Sequence[int] | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Turns the knobs, and makes the inner steps up to the next decision.
+        """Turn the knobs, and make the inner steps up to the next decision.
 
         Args:
             action: int[knobs], of `action_space`.
@@ -154,37 +121,37 @@ class AdaptationEnvironment:
         """
         if self._over:
             raise ValueError("a task must be begun by reset(). Received: step() after the end")
-        if not self.action_space.contains(action):
+        given = np.asarray(action)
+        if not np.issubdtype(given.dtype, np.integer) or not self.action_space.contains(given):
             raise ValueError(f"'action' must be of {self.action_space}. Received: {action!r}")
-        given = tf.constant(np.asarray(action), tf.int32)
-        found = self._go_on(self._meta, self._episode, self._carry, given, self._first, self._last)
-        self._carry, seen, reward, self._last, stopped, lost = found
-        terminated = bool(stopped or lost)
+        chosen = tf.constant(given, tf.int32)
+        found = self._continue(self._meta, self._episode, self._carry, chosen, self._first, self._last)
+        self._carry, observation, reward, self._last, stopped, diverged = found
+        terminated = bool(stopped or diverged)
         truncated = not terminated and int(self._carry.step) >= self.steps
         self._over = terminated or truncated
-        info = {"distance": float(np.exp(self._last)), "diverged": bool(lost)}
-        return seen.numpy(), float(reward), terminated, truncated, info
+        info = {"distance": float(np.exp(self._last)), "diverged": bool(diverged)}
+        return observation.numpy(), float(reward), terminated, truncated, info
 
-    def _started(self, meta: MetaWeights, episode: Episode) -> Any:
-        carry = inner_loop.begin(self.game, self.controller, self._paths, meta)
-        snapshot = inner_loop.final(self._paths, meta, carry)
-        return carry, outcomes.first_distance(self.game, snapshot, episode), self._seen(meta, episode, carry)
+    def _started(self, meta: MetaWeights, episode: Episode) -> tuple[Carry, Tensor, Tensor]:
+        carry = self.loop.begin(meta)
+        first = first_log_distance(self.loop, self.loop.final(meta, carry), episode)
+        return carry, first, self._observation(meta, episode, carry)
 
-    def _stepped(self, meta: MetaWeights, episode: Episode, carry: Carry, action: Any, first: Any, last: Any) -> Any:
-        rule: Any = _Told(self.controller, action)
-        factor, every = outcomes.rate_factor(self.spread, episode.seed), self.controller.every
-        pieces = (self.game, rule, self._paths, meta)
-        carry, _ = inner_loop.advance(*pieces, carry, episode.support, every, 1, episode.seed, rate_scale=factor)
-        now = outcomes.log_distance(self.game, inner_loop.final(self._paths, meta, carry), episode)
-        stopped = self.controller.finished(carry.learner_state)
-        reward, now, lost = outcomes.reward(first, last, now, stopped, self.cost * every)
-        return carry, self._seen(meta, episode, carry), reward, now, stopped, lost > 0
+    def _stepped(
+        self, meta: MetaWeights, episode: Episode, carry: Carry, action: Tensor, first: Tensor, last: Tensor
+    ) -> tuple[Carry, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        loop = dataclasses.replace(self.loop, steering=PolicySteering(self.controller, lambda *_: action))
+        factor, every = rate_factor(self.spread, episode.seed), self.controller.every
+        carry, _ = loop.advance(meta, carry, episode.support, every, episode.seed, rate_scale=factor)
+        now = log_distance(loop, loop.final(meta, carry), episode)
+        stopped = self.controller.steering.finished(carry.meta_learner_state)
+        reward, now, diverged = reward_of(first, last, now, stopped, self.cost * every)
+        return carry, self._observation(meta, episode, carry), reward, now, stopped, diverged > 0
 
-    def _seen(self, meta: MetaWeights, episode: Episode, carry: Carry) -> Any:
-        """What the controller would see before the coming step."""
-        support, watched = steering.apart(episode.support, self.controller.holdout, episode.seed)
-        snapshot = inner_loop.final(self._paths, meta, carry)
-        key = inner_loop.rule_key(episode.seed, carry.step)
-        found = steering.watched_distance(self.game, snapshot, support, watched, key)
-        told = (carry.learner_state, carry.step, carry.signals, found)
-        return functional.pure(self.controller, "perceived", meta.meta_learner, *told)
+    def _observation(self, meta: MetaWeights, episode: Episode, carry: Carry) -> Tensor:
+        """Return what the controller would observe before the coming step."""
+        support, held_out = self.controller.steering.split(episode.support, episode.seed)
+        distance = self.loop.held_out_distance(meta, carry, support, held_out, episode.seed)
+        received = (carry.meta_learner_state, carry.step, carry.signals, distance)
+        return functional.pure(self.controller, self.controller.observation, meta.meta_learner, *received)

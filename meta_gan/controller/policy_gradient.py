@@ -1,55 +1,52 @@
-"""The policy gradient: what of its own decisions a controller should make more often, from how tasks turned out."""
+"""The policy gradient: which of its own decisions a controller should make more often, from how tasks turned out."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_bool, check_integer, check_number
-from meta_gan.games.base import Game
-from meta_gan.meta import inner_loop, outcomes
-from meta_gan.meta.gradients import Estimate, Estimator, metrics_of
-from meta_gan.meta.rescaled import Wrapped
+from meta_gan.checks import check_integer, check_number
+from meta_gan.controller.policy import drawn
+from meta_gan.controller.schedule_controller import PolicySteering, ScheduleController
+from meta_gan.meta.estimators import Estimate, Estimator, metrics_of
+from meta_gan.meta.evolution_strategies import (
+    DIVERGED,
+    check_spread,
+    first_log_distance,
+    log_distance,
+    rate_factor,
+)
+from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, Episode, Mask, MetaWeights
+from meta_gan.types import Carry, Episode, MetaWeights, Tensor, Tensors
 
-# The role of what the policy draws, one key a rollout; see `inner_loop`.
+# The role of what the policy draws, one key a rollout, among those listed in `meta.inner_loop`.
 ROLLOUT = 11
-_LEAST_DEVIATION = 1e-3  # of advantages, in nats, that they are divided by
+_LEAST_DEVIATION = 1e-3  # of advantages, in nats, by which they are divided
 
 
 class Trajectory(NamedTuple):
-    """The decisions of a rollout, and what came of them.
+    """The decisions of a rollout and their outcomes.
 
     Attributes:
-        seen: float32[decisions, width], what the policy saw.
-        chosen: int32[decisions, knobs].
+        observations: float32[decisions, width], the policy's inputs.
+        actions: int32[decisions, knobs].
         rewards: float32[decisions].
         made: float32[decisions], 1 for decisions that were made and 0 for those after the end.
-        lost: float32[decisions], 1 where the task diverged before the next decision.
+        diverged: float32[decisions], 1 where the task diverged before the next decision.
         observed: float32[decisions], 1 where the policy decided, and 0 after a stop.
     """
 
-    seen: Any
-    chosen: Any
-    rewards: Any
-    made: Any
-    lost: Any
-    observed: Any
-
-
-class _Exploring(Wrapped):
-    """A controller that draws its actions, by a key of its own."""
-
-    def __init__(self, learner: MetaLearner, key: Any):
-        super().__init__(learner)
-        self._key = key
-
-    def observe(self, state: Any, step: Any, signals: Any, distance: Any, seed: Any) -> Any:
-        return self.learner.explore(state, step, signals, distance, functional.fold(self._key, step))  # type: ignore[operator]
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    made: Tensor
+    diverged: Tensor
+    observed: Tensor
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -57,34 +54,33 @@ class PolicyGradient(Estimator):
     """Trains the policy of a `ScheduleController` by proximal policy optimisation against a baseline of the same task.
 
     Every task is adapted to several times, from the same weights and by the same draws but for the policy's own. The
-    reward of a decision is by how much the logarithm of the distance from samples to the query set fell until the next
-    one, less `cost` for every inner step in between; their sum tells the end from the start. A task that ends up ten
-    times as far as it began, or at no number, has diverged: it goes no further, and costs 1 more. What is left to be
-    earned after a decision, less what the task's other rollouts earned on average
-    after theirs, is its advantage.
+    reward of a decision is the decrease of the logarithm of the distance from samples to the query set until the next
+    decision, less `cost` for every inner step in between; rewards sum to the difference between start and end. A task
+    whose distance becomes ten times that at the start, or is not a number, has diverged: it ends, and costs 1 more.
+    The advantage of a decision is the sum of the rewards after it, less the mean of the same over the task's other
+    rollouts.
 
     The gradient is the sum over `epochs` of that of the clipped surrogate, each taken after a plain step of size `rate`
-    along the one before it. With one epoch it is REINFORCE with a baseline. With several, SGD(rate) outside is
+    along the ones before it. With one epoch it is REINFORCE with a baseline. With several, SGD(rate) outside is
     proximal policy optimisation as published; Adam is the usual choice.
 
-    Only the policy is trained. The nets' initial weights, random or those of a model that was meta-trained before, stay
-    as they are.
+    Only the policy is trained. The nets' initial weights, random or those of a meta-trained model, have no gradient.
 
     Args:
         rollouts: adaptations to each task, >= 2.
         epochs: >= 1.
         rate: > 0, the step between epochs.
-        clip: in (0, 1), how far the probability ratio may go before a decision counts no more.
-        entropy: >= 0, weight of the policy's entropy, which keeps it drawing.
+        clip: in (0, 1), how far the probability ratio may depart from 1 before a decision has no gradient.
+        entropy: >= 0, weight of the policy's entropy, which keeps it exploring.
         cost: >= 0, of an inner step, in nats of distance.
-        spread: >= 1, the greatest factor of a task's rates over the least, drawn log-uniformly for every task.
-        trials: >= 1, attempts at a task in a row: weights and knobs start anew, and the policy's memory goes on, so
-            that it may learn to try out first what it uses then (RL^2). `adapt` makes one attempt.
+        spread: >= 1, the ratio of the largest to the smallest factor of a task's rates, drawn log-uniformly.
+        trials: >= 1, attempts at a task in a row: weights and knobs start anew, and the policy's memory is kept, so
+            that it may learn to explore first and exploit then (RL^2). `adapt` makes one attempt.
         normalize: whether the advantages of a meta-batch are divided by their deviation.
 
     Raises:
-        ValueError: an argument out of its range; with an `Algorithm`, a rule without a policy, or inner steps that its
-            decisions do not divide.
+        ValueError: an argument out of its range; within an `Algorithm`, a meta-learner without a policy, or a number
+            of inner steps that is not a multiple of those between decisions.
 
     Example:
         >>> row = meta_gan.Algorithm("controller", ScheduleController(Adam(2e-3)), PolicyGradient(), inner_steps=60)
@@ -115,100 +111,94 @@ class PolicyGradient(Estimator):
         self.trials = check_integer(trials, "trials", 1)
         self.rate = check_number(rate, "rate", above=0)
         self.clip = check_number(clip, "clip", above=0, below=1)
-        self.entropy, self.cost = check_number(entropy, "entropy", least=0), check_number(cost, "cost", least=0)
-        self.spread, self.normalize = check_number(spread, "spread", least=1), check_bool(normalize, "normalize")
+        self.entropy = check_number(entropy, "entropy", least=0)
+        self.cost = check_number(cost, "cost", least=0)
+        if not isinstance(normalize, bool):
+            raise ValueError(f"'normalize' must be True or False. Received: {normalize!r}")
+        self.spread, self.normalize = check_spread(spread), normalize
 
-    def get_config(self) -> dict[str, Any]:
-        names = ("rollouts", "epochs", "rate", "clip", "entropy", "cost", "spread", "trials", "normalize")
-        return {name: getattr(self, name) for name in names}
-
-    def check(self, learner: MetaLearner, inner_steps: Any) -> None:
-        super().check(learner, inner_steps)
-        if not learner.stochastic or not learner.steers:
-            raise ValueError(
-                f"PolicyGradient trains a rule with a policy, such as ScheduleController. Received: "
-                f"{type(learner).__name__}"
-            )
-        if not isinstance(inner_steps, int) or inner_steps < 1 or inner_steps % learner.every:
+    def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:
+        super().check(meta_learner, inner_steps)
+        controller = controller_of(meta_learner)
+        if not isinstance(inner_steps, int) or inner_steps < 1 or inner_steps % controller.every:
             raise ValueError(
                 f"inner steps must be a multiple of those between two decisions. Received: {inner_steps} of "
-                f"{learner.every}"
+                f"{controller.every}"
             )
 
-    def estimate(
-        self, game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episodes: Episode, steps: Any
-    ) -> Estimate:
-        """See `Estimator.estimate`; advantages are of one size over the meta-batch. Metrics beside those of `Unrolled`
-        (over the rollouts in which they are finite; a loss counts as 0 in steps after a stop): `reward`, what the
-        rollouts earned on average, `entropy` in nats a decision, and `diverged`, their share."""
-        self.check(learner, steps)
+    def estimate(self, loop: InnerLoop, meta: MetaWeights, episodes: Episode, steps: int | Tensor) -> Estimate:
+        """See `Estimator.estimate`; advantages are normalised over the meta-batch.
+
+        Metrics beside those of `Unrolled` (over the rollouts in which they are finite; a loss counts as 0 in steps
+        after a stop): `reward`, the mean sum of rewards, `entropy` in nats a decision, and `diverged`, the share of
+        rollouts.
+        """
+        self.check(loop.meta_learner, steps)
         tasks = int(episodes.seed.shape[0])
         whose = tf.repeat(tf.range(tasks), self.rollouts)
         batch = tf.nest.map_structure(lambda t: tf.gather(t, whose), episodes)
         numbers = tf.tile(tf.range(self.rollouts), [tasks])
-
-        def one(pair: Any) -> Any:
-            return self.rollout(game, learner, mask, meta, pair[0], steps, pair[1])
-
-        trajectory, metrics = functional.map_tasks(one, (batch, numbers))
+        trajectory, metrics = functional.map_tasks(
+            lambda pair: self.rollout(loop, meta, pair[0], steps, pair[1]), (batch, numbers)
+        )
         advantages = self.advantages(trajectory, tasks)
-        gradient, entropy = self._ascent(learner, meta.meta_learner, trajectory, advantages)
-        still = tf.nest.map_structure(tf.zeros_like, meta.initial.weights)
-        earned = tf.reduce_sum(trajectory.rewards, axis=1)
+        gradient, entropy = self._ascent(controller_of(loop.meta_learner), meta.meta_learner, trajectory, advantages)
+        zeros = tf.nest.map_structure(tf.zeros_like, meta.initial.weights)
         means = {name: _mean_of_finite(values) for name, values in metrics.items()}
-        means.update(reward=tf.reduce_mean(earned), entropy=entropy)
-        return Estimate(still, gradient, meta.initial.state, means)
+        means.update(reward=tf.reduce_mean(tf.reduce_sum(trajectory.rewards, axis=1)), entropy=entropy)
+        return Estimate(zeros, gradient, meta.initial.state, means)
 
     def rollout(
-        self,
-        game: Game,
-        learner: MetaLearner,
-        mask: Mask,
-        meta: MetaWeights,
-        episode: Episode,
-        steps: int,
-        number: Any,
-    ) -> tuple[Trajectory, dict[str, Any]]:
-        """One adaptation to a task (`trials` of them in a row) by drawn actions: decisions, and metrics of the last."""
+        self, loop: InnerLoop, meta: MetaWeights, episode: Episode, steps: int, number: Tensor
+    ) -> tuple[Trajectory, dict[str, Tensor]]:
+        """Adapt to a task (`trials` times in a row) by drawn actions: the decisions, and metrics of the last trial."""
+        controller = controller_of(loop.meta_learner)
         key = functional.fold(functional.fold(episode.seed, ROLLOUT), number)
-        parts, last, records, carry = [], None, None, None
+        parts, carry = [], loop.begin(meta)
         for trial in range(self.trials):
-            exploring: Any = _Exploring(learner, functional.fold(key, trial))
-            carry = inner_loop.begin(game, exploring, mask, meta)
-            if last is not None:
-                carry = carry._replace(learner_state=exploring.remember(carry.learner_state, last))
-            carry, part, records = self._attempt(game, exploring, mask, meta, carry, episode, steps)
+            if trial:
+                fresh = loop.begin(meta)
+                state = controller.remember(fresh.meta_learner_state, carry.meta_learner_state)
+                carry = fresh._replace(meta_learner_state=state)
+            own = functional.fold(key, trial)
+            steering = PolicySteering(
+                controller, lambda logits, step, own=own: drawn(logits, functional.fold(own, step))
+            )
+            exploring = dataclasses.replace(loop, steering=steering)
+            carry, part, records = self._attempt(exploring, controller, meta, carry, episode, steps)
             parts.append(part)
-            last = carry.learner_state
-        values = inner_loop.objectives(game, inner_loop.final(mask, meta, carry), episode)  # type: ignore[arg-type]
-        metrics = metrics_of(game, mask, records, values)
+        metrics = metrics_of(loop, records, loop.objectives(loop.final(meta, carry), episode))
         trajectory = Trajectory(*[tf.concat(each, axis=0) for each in zip(*parts, strict=True)])
-        metrics["diverged"] = tf.reduce_max(trajectory.lost)
+        metrics["diverged"] = tf.reduce_max(trajectory.diverged)
         return trajectory, metrics
 
     def _attempt(
-        self, game: Game, learner: Any, mask: Mask, meta: MetaWeights, carry: Carry, episode: Episode, steps: int
-    ) -> tuple[Carry, Trajectory, Any]:
-        """One trial, decision by decision."""
-        count, every = steps // learner.every, learner.every
-        factor = outcomes.rate_factor(self.spread, episode.seed)
-        first = outcomes.first_distance(game, inner_loop.final(mask, meta, carry), episode)
-        width = len(inner_loop.columns(game, mask))
-        rows: list[Any] = [(tf.float32, [learner.width]), (tf.int32, [len(learner.knobs)])]
+        self,
+        loop: InnerLoop,
+        controller: ScheduleController,
+        meta: MetaWeights,
+        carry: Carry,
+        episode: Episode,
+        steps: int,
+    ) -> tuple[Carry, Trajectory, Tensor]:
+        """Make one trial, decision by decision."""
+        every, finished = controller.every, controller.steering.finished
+        count, width = steps // every, len(loop.columns)
+        factor = rate_factor(self.spread, episode.seed)
+        first = first_log_distance(loop, loop.final(meta, carry), episode)
+        rows: list[Any] = [(tf.float32, [controller.width]), (tf.int32, [len(controller.knobs)])]
         rows += [(tf.float32, [])] * 4 + [(tf.float32, [every, width])]
         arrays = [tf.TensorArray(kind, size=count, element_shape=shape) for kind, shape in rows]
 
-        def body(i: Any, carry: Carry, last: Any, going: Any, arrays: list[Any]) -> Any:
-            observed = 1.0 - tf.cast(learner.finished(carry.learner_state), tf.float32)
-            carry, records = inner_loop.advance(
-                game, learner, mask, meta, carry, episode.support, every, 1, episode.seed, rate_scale=factor
-            )
-            now = outcomes.log_distance(game, inner_loop.final(mask, meta, carry), episode)
-            state, stopped = carry.learner_state, learner.finished(carry.learner_state)
-            reward, now, lost = outcomes.reward(first, last, now, stopped, self.cost * every)
-            row = (state["seen"], state["chosen"], going * reward, going, going * lost, observed, records)
+        def body(i: Tensor, carry: Carry, last: Tensor, going: Tensor, arrays: list[tf.TensorArray]) -> Any:
+            observed = 1.0 - tf.cast(finished(carry.meta_learner_state), tf.float32)
+            carry, records = loop.advance(meta, carry, episode.support, every, episode.seed, rate_scale=factor)
+            now = log_distance(loop, loop.final(meta, carry), episode)
+            state, stopped = carry.meta_learner_state, finished(carry.meta_learner_state)
+            reward, now, diverged = reward_of(first, last, now, stopped, self.cost * every)
+            row = (state["observation"], state["action"], going * reward, going, going * diverged, observed, records)
             arrays = [array.write(i, value) for array, value in zip(arrays, row, strict=True)]
-            going = going * (1.0 - tf.cast(stopped, tf.float32)) * (1.0 - lost)
+            going = going * (1.0 - tf.cast(stopped, tf.float32)) * (1.0 - diverged)
             return i + 1, carry, now, going, arrays
 
         start = (tf.constant(0), carry, first, tf.constant(1.0), arrays)
@@ -216,8 +206,8 @@ class PolicyGradient(Estimator):
         *parts, records = [array.stack() for array in arrays]
         return carry, Trajectory(*parts), tf.reshape(records, [steps, width])
 
-    def advantages(self, trajectory: Trajectory, tasks: int) -> Any:
-        """What is left to be earned after each decision, less the mean over the task's other rollouts.
+    def advantages(self, trajectory: Trajectory, tasks: int) -> Tensor:
+        """Return the sum of rewards after each decision, less its mean over the task's other rollouts.
 
         Args:
             trajectory: of `tasks * rollouts` rollouts, those of a task side by side.
@@ -236,28 +226,32 @@ class PolicyGradient(Estimator):
         deviation = tf.sqrt(tf.math.divide_no_nan(tf.reduce_sum(trajectory.made * tf.square(found)), made))
         return found / tf.maximum(deviation, _LEAST_DEVIATION)
 
-    def surrogate(self, judged: tuple[Any, Any], before: Any, trajectory: Trajectory, advantages: Any) -> Any:
-        """What is to rise, float32[]: the clipped surrogate a rollout, and the weighed entropy.
+    def surrogate(
+        self, judged: tuple[Tensor, Tensor], before: Tensor, trajectory: Trajectory, advantages: Tensor
+    ) -> Tensor:
+        """Return what is to rise, float32[]: the clipped surrogate a rollout, and the weighted entropy.
 
         Args:
-            judged: log-probabilities and entropies float32[n, decisions], as the policy is now.
-            before: float32[n, decisions], log-probabilities as it was when it decided.
+            judged: log-probabilities and entropies float32[n, decisions], under the present policy.
+            before: float32[n, decisions], log-probabilities under the policy that decided.
             trajectory: the decisions.
             advantages: float32[n, decisions].
         """
         ratio = tf.exp(judged[0] - before)
         kept = tf.clip_by_value(ratio, 1.0 - self.clip, 1.0 + self.clip)
-        worth = tf.minimum(ratio * advantages, kept * advantages) + self.entropy * judged[1]
-        return tf.reduce_mean(tf.reduce_sum(trajectory.made * worth, axis=1))
+        value = tf.minimum(ratio * advantages, kept * advantages) + self.entropy * judged[1]
+        return tf.reduce_mean(tf.reduce_sum(trajectory.made * value, axis=1))
 
-    def _ascent(self, learner: Any, values: list[Any], trajectory: Trajectory, advantages: Any) -> tuple[Any, Any]:
-        """The gradients of all epochs, summed and to descend, and the entropy of a decision before them."""
+    def _ascent(
+        self, controller: ScheduleController, values: Tensors, trajectory: Trajectory, advantages: Tensor
+    ) -> tuple[Tensors, Tensor]:
+        """Return the gradients of all epochs, summed and to descend, and the entropy of a decision before them."""
 
-        def judge(values: list[Any]) -> Any:
-            told = (trajectory.seen, trajectory.chosen, trajectory.observed)
-            return functional.pure(learner, "judge", values, *told)
+        def judge(values: Tensors) -> tuple[Tensor, Tensor]:
+            decisions = (trajectory.observations, trajectory.actions, trajectory.observed)
+            return functional.pure(controller, controller.judge, values, *decisions)
 
-        before, spread = functional.stop(judge(values))
+        before, entropies = functional.stop(judge(values))
         start, total = values, [tf.zeros_like(v) for v in values]
         for _ in range(self.epochs):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -266,11 +260,37 @@ class PolicyGradient(Estimator):
             total = [t + g for t, g in zip(total, functional.gradient(tape, goal, values), strict=True)]
             values = [v - self.rate * t for v, t in zip(start, total, strict=True)]
         made = tf.reduce_sum(trajectory.made)
-        return total, tf.math.divide_no_nan(tf.reduce_sum(trajectory.made * spread), made)
+        return total, tf.math.divide_no_nan(tf.reduce_sum(trajectory.made * entropies), made)
 
 
-def _mean_of_finite(values: Any) -> Any:
-    """One rollout that went wild must not hide what the others report."""
+def controller_of(meta_learner: MetaLearner) -> ScheduleController:
+    """Return the meta-learner as a `ScheduleController`, or raise ValueError."""
+    if not isinstance(meta_learner, ScheduleController):
+        raise ValueError(f"the meta-learner must be a ScheduleController. Received: {type(meta_learner).__name__}")
+    return meta_learner
+
+
+def reward_of(first: Tensor, last: Tensor, now: Tensor, stopped: Tensor, cost: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the reward of a decision.
+
+    Args:
+        first: float32[], the log distance at the start of the task.
+        last: float32[], at the decision.
+        now: float32[], at the next one.
+        stopped: bool[], whether the decision was to stop; then no steps were made.
+        cost: of the steps in between.
+
+    Returns:
+        `(reward, now, diverged)`, float32[] each: `now` at most `DIVERGED` above `first`, and `diverged` 1 where it
+        reached that, which costs 1 more.
+    """
+    diverged = tf.cast(now >= first + DIVERGED, tf.float32)
+    now = tf.minimum(now, first + DIVERGED)
+    return last - now - cost * (1.0 - tf.cast(stopped, tf.float32)) - diverged, now, diverged
+
+
+def _mean_of_finite(values: Tensor) -> Tensor:
+    """Return the mean of the finite values, so that one diverged rollout does not hide what the others report."""
     known = tf.math.is_finite(values)
     total = tf.reduce_sum(tf.where(known, values, tf.zeros_like(values)))
     return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(known, values.dtype)))

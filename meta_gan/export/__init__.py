@@ -1,4 +1,4 @@
-"""SavedModels for TF Serving, in which the inner loop itself runs."""
+"""Export to SavedModels for TF Serving, in which the inner loop itself runs."""
 
 from meta_gan.export.limits import Input, Limits
 from meta_gan.export.writing import (

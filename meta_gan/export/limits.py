@@ -1,7 +1,7 @@
-"""What an exported model may be asked: limits fixed at export, and the assertions of a graph that hold them.
+"""The limits of requests to an exported model, fixed at export, and the assertions in its graph that enforce them.
 
-A server takes `steps` and `num` from strangers, so every signature checks what it is given before anything else runs;
-the assertion names the input and the limit.
+A server takes `steps` and `num` from anyone, so every signature checks its inputs before anything else runs; the
+assertion names the input and the limit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan.checks import check_integer
+from meta_gan.types import Tensor
 
-FURTHEST = 1.001  # of a pixel: what rounding may add to [-1, 1]
+FURTHEST = 1.001  # largest absolute value of an example: [-1, 1] with room for rounding
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Limits:
     Attributes:
         shots: support images, >= 1.
         steps: inner steps, >= 0.
-        num: samples of one call, or rows of what it is given, >= 1.
+        num: samples of one call, or rows of its input, >= 1.
         tasks: support sets of one call of `adapt_and_sample_many`, >= 1.
 
     Raises:
-        ValueError: a limit that is no whole number, below its least, or of more than 31 bits.
+        ValueError: a limit that is not a whole number, too small, or of more than 31 bits.
 
     Example:
         >>> model.export("served/glyphs/1", limits=Limits(shots=20, steps=50, num=64))
@@ -42,31 +43,31 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            object.__setattr__(self, name, check_integer(value, name, 0 if name == "steps" else 1))
+            object.__setattr__(self, name, check_integer(value, f"limits.{name}", 0 if name == "steps" else 1))
 
 
 @dataclass(frozen=True)
 class Input:
-    """An input of a signature, and what it may be.
+    """An input of a signature, and its bounds: the one source of the graph's assertions and of the card.
 
     Attributes:
         spec: name, dtype and shape.
         bounds: `(least, most)` of the value of a scalar, or of the length of each leading axis of a tensor; fewer than
-            the axes, or none, where the shape says the rest.
-        picture: whether its numbers are pixels, which lie in [-1, 1]; other floats must be finite.
+            the axes, or none, where the shape fixes the rest.
+        examples: whether it holds examples, which lie in [-1, 1]; other floats must be finite.
     """
 
     spec: tf.TensorSpec
     bounds: tuple[tuple[int, int], ...] = ()
-    picture: bool = False
+    examples: bool = False
 
     @property
     def name(self) -> str:
-        """That of the spec."""
+        """The name of the spec."""
         return str(self.spec.name)
 
     def described(self) -> dict[str, Any]:
-        """For people and clients, as JSON values: dtype, shape, and ranges of the value or of the leading axes."""
+        """Return JSON values for people and clients: dtype, shape, and ranges of the value or of the leading axes."""
         shape = self.spec.shape.as_list()
         found: dict[str, Any] = {"dtype": self.spec.dtype.name, "shape": shape}
         if not shape and self.bounds:
@@ -74,11 +75,11 @@ class Input:
         elif self.bounds:
             found["lengths"] = [list(bound) for bound in self.bounds]
         if self.spec.dtype.is_floating:
-            found["values"] = "-1 to 1" if self.picture else "finite"
+            found["values"] = "-1 to 1" if self.examples else "finite"
         return found
 
-    def asserts(self, value: Any) -> list[Any]:
-        """The assertions on its value; where a length is wrong, no number is looked at."""
+    def asserts(self, value: Tensor) -> list[tf.Operation]:
+        """Return the assertions on a value; those on numbers wait for those on lengths."""
         made = []
         for axis, (least, most) in enumerate(self.bounds):
             scalar = self.spec.shape.rank == 0
@@ -90,15 +91,15 @@ class Input:
             with tf.control_dependencies(made):
                 size = tf.reduce_max(tf.abs(value))
                 # A NaN is not <= anything. (Of no numbers the maximum is -infinity.)
-                furthest = FURTHEST if self.picture else self.spec.dtype.max
-                said = "finite and lie in [-1, 1]" if self.picture else "finite"
+                furthest = FURTHEST if self.examples else self.spec.dtype.max
+                said = "finite and lie in [-1, 1]" if self.examples else "finite"
                 said = f"`{self.name}` must be {said}. Received a greatest size of:"
                 inside = tf.reduce_all(tf.abs(value) <= tf.cast(furthest, value.dtype))
                 made.append(tf.debugging.Assert(inside, [said, size]))
         return made
 
 
-def checked(inputs: Sequence[Input], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by name, behind the assertions of all inputs."""
+def checked(inputs: Sequence[Input], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the values by name, behind the assertions of all inputs."""
     with tf.control_dependencies([each for given in inputs for each in given.asserts(values[given.name])]):
         return {name: tf.identity(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Writing a SavedModel: its variables, its signatures, and beside them what it says of itself."""
+"""Writing a SavedModel: its variables and signatures, their description as JSON, and a model card."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional, storage
-from meta_gan.export import card
-from meta_gan.export import signatures as making
+from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.export.limits import Limits, checked
-from meta_gan.types import MetaWeights, Snapshot
+from meta_gan.export.signatures import DEFAULT, Signature, Signatures
+from meta_gan.types import MetaWeights, Snapshot, Tensor, Tree
 
 EXTRA, ABOUT, MANIFEST, KIND = "assets.extra", "meta_gan.json", "sha256.json", "meta_gan_saved_model"
+SHOWN = 8  # inputs of a signature on the card; `NAME_adapted` takes every weight
 
 
 def export_meta_model(
-    adaptation: Any, path: str | os.PathLike[str], limits: Limits, data: Mapping[str, Any] | None = None
+    adaptation: CompiledAdaptation,
+    path: str | os.PathLike[str],
+    limits: Limits,
+    data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the SavedModel of a meta-model.
+    """Write the SavedModel of a meta-model.
 
     For a GAN: `adapt_and_sample(support, steps, num, seed)`, `adapt_and_generate(support, steps, z, seed)`,
     `adapt_and_discriminate(support, steps, images, seed)`; `adapt_and_sample_many(support, steps, num, seed)` of
@@ -35,38 +39,36 @@ def export_meta_model(
     `serving_default(images)`.
 
     Args:
-        adaptation: the meta-model's compiled parts.
+        adaptation: of the meta-model.
         path: the version folder to make, such as `served/glyphs/1`.
         limits: the greatest request served.
-        data: JSON values that say what was trained on, for the card.
+        data: JSON values that describe the training data, for the card.
 
     Raises:
         ValueError: the folder exists, or cannot be written; nothing is left half-written.
     """
-    meta = adaptation.values()
-    game = adaptation.copy(meta.initial)
-    learner = adaptation.algorithm.meta_learner
-    served = type(adaptation)(
-        game,
-        adaptation.algorithm,
-        adaptation.mask,
-        lambda: MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in learner.trainable_variables]),
-    )
-    _write(making.of_meta_model(served, limits), [*game.nets.values(), learner], served, path, limits, data)
+    game, meta_learner = adaptation.copy(adaptation.values().initial), adaptation.loop.meta_learner
+
+    def values() -> MetaWeights:
+        learned = [tf.convert_to_tensor(v) for v in meta_learner.trainable_variables]
+        return MetaWeights(functional.read(game.nets), learned)
+
+    served = CompiledAdaptation(dataclasses.replace(adaptation.loop, game=game), adaptation.algorithm, values)
+    _write(Signatures(served, limits).of_meta_model(), [*game.nets.values(), meta_learner], served, path, limits, data)
 
 
 def export_adapted_model(
-    adaptation: Any,
+    adaptation: CompiledAdaptation,
     snapshot: Snapshot,
-    conditioning: Any,
+    conditioning: Tree,
     path: str | os.PathLike[str],
     limits: Limits,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the SavedModel of an adapted model: a signature for each endpoint of the game.
+    """Write the SavedModel of an adapted model: a signature for each endpoint of the game.
 
     Args:
-        adaptation: the meta-model's compiled parts.
+        adaptation: of the meta-model.
         snapshot: adapted values of all nets.
         conditioning: tensors, which become constants of the graph, or None.
         path: the version folder to make.
@@ -77,31 +79,35 @@ def export_adapted_model(
         ValueError: as in `export_meta_model`.
     """
     game = adaptation.copy(snapshot)
-    served = type(adaptation)(game, adaptation.algorithm, adaptation.mask, adaptation.values)
-    made = making.of_adapted_model(served, conditioning, limits)
-    _write(made, list(game.nets.values()), served, path, limits, data)
+    loop = dataclasses.replace(adaptation.loop, game=game)
+    served = CompiledAdaptation(loop, adaptation.algorithm, adaptation.values)
+    signatures = Signatures(served, limits).of_adapted_model(conditioning)
+    _write(signatures, list(game.nets.values()), served, path, limits, data)
 
 
 def _write(
-    made: Sequence[making.Signature],
-    models: Sequence[Any],
-    served: Any,
+    signatures: Sequence[Signature],
+    models: Sequence[keras.Model],
+    served: CompiledAdaptation,
     path: str | os.PathLike[str],
     limits: Limits,
     data: Mapping[str, Any] | None,
 ) -> None:
     archive = keras.export.ExportArchive()
-    _track(archive, models)
-    outputs = {signature.name: _add(archive, signature) for signature in made}
+    # Not by `archive.track(model)`, for which Keras also traces every net by itself: needlessly, and without the
+    # conditioning that some cannot be called without.
+    for kind in ("variables", "trainable_variables", "non_trainable_variables"):
+        archive.add_variable_collection(kind, [variable for model in models for variable in getattr(model, kind)])
+    outputs = {signature.name: _add(archive, signature) for signature in signatures}
     described = {
         signature.name: {
             "inputs": {given.name: given.described() for given in signature.inputs},
             "outputs": outputs[signature.name],
         }
-        for signature in made
+        for signature in signatures
     }
     # Keras gives the first the default's name where no other has it.
-    described.setdefault(making.DEFAULT, described[made[0].name])
+    described.setdefault(DEFAULT, described[signatures[0].name])
     about = {
         "kind": KIND,
         "format": 1,
@@ -116,41 +122,83 @@ def _write(
         archive.write_out(str(folder), verbose=False)
         (folder / EXTRA).mkdir(exist_ok=True)
         storage.write_json(folder / EXTRA / ABOUT, about)
-        (folder / EXTRA / storage.CARD).write_text(card.markdown(about), encoding="utf-8")
+        (folder / EXTRA / storage.CARD).write_text(card(about), encoding="utf-8")
         write_manifest(folder)
 
 
-def write_manifest(folder: Path) -> None:
-    """Writes the sha256 of every file of an exported folder into it."""
-    storage.write_json(folder / EXTRA / MANIFEST, digests(folder))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """The sha256 of every file of an exported folder but the manifest, by its path inside."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / EXTRA / MANIFEST)
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def _add(archive: Any, signature: making.Signature) -> dict[str, Any]:
-    """Adds a signature to an archive; its outputs as JSON values."""
+def _add(archive: keras.export.ExportArchive, signature: Signature) -> dict[str, Any]:
+    """Add a signature to an archive; return its outputs as JSON values."""
     names = [given.name for given in signature.inputs]
 
-    def run(*values: Any) -> dict[str, Any]:
+    def run(*values: Tensor) -> dict[str, Tensor]:
         return signature.fn(checked(signature.inputs, dict(zip(names, values, strict=True))))
 
     specs = [given.spec for given in signature.inputs]
-    # What is saved is traced anew, and so would be all that it calls; but not what is concrete.
+    # A function is traced again when it is saved, and so is everything that it calls; a concrete one is not.
     traced = tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
     archive.add_endpoint(signature.name, traced, input_signature=specs)
     found = traced.structured_outputs
     return {name: {"dtype": out.dtype.name, "shape": out.shape.as_list()} for name, out in found.items()}
 
 
-def _track(archive: Any, models: Sequence[Any]) -> None:
-    """Makes all variables of the models part of the archive.
+def write_manifest(folder: Path) -> None:
+    """Write the sha256 of every file of an exported folder into it."""
+    storage.write_json(folder / EXTRA / MANIFEST, digests(folder))
 
-    Not by `archive.track(model)`, for which Keras also traces every net by itself: in vain, and without the
-    conditioning that some cannot be called without.
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of an exported folder but the manifest, by its path inside."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / EXTRA / MANIFEST)
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def card(about: Mapping[str, Any]) -> str:
+    """Return the card of an exported model, Markdown with a table of signatures.
+
+    Args:
+        about: the values of `assets.extra/meta_gan.json`.
+
+    Example:
+        >>> print(card(json.loads(Path("served/glyphs/1/assets.extra/meta_gan.json").read_text())))
     """
-    for kind in ("variables", "trainable_variables", "non_trainable_variables"):
-        archive.add_variable_collection(kind, [variable for model in models for variable in getattr(model, kind)])
+    data = about.get("data") or {}
+    splits = ", ".join(f"{len(names)} {split}" for split, names in (data.get("splits") or {}).items())
+    limits = ", ".join(f"{name} {value}" for name, value in about["limits"].items())
+    lines = [
+        "# A SavedModel of meta_gan",
+        "",
+        f"- Algorithm: {about['algorithm']}, {about['inner_steps']} inner steps of its own.",
+        f"- Examples: {storage.examples(about['example_shape'], data)}.",
+        f"- Data: {data.get('name', 'not recorded')}; classes {splits or 'not recorded'}.",
+        f"- Limits of a request: {limits}; what is over them is refused by name.",
+        "- It keeps nothing between requests: the same request gives the same answer. Never batch requests together.",
+        "",
+        "| signature | inputs | outputs |",
+        "|---|---|---|",
+        *[
+            f"| `{name}` | {_listed(signature['inputs'])} | {_listed(signature['outputs'])} |"
+            for name, signature in about["signatures"].items()
+        ],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _listed(described: Mapping[str, Any]) -> str:
+    """Return inputs or outputs with dtypes, shapes and limits; of very many the first and the last."""
+    shown = [f"`{name}` {_shape(each)}{_limits(each)}" for name, each in described.items()]
+    left = len(shown) - SHOWN
+    return "; ".join(shown if left <= 1 else [*shown[: SHOWN // 2], f"{left} more", *shown[-SHOWN // 2 :]])
+
+
+def _shape(described: Mapping[str, Any]) -> str:
+    sizes = ", ".join("n" if size is None else str(size) for size in described["shape"])
+    return f"{described['dtype']}[{sizes}]"
+
+
+def _limits(described: Mapping[str, Any]) -> str:
+    if "range" in described:
+        return " in {} to {}".format(*described["range"])
+    lengths = " x ".join("{} to {}".format(*bound) for bound in described.get("lengths", []))
+    values = f", {described['values']}" if "values" in described else ""
+    return (f", {lengths} of them" if lengths else "") + values

@@ -1,10 +1,11 @@
-"""Meta-learning proper: the inner loop, what it moves, the meta-gradients, and the table of algorithms."""
+"""The inner loop, masks of the params that it adapts, estimators of the meta-gradient, and the table of algorithms."""
 
 from meta_gan.meta.algorithms import FOMAML, MAML, Algorithm, Pretraining, Reptile
-from meta_gan.meta.consistency import Consistent
-from meta_gan.meta.evolution import EvolutionStrategies
-from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
-from meta_gan.meta.opponents import SplitOpponents
+from meta_gan.meta.consistent import Consistent
+from meta_gan.meta.dawson import SplitOpponents
+from meta_gan.meta.estimators import Displacement, Estimator, JointTraining
+from meta_gan.meta.evolution_strategies import EvolutionStrategies
+from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta.unrolled import Unrolled
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Displacement",
     "Estimator",
     "EvolutionStrategies",
+    "InnerLoop",
     "JointTraining",
     "Pretraining",
     "Reptile",

@@ -1,4 +1,4 @@
-"""The table of named algorithms: a meta-learner and a meta-gradient each. Nothing else is written here."""
+"""The table of named algorithms: pairs of a meta-learner and an estimator of the meta-gradient."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_integer
-from meta_gan.meta.gradients import Displacement, Estimator, JointTraining
+from meta_gan.games.base import Game
+from meta_gan.meta.estimators import Displacement, Estimator, JointTraining
+from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta.unrolled import Unrolled
 from meta_gan.meta_learners import GradientDescent
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.renames import current_names
+from meta_gan.types import Tensor
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class Algorithm:
-    """A pair of what updates inside a task and how the outer gradient is obtained.
+    """A meta-learner, which updates inside a task, and an estimator, which obtains the outer gradient.
 
     Args:
-        name: how it is called in reports.
+        name: the name in reports.
         meta_learner: emits the inner updates.
         estimator: gives the outer gradients.
         inner_steps: inner steps of a task, >= 0; also the default of `adapt`. With 0 nothing adapts in training, and
-            all that is learned of a task is what its support set conditions.
-        mask: regular expression for the weights that the inner loop moves (`meta.masks.select`); "" for all.
-        ramp: outer steps >= 0 over which training's inner steps grow in proportion to `inner_steps`; 0 for all from
-            the start. A learned rule first learns what is near.
+            the support set matters only where it conditions the nets.
+        mask: regular expression for the params that the inner loop adapts (`meta.masks.select`); "" for all.
+        ramp: outer steps >= 0 over which training's inner steps grow in proportion to `inner_steps`, so that a learned
+            meta-learner first learns a short horizon; 0 for all from the start.
 
     Raises:
-        ValueError: `inner_steps` or `ramp` below 0, a learned rule with an estimator that would leave it untrained, or
-            a ramp with an estimator that takes one number of inner steps only.
+        ValueError: `inner_steps` or `ramp` below 0, a learned meta-learner with an estimator that would leave it
+            untrained, or a ramp with an estimator that takes one number of inner steps only.
 
     Example:
         >>> anil_like = Algorithm("head", GradientDescent(0.01), Unrolled(order=2), 5, mask="dense")
@@ -47,18 +50,26 @@ class Algorithm:
         mask: str = "",
         ramp: int = 0,
     ):
-        inner_steps = check_integer(inner_steps, "inner_steps", 0)
-        estimator.check(meta_learner, inner_steps)
+        self.inner_steps = check_integer(inner_steps, "inner_steps", 0)
+        estimator.check(meta_learner, self.inner_steps)
         self.name, self.meta_learner, self.estimator = str(name), meta_learner, estimator
-        self.inner_steps, self.mask, self.ramp = inner_steps, str(mask), check_integer(ramp, "ramp", 0)
+        self.mask, self.ramp = str(mask), check_integer(ramp, "ramp", 0)
         if self.ramp and estimator.fixed_steps:
             raise ValueError(
                 f"'ramp' must be 0 with an estimator that takes a fixed number of inner steps. Received: {ramp} with "
                 f"{type(estimator).__name__}"
             )
 
-    def steps_at(self, made: Any) -> Any:
-        """Inner steps of the training tasks of one outer step.
+    def loop(self, game: Game) -> InnerLoop:
+        """Return the inner loop of a game: its params selected, and the meta-learner prepared for them.
+
+        Raises:
+            ValueError: see `InnerLoop.build`.
+        """
+        return InnerLoop.build(game, self.meta_learner, self.mask)
+
+    def steps_at(self, made: Tensor) -> int | Tensor:
+        """Return the inner steps of the training tasks of one outer step.
 
         Args:
             made: int[], outer steps made before it.
@@ -74,7 +85,7 @@ class Algorithm:
         return tf.clip_by_value(grown, least, self.inner_steps)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -87,7 +98,7 @@ class Algorithm:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Algorithm:
-        """Makes the algorithm that `get_config` described."""
+        """Make the algorithm that `get_config` described."""
         make, config = keras.saving.deserialize_keras_object, current_names(config)
         nested = {key: make(config[key]) for key in ("meta_learner", "estimator")}
         return cls(**{**config, **nested})
@@ -115,12 +126,12 @@ def FOMAML(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Al
 def Reptile(
     inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "", meta_learner: MetaLearner | None = None
 ) -> Algorithm:
-    """Reptile: any rule that is not learned inside, the displacement outside.
+    """Reptile: any meta-learner that is not learned inside, the displacement outside.
 
     Reference: Nichol, Achiam and Schulman, 2018; on GANs, Clouatre and Demers, "FIGR", 2019.
     """
-    rule = GradientDescent(inner_rate) if meta_learner is None else meta_learner
-    return Algorithm("Reptile", rule, Displacement(), inner_steps, mask)
+    inside = GradientDescent(inner_rate) if meta_learner is None else meta_learner
+    return Algorithm("Reptile", inside, Displacement(), inner_steps, mask)
 
 
 def Pretraining(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Algorithm:

@@ -1,289 +1,372 @@
-"""The one inner loop, shared by training, evaluation, `adapt` and the exported SavedModel.
+"""`InnerLoop`: adaptation to one task, shared by training, evaluation, `adapt` and the exported SavedModel.
 
-Values in, values out: the models' variables never move. The loop is a `tf.while_loop` whose body holds the turns of
-one step, unrolled; it can be differentiated, and continued: 2 steps and then 3 are the same as 5.
+Values go in and values come out: the models' variables never change. The loop is a `tf.while_loop` whose body holds the
+turns of one step, unrolled. It can be differentiated, and continued: 2 steps and then 3 give the same bits as 5.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.games.base import Game
-from meta_gan.meta import masks, steering
-from meta_gan.meta_learners.base import MetaLearner
-from meta_gan.types import Carry, Episode, Mask, MetaWeights, Snapshot
+from meta_gan.meta import masks
+from meta_gan.meta_learners.base import MetaLearner, Steering
+from meta_gan.types import (
+    ByNet,
+    ByPlayer,
+    Carry,
+    Episode,
+    Examples,
+    Mask,
+    MetaWeights,
+    Settings,
+    Snapshot,
+    Tensor,
+    Tensors,
+    Tree,
+)
 
-# Roles of random draws: two draws of one task may share a key only if they share a role.
-ADAPT, RULE, QUERY, SAMPLE = 0, 1, 2, 3
-# Of a rule's draws in one step: turns have the lower numbers.
-_DECISION = 1_000_000
-
-
-def begin(game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights) -> Carry:
-    """The carry before the first inner step, from the meta-weights."""
-    leaves = masks.take(mask, meta.initial)
-    state = {net: list(tensors) for net, tensors in meta.initial.state.items()}
-    learner_state = functional.pure(learner, "begin", meta.meta_learner, leaves)
-    signals = {player: tf.zeros([n + learner.embedding_dim]) for player, n in game.signals.items()}
-    return Carry(tf.zeros([], tf.int32), leaves, state, learner_state, signals)
-
-
-def final(mask: Mask, meta: MetaWeights, carry: Carry) -> Snapshot:
-    """The adapted values of all nets."""
-    return masks.merge(mask, meta.initial, carry.leaves, carry.state)
-
-
-def columns(game: Game, mask: Mask) -> list[str]:
-    """The player of each column of `advance`'s records, in the order of their moves within one step."""
-    return [p for names, repeats in game.turns for _ in range(repeats) for p in names if mask[p]]
+# Roles of random draws: two draws of one task may share a key only if they share a role. Others: consistent 4, DAWSON
+# 5, evolution strategies 6 and 10, unrolled 7, `Steering.split` 8, policy gradient 11.
+ADAPT, META_LEARNER, QUERY, SAMPLE = 0, 1, 2, 3
+# Of the meta-learner's draws in one step: turns have the lower numbers.
+_DECISION, _HELD_OUT = 1_000_000, 1_000_001
+_View = tuple[Examples, Examples]  # what `Game.view` returns
+# Held-out examples are repeated up to this number: as many samples are drawn, and the distance of few is mostly chance.
+_FEWEST = 32
 
 
-def rule_key(seed: Any, step: Any) -> Any:
-    """The key of what a rule draws in one inner step of a task."""
-    return functional.fold(functional.fold(seed, RULE), step)
+class _Run(NamedTuple):
+    """What all steps of one `InnerLoop.advance` share; see there."""
+
+    meta: MetaWeights
+    support: Examples
+    held_out: Examples
+    seed: Tensor
+    order: int
+    partial: bool
+    rate_scale: Tensor | float | None
 
 
-class _Step:
-    """One inner step: every turn of the game, in order."""
-
-    def __init__(
-        self,
-        game: Game,
-        learner: MetaLearner,
-        mask: Mask,
-        meta: MetaWeights,
-        order: int,
-        partial: bool,
-        rate_scale: Any,
-    ):
-        self.game, self.learner, self.mask, self.meta = game, learner, mask, meta
-        self.order, self.partial, self.rate_scale = order, partial, rate_scale
-
-    def __call__(self, carry: Carry, support: Any, watched: Any, seed: Any) -> tuple[Carry, list[Any]]:
-        if not self.learner.steers:
-            return self.moves(carry, support, seed)
-        carry = self.steered(carry, support, watched, seed)
-        width = len(columns(self.game, self.mask))
-
-        def rests() -> tuple[Carry, list[Any]]:
-            return carry._replace(step=carry.step + 1), [tf.zeros([])] * width
-
-        finished = self.learner.finished(carry.learner_state)
-        return tf.cond(finished, rests, lambda: self.moves(carry, support, seed))
-
-    def steered(self, carry: Carry, support: Any, watched: Any, seed: Any) -> Carry:
-        """Lets a rule that steers decide, on the steps where a decision is due."""
-        state = carry.learner_state
-        due = self.learner.due(state, carry.step)
-        key = rule_key(seed, carry.step)
-
-        def decide() -> Any:
-            snapshot = masks.merge(self.mask, self.meta.initial, carry.leaves, carry.state)
-            found = steering.watched_distance(self.game, snapshot, support, watched, key)
-            told = (state, carry.step, carry.signals, found, functional.fold(key, _DECISION))
-            return functional.pure(self.learner, "observe", self.meta.meta_learner, *told)
-
-        return carry._replace(learner_state=tf.cond(due, decide, lambda: state))
-
-    def moves(self, carry: Carry, support: Any, seed: Any) -> tuple[Carry, list[Any]]:
-        """Makes all turns of one step."""
-        losses: list[Any] = []
-        step_seed = functional.fold(functional.fold(seed, ADAPT), carry.step)
-        rule_seed = rule_key(seed, carry.step)
-        batch, condition_on = self.game.view(support, carry.step, step_seed)
-        for index, (names, repeats) in enumerate(self.game.turns):
-            movers = [name for name in names if self.mask[name]]
-
-            def once(carry: Carry, repeat: Any, index: int = index, movers: list[str] = movers) -> Any:
-                seeds = [functional.fold(functional.fold(s, index), repeat) for s in (step_seed, rule_seed)]
-                return self.turn(carry, movers, batch, condition_on, *seeds)
-
-            asked = self.learner.repeats(carry.learner_state, index, repeats) if self.learner.steers else None
-            if movers and asked is not None:
-                carry, reported = _so_often(once, carry, asked, len(movers))
-                losses += reported * repeats
-                continue
-            for repeat in range(repeats if movers else 0):
-                carry, reported = once(carry, repeat)
-                losses += reported
-        return carry._replace(step=carry.step + 1), losses
-
-    def turn(
-        self, carry: Carry, movers: list[str], batch: Any, condition_on: Any, seed: Any, rule_seed: Any
-    ) -> tuple[Carry, list[Any]]:
-        """Moves the players of one turn, all from the same values."""
-        shown = functional.stop(carry.signals) if self.order == 1 else carry.signals
-        values = self.meta.meta_learner
-        learner_state, settings = functional.pure(
-            self.learner, "plan", values, carry.learner_state, shown, functional.fold(rule_seed, 0)
-        )
-        leaves, signals, state, losses = dict(carry.leaves), dict(carry.signals), carry.state, []
-        for number, player in enumerate(movers):
-            own_seed = functional.fold(seed, number)
-            gradients, loss, state, report = self.gradients(
-                player, carry._replace(state=state), batch, condition_on, settings, own_seed
-            )
-            seen = functional.stop(carry.leaves) if self.order == 1 else carry.leaves
-            told = {**shown, player: report}
-            learner_state, deltas = functional.pure(
-                self.learner,
-                "update",
-                values,
-                learner_state,
-                player,
-                seen,
-                gradients,
-                told,
-                functional.fold(rule_seed, 1 + number),
-            )
-            for scale in (settings.rate_scale, self.rate_scale):
-                if scale is not None:
-                    deltas = [tf.cast(scale, d.dtype) * d for d in deltas]
-            leaves[player] = [p + d for p, d in zip(carry.leaves[player], deltas, strict=True)]
-            signals[player] = report
-            losses.append(tf.cast(loss, tf.float32))
-        moved = Carry(carry.step, leaves, state, learner_state, signals)
-        return moved, losses
-
-    def gradients(
-        self, player: str, carry: Carry, batch: Any, condition_on: Any, settings: Any, seed: Any
-    ) -> tuple[list[Any], Any, Any, Any]:
-        """The gradient of one player's loss for its own leaves, from a fresh tape."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(carry.leaves[player])
-            snapshot = masks.merge(self.mask, self.meta.initial, carry.leaves, carry.state)
-            if self.partial:
-                snapshot = self.game.own(player, snapshot)
-            conditioning = self.game.condition(snapshot, condition_on)
-            loss, state, report = self.game.loss(player, snapshot, batch, conditioning, settings, seed)
-            report = self.with_code(report, conditioning)
-        gradients = functional.gradient(tape, loss, carry.leaves[player])
-        state = functional.stop(state)
-        if self.order == 1:
-            gradients, report = functional.stop(gradients), functional.stop(report)
-        return gradients, loss, state, report
-
-    def with_code(self, report: Any, conditioning: Any) -> Any:
-        """A player's report, and after it the task's code if the rule asks for that."""
-        if not self.learner.embedding_dim:
-            return report
-        told = self.game.conditioning_of(self.game.primary, conditioning)
-        code = told.get("task_embedding") if isinstance(told, dict) else None
-        if code is None or tuple(code.shape) != (self.learner.embedding_dim,):
-            raise ValueError(
-                f"a rule with 'embedding_dim' {self.learner.embedding_dim} needs a game with an encoder of codes of that size. "
-                f"Received: {None if code is None else tuple(code.shape)}"
-            )
-        return tf.concat([report, tf.cast(code, report.dtype)], axis=0)
-
-
-def _so_often(once: Any, carry: Carry, count: Any, width: int) -> tuple[Carry, list[Any]]:
-    """Takes a turn as often as is known only when it is run: the carry, and the last losses."""
-
-    def body(repeat: Any, carry: Carry, losses: list[Any]) -> Any:
-        carry, losses = once(carry, repeat)
-        return repeat + 1, carry, losses
-
-    first = (tf.constant(0), carry, [tf.zeros([])] * width)
-    _, carry, losses = tf.while_loop(lambda repeat, *_: repeat < count, body, first)
-    return carry, list(losses)
-
-
-def advance(
-    game: Game,
-    learner: MetaLearner,
-    mask: Mask,
-    meta: MetaWeights,
-    carry: Carry,
-    support: Any,
-    steps: Any,
-    order: int,
-    seed: Any,
-    partial: bool = True,
-    rate_scale: Any = None,
-) -> tuple[Carry, Any]:
-    """Makes inner steps on a support set.
+@dataclass(frozen=True, eq=False)
+class InnerLoop:
+    """A game whose params, chosen by a mask, a meta-learner updates step by step.
 
     Args:
         game: losses and turns.
-        learner: the rule that emits the updates.
-        mask: what it moves.
-        meta: values outside `mask`, and of the meta-learner.
-        carry: where to go on from; of `begin` at first.
-        support: float[shots, *example] (or what the game's `view` takes).
-        steps: int or int32[], >= 0.
-        order: 1 hides gradients, signals and leaves from differentiation; 2 lets the meta-gradient run through them.
-        seed: int32[2], the task's key. Step i draws the same however the steps are split over calls.
-        partial: whether a player's gradient holds the other players fixed under differentiation (`Game.own`).
-        rate_scale: float32[] >= 0 that multiplies every update, to ask how a rule bears another rate; None for 1.
+        meta_learner: emits the updates; prepared for the game and the mask, as by `build`.
+        mask: which params are adapted, see `meta.masks.select`.
+        steering: decides how adaptation goes on; None for the meta-learner's own, which most do not have.
 
-    Returns:
-        `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`. Of a rule
-        that steers they are 0 for steps after it stopped, and the last loss of a turn stands in each of its columns.
+    Example:
+        >>> loop = InnerLoop.build(game, meta_gan.meta_learners.GradientDescent(0.01))
+        >>> carry, losses = loop.adapt(meta, episode.support, 10, episode.seed)
+        >>> adapted = loop.final(meta, carry)
     """
-    step = _Step(game, learner, mask, meta, order, partial, rate_scale)
-    support, watched = steering.apart(support, learner.holdout, seed) if learner.steers else (support, None)
-    # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
-    bound = steps if isinstance(steps, int) else None
-    width = len(columns(game, mask))
-    if bound == 0:
-        # Of a loop that is never run, the trace alone would cost as much as that of one that is.
-        return carry, tf.zeros([0, width])
-    steps = tf.convert_to_tensor(steps, tf.int32)
-    records = tf.TensorArray(tf.float32, size=steps, element_shape=[width], clear_after_read=False)
 
-    def body(i: Any, carry: Carry, records: Any) -> Any:
-        carry, losses = step(carry, support, watched, seed)
-        return i + 1, carry, records.write(i, tf.stop_gradient(tf.stack(losses)))
+    game: Game
+    meta_learner: MetaLearner
+    mask: Mask
+    steering: Steering | None = None
 
-    _, carry, records = tf.while_loop(
-        lambda i, *_: i < steps, body, (tf.constant(0), carry, records), maximum_iterations=bound
-    )
-    return carry, tf.ensure_shape(records.stack(), [None, width])
+    def __post_init__(self) -> None:
+        if self.steering is None:
+            object.__setattr__(self, "steering", self.meta_learner.steering)
+
+    @classmethod
+    def build(cls, game: Game, meta_learner: MetaLearner, pattern: str = "") -> InnerLoop:
+        """Select the params to adapt, and prepare the meta-learner for them.
+
+        Args:
+            game: the game.
+            meta_learner: set up here if it is not yet.
+            pattern: regular expression of the params, see `meta.masks.select`; "" for all.
+
+        Raises:
+            ValueError: a pattern that is not valid or selects nothing; a meta-learner that was set up for other params;
+                or steering that decides a setting which the game does not support, or the repeats of a turn in which
+                nothing adapts.
+        """
+        mask = masks.select(game, pattern)
+        supported = game.supports | ({"turns"} if any(mask[player] for player in game.turns[0][0]) else set())
+        steering = meta_learner.steering
+        if steering is not None and (unsupported := sorted(steering.needs - supported)):
+            raise ValueError(
+                f"{type(meta_learner).__name__} decides {unsupported}, which needs a game that supports it: one with a "
+                f"penalty, with an augmentation, or whose first turn adapts. Received: a {type(game).__name__} that "
+                f"supports {sorted(supported)}"
+            )
+        meta_learner.prepare(masks.infos(game, mask), game.signals)
+        return cls(game, meta_learner, mask)
+
+    @property
+    def columns(self) -> list[str]:
+        """The player of each column of the records, in the order of the moves within one step."""
+        return [p for names, repeats in self.game.turns for _ in range(repeats) for p in names if self.mask[p]]
+
+    def begin(self, meta: MetaWeights) -> Carry:
+        """Return the carry before the first inner step."""
+        params = masks.take(self.mask, meta.initial)
+        state = {net: list(tensors) for net, tensors in meta.initial.state.items()}
+        started = functional.pure(self.meta_learner, self.meta_learner.begin, meta.meta_learner, params)
+        width = self.meta_learner.embedding_dim
+        signals = {player: tf.zeros([n + width]) for player, n in self.game.signals.items()}
+        return Carry(tf.zeros([], tf.int32), params, state, started, signals)
+
+    def advance(
+        self,
+        meta: MetaWeights,
+        carry: Carry,
+        support: Examples,
+        steps: int | Tensor,
+        seed: Tensor,
+        order: int = 1,
+        partial: bool = True,
+        rate_scale: Tensor | float | None = None,
+    ) -> tuple[Carry, Tensor]:
+        """Make inner steps on a support set.
+
+        Args:
+            meta: values of the meta-learner, and of the weights outside `mask`.
+            carry: where to go on from.
+            support: float[shots, *example], or whatever else the game's `view` takes.
+            steps: int or int32[], >= 0.
+            seed: int32[2], the task's key. Step i draws the same however the steps are split over calls.
+            order: 1 hides gradients, signals and params from differentiation; 2 lets the meta-gradient pass through.
+            partial: whether a player's gradient holds the other players fixed under differentiation (`Game.own`).
+            rate_scale: float32[] >= 0 that multiplies every update; None for 1.
+
+        Returns:
+            `(carry, records)`: records float32[steps, columns], the losses as the players moved; see `columns`. With
+            steering they are 0 for steps after the end, and the last loss of a turn stands in each of its columns.
+        """
+        trained_on, held_out = (support, support) if self.steering is None else self.steering.split(support, seed)
+        run = _Run(meta, trained_on, held_out, seed, order, partial, rate_scale)
+        # XLA needs a static bound to differentiate the loop; a number known at trace time gives it one.
+        bound = steps if isinstance(steps, int) else None
+        width = len(self.columns)
+        if bound == 0:
+            # Tracing a loop that is never run would cost as much as tracing one that is.
+            return carry, tf.zeros([0, width])
+        steps = tf.convert_to_tensor(steps, tf.int32)
+        records = tf.TensorArray(tf.float32, size=steps, element_shape=[width], clear_after_read=False)
+
+        def body(i: Tensor, carry: Carry, records: tf.TensorArray) -> tuple[Tensor, Carry, tf.TensorArray]:
+            carry, losses = self._step(run, carry)
+            return i + 1, carry, records.write(i, tf.stop_gradient(tf.stack(losses)))
+
+        _, carry, records = tf.while_loop(
+            lambda i, *_: i < steps, body, (tf.constant(0), carry, records), maximum_iterations=bound
+        )
+        return carry, tf.ensure_shape(records.stack(), [None, width])
+
+    def adapt(self, meta: MetaWeights, support: Examples, steps: int | Tensor, seed: Tensor) -> tuple[Carry, Tensor]:
+        """Make inner steps from the start that are not differentiated; see `begin` and `advance`."""
+        return self.advance(meta, self.begin(meta), support, steps, seed)
+
+    def final(self, meta: MetaWeights, carry: Carry) -> Snapshot:
+        """Return the adapted values of all nets."""
+        return masks.merge(self.mask, meta.initial, carry.params, carry.state)
+
+    def objective(self, player: str, snapshot: Snapshot, episode: Episode) -> Tensor:
+        """Return one player's objective on the query set, conditioned on the support set."""
+        conditioning = self.game.condition(snapshot, episode.support)
+        return self.game.objective(player, snapshot, episode.query, conditioning, functional.fold(episode.seed, QUERY))
+
+    def objectives(self, snapshot: Snapshot, episode: Episode, own: bool = True) -> dict[str, Tensor]:
+        """Return every player's `objective`.
+
+        With `own`, each is differentiable only for the nets that its player owns, so that their sum may be
+        differentiated at once: the gradient for a net is then that of its own player. A sum of live losses would
+        cancel: on a Wasserstein GAN the generator's part of it is exactly 0.
+        """
+        return {
+            player: self.objective(player, self.game.own(player, snapshot) if own else snapshot, episode)
+            for player in self.game.players
+        }
+
+    def distance(self, snapshot: Snapshot, episode: Episode, biased: bool = False) -> Tensor:
+        """Return the game's distance from samples to the query set, conditioned on the support set."""
+        conditioning, seed = self.game.condition(snapshot, episode.support), functional.fold(episode.seed, QUERY)
+        return self.game.distance(snapshot, episode.query, conditioning, seed, biased=biased)
+
+    def assess(self, meta: MetaWeights, episode: Episode, steps: int | Tensor) -> dict[str, Tensor]:
+        """Measure one task before and after adaptation.
+
+        Returns:
+            `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[]; for a game
+            that `tells_copies` also `"copy_rate/before"` and `"copy_rate/after"`.
+        """
+        carry, _ = self.adapt(meta, episode.support, steps, episode.seed)
+        metrics = {}
+        for when, snapshot in (("before", meta.initial), ("after", self.final(meta, carry))):
+            for player, value in self.objectives(snapshot, episode).items():
+                metrics[f"query/{player}/{when}"] = tf.cast(value, tf.float32)
+            metrics[f"distance/{when}"] = tf.cast(self.distance(snapshot, episode), tf.float32)
+            if self.game.tells_copies:
+                conditioning = self.game.condition(snapshot, episode.support)
+                metrics[f"copy_rate/{when}"] = self.game.copy_rate(
+                    snapshot, episode.support, episode.query, conditioning, functional.fold(episode.seed, SAMPLE)
+                )
+        return metrics
+
+    def held_out_distance(
+        self, meta: MetaWeights, carry: Carry, support: Examples, held_out: Examples, seed: Tensor
+    ) -> Tensor:
+        """Return the distance that steering observes before the coming step.
+
+        Args:
+            meta: see `advance`.
+            carry: before the step.
+            support: the examples that are trained on, which condition the samples.
+            held_out: the examples to which the distance is measured; see `Steering.split`.
+            seed: int32[2], the task's key.
+
+        Returns:
+            float32[], that of the two sets as they are: >= 0 but for rounding.
+        """
+
+        def repeated(examples: Tensor) -> Tensor:
+            # It stays the same empirical distribution, so that only the number of samples changes.
+            count = tf.shape(examples)[0]
+            times = tf.math.floordiv(_FEWEST + count - 1, count)
+            return tf.reshape(tf.tile(examples[None], [times, *[1] * examples.shape.rank]), [-1, *examples.shape[1:]])
+
+        snapshot, key = self.final(meta, carry), functional.fold(_draws(seed, carry.step), _HELD_OUT)
+        conditioning = self.game.condition(snapshot, support)
+        examples = tf.nest.map_structure(repeated, held_out)
+        return tf.cast(self.game.distance(snapshot, examples, conditioning, key, biased=True), tf.float32)
+
+    def _update(
+        self,
+        meta: MetaWeights,
+        state: Tree,
+        player: str,
+        params: ByPlayer,
+        gradients: Tensors,
+        signals: dict[str, Tensor],
+        seed: Tensor,
+    ) -> tuple[Tree, Tensors]:
+        """Ask the meta-learner for a player's deltas."""
+        received = (state, player, params, gradients, signals, seed)
+        return functional.pure(self.meta_learner, self.meta_learner.update, meta.meta_learner, *received)
+
+    def _step(self, run: _Run, carry: Carry) -> tuple[Carry, list[Tensor]]:
+        """Make one inner step: the carry, and the losses."""
+        steering = self.steering
+        if steering is None:
+            return self._turns(run, carry)
+        state = carry.meta_learner_state
+
+        def decide() -> Tree:
+            distance = self.held_out_distance(run.meta, carry, run.support, run.held_out, run.seed)
+            seed = functional.fold(_draws(run.seed, carry.step), _DECISION)
+            observed = (state, carry.step, carry.signals, distance, seed)
+            return functional.pure(self.meta_learner, steering.observe, run.meta.meta_learner, *observed)
+
+        steered = carry._replace(meta_learner_state=tf.cond(steering.due(state, carry.step), decide, lambda: state))
+
+        def rest() -> tuple[Carry, list[Tensor]]:
+            return steered._replace(step=carry.step + 1), [tf.zeros([])] * len(self.columns)
+
+        finished = steering.finished(steered.meta_learner_state)
+        return tf.cond(finished, rest, lambda: self._turns(run, steered))
+
+    def _turns(self, run: _Run, carry: Carry) -> tuple[Carry, list[Tensor]]:
+        """Take all turns of one step."""
+        losses: list[Tensor] = []
+        seeds = functional.fold(functional.fold(run.seed, ADAPT), carry.step), _draws(run.seed, carry.step)
+        view = self.game.view(run.support, carry.step, seeds[0])
+        for index, (names, planned) in enumerate(self.game.turns):
+            movers = [name for name in names if self.mask[name]]
+            turn = functools.partial(self._turn, run, movers, view, [functional.fold(seed, index) for seed in seeds])
+            repeats = self.steering.repeats(carry.meta_learner_state, index, planned) if self.steering else None
+            if movers and repeats is not None:
+                carry, reported = _repeated(turn, carry, repeats, len(movers))
+                losses += reported * planned
+                continue
+            for repeat in range(planned if movers else 0):
+                carry, reported = turn(carry, repeat)
+                losses += reported
+        return carry._replace(step=carry.step + 1), losses
+
+    def _turn(
+        self, run: _Run, movers: list[str], view: _View, seeds: list[Tensor], carry: Carry, repeat: int | Tensor
+    ) -> tuple[Carry, list[Tensor]]:
+        """Move the players of one turn, all from the same values; the seeds are the game's and the meta-learner's."""
+        seed, draws = (functional.fold(each, repeat) for each in seeds)
+        shown = functional.stop(carry.signals) if run.order == 1 else carry.signals
+        seen = functional.stop(carry.params) if run.order == 1 else carry.params
+        planned = (carry.meta_learner_state, shown, functional.fold(draws, 0))
+        state, settings = functional.pure(self.meta_learner, self.meta_learner.plan, run.meta.meta_learner, *planned)
+        moved = carry._replace(params=dict(carry.params), meta_learner_state=state, signals=dict(carry.signals))
+        losses = []
+        for number, player in enumerate(movers):
+            key, before = functional.fold(seed, number), carry._replace(state=moved.state)
+            gradients, loss, net_state, report = self._gradients(run, player, before, view, settings, key)
+            received = (seen, gradients, {**shown, player: report}, functional.fold(draws, 1 + number))
+            state, deltas = self._update(run.meta, moved.meta_learner_state, player, *received)
+            for scale in (settings.rate_scale, run.rate_scale):
+                if scale is not None:
+                    deltas = [tf.cast(scale, d.dtype) * d for d in deltas]
+            moved.params[player] = [p + d for p, d in zip(carry.params[player], deltas, strict=True)]
+            moved.signals[player] = report
+            moved = moved._replace(state=net_state, meta_learner_state=state)
+            losses.append(tf.cast(loss, tf.float32))
+        return moved, losses
+
+    def _gradients(
+        self, run: _Run, player: str, carry: Carry, view: _View, settings: Settings, seed: Tensor
+    ) -> tuple[Tensors, Tensor, ByNet, Tensor]:
+        """Differentiate one player's loss for its own params: `(gradients, loss, the nets' new state, report)`."""
+        batch, condition_on = view
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(carry.params[player])
+            snapshot = self.final(run.meta, carry)
+            if run.partial:
+                snapshot = self.game.own(player, snapshot)
+            conditioning = self.game.condition(snapshot, condition_on)
+            loss, state, report = self.game.loss(player, snapshot, batch, conditioning, settings, seed)
+            report = self._with_embedding(report, conditioning)
+        gradients = functional.gradient(tape, loss, carry.params[player])
+        if run.order == 1:
+            gradients, report = functional.stop(gradients), functional.stop(report)
+        return gradients, loss, functional.stop(state), report
+
+    def _with_embedding(self, report: Tensor, conditioning: Tree) -> Tensor:
+        """Append the task embedding to a player's report, if the meta-learner asks for it."""
+        size = self.meta_learner.embedding_dim
+        if not size:
+            return report
+        given = self.game.conditioning_of(self.game.primary, conditioning)
+        embedding = given.get("task_embedding") if isinstance(given, dict) else None
+        if embedding is None or tuple(embedding.shape) != (size,):
+            raise ValueError(
+                f"a meta-learner with 'embedding_dim' {size} needs a game with a task encoder of that size. Received: "
+                f"{None if embedding is None else tuple(embedding.shape)}"
+            )
+        return tf.concat([report, tf.cast(embedding, report.dtype)], axis=0)
 
 
-def objectives(game: Game, snapshot: Snapshot, episode: Episode, own: bool = True) -> dict[str, Any]:
-    """Every player's objective on the query set, conditioned on the support set.
+def _repeated(
+    turn: Callable[[Carry, Tensor], tuple[Carry, list[Tensor]]], carry: Carry, repeats: Tensor, width: int
+) -> tuple[Carry, list[Tensor]]:
+    """Take a turn as often as is known only when it runs: the carry, and the last losses."""
 
-    With `own`, each is differentiable only for the nets that its player owns, so their sum may be differentiated at
-    once: the gradient for a net is then that of its own player. A sum of live losses would cancel: on a Wasserstein
-    GAN the generator's part of it is exactly 0.
-    """
-    seed = functional.fold(episode.seed, QUERY)
-    values = {}
-    for player in game.players:
-        mine = game.own(player, snapshot) if own else snapshot
-        conditioning = game.condition(mine, episode.support)
-        values[player] = game.objective(player, mine, episode.query, conditioning, seed)
-    return values
+    def body(i: Tensor, carry: Carry, losses: list[Tensor]) -> tuple[Tensor, Carry, list[Tensor]]:
+        return i + 1, *turn(carry, i)
+
+    first = (tf.constant(0), carry, [tf.zeros([])] * width)
+    _, carry, losses = tf.while_loop(lambda i, *_: i < repeats, body, first)
+    return carry, list(losses)
 
 
-def distance(game: Game, snapshot: Snapshot, episode: Episode, **options: Any) -> Any:
-    """The game's sample-to-query distance, conditioned on the support set."""
-    conditioning = game.condition(snapshot, episode.support)
-    return game.distance(snapshot, episode.query, conditioning, functional.fold(episode.seed, QUERY), **options)
-
-
-def assess(
-    game: Game, learner: MetaLearner, mask: Mask, meta: MetaWeights, episode: Episode, steps: Any
-) -> dict[str, Any]:
-    """Query objectives, sample-to-query distance and copy rate of one task, before and after adaptation.
-
-    Returns:
-        `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[]; of a game that
-        `tells_copies` also `"copy_rate/before"` and `"copy_rate/after"`.
-    """
-    carry = begin(game, learner, mask, meta)
-    carry, _ = advance(game, learner, mask, meta, carry, episode.support, steps, 1, episode.seed)
-    metrics = {}
-    for when, snapshot in (("before", meta.initial), ("after", final(mask, meta, carry))):
-        for player, value in objectives(game, snapshot, episode).items():
-            metrics[f"query/{player}/{when}"] = tf.cast(value, tf.float32)
-        metrics[f"distance/{when}"] = tf.cast(distance(game, snapshot, episode), tf.float32)
-        if game.tells_copies:
-            conditioning, key = game.condition(snapshot, episode.support), functional.fold(episode.seed, SAMPLE)
-            metrics[f"copy_rate/{when}"] = game.copy_rate(snapshot, episode.support, episode.query, conditioning, key)
-    return metrics
+def _draws(seed: Tensor, step: Tensor) -> Tensor:
+    """Return the key of the meta-learner's draws in one inner step of a task."""
+    return functional.fold(functional.fold(seed, META_LEARNER), step)

@@ -1,4 +1,4 @@
-"""Rules that emit the parameter updates inside a task."""
+"""Meta-learners, which emit the updates inside a task: hand-designed, and learned ones."""
 
 from meta_gan.meta_learners.ancestors import ALFA, CoordinatewiseLSTM, MetaCurvature, MetaLSTM
 from meta_gan.meta_learners.attention import AttentionMetaLearner

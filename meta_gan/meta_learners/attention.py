@@ -11,52 +11,45 @@ import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_integer
 from meta_gan.meta_learners import features
-from meta_gan.meta_learners.residual import ResidualRule
-from meta_gan.types import ByPlayer, Tensors
+from meta_gan.meta_learners.residual import ResidualMetaLearner
+from meta_gan.types import ByPlayer, Tensor, Tensors
 
-_REMEMBERED = 0.8  # of a tensor's memory, at each move of its player
+_REMEMBERED = 0.8  # share of a tensor's moving average that is kept at each move of its player
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class AttentionMetaLearner(ResidualRule):
-    """Emits updates by attention over the tensors of every player.
+class AttentionMetaLearner(ResidualMetaLearner):
+    """Updates by attention over the tensors of every player.
 
-    A token is a tensor: what it is and how it moves, and a moving average of what was thought of it before. The player
-    that moves has new tokens; those of the others are as they were last. One token more is the game. Tokens are told
-    apart by rank, size and place among the players, never by their number in a list. With `embedding_dim` the task's code is
-    a token too. `meta.maps.attention_maps` shows who looks at whom.
+    A token is a tensor: its features, and a moving average of its previous embeddings. The player that moves has new
+    tokens; those of the others are as they were at their last move. One more token is the game, and with
+    `embedding_dim` another is the task embedding. Tokens differ by rank, size and their player's place, never by their
+    number in a list. `meta.maps.attention_maps` shows which token attends to which.
 
     Args:
-        rate: Adam's step size > 0 that it starts from, one for all players or `{player: rate}`; best tuned first.
+        rate: Adam's initial step size > 0, one for all players or `{player: rate}`; best tuned first.
         first_decay: of Adam's mean of gradients, in [0, 1).
-        second_decay: of Adam's mean of squares, in [0, 1).
+        second_decay: of Adam's mean of squared gradients, in [0, 1).
         epsilon: > 0, in units of the gradient, under Adam's root.
         hidden: size of a token, a multiple of `heads`.
         heads: of the attention, >= 1.
-        blocks: of attention and two dense layers, >= 1; what each adds starts at 0.
-        attention: False puts the mean of all tokens in the place of attention, to ask what attention is worth.
-        coupled: whether a player is told of the others: their loss, and their tokens.
-        residual: whether Adam's direction is part of the update; False leaves the network's own word alone.
-        game_features: whether it is told of the game (losses, logits, the step) at all.
-        seed: of its initial weights, >= 0.
-        turned: whether it is told, for every parameter, the gradient in units of the momentum, to look ahead in games
-            that rotate. On GANs of points training with it was less steady.
-        fused: whether, in a graph, XLA makes one loop of what is done for every parameter. Adapting nets of half a
-            million weights then takes two thirds of the time, but training the rule takes twice as long: leave it off
-            in training, and set the attribute before a trained model first adapts. A server of the exported model must
-            have XLA.
-        embedding_dim: size of the task code that it is told, of games with an encoder; 0 for none. Such a rule fits codes of
-            that size only.
+        blocks: of attention and two dense layers, >= 1; the output of each starts at 0.
+        attention: False replaces attention by the mean of all tokens, for ablations.
+        embedding_dim: size of the task embedding that it receives, for games with a task encoder; 0 for none. Such a
+            meta-learner fits task embeddings of that size only.
+        coupled, residual, game_features, seed, turned, fused: see `RecurrentMetaLearner`.
 
     Raises:
-        ValueError: an argument outside its range.
+        ValueError: if an argument is out of range.
 
     Example:
-        >>> rule = AttentionMetaLearner(rate=2e-3, hidden=32, heads=4)
+        >>> meta_learner = AttentionMetaLearner(rate=2e-3, hidden=32, heads=4)
 
-    Reference: Vaswani et al., "Attention Is All You Need", 2017. We depart in normalizing ahead of each part and of
-        the readouts, and in that tokens have no positions.
+    Reference: Vaswani et al., "Attention Is All You Need", 2017. Departs in normalising ahead of each part and of the
+        readouts, and in tokens without positions.
     """
+
+    arguments = (*ResidualMetaLearner.arguments, "heads", "blocks", "attention", "embedding_dim")
 
     def __init__(
         self,
@@ -68,34 +61,16 @@ class AttentionMetaLearner(ResidualRule):
         heads: int = 4,
         blocks: int = 1,
         attention: bool = True,
-        coupled: bool = True,
-        residual: bool = True,
-        game_features: bool = True,
-        seed: int = 0,
+        *,
         embedding_dim: int = 0,
-        turned: bool = False,
-        fused: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(
-            rate,
-            first_decay,
-            second_decay,
-            epsilon,
-            hidden,
-            coupled,
-            residual,
-            game_features,
-            seed,
-            turned,
-            fused,
-            **kwargs,
-        )
+        super().__init__(rate, first_decay, second_decay, epsilon, hidden, **kwargs)
         self.heads, self.blocks = check_integer(heads, "heads", 1), check_integer(blocks, "blocks", 1)
         if self.hidden % self.heads:
             raise ValueError(f"'hidden' must be a multiple of 'heads'. Received: {hidden!r} and {heads!r}")
-        check_bool(attention, "attention")
-        self.attention, self.embedding_dim = attention, check_integer(embedding_dim, "embedding_dim", 0)
+        self.attention = check_bool(attention, "attention")
+        self.embedding_dim = check_integer(embedding_dim, "embedding_dim", 0)
 
     def _make_core(self) -> None:
         width = self.hidden
@@ -103,68 +78,67 @@ class AttentionMetaLearner(ResidualRule):
         self.of_memory = self._dense(width, "of_memory", width, self._draw(1))
         self.of_game = self._dense(width, "of_game", features.OF_GAME, self._draw(2))
         if self.embedding_dim:
-            self.of_code = self._dense(width, "of_task_embedding", self.embedding_dim, self._draw(5))
+            self.of_task = self._dense(width, "of_task_embedding", self.embedding_dim, self._draw(5))
         self.layers_of_blocks = [self._make_block(10 * (i + 1)) for i in range(self.blocks)]
 
     def _make_block(self, number: int) -> dict[str, Any]:
         width, name = self.hidden, f"block_{number // 10 - 1}"
-        made = {
-            part: self._dense(width, f"{name}_{part}", width, self._draw(number + i))
-            for i, part in enumerate(self._parts)
-        }
-        made["mixed"] = self._dense(width, f"{name}_mixed", width, "zeros")
-        made["wide"] = self._dense(2 * width, f"{name}_wide", width, self._draw(number + 3))
-        made["narrow"] = self._dense(width, f"{name}_narrow", 2 * width, "zeros")
-        return made
+        parts = enumerate(self._parts)
+        block = {part: self._dense(width, f"{name}_{part}", width, self._draw(number + i)) for i, part in parts}
+        block["mixed"] = self._dense(width, f"{name}_mixed", width, "zeros")
+        block["wide"] = self._dense(2 * width, f"{name}_wide", width, self._draw(number + 3))
+        block["narrow"] = self._dense(width, f"{name}_narrow", 2 * width, "zeros")
+        return block
 
     @property
     def _parts(self) -> tuple[str, ...]:
         return ("query", "key", "value") if self.attention else ("value",)
 
-    def _begin(self, tensors: int) -> Any:
+    def _begin(self, tensors: int) -> dict[str, Tensor]:
         seen = tf.zeros([tensors, features.OF_TENSOR + 1], self.compute_dtype)
-        return {"seen": seen, "memory": tf.zeros([tensors, self.hidden], self.compute_dtype)}
+        return {"features": seen, "average": tf.zeros([tensors, self.hidden], self.compute_dtype)}
 
-    def _think(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any]:
-        own, seen, _ = self._attend(player, thoughts, tensors, game)
-        memory = _REMEMBERED * thoughts[player]["memory"] + (1 - _REMEMBERED) * own
-        return own, {"seen": seen, "memory": memory}
+    def _embed(self, player: str, memory: Mapping[str, Any], tensors: Tensor, game: Tensor) -> tuple[Tensor, Any]:
+        own, seen, _ = self._attend(player, memory, tensors, game)
+        average = _REMEMBERED * memory[player]["average"] + (1 - _REMEMBERED) * own
+        return own, {"features": seen, "average": average}
 
     def attended(
-        self, state: Any, player: str, leaves: ByPlayer, gradients: Tensors, signals: Mapping[str, Any]
-    ) -> Any:
-        """Where every token looks when a player is about to move, given what `update` would be given.
+        self, state: Any, player: str, params: ByPlayer, gradients: Tensors, signals: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the attention weights of a player's move, given the arguments of `update`.
 
         Returns:
-            float[blocks, heads, tokens, tokens], rows of sum 1. Tokens are the tensors of `player`, then, of a coupled
-            rule, those of the others in the order of `leaves`, then the game, and then the code if there is one.
+            float[blocks, heads, tokens, tokens], rows of sum 1. Tokens are the tensors of `player`, then, if coupled,
+            those of the others in the order of `params`, then the game, and then the task embedding if there is one.
         """
-        seen, game, _ = self._look(state, player, leaves, gradients, signals)
-        return tf.stack(self._attend(player, state["thoughts"], features.of_tensors(*seen), game)[2])
+        inputs, game, _ = self._inputs(state, player, params, gradients, signals)
+        return tf.stack(self._attend(player, state["memory"], features.of_tensors(*inputs), game)[2])
 
-    def _attend(self, player: str, thoughts: Mapping[str, Any], tensors: Any, game: Any) -> tuple[Any, Any, list[Any]]:
-        """What comes of a player's own tokens, what was seen of them, and each block's weights."""
+    def _attend(
+        self, player: str, memory: Mapping[str, Any], tensors: Tensor, game: Tensor
+    ) -> tuple[Tensor, Tensor, Tensors]:
+        """Return the embeddings of the player's tensors, their features with its place, and each block's weights."""
         place = tf.fill([tensors.shape[0], 1], game[0])
-        now = {**thoughts, player: {**thoughts[player], "seen": tf.concat([tensors, place], axis=1)}}
-        names = [player, *(name for name in thoughts if name != player and self.coupled)]
-        tokens = [self.of_seen(now[name]["seen"]) + self.of_memory(now[name]["memory"]) for name in names]
-        known, code = game[None, : features.OF_GAME], game[None, features.OF_GAME :]
-        tokens += [self.of_game(known), *([self.of_code(code)] if self.embedding_dim else [])]
+        now = {**memory, player: {**memory[player], "features": tf.concat([tensors, place], axis=1)}}
+        names = [player, *(name for name in memory if name != player and self.coupled)]
+        tokens = [self.of_seen(now[name]["features"]) + self.of_memory(now[name]["average"]) for name in names]
+        known, embedding = game[None, : features.OF_GAME], game[None, features.OF_GAME :]
+        tokens += [self.of_game(known), *([self.of_task(embedding)] if self.embedding_dim else [])]
         x, maps = tf.concat(tokens, axis=0), []
         for block in self.layers_of_blocks:
             gathered, weights = self._mix(block, _normalized(x))
             x += block["mixed"](gathered)
             x += block["narrow"](tf.nn.relu(block["wide"](_normalized(x))))
             maps.append(weights)
-        # Of one size whatever was added, so that neither the readouts nor the memory grow over the steps.
-        return _normalized(x[: tensors.shape[0]]), now[player]["seen"], maps
+        # Normalised, so that neither the readouts nor the average grow over the steps.
+        return _normalized(x[: tensors.shape[0]]), now[player]["features"], maps
 
-    def _mix(self, block: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
-        """What each token gathers, float[tokens, hidden], and from where, float[heads, tokens, tokens]."""
+    def _mix(self, block: Mapping[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each token gathers, float[tokens, hidden], and its weights, float[heads, tokens, tokens]."""
         count, size = x.shape[0], self.hidden // self.heads
-        heads = {
-            part: tf.transpose(tf.reshape(block[part](x), [count, self.heads, size]), [1, 0, 2]) for part in self._parts
-        }
+        cut = {part: tf.reshape(block[part](x), [count, self.heads, size]) for part in self._parts}
+        heads = {part: tf.transpose(values, [1, 0, 2]) for part, values in cut.items()}
         if self.attention:
             weights = tf.nn.softmax(tf.matmul(heads["query"], heads["key"], transpose_b=True) / math.sqrt(size))
         else:
@@ -172,18 +146,11 @@ class AttentionMetaLearner(ResidualRule):
         gathered = tf.transpose(tf.matmul(weights, heads["value"]), [1, 0, 2])
         return tf.reshape(gathered, [count, self.hidden]), weights
 
-    def get_config(self) -> dict[str, Any]:
-        own = {
-            "heads": self.heads,
-            "blocks": self.blocks,
-            "attention": self.attention,
-            "embedding_dim": self.embedding_dim,
-        }
-        return {**super().get_config(), **own}
 
+def _normalized(x: Tensor) -> Tensor:
+    """Return tokens float[tokens, hidden] with mean 0 and variance 1.
 
-def _normalized(x: Any) -> Any:
-    """Tokens float[tokens, hidden] of mean 0 and variance 1: written out, for Keras's layer is wrong in its second
-    derivative."""
+    Written out, because the second derivative of Keras's layer is wrong.
+    """
     centred = x - tf.reduce_mean(x, axis=1, keepdims=True)
     return centred * tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=1, keepdims=True) + 1e-6)

@@ -1,131 +1,169 @@
-"""The contract of meta-learners: what emits the parameter updates inside a task."""
+"""The contract of meta-learners, which emit the updates of the params inside a task, and of what steers adaptation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import keras
 import tensorflow as tf
 
+from meta_gan import functional
 from meta_gan.checks import check_number
-from meta_gan.types import ByPlayer, LeafInfo, Settings, Tensors
+from meta_gan.types import ByPlayer, Examples, ParamInfo, Settings, Tensor, Tensors, Tree
+
+# The role of the draw of held-out examples, among those listed in `meta.inner_loop`.
+HOLDOUT = 8
 
 
-class MetaLearner(keras.Model):
-    """Emits the updates of the adapted weights, as a pure function of values.
+class Steering:
+    """Decides during adaptation to a task how it goes on: the one place where the inner loop meets a controller.
 
-    The purity contract: `begin`, `plan` and `update` read no mutable state but their arguments and the model's own
-    trainable variables (which `functional.pure` replaces by values), assign nothing, and draw randomness only from
-    the seed given. The inner loop adds the deltas itself; under a first-order estimator it also hides all that a
-    rule is shown behind `stop_gradient`, so a rule need not know the order.
+    Like a `MetaLearner`, it is pure: its methods read their arguments and the variables of the meta-learner that it
+    belongs to, assign nothing, and draw from the seed given only. Decisions are kept in the meta-learner's state.
 
     Attributes:
-        learned: whether the rule has trainable variables for the outer loop to train.
-        stochastic: whether `log_prob` is defined, for policy gradients.
-        coupled: whether an update of one player uses the gradient or leaves of another.
-        embedding_dim: how many numbers of the task's code follow a player's own signals, once it has moved; 0 for none.
-        steers: whether the inner loop asks it, at the steps where a decision is due, how to go on: `due`, `observe`,
-            `repeats` and `finished` are called of such a rule alone.
-        every: inner steps from one decision to the next, of a rule that steers.
-        holdout: share in [0, 1) of the support examples that are kept from training, for such a rule to watch how far
-            samples are from them; 0 to watch those that are trained on.
-        needs: which `Settings` of a loss the rule decides, that a game must heed (`Game.supports`).
-
-    Reference: the `initialize / next` form follows the pure optimizers of TensorFlow Federated.
+        holdout: share in [0, 1) of the support examples that are not trained on, from which the distance of samples
+            is observed; 0 to observe the distance from the examples that are trained on.
+        needs: the `Settings` that it decides and the game must therefore support (`Game.supports`); also "turns",
+            where it decides the repeats of the first turn.
     """
 
-    learned = False
-    stochastic = False
-    coupled = False
-    embedding_dim = 0
-    steers = False
-    every = 0
-    holdout = 0.0
+    holdout: float = 0.0
     needs: frozenset[str] = frozenset()
 
-    def prepare(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        """Makes the rule ready for a model: `setup`, or for a rule that has been set up, `check_leaves`."""
-        if self.built:
-            self.check_leaves(leaves)
-        else:
-            self.setup(leaves, signals)
-
-    def check_leaves(self, leaves: Mapping[str, list[LeafInfo]]) -> None:
-        """Raises ValueError for leaves that the variables of a rule from another model do not fit."""
-
-    def setup(self, leaves: Mapping[str, list[LeafInfo]], signals: Mapping[str, int]) -> None:
-        """Makes the rule's variables, once, when the model is built.
-
-        Args:
-            leaves: what is adapted, `{player: [LeafInfo]}`.
-            signals: how many signals each player reports.
-        """
-        self.built = True
-
-    def begin(self, leaves: ByPlayer) -> Any:
-        """The rule's state before the first step: a tree of tensors of fixed structure."""
+    def due(self, state: Tree, step: Tensor) -> Tensor:
+        """Return whether a decision is due before this inner step (int32[]), bool[]."""
         raise NotImplementedError
 
-    def plan(self, state: Any, signals: Mapping[str, Any], seed: Any) -> tuple[Any, Settings]:
-        """Decides the settings of the coming turn; by default leaves them to the game."""
-        return state, Settings()
-
-    def due(self, state: Any, step: Any) -> Any:
-        """Whether a decision is due before this inner step (int32[]), bool[]; of a rule that steers."""
-        raise NotImplementedError(f"{type(self).__name__} does not steer")
-
-    def observe(self, state: Any, step: Any, signals: Mapping[str, Any], distance: Any, seed: Any) -> Any:
-        """Decides how to go on; of a rule that steers.
+    def observe(self, state: Tree, step: Tensor, signals: Mapping[str, Tensor], distance: Tensor, seed: Tensor) -> Tree:
+        """Decide how to go on.
 
         Args:
-            state: the rule's state.
+            state: the meta-learner's state.
             step: int32[], inner steps made.
             signals: `{player: float32[n]}`, what each player last reported; zeros before its first move.
-            distance: float32[], from samples to the watched examples (`Game.distance`, biased); it may be infinite
-                or NaN where the nets diverged.
+            distance: float32[], from samples to the held-out examples (`Game.distance`, biased); infinite or NaN where
+                the nets diverged.
             seed: int32[2].
 
         Returns:
             The new state.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not steer")
+        raise NotImplementedError
 
-    def repeats(self, state: Any, turn: int, planned: int) -> Any:
-        """How often a turn of the game is taken, int32[] >= 0, or None as often as the game says (`planned`)."""
+    def repeats(self, state: Tree, turn: int, planned: int) -> Tensor | None:
+        """Return how often a turn of the game is taken, int32[] >= 0, or None for the `planned` number."""
         return None
 
-    def finished(self, state: Any) -> Any:
-        """Whether no more moves are to be made in this task, bool[]; of a rule that steers."""
-        raise NotImplementedError(f"{type(self).__name__} does not steer")
+    def finished(self, state: Tree) -> Tensor:
+        """Return whether adaptation to this task is over, so that nothing moves any more, bool[]."""
+        raise NotImplementedError
+
+    def split(self, support: Examples, seed: Tensor) -> tuple[Examples, Examples]:
+        """Split a support set, in the same way for the same task.
+
+        Args:
+            support: float[k, *example], any k >= 1, or a dict of domains.
+            seed: int32[2], the task's key.
+
+        Returns:
+            `(trained on, held out)`: `holdout` of the examples, rounded, but at least one, are held out. Both are all
+            examples where `holdout` is 0 or k is 1.
+        """
+        if not self.holdout:
+            return support, support
+        if not isinstance(support, dict):
+            return self._split(support, seed, 0)
+        parts = {domain: self._split(support[domain], seed, i) for i, domain in enumerate(sorted(support))}
+        return {domain: part[0] for domain, part in parts.items()}, {domain: part[1] for domain, part in parts.items()}
+
+    def _split(self, examples: Tensor, seed: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        count = tf.shape(examples)[0]
+        wanted = tf.maximum(tf.cast(tf.round(self.holdout * tf.cast(count, tf.float32)), tf.int32), 1)
+        held = tf.minimum(wanted, count - 1)
+        key = functional.fold(functional.fold(seed, HOLDOUT), number)
+        order = tf.argsort(tf.random.stateless_uniform([count], key, alg="philox"), stable=True)
+        shuffled = tf.gather(examples, order)
+        return shuffled[held:], shuffled[: tf.maximum(held, 1)]
+
+
+class MetaLearner(keras.Model):
+    """Emits the updates of the params, as a pure function of values.
+
+    The purity contract: `begin`, `plan` and `update` read no mutable state but their arguments and the model's own
+    trainable variables (which `functional.pure` replaces by values), assign nothing, and draw randomness from the seed
+    given only. The inner loop adds the deltas itself; under a first-order estimator it also hides everything that a
+    meta-learner receives behind `stop_gradient`, so a meta-learner need not know the order.
+
+    Attributes:
+        learned: whether it has trainable variables for the outer loop to train.
+        coupled: whether an update of one player uses the gradient or params of another.
+        embedding_dim: how many numbers of the task embedding follow a player's own signals, once the player has moved;
+            0 for none.
+        steering: what steers adaptation, or None.
+
+    Reference: the `initialize / next` form follows the pure optimizers of TensorFlow Federated.
+    """
+
+    learned = False
+    coupled = False
+    embedding_dim = 0
+
+    @property
+    def steering(self) -> Steering | None:
+        """What steers adaptation; by default None."""
+        return None
+
+    def prepare(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        """Set up for a model by `setup`, or, where that was done before, check by `check_params`."""
+        if self.built:
+            self.check_params(params)
+        else:
+            self.setup(params, signals)
+
+    def check_params(self, params: Mapping[str, list[ParamInfo]]) -> None:
+        """Raise ValueError for params that the variables of a meta-learner from another model do not fit."""
+
+    def setup(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
+        """Make the variables, once, when the model is built.
+
+        Args:
+            params: what is adapted, `{player: [ParamInfo]}`.
+            signals: how many signals each player reports.
+        """
+        self.built = True
+
+    def begin(self, params: ByPlayer) -> Tree:
+        """Return the state before the first step: a tree of tensors of fixed structure."""
+        raise NotImplementedError
+
+    def plan(self, state: Tree, signals: Mapping[str, Tensor], seed: Tensor) -> tuple[Tree, Settings]:
+        """Decide the settings of the coming turn; by default they are the game's."""
+        return state, Settings()
 
     def update(
         self,
-        state: Any,
+        state: Tree,
         player: str,
-        leaves: ByPlayer,
+        params: ByPlayer,
         gradients: Tensors,
-        signals: Mapping[str, Any],
-        seed: Any,
-    ) -> tuple[Any, Tensors]:
-        """Emits the deltas of one player.
+        signals: Mapping[str, Tensor],
+        seed: Tensor,
+    ) -> tuple[Tree, Tensors]:
+        """Emit the deltas of one player.
 
         Args:
-            state: the rule's state.
+            state: the meta-learner's state.
             player: who moves.
-            leaves: `{player: [tensor]}`, the present values of all players.
-            gradients: of `player`'s loss, one for each of `leaves[player]`.
+            params: `{player: [tensor]}`, the present values of all players.
+            gradients: of `player`'s loss, one for each of `params[player]`.
             signals: `{player: float32[n]}`, what each player last reported.
             seed: int32[2].
 
         Returns:
-            `(new state, deltas)`: one delta for each of `leaves[player]`, to be added to it.
+            `(new state, deltas)`: one delta for each of `params[player]`, to be added to it.
         """
         raise NotImplementedError
-
-    def log_prob(self, state: Any) -> Any:
-        """The log-probability of the decisions made so far, float32[]; only of stochastic rules."""
-        raise NotImplementedError(f"{type(self).__name__} is deterministic")
 
 
 class Rates:
@@ -144,16 +182,16 @@ class Rates:
             else check_number(value, argument, above=0)
         )
 
-    def check(self, players: Any) -> None:
-        """Raises ValueError unless every player that moves has a rate."""
+    def check(self, players: Iterable[str]) -> None:
+        """Raise ValueError unless every player that moves has a rate."""
         if isinstance(self.value, dict) and (missing := sorted(set(players) - set(self.value))):
             raise ValueError(f"a rate is required for every player. Received: {self.value}, without {missing}")
 
     def of(self, player: str) -> float:
-        """The rate of one player."""
+        """Return the rate of one player."""
         return float(self.value[player]) if isinstance(self.value, dict) else self.value
 
 
-def zeros_like(leaves: ByPlayer) -> ByPlayer:
-    """A tree of zeros of the same structure, shapes and dtypes."""
-    return tf.nest.map_structure(tf.zeros_like, leaves)
+def zeros_like(params: ByPlayer) -> ByPlayer:
+    """Return zeros of the same structure, shapes and dtypes."""
+    return tf.nest.map_structure(tf.zeros_like, params)

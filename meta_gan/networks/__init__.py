@@ -1,19 +1,18 @@
-"""Networks that keep the contract of `meta_gan.networks.base` and so may be players of a game."""
+"""Networks that keep the contract of `meta_gan.networks.base` and so can be players of a game.
+
+A file holds one family and is named by its architecture; the functions that make a pair are named by the model."""
 
 from meta_gan.networks.base import Discriminator, Generator
-from meta_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator, dcgan
-from meta_gan.networks.encoders import ImageEncoder, MLPEncoder
-from meta_gan.networks.fusion import FusionGenerator
-from meta_gan.networks.fusion_discriminator import FusionDiscriminator, fusion
-from meta_gan.networks.mlp import MLPDiscriminator, MLPGenerator, mlp
-from meta_gan.networks.sagan import SAGANDiscriminator, SAGANGenerator, sagan
-from meta_gan.networks.scale_shift import SCALE_AND_SHIFT, ScaleAndShift
-from meta_gan.networks.sequence import SequenceDiscriminator, WaveGenerator
-from meta_gan.networks.set_prior import SetPrior
+from meta_gan.networks.convolutional import DCGANDiscriminator, DCGANGenerator, ImageEncoder, dcgan
+from meta_gan.networks.dense import MLPDiscriminator, MLPEncoder, MLPGenerator, mlp
+from meta_gan.networks.image_fusion import FusionDiscriminator, FusionGenerator, fusion
+from meta_gan.networks.self_attention import SAGANDiscriminator, SAGANGenerator, sagan
+from meta_gan.networks.sequences import SequenceDiscriminator, WaveGenerator
+from meta_gan.networks.sound_fusion import WaveFusionDiscriminator, WaveFusionGenerator
 from meta_gan.networks.task_encoder import TaskEncoder
 from meta_gan.networks.texts import TextGenerator
 from meta_gan.networks.translation import Translator
-from meta_gan.networks.wave_fusion import WaveFusionDiscriminator, WaveFusionGenerator
+from meta_gan.networks.wrappers import SCALE_AND_SHIFT, ScaleAndShift, SetPrior
 
 __all__ = [
     "SCALE_AND_SHIFT",

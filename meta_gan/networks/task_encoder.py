@@ -1,37 +1,36 @@
-"""The task encoder: a support set in, one code of the task out, whatever the number and order of the images."""
+"""The task encoder: maps a support set to one task embedding, for any number and order of the examples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import check_choice, check_integer, check_shape
-from meta_gan.networks.base import Network, seeded_normal
+from meta_gan.checks import check_choice, check_integer
+from meta_gan.networks.base import SLOPE, LayerFactory, Network, Shape, channels_at
+from meta_gan.types import Tensor
 
 POOLINGS = ("mean", "attention")
-_SLOPE = 0.2
 _SMALLEST_SIDE = 4
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class TaskEncoder(Network):
-    """Encodes a support set as one code, the same for every order of the images and right for any number >= 1.
+    """Encode a support set as one task embedding, the same for every order of the examples, for any number >= 1.
 
-    Each example goes through strided convolutions to a code of its own; the codes are pooled, brought to a root mean
-    square of 1, and the trainable vector `context`, which starts at 0, is added. The context is what context-only
-    adaptation moves: with the mask `/context$` the inner loop refines the code of a task and nothing else.
+    Strided convolutions embed each example; the embeddings are pooled and scaled to a root mean square of 1, and the
+    trainable vector `context`, which starts at 0, is added. Context-only adaptation moves this vector: with the mask
+    `/context$` the inner loop adapts the task embedding and nothing else.
 
     Args:
-        example_shape: (height, width, channels), sides of at least 8; or of sounds and texts (length, channels), a length
-            of at least 8, with convolutions along it.
-        embedding_dim: int >= 1, the size of the code.
-        width: int >= 1, channels of the first convolution; they double with every halving, up to four times.
-        pooling: "mean", or "attention": a mean weighted by the softmax of a learned score of each image.
-        seed: int >= 0, of the initial weights.
+        example_shape: (height, width, channels), sides of at least 8; or for sounds and texts (length, channels), a
+            length of at least 8, with convolutions along it.
+        embedding_dim: int >= 1, size of the task embedding.
+        width: int >= 1, channels of the first convolution; they double at each halving, up to 4 * width.
+        pooling: "mean", or "attention": a mean weighted by the softmax of a learned score of each example.
+        seed: int >= 0, seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
     Raises:
@@ -43,80 +42,54 @@ class TaskEncoder(Network):
 
     References:
         Zaheer et al., Deep Sets, 2017; Ilse et al., Attention-based Deep Multiple Instance Learning, 2018, for the
-        weighted mean; Zintgraf et al., Fast Context Adaptation via Meta-Learning (CAVIA), 2019, for the context,
-        which we add to an encoder's code instead of starting from nothing.
+        weighted mean; Zintgraf et al., Fast Context Adaptation via Meta-Learning (CAVIA), 2019, for the context, which
+        is added to the encoder's output here and starts from nothing there.
     """
 
     def __init__(
         self,
-        example_shape: Sequence[int],
+        example_shape: Shape,
         embedding_dim: int = 64,
         width: int = 16,
         pooling: str = "mean",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.example_shape = check_shape(example_shape)
+        super().__init__(example_shape, seed, width, embedding_dim, **kwargs)
         if len(self.example_shape) not in (2, 3) or min(self.example_shape[:-1]) < 2 * _SMALLEST_SIDE:
             raise ValueError(
-                f"`example_shape` must be (height, width, channels) with sides of at least {2 * _SMALLEST_SIDE}, or "
-                f"(length, channels) with such a length. Received: example_shape={self.example_shape}"
+                "'example_shape' must be (height, width, channels) or (length, channels), with sides of at least "
+                f"{2 * _SMALLEST_SIDE}. Received: {self.example_shape}"
             )
-        self.embedding_dim = check_integer(embedding_dim, "embedding_dim", 1)
-        self.width = check_integer(width, "width", 1)
+        check_integer(embedding_dim, "embedding_dim", 1)
         self.pooling = check_choice(pooling, "pooling", POOLINGS)
-        self.seed = check_integer(seed, "seed", 0)
-        self._make()
+        self._make(LayerFactory(self.seed, "TaskEncoder", self.dtype_policy, build=False))
 
-    def _make(self) -> None:
-        normal = seeded_normal(self.seed, "TaskEncoder")
-        *lengths, channels = self.example_shape
-        side, kind = min(lengths), keras.layers.Conv2D if len(lengths) == 2 else keras.layers.Conv1D
-        layers: list[keras.layers.Layer] = []
+    def _make(self, make: LayerFactory) -> None:
+        *sides, channels = self.example_shape
+        side, policy = min(sides), self.dtype_policy
+        stack: list[keras.layers.Layer] = []
         while side >= 2 * _SMALLEST_SIDE - 1:
-            wider = self.width * min(2 ** len(layers), 4)
-            kernel = normal(4 ** len(lengths) * channels, _SLOPE)
-            layers.append(
-                kind(
-                    wider,
-                    4,
-                    strides=2,
-                    padding="same",
-                    data_format="channels_last",
-                    activation=keras.layers.LeakyReLU(_SLOPE, dtype=self.dtype_policy),
-                    kernel_initializer=kernel,
-                    name=f"down_{len(layers)}",
-                    dtype=self.dtype_policy,
-                )
-            )
-            side, channels = -(-side // 2), wider
-        size = channels * math.prod(-(-n // 2 ** len(layers)) for n in lengths)
-        flatten = keras.layers.Flatten(dtype=self.dtype_policy)
-        readout = keras.layers.Dense(
-            self.embedding_dim, kernel_initializer=normal(size, 1.0), name="readout", dtype=self.dtype_policy
-        )
-        inputs = keras.Input(self.example_shape, dtype=self.compute_dtype)
-        self.body = keras.Sequential([inputs, *layers, flatten, readout], name="body")
+            level, filters = len(stack), channels_at(self.width, len(stack))
+            activation = keras.layers.LeakyReLU(SLOPE, dtype=policy)
+            options = {"rank": len(sides), "activation": activation}
+            stack.append(make.convolution(channels, filters, 4, f"down_{level}", 2, **options))
+            side, channels = -(-side // 2), filters
+        size = channels * math.prod(-(-n // 2 ** len(stack)) for n in sides)
+        stack += [keras.layers.Flatten(dtype=policy), make.dense(size, self.embedding_dim, "readout", 1.0)]
+        self.body = keras.Sequential([keras.Input(self.example_shape, dtype=self.compute_dtype), *stack], name="body")
         if self.pooling == "attention":
-            self.score = keras.layers.Dense(
-                1, use_bias=False, kernel_initializer="zeros", name="score", dtype=self.dtype_policy
-            )
+            self.score = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="score", dtype=policy)
             self.score.build((None, self.embedding_dim))
         self.context = self.add_weight(name="context", shape=(self.embedding_dim,), initializer="zeros")
         self.build((None, *self.example_shape))
 
-    def call(self, support: Any, training: bool = False) -> Any:
-        """Return the code float[embedding_dim] of `support` float[k, *example_shape], k >= 1."""
-        codes = self.body(support, training=training)
+    def call(self, support: Tensor, training: bool = False) -> Tensor:
+        """Return the task embedding float[embedding_dim] of `support` float[k, *example_shape], k >= 1."""
+        embeddings = self.body(support, training=training)
         if self.pooling == "attention":
-            code = tf.reduce_sum(codes * tf.nn.softmax(self.score(codes), axis=0), axis=0)
+            pooled = tf.reduce_sum(embeddings * tf.nn.softmax(self.score(embeddings), axis=0), axis=0)
         else:
-            code = tf.reduce_mean(codes, axis=0)
-        # Of a fixed size, so that what it conditions sees the same scale for one image as for many.
-        return code * tf.math.rsqrt(tf.reduce_mean(tf.square(code)) + 1e-3) + self.context
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        own = {"example_shape": self.example_shape, "embedding_dim": self.embedding_dim, "width": self.width}
-        return {**super().get_config(), **own, "pooling": self.pooling, "seed": self.seed}
+            pooled = tf.reduce_mean(embeddings, axis=0)
+        # Of a fixed scale, so that the conditioned networks receive the same for one example as for many.
+        return pooled * tf.math.rsqrt(tf.reduce_mean(tf.square(pooled)) + 1e-3) + self.context

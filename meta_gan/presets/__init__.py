@@ -1,18 +1,10 @@
-"""Named combinations of networks, game, algorithm and outer optimizer, as frozen recipes."""
+"""Recipes, which say all that makes a compiled model except the data, and the presets, which are recipes by name."""
 
-from meta_gan.presets.building import build
+from meta_gan.presets import algorithms, games, networks
 from meta_gan.presets.named import PRESETS, get
-from meta_gan.presets.recipe import ALGORITHMS, LEARNED_RULES, LOSSES, NETWORKS, PENALTIES, RULES, Recipe
+from meta_gan.presets.nodes import change
+from meta_gan.presets.recipe import Outer, Recipe, build
 
-__all__ = [
-    "ALGORITHMS",
-    "LEARNED_RULES",
-    "LOSSES",
-    "NETWORKS",
-    "PENALTIES",
-    "PRESETS",
-    "RULES",
-    "Recipe",
-    "build",
-    "get",
-]
+from_config = Recipe.from_config
+
+__all__ = ["PRESETS", "Outer", "Recipe", "algorithms", "build", "change", "from_config", "games", "get", "networks"]

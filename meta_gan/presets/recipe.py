@@ -1,260 +1,205 @@
-"""`Recipe`: every number and choice that makes a compiled `MetaModel`, but for the data."""
+"""`Recipe`: all that makes a compiled `MetaModel` except the data, as a tree of frozen dataclasses, and `build`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from meta_gan import losses
-from meta_gan.checks import check_bool, check_choice, check_integer, check_number
-from meta_gan.networks.dcgan import NORMALIZATIONS
-from meta_gan.networks.task_encoder import POOLINGS
+import keras
 
-LOSSES = {
-    "non_saturating": losses.NonSaturating,
-    "hinge": losses.Hinge,
-    "least_squares": losses.LeastSquares,
-    "wasserstein": losses.Wasserstein,
-    "relativistic": losses.RelativisticAverage,
-}
-PENALTIES = {"none": None, "gradient": losses.GradientPenalty, "r1": losses.R1}
-LIKELIHOODS = ("bernoulli", "gaussian")
-FAMILIES = ("gan", "vae", "translation")
-NETWORKS = ("dcgan", "mlp", "sagan", "fusion")
-ALGORITHMS = ("conditional", "dawson", "fomaml", "maml", "pretraining", "reptile")
-LEARNED_RULES = ("meta_sgd", "learned_adam", "recurrent", "attention")
-RULES = ("descent", "momentum", "adam", *LEARNED_RULES)
-_RULE_RATE = 3e-3
-_DEVIATION = 0.2
-_MOST = 2**31
+from meta_gan.games import Game, Transfer
+from meta_gan.meta import Algorithm
+from meta_gan.model import META_LEARNER, MetaModel
+from meta_gan.networks import SCALE_AND_SHIFT
+from meta_gan.presets.algorithms import ALGORITHMS, FOMAML, Adapting, AlgorithmNode, Conditional, Learned
+from meta_gan.presets.games import GAMES, Adversarial, GameNode, GANGame, TranslationGame
+from meta_gan.presets.networks import NETWORKS, Network
+from meta_gan.presets.nodes import Node, always, integer, kind_of, number, one_of, text
 
-# What only games with a discriminator have, what only one family has, and what a translation has not.
-_ADVERSARIAL = ("loss", "penalty", "penalty_weight", "discriminator_turns", "discriminator_inner_rate")
-_OF_GAN = ("adversarial", "nearness", "variety", "coarse", "mode_seeking", "nats", "translation", "holdout")
-_IN_FEATURES = ("energy", "features")
-_OF_VAE = ("likelihood", "beta", "deviation")
-_OF_TRANSLATION = ("cycle", "identity", "content", "truth")
-_MUTE = {
-    "gan": (*_OF_VAE, *_OF_TRANSLATION),
-    "vae": (*_ADVERSARIAL, *_OF_GAN, *_IN_FEATURES, *_OF_TRANSLATION),
-    "translation": (*_OF_GAN, *_OF_VAE, "latent_dim", "normalization"),
-}
-
-_CHOICES = {
-    "family": FAMILIES,
-    "network": NETWORKS,
-    "normalization": (*NORMALIZATIONS, "meta"),
-    "pooling": POOLINGS,
-    "loss": tuple(LOSSES),
-    "penalty": tuple(PENALTIES),
-    "likelihood": LIKELIHOODS,
-    "algorithm": ALGORITHMS,
-    "rule": RULES,
-}
-_COUNTS = ("width", "latent_dim", "discriminator_turns", "detail")
-_COUNTS_OR_NONE = ("embedding_dim", "inner_steps", "holdout", "decay_steps", "seed")
-_POSITIVE: tuple[str, ...] = ("temperature", "inner_rate", "discriminator_inner_rate", "outer_rate", "rule_rate")
-_POSITIVE += ("penalty_weight", "deviation")
-_WEIGHTS: tuple[str, ...] = ("adversarial", "energy", "nearness", "coarse", "variety", "mode_seeking", "consistency")
-_WEIGHTS += ("clip", "beta", "nats", *_OF_TRANSLATION)
-_SHARES = ("outer_first_decay", "outer_second_decay", "averaging", "translation")
+_LOWEST_RATE = 0.02  # share of the first rate at the end of its decay
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that makes a compiled `MetaModel`, but for the data.
+class Outer(Node):
+    """The outer optimizer, Adam.
 
     Attributes:
-        name: the preset's name, for folders and cards.
-        family: gan; vae: a decoder (the network's generator) and an encoder of its width; or translation between two
-            domains: a `Translator` of that width and the network's discriminator.
-        network: `mlp`; `dcgan`, of sounds a `WaveGenerator` and of texts a `TextGenerator`; `sagan`, of pictures; or
-            `fusion`, whose players see the support set, of pictures, sounds or texts.
-        width: channels (units, of `mlp`) of the narrowest hidden layer, >= 1.
-        latent_dim: size of z, >= 1.
-        embedding_dim: size of the task encoder's code, which conditions `sagan`, `fusion` and translators, and is the prior
-            of other vaes (`networks.SetPrior`); 0 for no encoder.
-        pooling: of the task encoder over the support set: mean or attention.
-        normalization: of the generator: none, layer, instance, group or batch (`dcgan`), meta or none (`fusion`).
-        detail: fine pixels along a pixel in the renderer of `fusion`, >= 1.
-        temperature: what z is multiplied by in sampling, not in training, by `fusion`, > 0.
-        likelihood: of a vae: bernoulli, for drawings of two levels, or gaussian.
-        deviation: of a gaussian likelihood, > 0, in units of images, which span 2.
-        beta: of a vae: weight of the divergence, >= 0.
-        cycle: of a translation: weight of what there and back changes, >= 0; 0 for no way back.
-        identity: of a translation: weight of what it changes of the target's own images, >= 0.
-        content: of a translation: weight of what it changes at all, >= 0.
-        truth: of a translation: weight of the difference to the truth of paired query sets in the outer loop, >= 0.
-        loss: non_saturating, hinge, least_squares, wasserstein or relativistic.
-        penalty: none, gradient (WGAN-GP) or r1.
-        penalty_weight: > 0.
-        discriminator_turns: discriminator moves before one generator move, >= 1.
-        adversarial: weight of the adversarial term of the generator, >= 0.
-        energy: weight of the energy distance in the features of the net `features`, >= 0; not of a vae.
-        features: the frozen feature network: the folder of a judge of the purpose "objective" or a shipped one's name;
-            `spectrogram` for sounds, `pairs` (of symbols) for texts; empty for none. Used when `energy` > 0, and by the
-            distance that a learned rule is trained on (which, of a vae, is one in pixels).
-        nearness: see `games.Terms`, >= 0.
-        variety: see `games.Terms`, >= 0.
-        coarse: weight of the energy distance in coarse pixels, >= 0.
-        mode_seeking: weight of the mode-seeking regulariser, >= 0.
-        nats: of texts: weight of the negative log-likelihood of an example, >= 0.
-        translation: of the differentiable augmentation, a share of the side in [0, 1); 0 for no augmentation.
-        holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
-        consistency: weight of the penalty on adapted players that differ across tasks, >= 0.
-        algorithm: maml, fomaml, reptile, dawson, pretraining, or conditional: no adaptation in training.
-        mask: regular expression of the weights that adapt; empty for all.
-        rule: the inner rule: descent, momentum or adam; or a learned one, which starts as descent (meta_sgd) or as Adam
-            (learned_adam, recurrent, attention) at the inner rates and is trained with the nets, by maml.
-        inner_steps: steps of a task in meta-training, and the default of `adapt`, >= 0; 0 if `conditional` only.
-        inner_rate: of the generator, > 0.
-        discriminator_inner_rate: > 0.
-        outer_rate: of the outer Adam, > 0.
-        rule_rate: of the outer Adam of a learned rule's own weights, > 0.
-        outer_first_decay: of the outer Adam, in [0, 1).
-        outer_second_decay: of the outer Adam, in [0, 1).
-        decay_steps: outer steps over which the rate falls to a fiftieth along a cosine; 0 for a constant rate.
-        clip: greatest norm of a player's meta-gradient, > 0, or 0 for none.
-        averaging: decay of the averaged meta-weights in (0, 1), or 0 for none.
-        scale_and_shift: whether a task moves only a scale and a shift of every channel of the nets, see
-            `networks.ScaleAndShift`; `mask` is then left empty. Not of `fusion`.
-        seed: of the initial weights.
+        rate: of the networks' weights, > 0.
+        first_decay: of Adam, in [0, 1).
+        second_decay: of Adam, in [0, 1).
+        decay_steps: outer steps over which the rates fall to a fiftieth along a cosine; 0 for constant rates.
+        clip: largest norm of a player's meta-gradient, > 0, or 0 for no limit.
+        averaging: decay of the averaged meta-weights, in (0, 1), or 0 for no average.
     """
 
-    name: str
-    family: str = "gan"
-    network: str = "dcgan"
-    width: int = 32
-    latent_dim: int = 64
-    embedding_dim: int = 0
-    pooling: str = "mean"
-    normalization: str = "layer"
-    detail: int = 2
-    temperature: float = 1.0
-    likelihood: str = "bernoulli"
-    deviation: float = _DEVIATION
-    beta: float = 1.0
-    cycle: float = 0.0
-    identity: float = 0.0
-    content: float = 0.0
-    truth: float = 0.0
-    loss: str = "hinge"
-    penalty: str = "r1"
-    penalty_weight: float = 1.0
-    discriminator_turns: int = 1
-    adversarial: float = 1.0
-    energy: float = 0.0
-    features: str = ""
-    nearness: float = 0.0
-    variety: float = 0.0
-    coarse: float = 0.0
-    mode_seeking: float = 0.0
-    nats: float = 0.0
-    translation: float = 0.0
-    holdout: int = 0
-    consistency: float = 0.0
-    algorithm: str = "fomaml"
-    mask: str = ""
-    rule: str = "adam"
-    inner_steps: int = 10
-    inner_rate: float = 2e-3
-    discriminator_inner_rate: float = 2e-3
-    outer_rate: float = 3e-4
-    rule_rate: float = _RULE_RATE
-    outer_first_decay: float = 0.5
-    outer_second_decay: float = 0.999
-    decay_steps: int = 0
-    clip: float = 10.0
-    averaging: float = 0.0
-    scale_and_shift: bool = False
-    seed: int = 0
+    rate: float = number(3e-4, above=0)
+    first_decay: float = number(0.5, least=0, below=1)
+    second_decay: float = number(0.999, least=0, below=1)
+    decay_steps: int = integer(0)
+    clip: float = number(10.0, least=0)
+    averaging: float = number(0.0, least=0, below=1)
+
+    def build(self, rate: float) -> keras.optimizers.Optimizer:
+        """Return the optimizer, with a rate."""
+        schedule: Any = rate
+        if self.decay_steps:
+            schedule = keras.optimizers.schedules.CosineDecay(rate, self.decay_steps, alpha=_LOWEST_RATE)
+        return keras.optimizers.Adam(schedule, beta_1=self.first_decay, beta_2=self.second_decay)
+
+
+@dataclass(frozen=True)
+class Recipe(Node):
+    """All that makes a compiled `MetaModel` except the data.
+
+    Every node holds the settings of one object, under that object's names; `presets.change` takes them by path.
+
+    Attributes:
+        name: for run folders and cards; that of the preset which the recipe started as.
+        network: see `presets.networks`.
+        game: the family of generative models, see `presets.games`.
+        algorithm: what happens inside a task, and how the outer gradient is obtained, see `presets.algorithms`.
+        outer: the outer optimizer.
+        seed: of the initial weights, >= 0.
+
+    Raises:
+        ValueError: a setting out of its range, or settings that exclude one another.
+
+    Example:
+        >>> recipe = Recipe("mine", networks.DCGAN(width=16), games.GANGame(loss=losses.Hinge()))
+        >>> change(recipe, {"algorithm": "maml", "inner_steps": 5}).algorithm.inner_steps
+        5
+    """
+
+    name: str = text("custom")
+    network: Network = one_of(NETWORKS, "dcgan")
+    game: GameNode = one_of(GAMES, "gan")
+    algorithm: AlgorithmNode = one_of(ALGORITHMS, "fomaml")
+    outer: Outer = always(Outer())
+    seed: int = integer(0)
 
     def __post_init__(self) -> None:
-        for field, allowed in _CHOICES.items():
-            check_choice(getattr(self, field), field, allowed)
-        for field in (*_COUNTS, *_COUNTS_OR_NONE):
-            check_integer(getattr(self, field), field, 1 if field in _COUNTS else 0)
-        for field in _POSITIVE:
-            check_number(getattr(self, field), field, above=0)
-        for field in _WEIGHTS:
-            check_number(getattr(self, field), field, least=0)
-        for field in _SHARES:
-            check_number(getattr(self, field), field, least=0, below=1)
-        for field, wanted in (
-            ("mask", "a regular expression"),
-            ("features", "the name or folder of a feature network"),
-        ):
-            if not isinstance(getattr(self, field), str):
-                raise ValueError(f"{field!r} must be {wanted}. Received: {getattr(self, field)!r}")
-        check_bool(self.scale_and_shift, "scale_and_shift")
-        self._check_family()
-        self._check_together()
-
-    def _check_family(self) -> None:
-        """Refuses fields that have no say in a family of games."""
-        mute = {field.name: field.default for field in fields(self) if field.name in _MUTE[self.family]}
-        if changed := [name for name, default in mute.items() if getattr(self, name) != default]:
-            raise ValueError(f"a recipe of the family {self.family!r} needs {changed} left alone. Received: {self}")
-        if self.family == "gan":
-            return
-        if self.network == "fusion" or self.algorithm == "dawson":
-            raise ValueError(
-                f"a recipe of the family {self.family!r} needs another 'network' than 'fusion', whose nets see the "
-                f"support images, and another 'algorithm' than 'dawson', which is about a GAN. Received: {self}"
-            )
-        if self.family == "translation" and self.network != "dcgan":
-            raise ValueError(f"a recipe of the family 'translation' needs 'network' dcgan. Received: {self}")
-
-    def _check_together(self) -> None:
-        """Refuses fields that contradict one another, or that would be passed over in silence."""
-        conditioned = self.network in ("sagan", "fusion") or self.family in ("translation", "vae")
-        learned = self.rule in LEARNED_RULES
-        demands = (
-            (self.inner_steps > 0 or self.algorithm == "conditional", "'inner_steps' >= 1 but of 'conditional'"),
-            (self.inner_steps == 0 or self.algorithm != "conditional", "'inner_steps' 0 of 'conditional'"),
-            (conditioned or not self.embedding_dim, "'embedding_dim' 0 of a network without conditioning"),
-            # A translation is compared in pixels where there are no features.
-            (bool(self.features) or not self.energy or self.family == "translation", "'energy' 0 without 'features'"),
-            (not self.features or self.energy > 0 or learned, "'features' empty without 'energy' or a learned 'rule'"),
-            # The others do not ask for the outer objective, or train a rule on the distance in its place.
-            (
-                not self.truth or (self.algorithm in ("fomaml", "maml", "conditional") and not learned),
-                "'truth' 0 but of fomaml, maml and conditional, without a learned 'rule'",
-            ),
-            # At order 1 the discriminator's half of a rule would learn nothing.
-            (not learned or self.algorithm == "maml", "'algorithm' maml of a learned 'rule'"),
-            (learned or self.rule_rate == _RULE_RATE, "'rule_rate' left alone without a learned 'rule'"),
-            (not self.nearness or self.network == "fusion", "'nearness' 0 but of 'fusion'"),
-            (not self.nearness or self.energy > 0, "'nearness' 0 without 'energy'"),
-            (not self.variety or self.energy > 0, "'variety' 0 without 'energy'"),
-            # `sagan` sees nothing of the support set but its code.
-            (
-                not self.holdout or self.network == "fusion" or bool(self.embedding_dim),
-                "'holdout' 0 of a network without conditioning",
-            ),
-            # Without a conditioning it is joint training, which knows of the truth only so.
-            (
-                self.algorithm != "conditional"
-                or self.network == "fusion"
-                or bool(self.embedding_dim)
-                or self.truth > 0,
-                "another 'algorithm' than 'conditional' of a network without conditioning",
-            ),
-            (not self.scale_and_shift or not self.mask, "'mask' empty with 'scale_and_shift'"),
-            (not self.scale_and_shift or self.network != "fusion", "'scale_and_shift' false of 'fusion'"),
-            (self.likelihood == "gaussian" or self.deviation == _DEVIATION, "'deviation' left alone but of gaussian"),
-            (self.network == "fusion" or self.detail == 2, "'detail' 2 but of 'fusion'"),
-            (self.network == "fusion" or self.temperature == 1, "'temperature' 1 but of 'fusion'"),
-            (bool(self.embedding_dim) or self.pooling == "mean", "'pooling' mean without 'embedding_dim'"),
-            (self.network == "fusion" or self.normalization != "meta", "'normalization' meta of 'fusion' alone"),
-            (
-                self.network in ("dcgan", "fusion") or self.normalization == "layer",
-                "'normalization' left alone: it has no say",
-            ),
-            (not self.consistency or self.algorithm in ("maml", "fomaml"), "'consistency' 0 but of maml and fomaml"),
-            (self.network != "fusion" or self.normalization in ("meta", "none"), "'normalization' meta or none"),
+        super().__post_init__()
+        game, algorithm = kind_of(self.game, GAMES, "game"), kind_of(self.algorithm, ALGORITHMS, "algorithm")
+        network = kind_of(self.network, NETWORKS, "network")
+        fitting = [name for name, kind in NETWORKS.items() if isinstance(kind, self.game.takes)]
+        _require(
+            network in fitting, "network", f"one of {', '.join(map(repr, fitting))} when game is {game!r}", network
         )
-        for holds, wanted in demands:
-            if not holds:
-                raise ValueError(
-                    f"a recipe of {self.network!r} and {self.algorithm!r} needs {wanted}. Received: {self}"
-                )
+        _require(
+            algorithm != "dawson" or game == "gan",
+            "algorithm",
+            f"another one than 'dawson' when game is {game!r}",
+            algorithm,
+        )
+        self._check_conditioning(network)
+        if isinstance(self.game, Adversarial):
+            self._check_features(self.game)
+        own = self.algorithm.meta_learner.discriminator_inner_rate
+        path = "algorithm.meta_learner.discriminator_inner_rate"
+        _require(own is None or isinstance(self.game, Adversarial), path, f"None when game is {game!r}", own)
+        mask = self.algorithm.mask
+        _require(not (self.network.wraps and mask), "algorithm.mask", "'' with network.scale_and_shift", mask)
+
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps of a task in meta-training; 0 if nothing adapts."""
+        return self.algorithm.inner_steps if isinstance(self.algorithm, Adapting) else 0
+
+    @property
+    def learned(self) -> bool:
+        """Whether the meta-learner is a learned one."""
+        return isinstance(self.algorithm.meta_learner, Learned)
+
+    def _check_conditioning(self, network: str) -> None:
+        """Check that what depends on the support set is used with networks that are conditioned on it."""
+        game, sees = self.game, self.network.sees_support
+        conditioned = sees or game.task_encoder is not None
+        truth = game.truth if isinstance(game, TranslationGame) else 0.0
+        if isinstance(game, GANGame):
+            plain = f"when network is {network!r}, which cannot be conditioned"
+            fits = game.task_encoder is None or self.network.takes_embedding
+            _require(fits, "game.task_encoder", f"'none' {plain}", "task_encoder")
+            nearness, holdout = game.terms.nearness, game.holdout
+            _require(sees or not nearness, "game.terms.nearness", f"0 when network is {network!r}", nearness)
+            wanted = f"0 when network is {network!r} and game.task_encoder is 'none'"
+            _require(conditioned or not holdout, "game.holdout", wanted, holdout)
+        _require(
+            conditioned or truth > 0 or not isinstance(self.algorithm, Conditional),
+            "algorithm",
+            f"another one than 'conditional' when network is {network!r} and game.task_encoder is 'none'",
+            "conditional",
+        )
+        # The other algorithms, and the training of a meta-learner, do not use the objective that has this term.
+        uses = isinstance(self.algorithm, (Conditional, FOMAML)) and not self.learned
+        wanted = "0 unless algorithm is 'conditional', 'fomaml' or 'maml' with a hand-designed meta-learner"
+        _require(uses or not truth, "game.truth", wanted, truth)
+
+    def _check_features(self, game: Adversarial) -> None:
+        """Check that there is a feature network if and only if something uses it."""
+        used = game.feature_weight > 0 or self.learned
+        _require(
+            used or not game.features, "game.features", "'' unless a term or the meta-learner uses it", game.features
+        )
+        given = bool(game.features) or not isinstance(game, GANGame) or not game.feature_weight
+        _require(given, "game.features", "the name of a feature network when game.terms.features > 0", game.features)
+
+
+def _require(holds: bool, path: str, wanted: str, received: Any) -> None:
+    if not holds:
+        raise ValueError(f"{path!r} must be {wanted}. Received: {received!r}")
+
+
+def build(recipe: Recipe, example_shape: Any, rate: int | None = None) -> MetaModel:
+    """Make and compile the model of a recipe.
+
+    Args:
+        recipe: from `presets.get`, or of your own.
+        example_shape: (height, width, channels); (samples, 1) for sounds; (length, symbols) for texts; or
+            `{"source": shape, "target": shape}` for two domains of one shape. A translation needs two domains; any
+            other game is then played as a `Transfer` from source to target, whose inner steps take both in turns.
+        rate: of sounds, in samples a second.
+
+    Returns:
+        A compiled `MetaModel`.
+
+    Raises:
+        ValueError: settings that do not suit such examples, a feature network for other examples, or sounds without
+            a rate.
+
+    Example:
+        >>> model = build(get("fomaml", width=8), (28, 28, 1))
+    """
+    game, algorithm, outer = recipe.game, recipe.algorithm, recipe.outer
+    rates = algorithm.meta_learner.rates(game.players)
+    mask = SCALE_AND_SHIFT if recipe.network.wraps else algorithm.mask
+    model = MetaModel(
+        _game(recipe, example_shape, rate),
+        Algorithm(
+            recipe.name,
+            algorithm.meta_learner.build(rates, game.embedding_dim, recipe.seed),
+            algorithm.estimator(game.players),
+            recipe.inner_steps,
+            mask,
+        ),
+        averaging=outer.averaging or None,
+    )
+    meta_rate = getattr(algorithm.meta_learner, "meta_rate", outer.rate)
+    optimizers = {group: outer.build(meta_rate if group == META_LEARNER else outer.rate) for group in model.groups}
+    model.compile(optimizer=optimizers, clip=outer.clip or None, skip_nonfinite=recipe.learned)
+    return model
+
+
+def _game(recipe: Recipe, shape: Any, rate: int | None) -> Game:
+    domains, translates = isinstance(shape, Mapping), isinstance(recipe.game, TranslationGame)
+    if domains and len(set(shape.values())) > 1:
+        raise ValueError(f"'example_shape' must be the same for both domains. Received: {dict(shape)}")
+    if translates and not domains:
+        raise ValueError(
+            "'example_shape' must be {'source': shape, 'target': shape} when game is 'translation' (on the command "
+            f"line: give --target). Received: {shape}"
+        )
+    if translates or not domains:
+        return recipe.game.build(recipe.network, shape, rate, recipe.seed)
+    game = recipe.game.build(recipe.network, shape["target"], rate, recipe.seed)
+    return Transfer(game, source_steps=max(1, (recipe.inner_steps + 1) // 2))

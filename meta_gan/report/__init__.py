@@ -1,7 +1,6 @@
-"""Reports of an evaluation, as Markdown and as one self-contained HTML page."""
+"""Reports of an evaluation, and their renderings as JSON, Markdown and one self-contained HTML page."""
 
 from meta_gan.report.attention import save_attention
-from meta_gan.report.markdown import markdown
-from meta_gan.report.page import html
+from meta_gan.report.reports import Report, TranslationReport
 
-__all__ = ["html", "markdown", "save_attention"]
+__all__ = ["Report", "TranslationReport", "save_attention"]

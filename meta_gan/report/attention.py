@@ -1,4 +1,4 @@
-"""A picture of who looks at whom: the attention of a learned rule over the tensors of both players."""
+"""A picture of the attention of a learned meta-learner over the tensors of both players."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.report.figures import INK, STYLE
+from meta_gan.report.figures import INK, canvas
 
-_INCHES_A_TOKEN, _LABELS = 0.24, 3.2
+_INCHES_PER_TOKEN, _LABELS = 0.24, 3.2
 
 
 def save_attention(path: str | os.PathLike[str], tokens: Sequence[str], weights: Any, title: str = "") -> None:
-    """Draws the attention of one move: a row for each token that looks, a column for each that is looked at.
+    """Draw the attention weights of one update as a PNG: a row for each querying token, a column for each key.
 
     Args:
-        path: the PNG to write.
-        tokens: what each token is, n of them, as in `meta.maps.AttentionMap`.
-        weights: float[blocks, heads, n, n], rows of sum 1; the mean over heads of the last block is drawn.
-        title: above it.
+        path: the file to write.
+        tokens: what each of the n tokens stands for, as in `meta.maps.AttentionMap`.
+        weights: float[blocks, heads, n, n], rows of sum 1; the mean over the heads of the last block is drawn.
+        title: shown above.
 
     Raises:
         ValueError: weights of another shape.
@@ -29,20 +29,14 @@ def save_attention(path: str | os.PathLike[str], tokens: Sequence[str], weights:
         >>> for found in meta_gan.meta.maps.attention_maps(model, five_images, steps=1):
         ...     save_attention(f"{found.player}.png", found.tokens, found.weights, found.player)
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     weights, n = np.asarray(weights), len(tokens)
     if weights.ndim != 4 or weights.shape[2:] != (n, n) or not weights.size:
         raise ValueError(
-            f"`weights` must have the shape [blocks, heads, {n}, {n}] for {n} tokens. Received: {weights.shape}"
+            f"'weights' must have the shape [blocks, heads, {n}, {n}] for {n} tokens. Received: {weights.shape}"
         )
     shares = weights[-1].mean(axis=0)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, "font.size": 8.0})
-        side = _INCHES_A_TOKEN * n + _LABELS
-        figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    side = _INCHES_PER_TOKEN * n + _LABELS
+    with canvas(side + 0.6, side, **{"font.size": 8.0}) as figure:
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Greys", vmin=0.0, vmax=float(shares.max()))
         axes.set_xticks(range(n), tokens, rotation=90)

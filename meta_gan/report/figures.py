@@ -1,7 +1,7 @@
-"""Plots and pictures of a report, as text that a page holds inside itself: SVG elements and PNG data URIs.
+"""Plots and pictures for a page, as SVG elements and data URIs of PNG files.
 
-The plots are drawn by matplotlib without its global state, in a form that two calls repeat byte for byte. Their ink
-is the page's text colour, so that they follow a light or dark scheme; the letters are the page's own.
+Matplotlib draws the plots without its global state, and two calls give the same bytes. The ink is the page's text
+colour, so that plots follow a light or dark scheme.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ from __future__ import annotations
 import base64
 import io
 import math
-import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
+from markupsafe import Markup
 
-from meta_gan.report.sections import best_bar, curve_steps
-from meta_gan.report.tables import REFERENCES
-from meta_gan.tasks.pictures import GAP_LEVEL, grid
+from meta_gan.report.sections import curve_steps
+from meta_gan.tasks.pictures import grid
 from meta_gan.tasks.pixels import to_float
 
-# A contrast of 3 or more on white as well as on the dark page.
+if TYPE_CHECKING:
+    from meta_gan.report.reports import Report
+
+# Each has a contrast of 3 or more on white and on the dark page.
 COLOURS = ("#2f7de1", "#d9690f", "#159a50", "#b14ad9", "#d6336c", "#0c8f9c", "#8a7a1c")
 DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 2), (8, 2, 2, 2))
+REFERENCES = ("oracle", "copy", "shift", "affine")
 INK = "#010203"
 STYLE: Any = {
     "svg.hashsalt": "meta_gan",
@@ -40,7 +44,6 @@ STYLE: Any = {
     "axes.spines.right": False,
 }
 WIDTH = 5.6
-SEPARATOR = 8
 
 
 class Line(NamedTuple):
@@ -51,11 +54,13 @@ class Line(NamedTuple):
     dashes: tuple[float, ...]
 
 
-def png_uri(levels: np.ndarray) -> str:
-    """Return a picture as the data URI of a PNG.
+def picture(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Lay rows of images uint8[height, width, channels] out as one picture; see `meta_gan.tasks.pictures.grid`."""
+    return grid([to_float(np.stack(row)) for row in rows])
 
-    Args:
-        levels: uint8[height, width, 1 or 3].
+
+def png_uri(levels: np.ndarray) -> str:
+    """Return a picture uint8[height, width, 1 or 3] as the data URI of a PNG.
 
     Example:
         >>> png_uri(np.zeros((2, 2, 1), np.uint8))[:22]
@@ -68,67 +73,59 @@ def png_uri(levels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Lay two blocks of images beside each other, a row for each class, with a wider gap between them.
-
-    Args:
-        left: uint8[n, k, height, width, channels].
-        right: uint8[n, m, height, width, channels].
-
-    Returns:
-        uint8[n * (height + 2) - 2, (k + m) * (width + 2) + 4, channels].
-
-    Example:
-        >>> side_by_side(np.zeros((3, 5, 8, 8, 1), np.uint8), np.zeros((3, 10, 8, 8, 1), np.uint8)).shape
-        (28, 154, 1)
-    """
-    first, second = (grid([to_float(row) for row in block]) for block in (left, right))
-    between = np.full((len(first), SEPARATOR, first.shape[-1]), GAP_LEVEL, np.uint8)
-    return np.concatenate([first, between, second], axis=1)
-
-
-def lines(report: Mapping[str, Any]) -> list[Line]:
-    """Return the lines of the learning curves: those of the models, then those of oracle, copy, shift and affine.
-
-    Example:
-        >>> [line.name for line in lines({"curve": {"mine": {}}, "rows": {"oracle": {}, "mine": {}, "copy": {}}})]
-        ['mine', 'oracle', 'copy']
-    """
+def lines(report: Report) -> list[Line]:
+    """Return the lines of the learning curves: those of the models, then those of oracle, copy, shift and affine."""
     models = [
         Line(name, COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
-        for place, name in enumerate(report["curve"])
+        for place, name in enumerate(report.curve)
     ]
     references = [Line(row, "currentColor", dashes) for row, dashes in zip(REFERENCES, DASHES, strict=True)]
-    return [*models, *(line for line in references if line.name in report["rows"])]
+    return [*models, *(line for line in references if line.name in report.rows)]
 
 
-def _ticks(values: Iterable[float]) -> tuple[list[float], float]:
-    """Ticks 1, 2, 5 of every decade, and up to where the axis is linear about 0."""
-    largest = max([abs(value) for value in values] + [1e-6])
-    top = math.floor(math.log10(largest))
-    first = min(-1, top - 1)
-    ticks = [digit * 10.0**power for power in range(first, top + 1) for digit in (1, 2, 5)]
-    return sorted([0.0, *ticks, *(-tick for tick in ticks)]), 10.0**first
+@contextmanager
+def canvas(width: float, height: float, **settings: Any) -> Iterator[Any]:
+    """Yield an empty figure for drawing, whatever matplotlib's settings are, and put these back afterwards.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        settings: settings of matplotlib beside those in `STYLE`.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE | settings)
+        # The browser draws letters that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _scale(axes: Any, name: str, values: Sequence[float]) -> None:
-    """A symmetric logarithm: the differences that count are of factors, and unbiased distances may be below 0."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-    ticks, linear = _ticks(values)
-    getattr(axes, f"set_{name}scale")("symlog", linthresh=linear, linscale=0.4)
-    axis = getattr(axes, f"{name}axis")
-    scale = axis.get_transform()
-    low, high = scale.transform([min(values), max(values)])
-    margin = max(0.05 * (high - low), 1e-9)
-    axes.set(**{f"{name}lim": scale.inverted().transform([low - margin, high + margin])})
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter([f"{tick:g}".replace("0.", ".", 1) for tick in ticks]))
-    axis.set_minor_locator(NullLocator())
+def _svg(figure: Any, label: str, prefix: str) -> Markup:
+    """A figure as an element for a page: in the page's font and text colour, with a label and ids of its own."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    root = ElementTree.fromstring(file.getvalue())
+    for node in list(root.iter()):
+        node.tag = node.tag.rpartition("}")[2]
+        attributes = {name.rpartition("}")[2]: value for name, value in node.items()}
+        node.attrib.clear()
+        for name, value in attributes.items():
+            value = f"{prefix}-{value}" if name == "id" else value.replace("url(#", f"url(#{prefix}-")
+            value = value.replace("#", f"#{prefix}-") if name == "href" else value.replace(INK, "currentColor")
+            node.set(name, value.replace("'DejaVu Sans'", "system-ui, sans-serif"))
+        for child in [child for child in node if child.tag.endswith(("}metadata", "}style"))]:
+            node.remove(child)
+    box = root.get("viewBox", "")
+    root.attrib.clear()
+    root.attrib.update({"role": "img", "aria-label": label, "viewBox": box})
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
 def _number(entry: Mapping[str, Any] | None) -> tuple[float, float, float] | None:
-    """Mean, low and high; the mean thrice where there is no interval."""
+    """Mean, low and high; the mean three times where there is no interval."""
     if entry is None or entry["mean"] is None:
         return None
     mean = float(entry["mean"])
@@ -136,43 +133,31 @@ def _number(entry: Mapping[str, Any] | None) -> tuple[float, float, float] | Non
     return mean, low, high
 
 
-def _svg(figure: Any, label: str, prefix: str) -> str:
-    """The figure as an element for a page: without prolog, fonts and size of its own, and with ids of its own."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
+def _distance_axis(axes: Any, name: str, values: Sequence[float]) -> None:
+    """Scale an axis by a symmetric logarithm: factors are what counts, and unbiased distances may be below 0."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    def tidy(match: re.Match[str]) -> str:
-        tag = match.group()
-        if tag.startswith("<svg"):
-            box = re.search(r'viewBox="[^"]*"', tag)
-            return f'<svg role="img" aria-label="{escape(label)}" {box.group() if box else ""}>'
-        tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", tag)
-        return re.sub(r"'DejaVu Sans'", "system-ui, sans-serif", tag).replace(INK, "currentColor")
-
-    return re.sub(r"<[^>]*>", tidy, text[text.index("<svg") :]).strip()
-
-
-def _draw(draw: Any, height: float, label: str, prefix: str) -> str:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # Whatever the user's own settings are.
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        # Letters that matplotlib's font lacks are drawn by the browser, which has others.
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        draw(figure.subplots())
-        return _svg(figure, label, prefix)
+    top = math.floor(math.log10(max(1e-6, *(abs(value) for value in values))))
+    lowest = min(-1, top - 1)
+    ticks = [digit * 10.0**power for power in range(lowest, top + 1) for digit in (1, 2, 5)]
+    getattr(axes, f"set_{name}scale")("symlog", linthresh=10.0**lowest, linscale=0.4)
+    axis = getattr(axes, f"{name}axis")
+    scale = axis.get_transform()
+    low, high = scale.transform([min(values), max(values)])
+    margin = max(0.05 * (high - low), 1e-9)
+    axes.set(**{f"{name}lim": scale.inverted().transform([low - margin, high + margin])})
+    axis.set_major_locator(FixedLocator([0.0, *ticks, *(-tick for tick in ticks)]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("0.", ".", 1)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text("energy distance (0 = real)")
+    axes.grid(axis=name)
 
 
-def curve_plot(report: Mapping[str, Any], judge: str, prefix: str) -> str:
-    """Draw energy distance against adaptation steps: a line a model, a level for each reference row.
+def curve_plot(report: Report, judge: str, prefix: str) -> Markup:
+    """Draw energy distance against adaptation steps: a line for each model, a level for each reference row.
 
     Args:
-        report: the dictionary of `report.json`, checked.
+        report: with at least one model.
         judge: whose scores.
         prefix: of the element's ids; another for every plot of a page.
 
@@ -181,51 +166,53 @@ def curve_plot(report: Mapping[str, Any], judge: str, prefix: str) -> str:
     """
     curves = {
         name: {int(s): found for s, e in by[judge].get("energy_distance", {}).items() if (found := _number(e))}
-        for name, by in report["curve"].items()
+        for name, by in report.curve.items()
     }
-    levels = {row: _number(report["rows"].get(row, {}).get(judge, {}).get("energy_distance")) for row in REFERENCES}
+    levels = {row: _number(report.rows.get(row, {}).get(judge, {}).get("energy_distance")) for row in REFERENCES}
     steps = curve_steps(curves.values())
-
-    def draw(axes: Any) -> None:
-        values = [0.0, *(level[0] for level in levels.values() if level)]
+    values = [0.0, *(level[0] for level in levels.values() if level)]
+    with canvas(WIDTH, 3.7) as figure:
+        axes = figure.subplots()
         for line in lines(report):
-            level, curve = levels.get(line.name), curves.get(line.name)
-            stroke = (0, line.dashes) if line.dashes else "solid"
+            level, curve, style = levels.get(line.name), curves.get(line.name), (0, line.dashes or None)
             if curve is None:
                 if level:
-                    axes.axhline(level[0], color=INK, linestyle=stroke, linewidth=1.2, alpha=0.75)
+                    axes.axhline(level[0], color=INK, linestyle=style, linewidth=1.2, alpha=0.75)
                 continue
             places = [steps.index(step) for step in sorted(curve)]
             mean, low, high = np.array([curve[step] for step in sorted(curve)]).reshape(-1, 3).T
             axes.fill_between(places, low, high, color=line.colour, alpha=0.18, linewidth=0)
-            axes.plot(places, mean, color=line.colour, linestyle=stroke, marker="o", markersize=4, linewidth=2)
+            axes.plot(
+                places,
+                mean,
+                color=line.colour,
+                linestyle=style,
+                marker="o",
+                markersize=4,
+                linewidth=2,
+            )
             values += [*low, *high]
         axes.set_xticks(range(len(steps)), [f"{step:,}" for step in steps])
-        _scale(axes, "y", values)
         axes.set_xlabel("adaptation steps")
-        axes.set_ylabel("energy distance (0 = real)")
-        axes.grid(axis="y")
-
-    return _draw(draw, 3.7, f"Energy distance against adaptation steps, judge {judge}", prefix)
+        _distance_axis(axes, "y", values)
+        return _svg(figure, f"Energy distance against adaptation steps, judge {judge}", prefix)
 
 
-def interval_plot(report: Mapping[str, Any], judge: str, prefix: str) -> str:
-    """Draw the energy distance of every row and control with its interval, and the bar of plain augmentation.
+def interval_plot(report: Report, judge: str, prefix: str) -> Markup:
+    """Draw the energy distance of every row and control with its interval, and the best of copy, shift and affine.
 
     Args:
-        report: the dictionary of `report.json`, checked.
+        report: of any rows.
         judge: whose scores.
         prefix: of the element's ids; another for every plot of a page.
 
     Returns:
         An `<svg>` element.
     """
-    rows = {**report["rows"], **report["controls"]}
-    colours = {line.name: line.colour for line in lines(report) if line.name in report["curve"]}
-    bar = best_bar(report, judge)
-
-    def draw(axes: Any) -> None:
-        values = [0.0]
+    rows, values = report.scored, [0.0]
+    colours = {line.name: line.colour for line in lines(report) if line.name in report.curve}
+    with canvas(WIDTH, 0.8 + 0.36 * len(rows)) as figure:
+        axes = figure.subplots()
         for place, (name, by_judge) in enumerate(rows.items()):
             number = _number(by_judge[judge].get("energy_distance"))
             owner = next((model for model in colours if name == model or name.startswith(f"{model}, ")), None)
@@ -236,13 +223,10 @@ def interval_plot(report: Mapping[str, Any], judge: str, prefix: str) -> str:
             face = colour if name == owner or owner is None else "none"
             axes.plot([number[0]], [place], "o", color=colour, markerfacecolor=face, markersize=5)
             values += number
-        if bar:
+        if bar := report.best_bar(judge):
             axes.axvline(bar[1], color=INK, linewidth=1.2, linestyle=(0, (3, 3)), alpha=0.75)
         names = ["\n".join(textwrap.wrap(name, 24, max_lines=2, placeholder=" …")) for name in rows]
         axes.set_yticks(range(len(rows)), names, parse_math=False, linespacing=1.0)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        _scale(axes, "x", values)
-        axes.set_xlabel("energy distance (0 = real)")
-        axes.grid(axis="x")
-
-    return _draw(draw, 0.8 + 0.36 * len(rows), f"Energy distance of every row with its interval, judge {judge}", prefix)
+        _distance_axis(axes, "x", values)
+        return _svg(figure, f"Energy distance of every row with its interval, judge {judge}", prefix)

@@ -1,4 +1,4 @@
-"""`Source`: labelled examples split by class, the one form that every loader of this package produces."""
+"""`Source`: labelled examples split by class, which every loader of this package produces."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from meta_gan.checks import check_choice
-from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.errors import DataError, data_errors
 from meta_gan.tasks.media import Medium, Pictures
-from meta_gan.tasks.pixels import polarity_of
 
 SPLITS = ("train", "validation", "test")
 """The names of the values 0, 1 and 2 of `Source.class_split`."""
@@ -21,8 +20,8 @@ SPLITS = ("train", "validation", "test")
 def default_split(class_names: Iterable[str]) -> np.ndarray:
     """Split classes 80/10/10 by a hash of each name alone, so that adding classes moves none of the others.
 
-    The first eight bytes of the sha256 of the UTF-8 name, read as a fraction of 2**64: below .8 is train,
-    below .9 validation, the rest test. With few classes a split can be empty.
+    The first eight bytes of the sha256 of the UTF-8 name, read as a fraction of 2**64: below .8 is train, below .9
+    validation, the rest test. With few classes a split can be empty.
 
     Args:
         class_names: the names.
@@ -44,20 +43,19 @@ class Source:
     """Labelled examples with a split by class: a class is a task, and belongs to exactly one split.
 
     Attributes:
-        images: the examples, as their medium stores them: of pictures uint8[n, height, width, channels], levels
-            0..255.
+        images: the examples as their medium stores them; pictures are uint8[n, height, width, channels].
         labels: int32[n] in 0..classes-1, the class of each example.
         class_names: the name of each class, in any script.
         class_split: int8[classes]: 0 train, 1 validation, 2 test.
-        groups: int32[n] or None. Within an episode no two examples of a group are drawn, so that a group (a
-            font face, a writer) is never in both support and query.
+        groups: int32[n] or None. An episode has at most one example of a group, so that a group (a font face, a
+            writer) is never in both support and query.
         name: what messages call the data.
-        held_out: bool[n] or None: the examples that the publisher set apart for testing. Episodes draw from all;
+        held_out: bool[n] or None: the examples that the publisher reserved for testing. Episodes draw from all;
             evaluation takes its references from these, and support from the others.
         medium: what the examples are: `Pictures`, `Sounds` or `Texts`.
 
     Raises:
-        DataError: if the arrays do not fit together.
+        DataError: the arrays do not fit together.
 
     Example:
         >>> source = Source(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32), ["a", "b"],
@@ -84,7 +82,7 @@ class Source:
             self._refuse("labels", f"int32[{count}]", self.labels)
         if self.labels.min() < 0 or self.labels.max() >= classes:
             received = f"{self.labels.min()} to {self.labels.max()}"
-            raise DataError(f"{self.name}: `labels` must lie in 0..{classes - 1}. Received: {received}")
+            raise DataError(f"{self.name}: 'labels' must lie in 0..{classes - 1}. Received: {received}")
         if self.class_split.shape != (classes,) or not np.isin(self.class_split, (0, 1, 2)).all():
             self._refuse("class_split", f"one of 0, 1, 2 for each of the {classes} classes", self.class_split)
         if self.groups is not None and self.groups.shape != (count,):
@@ -94,11 +92,11 @@ class Source:
 
     def _refuse(self, argument: str, required: str, array: np.ndarray) -> None:
         received = f"{array.dtype}{list(array.shape)}"
-        raise DataError(f"{self.name}: `{argument}` must be {required}. Received: {received}")
+        raise DataError(f"{self.name}: '{argument}' must be {required}. Received: {received}")
 
     @property
     def example_shape(self) -> tuple[int, ...]:
-        """The shape of every example as a model sees it; of pictures (height, width, channels)."""
+        """The shape of every example as a model receives it; of pictures (height, width, channels)."""
         return self.medium.shape_of(self.images)
 
     @cached_property
@@ -108,25 +106,22 @@ class Source:
 
     @cached_property
     def polarity(self) -> str:
-        """The polarity of pictures, "light-on-dark" or "dark-on-light", by their vote; see `pixels.votes`."""
-        if self.medium.kind != Pictures.kind:
-            raise DataError(f"{self.name}: only pictures have a polarity. Received: {self.medium.kind}")
-        return polarity_of(self.images)
+        """The polarity of pictures, "light-on-dark" or "dark-on-light"; see `pixels.votes`."""
+        with data_errors(self.name):
+            return self.medium.polarity(self.images)
 
     def split_classes(self, split: str) -> np.ndarray:
-        """Return int64[k], the indices of the classes of a split, in order.
-
-        Raises:
-            DataError: if `split` is none of "train", "validation", "test".
-        """
+        """Return int64[k], the indices of the classes of "train", "validation" or "test", in order."""
         return np.flatnonzero(self.class_split == SPLITS.index(check_choice(split, "split", SPLITS)))
+
+    def classes_by_split(self) -> dict[str, np.ndarray]:
+        """Return `{split: int64[k]}`, the indices of the classes of every split."""
+        return {split: self.split_classes(split) for split in SPLITS}
 
     def describe(self) -> str:
         """Return a few lines for people: counts, what the examples are, and a line for each split."""
-        lines = [f"{self.name}: {len(self.class_names)} classes, {self.medium.described(self.images)}"]
-        what = {"pictures": "images"}.get(self.medium.kind, self.medium.kind)
-        for split in SPLITS:
-            chosen = self.split_classes(split)
+        lines = [f"{self.name}: {len(self.class_names)} classes, {self.medium.describe(self.images)}"]
+        for split, chosen in self.classes_by_split().items():
             if len(chosen) == 0:
                 lines.append(f"  {split:<10} no classes")
                 continue
@@ -134,5 +129,5 @@ class Source:
             names = ", ".join(self.class_names[index] for index in chosen[:5])
             more = ", ..." if len(chosen) > 5 else ""
             each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-            lines.append(f"  {split:<10} {len(chosen):>5} classes of {each} {what}: {names}{more}")
+            lines.append(f"  {split:<10} {len(chosen):>5} classes of {each} {self.medium.plural}: {names}{more}")
         return "\n".join(lines)

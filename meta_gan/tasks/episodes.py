@@ -1,39 +1,214 @@
-"""`Tasks`: episodes drawn from a `Source`, every one a pure function of (seed, split, step).
+"""`Tasks`: episodes drawn from a `Source`, each a pure function of (seed, split, step); and what all tasks share.
 
-An episode is a class with `shots` support and `queries` query images. Nothing here keeps a state: step k of a
-split is drawn by stateless operations from a key that names the seed, the split and k, so a run that stops at
-step k and starts again with `start_step=k` sees exactly what it would have seen. The examples stay one tensor on the
-host, as they are stored; only the drawn ones become float.
+Nothing here keeps a state: step k of a split is drawn by stateless operations from a key of the seed, the split and k,
+so a run that stops at step k and starts again with `start_step=k` receives exactly the same episodes. The examples stay
+one tensor on the host, as they are stored; only the drawn ones become floats.
 """
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_choice, check_integer
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.streams import Streams
 from meta_gan.types import Episode
 
 # Pinned: the automatic choice depends on the device, and with it the episodes would.
 ALGORITHM = "philox"
-TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
+_TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
 
 
-def _smallest(key: Any, rows: int, columns: int, limits: Any, count: int) -> Any:
+def by_domain(value: Any) -> dict[str, Any]:
+    """Return `{domain: value}` of a value that is a dict for several domains; one domain is named "".
+
+    Example:
+        >>> by_domain((28, 28, 1)), by_domain({"source": 1, "target": 2})
+        ({'': (28, 28, 1)}, {'source': 1, 'target': 2})
+    """
+    return dict(value) if isinstance(value, Mapping) else {"": value}
+
+
+def join_domains(values: Mapping[str, Any]) -> Any:
+    """Return the value of the only domain, or `values` if there are several; the inverse of `by_domain`."""
+    return values[""] if "" in values else dict(values)
+
+
+class EpisodeStream(abc.ABC):
+    """What tasks of one domain and of two share; subclasses draw a task's classes and examples.
+
+    With several domains, support and query are dicts by domain, and so are `example_shape` and `polarity`.
+    """
+
+    domains: dict[str, Source]  # The only domain is named "".
+    drawable: dict[str, np.ndarray]  # By split, the class (int32[n]) or the pair of classes (int32[n, 2]) of each task.
+    unit: str  # What a task is, for messages.
+    shots: int
+    queries: int
+    seed: int
+    paired = False  # True if example i of the query sets of both domains shows the same thing.
+
+    @property
+    def name(self) -> str:
+        """The name in messages and model cards, such as "mnist.npz", or "usps > mnist" for two domains."""
+        return " > ".join(source.name for source in self.domains.values())
+
+    @property
+    def example_shape(self) -> Any:
+        """The shape of every example, such as (height, width, channels), or a dict of it by domain."""
+        return join_domains({domain: source.example_shape for domain, source in self.domains.items()})
+
+    @property
+    def polarity(self) -> Any:
+        """The polarity of pictures, or a dict of it by domain; see `Source.polarity`."""
+        return join_domains({domain: source.polarity for domain, source in self.domains.items()})
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a model card must record to read a user's own examples; see `Medium.card`."""
+        cards = {domain: source.medium.card(source.images) for domain, source in self.domains.items()}
+        (medium,) = {card.pop("medium") for card in cards.values()}
+        keys = next(iter(cards.values()))
+        return {"medium": medium, **{k: join_domains({d: card[k] for d, card in cards.items()}) for k in keys}}
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The names of the tasks of "train", "validation" and "test"."""
+        return {split: [self._name_of(entry) for entry in entries] for split, entries in self.drawable.items()}
+
+    def describe(self) -> str:
+        """Return a few lines for people; see `Source.describe`."""
+        return "\n".join(source.describe() for source in dict.fromkeys(self.domains.values()))
+
+    def train(
+        self, meta_batch: int = 8, start_step: int = 0, symmetries: bool = False, fewest_shots: int | None = None
+    ) -> tf.data.Dataset:
+        """Return the endless stream of training episodes from step `start_step` on.
+
+        Args:
+            meta_batch: tasks of an element, all different, from 1 to the number of training tasks.
+            start_step: >= 0, the step of the first element.
+            symmetries: whether each task is rotated and mirrored by one of the eight symmetries of the square, the same
+                for its support and query and for both domains: a class of drawings becomes eight. The classes and
+                examples of a task do not depend on it.
+            fewest_shots: from 1 to `shots`. The number of support examples of each step is drawn uniformly from this
+                to `shots`, one number for all tasks of an element, so that a model learns from few examples and from
+                many. None for always `shots`. No other draw depends on it.
+
+        Returns:
+            A dataset of `Episode`: support float32[meta_batch, shots, *example], query likewise, task_id
+            int32[meta_batch], the class, or the index of the pair in its split, seed int32[meta_batch, 2]. With
+            `fewest_shots` the number of shots is unknown to a graph.
+
+        Raises:
+            ValueError: an argument is out of range.
+            DataError: there are fewer training tasks than `meta_batch`, or images to be rotated are not square.
+        """
+        meta_batch = self._check(meta_batch, "train")
+        start_step = check_integer(start_step, "start_step", 0)
+        fewest = None if fewest_shots is None else check_integer(fewest_shots, "fewest_shots", 1, self.shots)
+        for shape in (source.example_shape for source in self.domains.values()):
+            if symmetries and (len(shape) != 3 or shape[0] != shape[1]):
+                raise DataError(f"{self.name}: 'symmetries' needs square images. Received: {shape}")
+        return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)
+
+    def validation(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
+        """Return `batches` elements of the validation split, the same ones at every call; see `train`."""
+        return self._fixed("validation", meta_batch, batches)
+
+    def test(self, meta_batch: int = 8, batches: int = 4) -> tf.data.Dataset:
+        """Return `batches` elements of the test split, the same ones at every call; see `train`."""
+        return self._fixed("test", meta_batch, batches)
+
+    def episode_batch(self, split: str, step: int, meta_batch: int) -> Episode:
+        """Return the element of step `step` of a split's stream, as eager tensors; see `train`.
+
+        Raises:
+            ValueError: an argument is out of range.
+            DataError: the split has fewer tasks than `meta_batch`.
+
+        Example:
+            `tasks.episode_batch("test", 0, 1).support` is what the first test task adapts to.
+        """
+        meta_batch = self._check(meta_batch, split)
+        check_integer(step, "step", 0)
+        with tf.device("CPU:0"):
+            return self._draw(tf.constant(step, tf.int64), split, meta_batch)
+
+    def _fixed(self, split: str, meta_batch: int, batches: int) -> tf.data.Dataset:
+        meta_batch = self._check(meta_batch, split)
+        return self._episodes(tf.data.Dataset.range(check_integer(batches, "batches", 1)), split, meta_batch)
+
+    def _check(self, meta_batch: int, split: str) -> int:
+        """Return `meta_batch`, or refuse an unknown or empty split, or more tasks than the split has."""
+        count = len(self.drawable[check_choice(split, "split", SPLITS)])
+        if count == 0:
+            counts = ", ".join(f"{name} {len(entries)}" for name, entries in self.drawable.items())
+            raise DataError(f"{self.name}: the {split} split needs at least 1 {self.unit}. Received: {counts}")
+        if check_integer(meta_batch, "meta_batch", 1) > count:
+            raise DataError(
+                f"{self.name}: 'meta_batch' must be at most the {count} tasks of the {split} split, because the "
+                f"tasks of a batch are different. Received: {meta_batch}"
+            )
+        return int(meta_batch)
+
+    def _episodes(
+        self, steps: tf.data.Dataset, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
+    ) -> tf.data.Dataset:
+        episodes = steps.map(
+            lambda step: self._draw(step, split, meta_batch, symmetries, fewest),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return episodes.prefetch(2)
+
+    def _draw(
+        self, step: tf.Tensor, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
+    ) -> Episode:
+        """Draw one meta-batch; `step` is an int64[] tensor, the rest is static."""
+        root = tf.constant([self.seed, SPLITS.index(split)], tf.int32)
+        key = tf.random.fold_in(root, tf.cast(step, tf.int32), alg=ALGORITHM)
+        task_id, drawn, task_key = self._examples(key, split, meta_batch)
+        if symmetries:
+            turn_key = tf.random.fold_in(task_key, _TURN, alg=ALGORITHM)
+            drawn = {domain: turned(examples, turn_key) for domain, examples in drawn.items()}
+        shots: int | tf.Tensor = self.shots
+        if fewest is not None:
+            count_key = tf.random.fold_in(task_key, _COUNT, alg=ALGORITHM)
+            shots = tf.random.stateless_uniform([], count_key, fewest, self.shots + 1, tf.int32, alg=ALGORITHM)
+        return Episode(
+            support=join_domains({domain: examples[:, :shots] for domain, examples in drawn.items()}),
+            query=join_domains({domain: examples[:, self.shots :] for domain, examples in drawn.items()}),
+            task_id=task_id,
+            seed=tf.random.split(task_key, meta_batch, alg=ALGORITHM),
+        )
+
+    @abc.abstractmethod
+    def _name_of(self, entry: Any) -> str:
+        """Return the name of the task of an entry of `drawable`."""
+
+    @abc.abstractmethod
+    def _examples(
+        self, key: tf.Tensor, split: str, meta_batch: int
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
+        """Draw `(task_id, {domain: float32[tasks, shots + queries, *example]}, task key)`."""
+
+
+def _smallest(key: tf.Tensor, rows: int, columns: int, limits: tf.Tensor, count: int) -> tf.Tensor:
     """Draw int32[rows, count]: in each row distinct columns below the row's limit, uniform over orders."""
     keys = tf.random.stateless_uniform([rows, columns], key, alg=ALGORITHM)
-    # 2 exceeds every key, so what lies past the limit is never among the smallest.
+    # 2 exceeds every key, so columns past the limit are never among the smallest.
     keys = tf.where(tf.range(columns)[None, :] < limits[:, None], keys, 2.0)
     return tf.math.top_k(-keys, k=count).indices
 
 
-def turned(images: Any, key: Any) -> Any:
-    """Turn and mirror float[tasks, n, side, side, channels] by a symmetry of the square, drawn for each task."""
+def turned(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Rotate and mirror float[tasks, n, side, side, channels] by a symmetry of the square, drawn for each task."""
     which = tf.random.stateless_uniform([tf.shape(images)[0]], key, 0, 8, tf.int32, alg=ALGORITHM)
     changes = (
         lambda x: tf.reverse(x, [2]),
@@ -46,27 +221,22 @@ def turned(images: Any, key: Any) -> Any:
     return images
 
 
-def drawn_shots(task_key: Any, fewest: int, shots: int) -> Any:
-    """Draw how many support images an element has, int32[], uniformly from `fewest` to `shots`."""
-    count_key = tf.random.fold_in(task_key, _COUNT, alg=ALGORITHM)
-    return tf.random.stateless_uniform([], count_key, fewest, shots + 1, tf.int32, alg=ALGORITHM)
-
-
-class Tasks(Streams):
+class Tasks(EpisodeStream):
     """Few-shot tasks over the classes of a source.
 
-    Examples are drawn without replacement, so support and query are disjoint. Where the source has groups, an
-    episode takes one example from each of `shots + queries` different groups.
+    Examples are drawn without replacement, so support and query are disjoint. If the source has groups, an episode
+    takes one example from each of `shots + queries` different groups.
 
     Args:
         source: the labelled examples.
-        shots: support images of a task, at least 1.
-        queries: query images of a task, at least 1.
+        shots: support examples of a task, at least 1.
+        queries: query examples of a task, at least 1.
         seed: 0..2**31-1, the key of every draw.
         classes: int[k], the classes that must have enough examples; None for all. No other may be drawn.
 
     Raises:
-        DataError: if an argument is out of range or a class has too few examples (or groups) for an episode.
+        ValueError: an argument is out of range.
+        DataError: a class has too few examples (or groups) for an episode.
 
     Example:
         >>> images, labels = np.zeros((24, 8, 8, 1), np.uint8), np.repeat(np.arange(2, dtype=np.int32), 12)
@@ -75,17 +245,18 @@ class Tasks(Streams):
         TensorShape([2, 5, 8, 8, 1])
     """
 
+    unit = "class"
+
     def __init__(
         self, source: Source, shots: int = 5, queries: int = 7, seed: int = 0, classes: np.ndarray | None = None
     ) -> None:
         """See the class."""
-        self.source = source
-        self.shots = check_integer(shots, "shots", 1)
-        self.queries = check_integer(queries, "queries", 1)
+        self.source, self.domains = source, {"": source}
+        self.shots, self.queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
         self.seed = check_integer(seed, "seed", 0)
         self._index()
         self._require_examples(np.arange(len(source.class_names)) if classes is None else classes)
-        self._split_classes = {split: source.split_classes(split).astype(np.int32) for split in SPLITS}
+        self.drawable = {split: found.astype(np.int32) for split, found in source.classes_by_split().items()}
         with tf.device("CPU:0"):
             self._images = tf.constant(source.images)
 
@@ -113,89 +284,29 @@ class Tasks(Streams):
         name, size = self.source.class_names[short[0]], self._class_cells[short[0]]
         what = "examples" if self.source.groups is None else "groups of examples"
         raise DataError(
-            f"{self.source.name}: every class needs at least shots + queries = {needed} {what}; class "
-            f"{name!r} has "
-            f"{size} ({len(short)} of {len(self._class_cells)} classes have too few). "
+            f"{self.name}: every class needs at least shots + queries = {needed} {what}; class {name!r} has {size} "
+            f"({len(short)} of {len(self._class_cells)} classes have too few). "
             f"Received: shots={self.shots}, queries={self.queries}"
         )
 
-    @property
-    def name(self) -> str:
-        """What messages and model cards call the data."""
-        return self.source.name
+    def _name_of(self, entry: Any) -> str:
+        return self.source.class_names[entry]
 
-    def describe(self) -> str:
-        """Return a few lines for people, see `Source.describe`."""
-        return self.source.describe()
-
-    @property
-    def example_shape(self) -> tuple[int, ...]:
-        """The shape of every example; of pictures (height, width, channels)."""
-        return self.source.example_shape
-
-    @property
-    def polarity(self) -> str:
-        """The polarity of pictures, "light-on-dark" or "dark-on-light"; see `Source.polarity`."""
-        return self.source.polarity
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """What a model card must know to read a user's own examples, see `media`: of pictures their polarity."""
-        return self.source.medium.card(self.source.images)
-
-    @property
-    def splits(self) -> dict[str, list[str]]:
-        """The class names of "train", "validation" and "test"."""
-        names = self.source.class_names
-        return {split: [names[index] for index in chosen] for split, chosen in self._split_classes.items()}
-
-    def _check(self, meta_batch: int, split: str) -> int:
-        classes = len(self.source.split_classes(split))
-        if classes == 0:
-            counts = ", ".join(f"{name} {len(chosen)}" for name, chosen in self._split_classes.items())
-            raise DataError(f"{self.source.name}: the {split} split needs at least 1 class. Received: {counts}")
-        if check_integer(meta_batch, "meta_batch", 1) > classes:
-            raise DataError(
-                f"{self.source.name}: `meta_batch` must be at most the number of classes of the {split} "
-                "split, "
-                f"{classes}, because the tasks of a batch are of different classes. Received: {meta_batch}"
-            )
-        return int(meta_batch)
-
-    def _draw(
-        self, step: Any, split: str, meta_batch: int, symmetries: bool = False, fewest: int | None = None
-    ) -> Episode:
-        """Draw one meta-batch; `step` is an int64[] tensor, the rest is static."""
-        root = tf.constant([self.seed, SPLITS.index(split)], tf.int32)
-        key = tf.random.fold_in(root, tf.cast(step, tf.int32), alg=ALGORITHM)
+    def _examples(
+        self, key: tf.Tensor, split: str, meta_batch: int
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
         class_key, cell_key, member_key, task_key = tf.unstack(tf.random.split(key, 4, alg=ALGORITHM))
-        chosen = tf.constant(self._split_classes[split])
+        chosen = tf.constant(self.drawable[split])
         picks = _smallest(class_key, 1, len(chosen), tf.constant([len(chosen)]), meta_batch)
         classes = tf.gather(chosen, picks[0])
-        images = self.draw_of(classes, cell_key, member_key, meta_batch)
-        if symmetries:
-            images = turned(images, tf.random.fold_in(task_key, TURN, alg=ALGORITHM))
-        count = self.shots if fewest is None else drawn_shots(task_key, fewest, self.shots)
-        return Episode(
-            support=images[:, :count],
-            query=images[:, self.shots :],
-            task_id=classes,
-            seed=tf.random.split(task_key, meta_batch, alg=ALGORITHM),
-        )
+        return classes, {"": self.draw_of(classes, cell_key, member_key, meta_batch)}, task_key
 
-    def draw_of(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
-        """Draw float32[tasks, shots + queries, *example] of given classes, int32[tasks]; pure.
+    def draw_of(self, classes: tf.Tensor, cell_key: tf.Tensor, member_key: tf.Tensor, meta_batch: int) -> tf.Tensor:
+        """Draw float32[tasks, shots + queries, *example] of given classes, int32[tasks]; a pure function.
 
-        The keys, int32[2] each, choose groups (or examples, where there are none) and the members of groups.
+        Each example is from another cell of its class. The keys, int32[2] each, choose groups (or examples, if there
+        are no groups) and the members of groups.
         """
-        return self.images_of(self._examples(classes, cell_key, member_key, meta_batch))
-
-    def images_of(self, examples: Any) -> Any:
-        """Return float32[..., *example] in [-1, 1] of examples by their indices, int32[...]; pure."""
-        return self.source.medium.seen(tf.gather(self._images, examples))
-
-    def _examples(self, classes: Any, cell_key: Any, member_key: Any, meta_batch: int) -> Any:
-        """Draw int32[tasks, shots + queries] indices of examples, each from another cell of its class."""
         needed = self.shots + self.queries
         limits = tf.gather(tf.constant(self._class_cells), classes)
         cells = _smallest(cell_key, meta_batch, int(self._class_cells.max()), limits, needed)
@@ -205,4 +316,10 @@ class Tasks(Streams):
         members = tf.cast(fractions * tf.cast(sizes, tf.float32), tf.int32)
         # A fraction just below 1 times a large size rounds up to the size itself.
         members = tf.minimum(members, sizes - 1)
-        return tf.gather(tf.constant(self._order), tf.gather(tf.constant(self._cell_start), cells) + members)
+        return self.images_of(
+            tf.gather(tf.constant(self._order), tf.gather(tf.constant(self._cell_start), cells) + members)
+        )
+
+    def images_of(self, examples: tf.Tensor) -> tf.Tensor:
+        """Return float32[..., *example] of examples by their indices, int32[...]; a pure function."""
+        return self.source.medium.seen(tf.gather(self._images, examples))

@@ -1,19 +1,19 @@
-"""Between bytes and the [-1, 1] that models see: levels, channels, polarity, and the check of arrays."""
+"""Conversions between bytes and the range [-1, 1]: levels, channels and polarity; and the check of image arrays."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from meta_gan.checks import IMAGE_AXES, check_examples, check_shape
-from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.errors import DataError, data_errors
 
 LEVELS = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
 """float32[256]: level x as x / 127.5 - 1. A table, so that eager, graph and compiled code agree exactly."""
 
-LIGHT_ON_DARK = "light-on-dark"
-DARK_ON_LIGHT = "dark-on-light"
+LIGHT_ON_DARK, DARK_ON_LIGHT = "light-on-dark", "dark-on-light"
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
@@ -43,11 +43,7 @@ def luminance(images: np.ndarray) -> np.ndarray:
 
 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Return uint8[..., c] with `channels` channels: 3 to 1 by luminance, 1 to many by repetition.
-
-    Raises:
-        DataError: for any other pair of channel counts.
-    """
+    """Return uint8[..., c] with `channels` channels: 3 to 1 by luminance, 1 to many by repetition, else a DataError."""
     have = images.shape[-1]
     if have == channels:
         return images
@@ -59,18 +55,12 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def votes(images: np.ndarray) -> tuple[int, int]:
-    """Count the images that are light on dark, and those that are dark on light.
+    """Return how many of uint8[n, height, width, channels] are light on dark, and how many are dark on light.
 
-    An image's background is the median level of its border (the outermost row or column on each side). The
-    image is dark on light when that level is nearer to the image's brightest level than to its darkest, light
-    on dark when it is nearer to the darkest, and does not vote when it is half way, as in an image of one
-    level. Extremes, not means, because a photo of paper is often darker at its edges than in the middle.
-
-    Args:
-        images: uint8[n, height, width, channels].
-
-    Returns:
-        The two counts.
+    The background of an image is the median level of its border (the outermost row or column on each side). An image
+    is dark on light if that level is nearer to its brightest level than to its darkest, and light on dark if it is
+    nearer to the darkest. It is counted as neither if the level is half way, as in an image of one level. Extremes are
+    used, not means, because a photo of paper is often darker at its edges than in the middle.
     """
     grey = images.astype(np.float32).mean(axis=-1)
     border = [grey[:, 0, :], grey[:, -1, :], grey[:, 1:-1, 0], grey[:, 1:-1, -1]]
@@ -80,11 +70,7 @@ def votes(images: np.ndarray) -> tuple[int, int]:
 
 
 def polarity_of(images: np.ndarray, at_most: int = 2000) -> str:
-    """Return "dark-on-light" if more images vote for it than against it (see `votes`), else "light-on-dark".
-
-    Args:
-        images: uint8[n, height, width, channels].
-        at_most: how many evenly spaced images are asked.
+    """Return "dark-on-light" if more of `at_most` evenly spaced images are so, else "light-on-dark"; see `votes`.
 
     Example:
         >>> polarity_of(np.pad(np.full((1, 2, 2, 1), 255, np.uint8), ((0, 0), (3, 3), (3, 3), (0, 0))))
@@ -95,27 +81,23 @@ def polarity_of(images: np.ndarray, at_most: int = 2000) -> str:
     return DARK_ON_LIGHT if dark > light else LIGHT_ON_DARK
 
 
-def check_images(images: Any, image_shape: Any, argument: str = "support") -> np.ndarray:
-    """Check images that a caller hands to a model, and return them as float32 in [-1, 1].
+def check_images(images: ArrayLike, image_shape: Sequence[int], argument: str = "support") -> np.ndarray:
+    """Return images as float32 in [-1, 1] after checking them.
 
     Args:
         images: uint8[n, height, width, channels] in 0..255, or floats of the same shape in [-1, 1], n >= 1.
         image_shape: the (height, width, channels) that the model was built for.
-        argument: the name that the messages use.
+        argument: the name in the message.
 
     Returns:
         float32[n, height, width, channels] in [-1, 1]; floats at most 0.001 outside are clipped.
 
     Raises:
-        DataError: for another rank, shape or dtype, no image, a NaN or infinity, or values outside [-1, 1].
+        DataError: another rank, shape or dtype, no image, NaN or infinity, or values outside [-1, 1].
 
     Example:
         >>> check_images(np.zeros((5, 28, 28, 1), np.uint8), (28, 28, 1)).shape
         (5, 28, 28, 1)
     """
-    try:
+    with data_errors():
         return check_examples(images, check_shape(image_shape, "image_shape", IMAGE_AXES), argument)
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(str(error)) from error

@@ -14,7 +14,7 @@ from tests.cli.conftest import call
 
 FLAGS = {
     "train": "preset data out target pair both-ways steps shots queries seed archives image-shape rate length "
-    "protocol set start resume dry-run",
+    "protocol set config start resume dry-run",
     "adapt": "model support out inner-steps sample target-support seed invert",
     "sample": "model count inputs out seed",
     "evaluate": "data out model judge target pair both-ways split shots inner-steps classes draws quick seed "
@@ -26,7 +26,7 @@ FLAGS = {
     "data": "data out shots queries archives image-shape rate length protocol",
 }
 REQUIRED = {
-    "train": "data out",
+    "train": "out",
     "adapt": "model support out",
     "sample": "model out",
     "evaluate": "data out",
@@ -129,7 +129,7 @@ def test_flags_of_the_last_release_are_accepted_with_a_warning(capsys):
             ["train", "--preset", "maml", "--data", "glyphs", "--out", "o", "--step", "3"],
             "unrecognized arguments: --step",
         ),
-        (["train", "--preset", "maml"], "the following arguments are required: --data, --out"),
+        (["train", "--preset", "maml"], "the following arguments are required: --out"),
         (["sample", "--model", "m", "--out", "o", "--count", "many"], "argument --count: invalid int value: 'many'"),
         (
             ["adapt", "--model", "m", "--support", "s", "--out", "o", "--invert", "x"],

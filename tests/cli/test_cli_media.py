@@ -10,7 +10,7 @@ from PIL import Image
 
 import meta_gan
 from meta_gan.tasks.base import default_split
-from meta_gan.tasks.sound_files import write_wav
+from meta_gan.tasks.media.sounds import write_wav
 from tests.cli.conftest import call
 from tests.toys import weekly
 
@@ -133,8 +133,8 @@ def test_info_and_data_of_texts(texts, tmp_path, capsys):
         ("sounds", "none", (), "A support set must be a folder of sounds"),
         ("sounds", "bad.wav", (), "bad.wav: must be a whole WAV"),
         ("sounds", "empty", (), "empty: must hold at least 1 sound file"),
-        ("sounds", "images.npz", (), "must hold the arrays `audio` and `rate`"),
-        ("sounds", "bad.wav", ("--invert", "yes"), "--invert is for models of pictures"),
+        ("sounds", "images.npz", (), "must hold the arrays 'audio' and 'rate'"),
+        ("sounds", "bad.wav", ("--invert", "yes"), "'invert' is for models of pictures"),
         *weekly(
             ("texts", "none", (), "must be a file of one text a line"),
             ("texts", "empty", (), "must be a file of one text a line"),
@@ -158,8 +158,8 @@ def test_bad_support_sets(request, tmp_path, refused, kind, support, flags, said
 def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
     given = ("--data", sounds / "data", "--out", tmp_path / "net", "--purpose", "objective", "--no-augmentation")
     assert call("judge", *given, "--ways", 2, "--shots", 1, "--queries", 1, "--steps", 1, "--width", 2) == 0
-    assert meta_gan.judges.load_judge(str(tmp_path / "net")).example_shape == (32, 32, 1)
-    features = (*SMALL, "latent_dim=4", f"features={tmp_path / 'net'}")
+    assert meta_gan.features.load(str(tmp_path / "net")).example_shape == (32, 32, 1)
+    features = (*SMALL, "latent_dim=4", f"game.features={tmp_path / 'net'}")
     given = ("--data", sounds / "data", "--out", tmp_path / "runs", *COMMON, "--dry-run")
     assert call("train", "--preset", "sound", *given, "--set", *features) == 0
     assert "dry run" in capsys.readouterr().out
@@ -172,5 +172,5 @@ def test_what_is_for_pictures_alone(request, kind, tmp_path, refused):
     assert "--data of an evaluation must be pictures; `benchmarks.modalities`" in said and f"of {kind}" in said
     if kind == "texts":
         said = refused("judge", "--data", folder / "data", "--out", tmp_path / "net")
-        assert "--data of a judge must be pictures or sounds" in said
+        assert "judges look at pictures and sounds" in said
     assert list(tmp_path.iterdir()) == []

@@ -1,18 +1,15 @@
 """The preset that `train` takes by default, symmetries, and feature networks made by `judge --purpose objective`."""
 
-import json
-
 import numpy as np
 import pytest
 
-from meta_gan import presets
-from meta_gan.cli import program
+from meta_gan import features, presets
 from meta_gan.judges import load_judge
 from tests.cli.conftest import call, train_arguments
 from tests.cli.test_cli_train import resolved
 from tests.trainers import helpers
 
-WITHOUT_FEATURES = ["energy=0", "features=", "nearness=0", "variety=0"]
+WITHOUT_FEATURES = ["terms.features=0", "game.features=", "nearness=0", "variety=0"]
 SMALL = ["width=2", "latent_dim=4", "embedding_dim=3"]
 JUDGE = ["--method", "prototypical", "--network", "conv4", "--width", "4", "--steps", "2"]
 
@@ -32,19 +29,10 @@ def objective(world):
 
 
 def test_the_default_preset_is_fusion(world, tmp_path, capsys):
-    assert program.parser().parse_args(["train", "--data", "d", "--out", "o"]).preset == "fusion"
     assert call(*bare(world, tmp_path / "out", *SMALL, *WITHOUT_FEATURES, "--dry-run")) == 0
     config, lines = resolved(capsys.readouterr().out)
-    changes = {
-        "width": 2,
-        "latent_dim": 4,
-        "embedding_dim": 3,
-        "energy": 0.0,
-        "features": "",
-        "nearness": 0.0,
-        "variety": 0.0,
-    }
-    assert config["recipe"] == json.loads(json.dumps(vars(presets.get("fusion", **changes))))
+    changes = dict(item.split("=") for item in (*SMALL, *WITHOUT_FEATURES))
+    assert config["recipe"] == presets.get("fusion", changes).to_config()
     assert lines[-1].startswith("dry run: a model of ") and list(tmp_path.iterdir()) == []
 
 
@@ -56,12 +44,10 @@ def test_the_default_preset_on_other_images_says_what_to_do(world, tmp_path, ref
 
 def test_contradicting_settings_are_one_line(world, tmp_path, refused):
     out = tmp_path / "out"
-    message = refused(*bare(world, out, "energy=0"), out=out)
-    assert (
-        "a recipe of 'fusion' and 'conditional' needs 'features' empty without 'energy' or a learned 'rule'" in message
-    )
+    message = refused(*bare(world, out, *WITHOUT_FEATURES[:1], *WITHOUT_FEATURES[2:]), out=out)
+    assert "'recipe.game.features' must be '' unless a term or the meta-learner uses it. Received: " in message
     message = refused(*train_arguments(world, out, "--set", "holdout=1"), out=out)
-    assert "a recipe of 'dcgan' and 'fomaml' needs 'holdout' 0 of a network without conditioning." in message
+    assert "'recipe.game.holdout' must be 0 when network is 'dcgan' and game.task_encoder is 'none'." in message
 
 
 @pytest.mark.parametrize(
@@ -76,7 +62,7 @@ def test_symmetries_are_set_by_words(world, tmp_path, capsys, text, value):
 @pytest.mark.parametrize("text", ["maybe", "", "1", "0", "yes"])
 def test_symmetries_by_another_word_are_refused(world, tmp_path, refused, text):
     message = refused(*train_arguments(world, tmp_path / "out", f"symmetries={text}"), out=tmp_path / "out")
-    assert message == f"meta-gan train: error: --set symmetries must be true or false. Received: {text!r}\n"
+    assert message == f"meta-gan train: error: 'train.symmetries' must be true or false. Received: {text!r}\n"
 
 
 def test_symmetries_of_images_that_are_not_square_are_refused(world, tmp_path, refused):
@@ -97,17 +83,20 @@ def test_resume_with_symmetries_is_refused(world, refused):
 
 
 def test_judge_writes_a_network_of_the_purpose(world, objective):
-    made = load_judge(objective)
+    made = features.load(objective)
     assert made.card["purpose"] == made.card["recipe"]["purpose"] == "objective"
     assert made.example_shape == helpers.SHAPE
     assert "Never a judge" in (objective / "README.md").read_text("utf-8")
 
 
 def test_a_recipe_takes_it_as_features(world, objective, tmp_path, capsys):
-    settings = ["network=mlp", "energy=1", f"features={objective}"]
+    settings = ["network=mlp", "terms.features=1", f"game.features={objective}"]
     assert call(*train_arguments(world, tmp_path / "out", *settings, "--dry-run")) == 0
     config, _ = resolved(capsys.readouterr().out)
-    assert (config["recipe"]["features"], config["recipe"]["energy"]) == (str(objective), 1.0)
+    assert (config["recipe"]["game"]["features"], config["recipe"]["game"]["terms"]["features"]) == (
+        str(objective),
+        1.0,
+    )
 
 
 def test_evaluate_refuses_it_as_a_judge(world, objective, tmp_path, refused):
@@ -120,7 +109,9 @@ def test_a_judge_is_refused_as_features(world, tmp_path, refused):
     judge, out = tmp_path / "judge", tmp_path / "out"
     assert call("judge", "--data", world.data, "--out", judge, *JUDGE, "--purpose", "judge") == 0
     assert load_judge(judge).card["purpose"] == "judge"
-    message = refused(*train_arguments(world, out, "network=mlp", "energy=1", f"features={judge}"), out=out)
+    message = refused(
+        *train_arguments(world, out, "network=mlp", "terms.features=1", f"game.features={judge}"), out=out
+    )
     assert "a judge must never be an objective." in message and "of the purpose 'judge'" in message
 
 

@@ -11,7 +11,7 @@ import meta_gan
 from meta_gan import presets
 from tests.cli.conftest import SETTINGS, call, train_arguments
 from tests.trainers import helpers
-from trainers.memorisation import CopyWatch
+from trainers.copy_limit import CopyLimit
 
 
 @pytest.fixture
@@ -31,8 +31,9 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
     assert call(*train_arguments(world, out, "--dry-run", "--seed", "5")) == 0
     config, lines = resolved(capsys.readouterr().out)
     recipe = presets.get("fomaml", width=4, latent_dim=4, inner_steps=2, penalty="none", seed=5)
-    assert config["recipe"] == json.loads(json.dumps(vars(recipe)))
+    assert presets.from_config(config["recipe"]) == recipe
     assert config["source"] == str(world.data) and config["out"] == str(out)
+    assert config["episodes"] == {"shots": 3, "queries": 3, "seed": 5}
     assert config["train"]["steps"] == 2 and config["train"]["picture_steps"] == [0, 1]
     assert lines[0].startswith("noise.npz: 10 classes, 120 images of 8 x 8 x 1, ")
     count = presets.build(recipe, helpers.SHAPE).count_params()
@@ -41,7 +42,7 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
 
 
 def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(CopyWatch, "tell", lambda self, step, values: self.rates.update({step: 0.9 * (step > 1)}))
+    monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9 * (step > 1)}))
     watched = ["validate_every=1", "copy_limit=0.5", "copy_patience=1"]
     assert call(*train_arguments(world, tmp_path / "out", *watched, "--steps", "4")) == 0
     lines = resolved(capsys.readouterr().out)[1]
@@ -50,7 +51,7 @@ def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, 
 
 
 def test_a_run_that_never_keeps_the_limit_of_copies_says_so(world, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(CopyWatch, "tell", lambda self, step, values: self.rates.update({step: 0.9}))
+    monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9}))
     assert call(*train_arguments(world, tmp_path / "out", "copy_limit=0.5")) == 0
     lines = resolved(capsys.readouterr().out)[1]
     assert lines[-2] == "no validation kept 'copy_limit' 0.5: the saved model makes more copies than that"
@@ -74,7 +75,9 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_written(world, 
 
 def test_the_run_folder_records_what_was_asked(world):
     config = json.loads((world.run / "config.json").read_text("utf-8"))
-    assert config["recipe"]["name"] == "fomaml" and config["recipe"]["width"] == 4
+    assert config["recipe"]["name"] == "fomaml" and config["recipe"]["network"] == {
+        **{"kind": "dcgan", "width": 4, "latent_dim": 4, "normalization": "layer", "scale_and_shift": False}
+    }
     assert config["source"] == str(world.data)
     assert config["train"] == {
         **{"steps": 2, "meta_batch": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 2, "keep": 3},
@@ -118,10 +121,10 @@ def test_a_dry_resume_writes_nothing(world, copy):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--set", "width=8"], "{'recipe.width': 4}. Received: {'recipe.width': 8}"),
+        (["--set", "width=8"], "{'recipe.network.width': 4}. Received: {'recipe.network.width': 8}"),
         (["--set", "meta_batch=3"], "{'train.meta_batch': 2}. Received: {'train.meta_batch': 3}"),
         (["--shots", "4"], "{'episodes.shots': 3}. Received: {'episodes.shots': 4}"),
-        (["--preset", "reptile"], "'recipe.algorithm': 'fomaml'"),
+        (["--preset", "reptile"], "'recipe.algorithm.kind': 'fomaml'"),
         (["--seed", "1"], "'episodes.seed': 0"),
         (["--set", "copy_limit=0.5"], "'train.copy_limit': 0.0"),
         (["--steps", "1"], "'steps' must be >= 2, those of the checkpoint in "),
@@ -155,7 +158,7 @@ def test_resume_without_a_run_is_refused(world, tmp_path, refused, place):
 
 
 def test_divergence_is_exit_code_1_in_one_line(world, tmp_path, refused):
-    blown = ["rule=descent", "inner_rate=1e30", "network=mlp", "validate_every=9"]
+    blown = ["meta_learner=descent", "inner_rate=1e30", "network=mlp", "validate_every=9"]
     message = refused(*train_arguments(world, tmp_path / "runs", "--set", *blown), code=1)
     assert "training stopped after step 0: the meta-gradient of " in message
     assert message.endswith("; there is no checkpoint yet\n")
@@ -166,31 +169,35 @@ def test_divergence_is_exit_code_1_in_one_line(world, tmp_path, refused):
     [
         (
             ["--preset", "wgan"],
-            f"a preset must be one of {sorted(presets.PRESETS)}. Received: 'wgan'",
+            f"'preset' must be one of {', '.join(map(repr, sorted(presets.PRESETS)))}. Received: 'wgan'",
         ),
-        (["--steps", "0"], "'steps' must be an integer >= 1 and .*. Received: 0"),
-        (["--steps", "-3"], "'steps' must be an integer >= 1 and .*. Received: -3"),
-        (["--shots", "0"], "'shots' must be an integer >= 1 and < 2.31. Received: 0"),
-        (["--queries", "0"], "'queries' must be an integer >= 1 and < 2.31. Received: 0"),
+        (["--steps", "0"], "'train.steps' must be an integer >= 1 and < 2^31. Received: 0"),
+        (["--steps", "-3"], "'train.steps' must be an integer >= 1 and < 2^31. Received: -3"),
+        (["--shots", "0"], "`shots` must be a whole number from 1 to 2147483647. Received: 0"),
+        (["--queries", "0"], "`queries` must be a whole number from 1 to 2147483647. Received: 0"),
         (["--shots", "10"], "every class needs at least shots + queries = 13 examples; class '0' has 12"),
-        (["--seed", "-1"], "'seed' must be an int in [0, 2^31). Received: -1"),
-        (["--seed", str(2**31)], "'seed' must be an int in [0, 2^31). Received: 2147483648"),
+        (["--seed", "-1"], "'recipe.seed' must be an integer >= 0 and < 2^31. Received: -1"),
+        (["--seed", str(2**31)], "'recipe.seed' must be an integer >= 0 and < 2^31. Received: 2147483648"),
         (["--image-shape", "8x8"], "--image-shape must be HxWxC, such as 28x28x1. Received: '8x8'"),
         (["--image-shape", "9x9x1"], "even height and width of at least 8"),
         (["--archives", "a"], "`archives` must be None except for `tfds:NAME`"),
-        (["--set", "colour=1"], "--set must be KEY=VALUE with a key of ['adversarial', "),
-        (["--set", "width"], "Received: 'width'"),
-        (["--set", "name=x"], "Received: 'name=x'"),
-        (["--set", "width=wide"], "--set width must be int. Received: 'wide'"),
-        (["--set", "width=4.5"], "--set width must be int. Received: '4.5'"),
-        (["--set", "width=0"], "'width' must be an int in [1, 2^31). Received: 0"),
-        (["--set", "inner_rate=nan"], "'inner_rate' must be finite and > 0. Received: nan"),
-        (["--set", "clip=-1"], "'clip' must be finite and >= 0. Received: -1.0"),
-        (["--set", "loss=l2"], "'loss' must be one of "),
+        (["--set", "colour=1"], "'colour' must be a setting, one of recipe, recipe.name, recipe.network, "),
+        (["--set", "width"], "--set must be KEY=VALUE. Received: 'width'"),
+        (["--set", "features=x"], "'features' must name one setting, 'recipe.game.features' or 'recipe.game.terms."),
+        (
+            ["--set", "temperature=2"],
+            "'temperature' must not be set when recipe.network is 'dcgan', but only when it is ",
+        ),
+        (["--set", "width=wide"], "'recipe.network.width' must be an integer. Received: 'wide'"),
+        (["--set", "width=4.5"], "'recipe.network.width' must be an integer. Received: '4.5'"),
+        (["--set", "width=0"], "'recipe.network.width' must be an integer >= 1 and < 2^31. Received: 0"),
+        (["--set", "inner_rate=nan"], "'recipe.algorithm.meta_learner.inner_rate' must be a finite number > 0."),
+        (["--set", "clip=-1"], "'recipe.outer.clip' must be a finite number >= 0. Received: -1.0"),
+        (["--set", "loss=l2"], "'recipe.game.loss' must be one of "),
         (["--set", "mask=("], "'mask' must be a regular expression"),
-        (["--set", "keep=0"], "'keep' must be an integer >= 1 and .*. Received: 0"),
-        (["--set", "picture_steps=0,x"], "--set picture_steps must be whole numbers with commas. Received: '0,x'"),
-        (["--set", "picture_steps=-1"], "'picture_steps' must be ints >= 0. Received: (-1,)"),
+        (["--set", "keep=0"], "'train.keep' must be an integer >= 1 and < 2^31. Received: 0"),
+        (["--set", "picture_steps=0,x"], "'train.picture_steps' must be integers separated by commas. Received: '0,x'"),
+        (["--set", "picture_steps=-1"], "'train.picture_steps' must be an integer >= 0 and < 2^31. Received: -1"),
         (["--set", "meta_batch=7"], "`meta_batch` must be at most the number of classes of the train split, 6,"),
     ],
 )
@@ -203,7 +210,7 @@ def test_settings_add_up_and_the_last_one_counts(world, tmp_path, capsys):
     more = ["--set", "width=5", "--set", "width=6", "clip=0.5", "--dry-run"]
     assert call(*train_arguments(world, tmp_path / "out", *more)) == 0
     config, _ = resolved(capsys.readouterr().out)
-    assert (config["recipe"]["width"], config["recipe"]["clip"]) == (6, 0.5)
+    assert (config["recipe"]["network"]["width"], config["recipe"]["outer"]["clip"]) == (6, 0.5)
     assert config["train"]["log_every"] == 1, f"of the first --set, {SETTINGS}"
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import meta_gan as mg
+from meta_gan.controller import PolicyGradient, ScheduleController
 from meta_gan.games import Terms, Transfer
 from meta_gan.losses import (
     R1,
@@ -20,7 +21,6 @@ from meta_gan.meta import (
     Displacement,
     EvolutionStrategies,
     JointTraining,
-    PolicyGradient,
     SplitOpponents,
     Unrolled,
 )
@@ -38,7 +38,6 @@ from meta_gan.meta_learners import (
     OptimisticGradient,
     PerStepRates,
     RecurrentMetaLearner,
-    ScheduleController,
 )
 from tests.games.nets import batch_norm_gan, point_features, tiny_fusion, tiny_sounds, tiny_texts, told_gan
 from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
@@ -80,8 +79,8 @@ GAMES = {
 
 def steered():
     """A controller that decides before every step, and that does not stop: some of what is tested is that it moves."""
-    rule = Adam(0.05, epsilon=1e-3)
-    return ScheduleController(rule, horizon=2, every=1, hidden=4, actions=("rates", "turns"))
+    meta_learner = Adam(0.05, epsilon=1e-3)
+    return ScheduleController(meta_learner, horizon=2, every=1, hidden=4, actions=("rates", "turns"))
 
 
 ALGORITHMS = {
@@ -129,15 +128,16 @@ ONLY = {
     "only the context": {TOLD, FUSION, SOUNDS, TEXTS},
     "consistent FOMAML": {"points, non-saturating", TOLD},
 }
-# A learned rule knows leaves and signals only: it meets a game with state, and one whose players differ in moves.
+# A learned meta-learner depends on params and signals only: one game with state, and one whose players differ in turns.
 MET = {"points, non-saturating", "points, two discriminator turns", "batch statistics"}
 ONLY |= dict.fromkeys(LEARNED, MET)
 FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
-# A game without opponents: an algorithm of each order, one without derivatives of the loop, and a rule of each kind.
+# For a game without opponents: an algorithm of each order, one that does not differentiate the loop, and a meta-learner
+# of each kind.
 ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention", "controller")
 APART = (FUSION, SOUNDS, TEXTS, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION, TRANSFERRED)
 PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in APART]
-# A rule of many tensors meets every game but the largest.
+# A meta-learner of many tensors meets every game but the largest.
 PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
 # Every row of the table on sounds and on texts.
@@ -151,8 +151,8 @@ PLAIN = "points, non-saturating"
 
 def marked(pairs):
     """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every game but the
-    fusion networks', which are slow to trace, with FOMAML and the recurrent rule; the others are marked `conformance`,
-    for `make conformance`."""
+    fusion networks', which are slow to trace, with FOMAML and the recurrent meta-learner; the others are marked
+    `conformance`, for `make conformance`."""
     known = {a for g, a in PAIRS if g == PLAIN}
     return [
         pair

@@ -3,7 +3,7 @@
 import inspect
 
 import meta_gan as mg
-from meta_gan import games, losses, meta, meta_learners
+from meta_gan import controller, games, losses, meta, meta_learners
 from tests.conformance.cases import ALGORITHMS, GAMES
 
 
@@ -31,12 +31,12 @@ def used():
     return names - {"NoneType"}
 
 
-# Contracts and records, which no case can be an instance of, and what is around a game and a rule.
-ABSTRACT = {"AdaptationEnvironment", "Endpoint", "Estimator", "Game", "MetaLearner"}
+# Contracts and records, of which no case can be an instance, and classes around a game and a meta-learner.
+ABSTRACT = {"AdaptationEnvironment", "Endpoint", "Estimator", "Game", "InnerLoop", "MetaLearner"}
 
 
-def test_every_loss_rule_estimator_and_game_is_in_a_case():
-    assert public_classes(losses, meta_learners, meta, games) - ABSTRACT - used() == set()
+def test_every_loss_meta_learner_estimator_and_game_is_in_a_case():
+    assert public_classes(losses, meta_learners, meta, controller, games) - ABSTRACT - used() == set()
 
 
 def test_the_guard_sees_a_class_that_is_left_out():

@@ -30,8 +30,8 @@ from tests.conformance.cases import (
 from tests.toys import flat_close, numbers, one, random_episodes
 
 POINTS = "points, two discriminator turns"
-# Adaptation knows the rule and the mask alone: every game with one algorithm, and every rule and choice of mask
-# with one game, say all of it.
+# Adaptation depends on the meta-learner and the mask only: every game with one algorithm, and every meta-learner and
+# mask with one game, cover it.
 RARE = (FUSION, SOUNDS, TEXTS, TOLD_VAE, TOLD_TRANSLATION)
 # Those that take longest to export, and have a test of their own that does.
 ELSEWHERE = (TOLD, TRANSFERRED, "images, hinge with R1", *RARE)
@@ -41,7 +41,7 @@ DEPLOYED = [
     pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in ELSEWHERE else []) for game in GAMES
 ]
 DEPLOYED += [(POINTS, a) for a in ("only the generator", "recurrent")]
-# Of the other rules what `make conformance` alone asks.
+# Of the other meta-learners what `make conformance` alone asks.
 DEPLOYED += [
     pytest.param(POINTS, a, marks=pytest.mark.conformance)
     for a in ("MAML with momentum", "Reptile with Adam", *LEARNED)
@@ -103,21 +103,21 @@ def use(adapted):
 
 def meta_gradients(model, graph):
     """The mean estimate over two tasks: in one graph of both, or task by task and op by op."""
-    row, batch = model.algorithm, episodes(model.game)
-    pieces = (model.game, row.meta_learner, model.mask, model.meta_weights())
+    batch, meta = episodes(model.game), model.meta_weights()
+    estimator, steps = model.algorithm.estimator, model.algorithm.inner_steps
     if graph:
-        return tf.function(lambda: row.estimator.estimate(*pieces, batch, row.inner_steps), autograph=False)()
-    if isinstance(row.estimator, (Consistent, PolicyGradient)):
+        return tf.function(lambda: estimator.estimate(model.loop, meta, batch, steps), autograph=False)()
+    if isinstance(estimator, (Consistent, PolicyGradient)):
         # They have no estimate of one task; what they do over tasks is eager, each pass over tasks a graph.
-        return row.estimator.estimate(*pieces, batch, row.inner_steps)
-    each = [row.estimator.task(*pieces, one(batch, i), row.inner_steps) for i in range(2)]
+        return estimator.estimate(model.loop, meta, batch, steps)
+    each = [estimator.task(model.loop, meta, one(batch, i), steps) for i in range(2)]
     return tf.nest.map_structure(lambda a, b: (a + b) / 2, *each)
 
 
 @pytest.mark.parametrize(("game", "algorithm"), marked(PAIRS))
 def test_the_meta_gradient_is_finite_and_reaches_every_net(game, algorithm):
-    """Every net that learns, and a rule that does: a frozen net has no weights to give a gradient, and evolution
-    strategies and policy gradients train the rule alone."""
+    """And the meta-learner, if it is learned. A frozen net has no weights and so no gradient; evolution strategies and
+    policy gradients train the meta-learner only."""
     model = make(game, algorithm)
     estimate = meta_gradients(model, graph=False)
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(estimate))

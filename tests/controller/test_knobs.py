@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.controller.knobs import ACTIONS, knobs_of
+from meta_gan.controller.policy import ACTIONS, knobs_of
 
 PLAYERS = ("discriminator", "generator")
 ALL = {knob.name: knob for knob in knobs_of(ACTIONS, PLAYERS)}

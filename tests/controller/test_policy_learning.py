@@ -1,4 +1,4 @@
-"""What the policy gradient learns: bandits and schedules whose best answer is known, through Keras too."""
+"""The policy gradient learns bandits and schedules whose best answer is known, through Keras too."""
 
 import math
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan.controller import PolicyGradient, ScheduleController
 from meta_gan.meta import EvolutionStrategies
-from tests.meta.rules import Walker
+from tests.meta.meta_learners import Walker
 from tests.toys import Quadratic, constant_episodes, weekly
 
 CALM = {"calm": 1e-3, "holdout": 0.0, "hidden": 3}
@@ -18,9 +18,9 @@ CALM = {"calm": 1e-3, "holdout": 0.0, "hidden": 3}
 
 def trained(estimator, start, actions, steps, outer, rate=0.1, **options):
     """Trains the policy of a walk; the model, and where a greedy walk then ends."""
-    rule = ScheduleController(Walker(1.0), horizon=steps, every=1, actions=actions, **{**CALM, **options})
+    meta_learner = ScheduleController(Walker(1.0), horizon=steps, every=1, actions=actions, **{**CALM, **options})
     game = Quadratic(start, 2.0)
-    model = mg.MetaModel(game, mg.Algorithm("controller", rule, estimator, steps))
+    model = mg.MetaModel(game, mg.Algorithm("controller", meta_learner, estimator, steps))
     model.compile(optimizer=keras.optimizers.Adam(rate))
     step = tf.function(model.meta_step, autograph=False)
     for seed in range(outer):
@@ -56,8 +56,8 @@ def test_steps_that_cost_more_than_they_earn_are_not_made():
 
 def test_a_controller_is_fitted_by_keras():
     """What it reports has running means, as in the example of the documentation."""
-    rule = ScheduleController(Walker(1.0), horizon=1, every=1, actions=("turns",), **CALM)
-    model = mg.MetaModel(Quadratic(2.0, 2.0), mg.Algorithm("controller", rule, PolicyGradient(), 1))
+    meta_learner = ScheduleController(Walker(1.0), horizon=1, every=1, actions=("turns",), **CALM)
+    model = mg.MetaModel(Quadratic(2.0, 2.0), mg.Algorithm("controller", meta_learner, PolicyGradient(), 1))
     model.compile(optimizer=keras.optimizers.Adam(0.1), run_eagerly=False)
     batches = tf.data.Dataset.from_tensors(constant_episodes([0.0] * 2, [0.0] * 2)).repeat(4)
     history = model.fit(batches, steps_per_epoch=2, epochs=2, verbose=0).history

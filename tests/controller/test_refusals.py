@@ -1,4 +1,4 @@
-"""What a controller refuses, and that it is made again from its config."""
+"""Refusals of a controller, and its config."""
 
 import json
 
@@ -7,17 +7,17 @@ import pytest
 
 from meta_gan.controller import ScheduleController
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import masks
+from meta_gan.meta import InnerLoop
 from meta_gan.meta_learners import Adam, GradientDescent, MetaSGD
-from tests.controller.test_schedule_controller import controller, pieces_of
+from tests.controller.test_schedule_controller import controller, prepared
 from tests.toys import tiny_gan, tiny_vae
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"base": MetaSGD(0.1)}, "set by hand.*MetaSGD"),
-        ({"base": ScheduleController(Adam(0.1))}, "set by hand.*ScheduleController"),
+        ({"base": MetaSGD(0.1)}, "hand-designed.*MetaSGD"),
+        ({"base": ScheduleController(Adam(0.1))}, "hand-designed.*ScheduleController"),
         ({"horizon": 0}, "horizon"),
         ({"every": 2.5}, "every"),
         ({"actions": ()}, "actions"),
@@ -39,25 +39,25 @@ def test_bad_arguments_are_named(options, message):
 @pytest.mark.parametrize("action", ["penalty", "augmentation"])
 def test_a_knob_that_the_game_does_not_have_is_refused(action):
     with pytest.raises(ValueError, match=f"ScheduleController decides.*{action}.*a GAN that supports"):
-        pieces_of(tiny_gan(loss=NonSaturating()), controller(actions=("rates", action)))
+        prepared(tiny_gan(loss=NonSaturating()), controller(actions=("rates", action)))
 
 
 def test_turns_in_which_nothing_adapts_are_refused():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(actions=("turns",))
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(actions=("turns",))
     with pytest.raises(ValueError, match=r"decides \['turns'\].*whose first turn adapts"):
-        masks.prepare(game, masks.select(game, "^generator/"), rule)
+        InnerLoop.build(game, meta_learner, "^generator/")
 
 
 def test_a_controller_of_one_game_is_refused_by_another():
-    rule = controller(actions=("rates",))
-    pieces_of(tiny_gan(loss=NonSaturating()), rule)
-    with pytest.raises(ValueError, match=r"that was set up needs a game.*'discriminator': 5.*'autoencoder'"):
-        pieces_of(tiny_vae(), rule)
+    meta_learner = controller(actions=("rates",))
+    prepared(tiny_gan(loss=NonSaturating()), meta_learner)
+    with pytest.raises(ValueError, match=r"whose adapting players report.*'discriminator': 5.*'autoencoder'"):
+        prepared(tiny_vae(), meta_learner)
 
 
 def test_it_is_made_again_from_its_config():
-    rule = controller(GradientDescent({"discriminator": 0.1, "generator": 0.2}), actions=("stop", "rates"))
-    config = keras.saving.serialize_keras_object(rule)
+    meta_learner = controller(GradientDescent({"discriminator": 0.1, "generator": 0.2}), actions=("stop", "rates"))
+    config = keras.saving.serialize_keras_object(meta_learner)
     again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
     assert keras.saving.serialize_keras_object(again) == config
     assert again.actions == ("rates", "stop") and again.base.rates.value == {"discriminator": 0.1, "generator": 0.2}

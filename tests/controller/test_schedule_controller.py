@@ -1,14 +1,18 @@
-"""The controller beside the rule that it steers: knobs that stand still, and knobs that were turned, against games and
-rules that are made so."""
+"""The controller against its base: knobs that are not turned, and knobs that are, against games and meta-learners that
+were built with those values."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.controller import ScheduleController, environment
+from meta_gan.controller import ScheduleController
+from meta_gan.controller.policy import drawn
+from meta_gan.controller.schedule_controller import PolicySteering
 from meta_gan.losses import DifferentiableAugmentation, GradientPenalty, NonSaturating
-from meta_gan.meta import inner_loop, masks
+from meta_gan.meta import InnerLoop, masks
 from meta_gan.meta_learners import Adam, GradientDescent
 from meta_gan.types import MetaWeights
 from tests.toys import flat_close, one, random_episodes, tiny_dcgan, tiny_gan
@@ -17,15 +21,10 @@ EPISODE = one(random_episodes(shots=6))
 STILL = {"rate/discriminator": 2, "rate/generator": 2, "turns": 0, "penalty": 1, "stop": 0}
 
 
-def pieces_of(game, rule):
-    chosen = masks.select(game, "")
-    masks.prepare(game, chosen, rule)
-    return (
-        game,
-        rule,
-        chosen,
-        MetaWeights(functional.read(game.nets), [tf.identity(v) for v in rule.trainable_variables]),
-    )
+def prepared(game, meta_learner):
+    loop = InnerLoop.build(game, meta_learner)
+    values = [tf.identity(v) for v in meta_learner.trainable_variables]
+    return loop, MetaWeights(functional.read(game.nets), values)
 
 
 def controller(base=None, **options):
@@ -33,49 +32,42 @@ def controller(base=None, **options):
     return ScheduleController(Adam(0.02, epsilon=1e-3) if base is None else base, **options)
 
 
-def restless(rule, seed=0, size=0.7):
+def restless(meta_learner, seed=0, size=0.7):
     """The same controller with readouts drawn at random: at 0 they hide what reaches them."""
     draw = np.random.default_rng(seed)
-    for variable in rule.policy.trainable_variables:
+    for variable in meta_learner.policy.trainable_variables:
         variable.assign_add(draw.normal(0, size, variable.shape).astype("float32"))
-    return rule
+    return meta_learner
 
 
-def ends(game, rule, steps=4, carry=None):
-    pieces = pieces_of(game, rule)
-    carry = inner_loop.begin(*pieces) if carry is None else carry
-    return tf.function(
-        lambda: inner_loop.advance(*pieces, carry, EPISODE.support, steps, 1, EPISODE.seed), autograph=False
-    )()
+def ends(game, meta_learner, steps=4, carry=None):
+    loop, meta = prepared(game, meta_learner)
+    carry = loop.begin(meta) if carry is None else carry
+    return tf.function(lambda: loop.advance(meta, carry, EPISODE.support, steps, EPISODE.seed), autograph=False)()
 
 
-def told(rule, *actions):
-    """The controller with its decisions taken from it: `actions` in turn, the last one from then on."""
-
-    class Told(environment._Told):
-        def observe(self, state, step, signals, distance, seed):
-            number = tf.minimum(step // rule.every, len(actions) - 1)
-            names = [knob.name for knob in rule.knobs]
-            table = tf.constant([[{**STILL, **action}[name] for name in names] for action in actions])
-            return rule.follow(state, step, signals, distance, seed, table[number])
-
-    return Told(rule, None)
+def scripted(controller, *actions):
+    """Steering that takes `actions` in turn, the last one from then on."""
+    names = [knob.name for knob in controller.knobs]
+    table = tf.constant([[{**STILL, **action}[name] for name in names] for action in actions])
+    last = len(actions) - 1
+    return PolicySteering(controller, lambda logits, step: table[tf.minimum(step // controller.every, last)])
 
 
-def ends_told(game, rule, *actions, steps=4):
-    game, rule, chosen, meta = pieces_of(game, rule)
-    pieces = (game, told(rule, *actions), chosen, meta)
-    return inner_loop.advance(*pieces, inner_loop.begin(*pieces), EPISODE.support, steps, 1, EPISODE.seed)
+def ends_scripted(game, meta_learner, *actions, steps=4):
+    loop, meta = prepared(game, meta_learner)
+    loop = dataclasses.replace(loop, steering=scripted(meta_learner, *actions))
+    return loop.adapt(meta, EPISODE.support, steps, EPISODE.seed)
 
 
-def test_before_training_it_is_the_rule_that_it_steers():
+def test_before_training_it_equals_its_base():
     game = tiny_gan(loss=NonSaturating(), penalty=GradientPenalty(1.0))
     actions = ("rates", "turns", "penalty", "stop")
     plain, records = ends(game, Adam(0.02, epsilon=1e-3))
     steered, same = ends(game, controller(actions=actions))
-    flat_close(steered.leaves, plain.leaves, rtol=1e-6, atol=1e-7)
+    flat_close(steered.params, plain.params, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(records, same, rtol=1e-5)
-    assert {name: float(v) for name, v in steered.learner_state["knobs"].items()} == {
+    assert {name: float(v) for name, v in steered.meta_learner_state["knobs"].items()} == {
         "rate/discriminator": 1,
         "rate/generator": 1,
         "turns": 1,
@@ -84,66 +76,65 @@ def test_before_training_it_is_the_rule_that_it_steers():
     }
 
 
-def test_it_goes_on_in_pieces_as_if_it_had_never_stopped():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(holdout=0.3)
-    pieces_of(game, rule)
-    restless(rule)
-    whole, _ = ends(game, rule, 5)
-    part, _ = ends(game, rule, 3)
-    rest, _ = ends(game, rule, 2, part)
+def test_it_continues_in_pieces_as_if_it_had_never_stopped():
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(holdout=0.3)
+    prepared(game, meta_learner)
+    restless(meta_learner)
+    whole, _ = ends(game, meta_learner, 5)
+    part, _ = ends(game, meta_learner, 3)
+    rest, _ = ends(game, meta_learner, 2, part)
     flat_close(tf.nest.flatten(rest), tf.nest.flatten(whole), rtol=0, atol=0)
-    stand = {name: float(value) for name, value in whole.learner_state["knobs"].items()}
+    stand = {name: float(value) for name, value in whole.meta_learner_state["knobs"].items()}
     assert stand.pop("stop") == 0.0 and set(stand.values()) != {1.0}
 
 
-def test_a_turned_rate_is_that_of_a_rule_made_so():
+def test_a_turned_rate_equals_that_rate():
     game = tiny_gan(loss=NonSaturating())
-    carry, _ = ends_told(game, controller(GradientDescent(0.1)), {"rate/generator": 4}, {"rate/generator": 2})
+    carry, _ = ends_scripted(game, controller(GradientDescent(0.1)), {"rate/generator": 4}, {"rate/generator": 2})
     plain, _ = ends(game, GradientDescent({"discriminator": 0.1, "generator": 0.2}))
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6)
+    flat_close(carry.params, plain.params, rtol=1e-6)
 
 
-def test_turns_and_penalty_are_those_of_a_game_made_so():
+def test_turns_and_penalty_equal_those_of_another_game():
     made = {"turns": 1, "penalty": 2}
     game = tiny_gan(loss=NonSaturating(), penalty=GradientPenalty(1.0))
-    rule = controller(GradientDescent(0.1), actions=("turns", "penalty"))
-    carry, records = ends_told(game, rule, made, {**made, "penalty": 1})
+    meta_learner = controller(GradientDescent(0.1), actions=("turns", "penalty"))
+    carry, records = ends_scripted(game, meta_learner, made, {**made, "penalty": 1})
     other = tiny_gan(loss=NonSaturating(), penalty=GradientPenalty(2.0), discriminator_turns=2)
     plain, theirs = ends(other, GradientDescent(0.1))
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6)
+    flat_close(carry.params, plain.params, rtol=1e-6)
     # The last loss of a turn stands in the columns that the game plans.
     np.testing.assert_allclose(records, theirs.numpy()[:, 1:], rtol=1e-6)
 
 
 def test_after_a_stop_nothing_moves():
     game = tiny_gan(loss=NonSaturating())
-    carry, records = ends_told(game, controller(), {}, {"stop": 1}, {}, steps=8)
+    carry, records = ends_scripted(game, controller(), {}, {"stop": 1}, {}, steps=8)
     plain, theirs = ends(game, Adam(0.02, epsilon=1e-3), 2)
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6, atol=1e-7)
+    flat_close(carry.params, plain.params, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(records, np.concatenate([theirs, np.zeros((6, 2))]), rtol=1e-5)
-    assert int(carry.step) == 8 and int(carry.learner_state["decisions"]) == 2
+    assert int(carry.step) == 8 and int(carry.meta_learner_state["decisions"]) == 2
 
 
-def test_what_is_held_out_trains_nothing():
+def test_held_out_examples_are_not_trained_on():
     game, half = tiny_gan(loss=NonSaturating()), controller(holdout=0.5)
     carry, _ = ends(game, half)
-    kept, watched = (t.numpy() for t in inner_loop.steering.apart(EPISODE.support, 0.5, EPISODE.seed))
-    plain, _ = inner_loop.advance(
-        *(pieces := pieces_of(game, Adam(0.02, epsilon=1e-3))), inner_loop.begin(*pieces), kept, 4, 1, EPISODE.seed
-    )
-    flat_close(carry.leaves, plain.leaves, rtol=1e-6, atol=1e-7)
-    assert len(watched) == 3
+    kept, held_out = (t.numpy() for t in half.steering.split(EPISODE.support, EPISODE.seed))
+    loop, meta = prepared(game, Adam(0.02, epsilon=1e-3))
+    plain, _ = loop.adapt(meta, kept, 4, EPISODE.seed)
+    flat_close(carry.params, plain.params, rtol=1e-6, atol=1e-7)
+    assert len(held_out) == 3
 
 
-def test_what_the_policy_sees_by_hand():
+def test_the_observation_by_hand():
     """Signals, mean losses, ratio of norms, distance and its changes, knobs, time: in this order."""
-    game, rule = tiny_gan(loss=NonSaturating()), controller(horizon=8)
-    pieces = pieces_of(game, rule)
-    carry, records = ends(game, rule, 3)
-    state, signals = dict(carry.learner_state), {p: tf.constant(s) for p, s in carry.signals.items()}
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(horizon=8)
+    pieces = prepared(game, meta_learner)
+    carry, records = ends(game, meta_learner, 3)
+    state, signals = dict(carry.meta_learner_state), {p: tf.constant(s) for p, s in carry.signals.items()}
     state["distances"] = tf.math.log([2.0, 0.5])
     state["knobs"] = {**state["knobs"], "rate/generator": tf.constant(0.5)}
-    seen = rule.perceived(state, carry.step, signals, tf.constant(0.25)).numpy()
+    seen = meta_learner.observation(state, carry.step, signals, tf.constant(0.25)).numpy()
     reports = np.concatenate([np.arcsinh(signals[p]) for p in ("discriminator", "generator")])
     norms = [float(state["norms"][p]) for p in ("discriminator", "generator")]
     # The mean of the losses of three steps, which is all of them so far.
@@ -157,131 +148,133 @@ def test_what_the_policy_sees_by_hand():
 
 def _last_gradients(pieces, before):
     """Those of the discriminator and of the generator in the step after `before` others."""
-    game, _, chosen, meta = pieces
-    meta, kept = meta._replace(meta_learner=[]), {}
+    loop, meta = pieces
+    game, meta, kept = loop.game, meta._replace(meta_learner=[]), {}
 
-    class Watching(GradientDescent):
-        def update(self, state, player, leaves, gradients, signals, seed):
+    class Recording(GradientDescent):
+        def update(self, state, player, params, gradients, signals, seed):
             kept[player] = [g.numpy() for g in gradients]
             return state, [tf.zeros_like(g) for g in gradients]
 
     carry, _ = ends(game, Adam(0.02, epsilon=1e-3), before)
     base = Adam(0.02, epsilon=1e-3)
-    watching = Watching(1.0)
-    carry = carry._replace(learner_state=watching.begin(carry.leaves))
+    recording = InnerLoop(game, Recording(1.0), loop.mask)
+    carry = carry._replace(meta_learner_state=())
     found = []
     for player in ("discriminator", "generator"):
-        inner_loop.advance(game, watching, chosen, meta, carry, EPISODE.support, 1, 1, EPISODE.seed)
+        recording.advance(meta, carry, EPISODE.support, 1, EPISODE.seed)
         found.append(kept[player])
         if player == "discriminator":
             moved, _ = ends(game, base, before + 1)
-            carry = carry._replace(leaves={**carry.leaves, "discriminator": moved.leaves["discriminator"]})
+            carry = carry._replace(params={**carry.params, "discriminator": moved.params["discriminator"]})
     return found
 
 
-def test_nothing_that_is_seen_is_out_of_bounds():
-    game, rule = tiny_gan(loss=NonSaturating()), controller()
-    pieces_of(game, rule)
-    carry, _ = ends(game, rule, 2)
+def test_observations_are_within_bounds():
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller()
+    prepared(game, meta_learner)
+    carry, _ = ends(game, meta_learner, 2)
     wild = {p: tf.constant([np.nan, np.inf, -1e30, 1e30, 0.0][: len(s)]) for p, s in carry.signals.items()}
     for distance in (np.nan, np.inf, 0.0, -1e-9, 1e30):
-        seen = rule.perceived(carry.learner_state, carry.step, wild, tf.constant(distance, tf.float32))
+        seen = meta_learner.observation(carry.meta_learner_state, carry.step, wild, tf.constant(distance, tf.float32))
         assert np.isfinite(seen).all() and np.abs(seen).max() <= 5.0
-    state = rule.observe(carry.learner_state, carry.step, wild, tf.constant(np.nan), tf.constant([0, 1]))
+    observed = (carry.meta_learner_state, carry.step, wild, tf.constant(np.nan))
+    state = meta_learner.steering.observe(*observed, tf.constant([0, 1]))
     assert all(np.isfinite(t).all() for t in tf.nest.flatten(state))
 
 
-def test_without_the_loop_it_sees_the_time_alone():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(closed_loop=False)
-    pieces_of(game, rule)
-    carry, _ = ends(game, rule, 3)
-    seen = rule.perceived(carry.learner_state, carry.step, carry.signals, tf.constant(0.3)).numpy()
+def test_an_open_loop_observes_the_time_only():
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(closed_loop=False)
+    prepared(game, meta_learner)
+    carry, _ = ends(game, meta_learner, 3)
+    seen = meta_learner.observation(carry.meta_learner_state, carry.step, carry.signals, tf.constant(0.3)).numpy()
     assert seen[-1] == pytest.approx(3 / 8) and not seen[:-1].any()
 
 
 def test_log_probabilities_of_a_rollout_are_judged_the_same_afterwards():
-    """One by one as the decisions are drawn, and all at once from what was seen and chosen."""
-    game, rule = tiny_gan(loss=NonSaturating()), controller(every=1)
-    pieces_of(game, rule)
-    restless(rule)
-    state, seen, chosen = rule.begin(functional_leaves(game, rule)), [], []
+    """One by one as the decisions are drawn, and all at once from observations and actions."""
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(every=1)
+    prepared(game, meta_learner)
+    restless(meta_learner)
+    state, seen, chosen = meta_learner.begin(functional_params(game, meta_learner)), [], []
     for number in range(4):
-        signals = {p: tf.random.stateless_normal([n], [number, n]) for p, n in rule.reports.items()}
-        told = (state, tf.constant(number), signals, tf.constant(0.5 + number), tf.constant([number, 7]))
-        state = rule.explore(*told)
-        seen.append(state["seen"])
-        chosen.append(state["chosen"])
-    judged, entropy = rule.judge(tf.stack(seen)[None], tf.stack(chosen)[None], tf.ones([1, 4]))
+        signals = {p: tf.random.stateless_normal([n], [number, n]) for p, n in meta_learner.reports.items()}
+        received = (state, tf.constant(number), signals, tf.constant(0.5 + number))
+        state = meta_learner.decide(*received, lambda logits, step: drawn(logits, tf.stack([step, 7])))
+        seen.append(state["observation"])
+        chosen.append(state["action"])
+    judged, entropy = meta_learner.judge(tf.stack(seen)[None], tf.stack(chosen)[None], tf.ones([1, 4]))
     assert judged.shape == entropy.shape == (1, 4)
-    np.testing.assert_allclose(tf.reduce_sum(judged), rule.log_prob(state), rtol=1e-5)
+    np.testing.assert_allclose(tf.reduce_sum(judged), state["log_prob"], rtol=1e-5)
     assert len({tuple(c.numpy()) for c in chosen}) > 1
 
 
-def functional_leaves(game, rule):
+def functional_params(game, meta_learner):
     return masks.take(masks.select(game, ""), functional.read(game.nets))
 
 
 def test_options_are_drawn_by_their_probabilities():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(actions=("turns",), calm=1.0)
-    pieces_of(game, rule)
-    state = rule.begin(functional_leaves(game, rule))
-    signals = {p: tf.zeros([n]) for p, n in rule.reports.items()}
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(actions=("turns",), calm=1.0)
+    prepared(game, meta_learner)
+    state = meta_learner.begin(functional_params(game, meta_learner))
+    signals = {p: tf.zeros([n]) for p, n in meta_learner.reports.items()}
 
-    told = (state, tf.constant(0), signals, tf.constant(1.0))
+    received = (state, tf.constant(0), signals, tf.constant(1.0))
     seeds = tf.stack([tf.range(2000), tf.ones(2000, tf.int32)], 1)
-    drawn = tf.function(
-        lambda: tf.map_fn(lambda seed: rule.explore(*told, seed)["chosen"][0], seeds, fn_output_signature=tf.int32)
-    )()
+
+    def draw(seed):
+        return meta_learner.decide(*received, lambda logits, step: drawn(logits, seed))["action"][0]
+
+    found = tf.function(lambda: tf.map_fn(draw, seeds, fn_output_signature=tf.int32))()
     logits = 4.0 * np.tanh(np.array([1.0, 0.0, 0.0]) / 4.0)
-    np.testing.assert_allclose(np.bincount(drawn) / 2000, np.exp(logits) / np.exp(logits).sum(), atol=0.04)
+    np.testing.assert_allclose(np.bincount(found) / 2000, np.exp(logits) / np.exp(logits).sum(), atol=0.04)
 
 
 def test_memory_is_all_that_is_kept_for_the_next_attempt():
-    game, rule = tiny_gan(loss=NonSaturating()), controller()
-    pieces_of(game, rule)
-    restless(rule)
-    carry, _ = ends(game, rule, 3)
-    fresh = rule.begin(functional_leaves(game, rule))
-    kept = rule.remember(fresh, carry.learner_state)
-    np.testing.assert_array_equal(kept["memory"], carry.learner_state["memory"])
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller()
+    prepared(game, meta_learner)
+    restless(meta_learner)
+    carry, _ = ends(game, meta_learner, 3)
+    fresh = meta_learner.begin(functional_params(game, meta_learner))
+    kept = meta_learner.remember(fresh, carry.meta_learner_state)
+    np.testing.assert_array_equal(kept["memory"], carry.meta_learner_state["memory"])
     assert np.any(kept["memory"] != fresh["memory"])
     flat_close({**kept, "memory": 0.0}, {**fresh, "memory": 0.0}, rtol=0, atol=0)
 
 
 def test_the_mean_loss_forgets_what_is_more_than_five_moves_ago():
-    game, rule = tiny_gan(loss=NonSaturating()), controller(horizon=8)
-    carry, records = ends(game, rule, 8)
+    game, meta_learner = tiny_gan(loss=NonSaturating()), controller(horizon=8)
+    carry, records = ends(game, meta_learner, 8)
     mean = 0.0
     for number, loss in enumerate(records.numpy()[:, 0]):
         mean += (loss - mean) / min(number + 1, 5)
-    assert float(carry.learner_state["losses"]["discriminator"]) == pytest.approx(mean, rel=1e-5)
+    assert float(carry.meta_learner_state["losses"]["discriminator"]) == pytest.approx(mean, rel=1e-5)
 
 
 def test_the_augmented_share_reaches_the_loss():
     """Ten decisions to augment less: then the step is that of the game without augmentation."""
     game = tiny_dcgan(augmentation=DifferentiableAugmentation(0.5))
-    rule = controller(GradientDescent(0.1), every=1, actions=("augmentation",))
-    pieces = pieces_of(game, rule)
+    meta_learner = controller(GradientDescent(0.1), every=1, actions=("augmentation",))
+    loop, meta = prepared(game, meta_learner)
     support = tf.random.stateless_uniform([4, 8, 8, 1], [1, 2], -1.0, 1.0)
-    carry = inner_loop.begin(*pieces)
+    carry = loop.begin(meta)
     for _ in range(10):
-        state = rule.follow(carry.learner_state, carry.step, carry.signals, tf.constant(1.0), EPISODE.seed, [0])
-        carry = carry._replace(learner_state=state)
+        observed = (carry.meta_learner_state, carry.step, carry.signals, tf.constant(1.0))
+        state = meta_learner.decide(*observed, lambda *_: tf.constant([0]))
+        carry = carry._replace(meta_learner_state=state)
     assert float(state["knobs"]["augmentation"]) == pytest.approx(0.0, abs=1e-6)
-    told_so = (pieces[0], told(rule, {"augmentation": 0}), *pieces[2:])
-    steered, _ = inner_loop.advance(*told_so, carry, support, 1, 1, EPISODE.seed)
-    plain = pieces_of(tiny_dcgan(), GradientDescent(0.1))
-    expected, _ = inner_loop.advance(*plain, inner_loop.begin(*plain), support, 1, 1, EPISODE.seed)
-    flat_close(steered.leaves, expected.leaves, rtol=1e-5, atol=1e-6)
+    steered_loop = dataclasses.replace(loop, steering=scripted(meta_learner, {"augmentation": 0}))
+    steered, _ = steered_loop.advance(meta, carry, support, 1, EPISODE.seed)
+    plain, start = prepared(tiny_dcgan(), GradientDescent(0.1))
+    expected, _ = plain.adapt(start, support, 1, EPISODE.seed)
+    flat_close(steered.params, expected.params, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_it_steers_nets_of_another_dtype(dtype):
     """Its own numbers are float32, whatever the nets are and the episode is."""
-    game, rule = tiny_gan(dtype, loss=NonSaturating()), controller(GradientDescent(0.1), every=1)
-    pieces = pieces_of(game, rule)
-    carry, _ = inner_loop.advance(
-        *pieces, inner_loop.begin(*pieces), tf.cast(EPISODE.support, dtype), 2, 1, EPISODE.seed
-    )
-    assert carry.leaves["generator"][0].dtype == dtype and carry.learner_state["memory"].dtype == "float32"
+    game, meta_learner = tiny_gan(dtype, loss=NonSaturating()), controller(GradientDescent(0.1), every=1)
+    loop, meta = prepared(game, meta_learner)
+    carry, _ = loop.adapt(meta, tf.cast(EPISODE.support, dtype), 2, EPISODE.seed)
+    assert carry.params["generator"][0].dtype == dtype and carry.meta_learner_state["memory"].dtype == "float32"
     assert np.isfinite(game.distance(functional.read(game.nets), EPISODE.query, None, EPISODE.seed))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from meta_gan.games import Terms
 from meta_gan.games.terms import coarse, in_features, split, spread, with_nearness
 from meta_gan.losses import pairwise_distances
-from meta_gan.networks.fusion import choose
+from meta_gan.networks.image_fusion import choose
 
 SEEDS = [tf.constant([i, 7]) for i in range(30)]
 

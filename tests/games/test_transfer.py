@@ -25,7 +25,7 @@ def episode_of(game, seed=0):
 
 
 def leaves(carry):
-    return tf.nest.flatten(carry.leaves)
+    return tf.nest.flatten(carry.params)
 
 
 def test_of_one_and_the_same_domain_it_is_the_game_itself():
@@ -35,7 +35,7 @@ def test_of_one_and_the_same_domain_it_is_the_game_itself():
     alone = same._replace(support=task.support["source"])
     ours, _ = adapt(parts(game), same, 5)
     theirs, _ = adapt(parts(game.game), alone, 5)
-    flat_close(ours.leaves, theirs.leaves)
+    flat_close(ours.params, theirs.params)
 
 
 def test_the_first_step_is_the_sources_and_the_second_the_targets():

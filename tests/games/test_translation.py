@@ -206,8 +206,8 @@ def test_adaptation_brings_translations_to_the_target():
     pieces = parts(game, Adam(0.02, 0.5, 0.99))
     episode = Episode(support, query, tf.constant(0), SEED)
     carry, _ = adapt(pieces, episode, 300)
-    adapted = mg.meta.inner_loop.final(pieces[2], pieces[3], carry)
-    start = pieces[3].initial
+    adapted = pieces[0].final(pieces[1], carry)
+    start = pieces[1].initial
     before, after = (float(game.distance(s, query, None, SEED)) for s in (start, adapted))
     assert after < 0.2 * before
 

@@ -120,8 +120,7 @@ def test_a_task_encoder_conditions_the_decoder():
     episodes = random_episodes(shape=(8, 8, 1))
     first, second = (model.adapt(s.numpy(), steps=0).sample(3, seed=1) for s in episodes.support)
     assert np.abs(first - second).max() > 1e-3
-    pieces = (game, model.meta_learner, model.mask, model.meta_weights())
-    estimate = model.algorithm.estimator.estimate(*pieces, episodes, 2)
+    estimate = model.algorithm.estimator.estimate(model.loop, model.meta_weights(), episodes, 2)
     assert max(np.abs(g).max() for g in estimate.weights["task_encoder"]) > 1e-6
 
 

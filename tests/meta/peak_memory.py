@@ -17,9 +17,9 @@ def peak():
 
 
 def main():
-    pieces = parts(tiny_gan(width=128), rate=0.01)
+    made = parts(tiny_gan(width=128), rate=0.01)
     task = Unrolled(2, True, int(sys.argv[1])).task
-    run = tf.function(lambda episode: task(*pieces, episode, 24), autograph=False, reduce_retracing=True)
+    run = tf.function(lambda episode: task(*made, episode, 24), autograph=False, reduce_retracing=True)
     taken = []
     for shots in (2, 3, 3000):
         run(one(random_episodes(shots=shots)))

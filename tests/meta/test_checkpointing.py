@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled
-from meta_gan.meta.checkpointing import recomputed
+from meta_gan.meta.unrolled import recomputed
 from meta_gan.meta_learners import MetaSGD, Momentum
 from tests.games.nets import batch_norm_gan
 from tests.toys import flat_close, one, parts, random_episodes, tiny_gan, weekly
@@ -48,7 +48,7 @@ def test_recomputed_runs_twice_and_no_more():
 
 GAMES = {
     "momentum": lambda: parts(tiny_gan("float64", loss=NonSaturating()), Momentum(0.1)),
-    "a learned rule": lambda: parts(tiny_gan("float64", loss=NonSaturating()), MetaSGD(0.1, dtype="float64")),
+    "a learned meta-learner": lambda: parts(tiny_gan("float64", loss=NonSaturating()), MetaSGD(0.1, dtype="float64")),
     "batch statistics": lambda: parts(batch_norm_gan()),
 }
 
@@ -57,18 +57,18 @@ GAMES = {
     ("game", "every"),
     [
         ("momentum", 2),
-        *weekly(*(("momentum", n) for n in (1, 5, 9)), ("a learned rule", 2), ("batch statistics", 2)),
+        *weekly(*(("momentum", n) for n in (1, 5, 9)), ("a learned meta-learner", 2), ("batch statistics", 2)),
     ],
 )
 def test_gradients_and_records_are_the_same(game, every):
     """Pieces that divide the five steps, that leave a rest, that are all of them, and that are longer."""
     pieces = GAMES[game]()
-    episode = one(random_episodes(dtype=pieces[0].nets["generator"].compute_dtype))
+    episode = one(random_episodes(dtype=pieces[0].game.nets["generator"].compute_dtype))
     plain, pieced = (
         tf.function(lambda c=c: Unrolled(2, checkpoint=c).task(*pieces, episode, 5), autograph=False)()
         for c in (0, every)
     )
-    double = pieces[0].nets["generator"].compute_dtype == "float64"
+    double = pieces[0].game.nets["generator"].compute_dtype == "float64"
     flat_close(plain, pieced, rtol=1e-9 if double else 1e-4, atol=1e-12 if double else 1e-6)
 
 

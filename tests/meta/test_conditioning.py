@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.losses import NonSaturating, Wasserstein
-from meta_gan.meta import Displacement, Unrolled, inner_loop
+from meta_gan.meta import Displacement, Unrolled
 from tests.games.nets import conditioned_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes
 
@@ -20,12 +20,12 @@ def largest(tensors):
 @pytest.mark.parametrize("loss", [NonSaturating(), Wasserstein()])
 def test_the_encoder_learns_from_the_generators_objective_alone(loss):
     """With Wasserstein a sum of live losses would leave the encoder nothing of the fake term."""
-    game, _, _, meta = parts(conditioned_gan(loss=loss))
+    loop, meta = parts(conditioned_gan(loss=loss))
     gradients = {}
-    for player in game.players:
+    for player in loop.game.players:
         with tf.GradientTape() as tape:
             tape.watch(meta.initial.weights["encoder"])
-            value = inner_loop.objectives(game, meta.initial, one(EPISODES))[player]
+            value = loop.objectives(meta.initial, one(EPISODES))[player]
         gradients[player] = tape.gradient(
             value, meta.initial.weights["encoder"], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
@@ -46,9 +46,9 @@ def test_the_discriminators_turn_leaves_the_encoder_alone():
     game = conditioned_gan()
     game.turns = ((("discriminator",), 1),)
     carry, _ = adapt(parts(game), one(EPISODES), 2)
-    start = parts(game)[3].initial.weights
-    flat_close(carry.leaves["generator"], [*start["generator"], *start["encoder"]])
-    assert np.any(carry.leaves["discriminator"][0] != start["discriminator"][0])
+    start = parts(game)[1].initial.weights
+    flat_close(carry.params["generator"], [*start["generator"], *start["encoder"]])
+    assert np.any(carry.params["discriminator"][0] != start["discriminator"][0])
 
 
 def test_an_encoder_outside_the_paths_takes_the_direct_gradient_under_reptile():

@@ -7,10 +7,9 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games import GAN
 from meta_gan.losses import GradientPenalty, Wasserstein
-from meta_gan.meta import inner_loop
 from meta_gan.meta_learners import Adam
 from meta_gan.types import Snapshot
-from tests.meta.rules import Planner, Recorder
+from tests.meta.meta_learners import Planner, Recorder
 from tests.references.plain import descend
 from tests.toys import (
     Scalar,
@@ -32,6 +31,11 @@ def wgan_gp():
     return tiny_gan("float64", loss=Wasserstein(), penalty=GradientPenalty(1.0), discriminator_turns=2)
 
 
+def assess(made, episode, steps):
+    loop, meta = made
+    return loop.assess(meta, episode, steps)
+
+
 def end_norm(weights):
     """A nonlinear scalar of adapted weights, to differentiate."""
     return tf.add_n([tf.reduce_sum(tf.sin(w)) for w in tf.nest.flatten(weights)])
@@ -39,7 +43,7 @@ def end_norm(weights):
 
 def test_the_while_loop_is_the_unrolled_loop_with_its_gradient():
     """Values and total second-order gradients against the plain Python loop, three steps of WGAN-GP."""
-    game, _, _, meta = pieces = parts(wgan_gp(), rate=0.05)
+    loop, meta = pieces = parts(wgan_gp(), rate=0.05)
     start = tf.nest.flatten(meta.initial.weights)
 
     @tf.function(autograph=False)
@@ -47,7 +51,7 @@ def test_the_while_loop_is_the_unrolled_loop_with_its_gradient():
         with tf.GradientTape() as tape:
             tape.watch(start)
             carry, records = adapt(pieces, EPISODE, 3, order=2, partial=False)
-            ends = {net: carry.leaves[net] for net in ("discriminator", "generator")}
+            ends = {net: carry.params[net] for net in ("discriminator", "generator")}
             value = end_norm(ends)
         return value, records, tape.gradient(value, start)
 
@@ -55,7 +59,7 @@ def test_the_while_loop_is_the_unrolled_loop_with_its_gradient():
     def unrolled():
         with tf.GradientTape() as tape:
             tape.watch(start)
-            ends, _, losses = descend(game, *meta.initial, EPISODE, 3, 0.05, order=2)
+            ends, _, losses = descend(loop.game, *meta.initial, EPISODE, 3, 0.05, order=2)
             value = end_norm({net: ends[net] for net in ("discriminator", "generator")})
         return value, tf.reshape(tf.stack(losses), [3, -1]), tape.gradient(value, start)
 
@@ -83,7 +87,7 @@ def test_two_steps_and_three_are_five_to_the_bit():
     def run(steps, carry):
         return adapt(pieces, EPISODE, steps, carry=carry)
 
-    start = inner_loop.begin(*pieces)
+    start = pieces[0].begin(pieces[1])
     whole, records = run(tf.constant(5), start)
     half, first = run(tf.constant(2), start)
     rest, second = run(tf.constant(3), half)
@@ -94,11 +98,11 @@ def test_two_steps_and_three_are_five_to_the_bit():
 
 
 def test_no_step_changes_nothing():
-    pieces = parts(wgan_gp())
-    carry, records = adapt(pieces, EPISODE, 0)
-    flat_close(inner_loop.final(pieces[2], pieces[3], carry), pieces[3].initial)
+    loop, meta = parts(wgan_gp())
+    carry, records = adapt((loop, meta), EPISODE, 0)
+    flat_close(loop.final(meta, carry), meta.initial)
     assert records.shape == (0, 3)
-    assert inner_loop.columns(pieces[0], pieces[2]) == ["discriminator", "discriminator", "generator"]
+    assert loop.columns == ["discriminator", "discriminator", "generator"]
 
 
 def operations(function):
@@ -107,8 +111,8 @@ def operations(function):
 
 
 def test_no_step_by_a_number_is_the_carry_itself():
-    """Eagerly and in a graph, in which there is then no loop: to trace one that never runs costs as much."""
-    pieces = parts(wgan_gp(), Adam(0.05))
+    """Eagerly and in a graph, in which there is then no loop: tracing one that never runs costs as much."""
+    loop, meta = pieces = parts(wgan_gp(), Adam(0.05))
     carry = adapt(pieces, EPISODE, 1)[0]
     same, records = adapt(pieces, EPISODE, 0, carry=carry)
     assert same is carry
@@ -117,7 +121,7 @@ def test_no_step_by_a_number_is_the_carry_itself():
 
     @tf.function(autograph=False)
     def none():
-        start = inner_loop.begin(*pieces)
+        start = loop.begin(meta)
         end, records = adapt(pieces, EPISODE, 0, carry=start)
         seen.append((end is start, records.shape))
         return end, records
@@ -125,7 +129,7 @@ def test_no_step_by_a_number_is_the_carry_itself():
     assert not {"While", "StatelessWhile"} & operations(none)
     assert seen == [(True, tf.TensorShape([0, 3]))]
     end, records = none()
-    flat_close(numbers(end), numbers(inner_loop.begin(*pieces)))
+    flat_close(numbers(end), numbers(loop.begin(meta)))
     assert records.shape == (0, 3) and records.dtype == tf.float32
 
 
@@ -144,30 +148,30 @@ def test_no_step_as_a_tensor_gives_the_same():
 
 
 def test_no_step_is_differentiated_as_the_identity():
-    game, _, _, meta = pieces = parts(wgan_gp())
+    loop, meta = pieces = parts(wgan_gp())
     start = tf.nest.flatten(meta.initial.weights)
     with tf.GradientTape() as tape:
         tape.watch(start)
         carry, _ = adapt(pieces, EPISODE, 0, order=2)
-        value = end_norm(inner_loop.final(pieces[2], meta, carry).weights)
+        value = end_norm(loop.final(meta, carry).weights)
     flat_close(tape.gradient(value, start), [tf.cos(w) for w in start], rtol=1e-12)
-    assert sorted(game.nets) == ["discriminator", "generator"]
+    assert sorted(loop.game.nets) == ["discriminator", "generator"]
 
 
 def test_assess_without_steps_is_the_same_before_and_after():
-    metrics = inner_loop.assess(*parts(wgan_gp()), EPISODE, 0)
+    metrics = assess(parts(wgan_gp()), EPISODE, 0)
     for name in ("query/generator", "query/discriminator", "distance"):
         assert float(metrics[f"{name}/before"]) == float(metrics[f"{name}/after"])
 
 
-def test_the_models_own_variables_are_never_read_nor_moved():
+def test_the_models_own_variables_are_neither_read_nor_assigned():
     """The loop must start from the values it is given, though the nets now hold others."""
-    game, learner, mask, meta = parts(wgan_gp())
-    expected = numbers(adapt((game, learner, mask, meta), EPISODE, 2))
+    pieces = parts(wgan_gp())
+    game, expected = pieces[0].game, numbers(adapt(pieces, EPISODE, 2))
     for net in game.nets.values():
         for variable in net.variables:
             variable.assign(tf.zeros_like(variable))
-    flat_close(numbers(adapt((game, learner, mask, meta), EPISODE, 2)), expected)
+    flat_close(numbers(adapt(pieces, EPISODE, 2)), expected)
     assert all(not np.any(v) for v in tf.nest.flatten(functional.read(game.nets)))
 
 
@@ -181,9 +185,9 @@ def test_the_seed_is_what_decides():
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
 def test_rate_scale_multiplies_the_update(scale):
-    start, *_ = parts(wgan_gp(), rate=0.1)
-    planned = adapt(parts(start, Planner(0.1, (scale, None))), EPISODE, 2)[0].leaves
-    flat_close(planned, adapt(parts(start, rate=0.1 * scale or 1e-30), EPISODE, 2)[0].leaves, rtol=1e-12)
+    start = wgan_gp()
+    planned = adapt(parts(start, Planner(0.1, (scale, None))), EPISODE, 2)[0].params
+    flat_close(planned, adapt(parts(start, rate=0.1 * scale or 1e-30), EPISODE, 2)[0].params, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -192,21 +196,21 @@ def test_penalty_scale_multiplies_the_penalty(scale, dtype):
     """A scale of 4 on a penalty of weight 1 is a penalty of weight 4; also for nets that are not float32."""
     episode = tf.nest.map_structure(lambda t: tf.cast(t, dtype) if t.dtype.is_floating else t, EPISODE)
     games = [tiny_gan(dtype, loss=Wasserstein(), penalty=GradientPenalty(weight)) for weight in (1.0, scale)]
-    planned = adapt(parts(games[0], Planner(0.1, (None, scale))), episode, 2)[0].leaves
-    flat_close(planned, adapt(parts(games[1], rate=0.1), episode, 2)[0].leaves, rtol=1e-5, atol=1e-6)
+    planned = adapt(parts(games[0], Planner(0.1, (None, scale))), episode, 2)[0].params
+    flat_close(planned, adapt(parts(games[1], rate=0.1), episode, 2)[0].params, rtol=1e-5, atol=1e-6)
 
 
-def test_what_a_rule_is_shown():
-    """`plan` sees what players reported before this turn, `update` also the mover's report of now, and the leaves
+def test_what_a_meta_learner_receives():
+    """`plan` sees what players reported before this turn, `update` also the mover's report of now, and the params
     of all players as they were when the turn began."""
     losses = {"psi": lambda psi, theta, c: psi * theta, "theta": lambda psi, theta, c: psi + theta}
     game = TwoPlayers(2.0, 3.0, losses, ((("psi", "theta"), 1),))
     carry, _ = adapt(parts(game, Recorder()), one(constant_episodes([0.0], [0.0])), 2)
-    seen = numbers(carry.learner_state)
-    # Every leaf goes up by 1 a turn: (2, 3), then (3, 4).
+    seen = numbers(carry.meta_learner_state)
+    # Every param goes up by 1 a turn: (2, 3), then (3, 4).
     assert seen["plan"] == {"psi": [6.0], "theta": [5.0]}
     assert seen["update"] == {"psi": [6.0], "theta": [7.0]}  # theta's own new report, psi's of the last turn
-    assert seen["leaves"] == {"psi": [3.0], "theta": [4.0]}
+    assert seen["params"] == {"psi": [3.0], "theta": [4.0]}
     assert numbers(carry.signals) == {"psi": [12.0], "theta": [7.0]}
 
 
@@ -223,14 +227,14 @@ def test_view_is_what_is_trained_on():
         game = Rotating(0.0, 0.0, losses)
         episode = episode._replace(support=tf.cast(episode.support, tf.float64))
         carry, _ = adapt(parts(game, rate=1.0), episode, steps)
-        assert float(carry.leaves["psi"][0]) == moved
+        assert float(carry.params["psi"][0]) == moved
 
 
 def test_assess_is_before_and_after():
     """Hand-checked on a quadratic player: psi starts at 1 and moves half way to c at each step."""
     losses = {"psi": lambda psi, theta, c: 0.5 * (psi - c) ** 2, "theta": lambda psi, theta, c: (psi - c) ** 2}
     pieces = parts(TwoPlayers(1.0, 0.0, losses), rate=0.5)
-    metrics = inner_loop.assess(*pieces, one(constant_episodes([0.0], [0.5])), 2)
+    metrics = assess(pieces, one(constant_episodes([0.0], [0.5])), 2)
     expected = {
         "query/psi/before": 0.125,
         "query/psi/after": 0.5 * 0.25**2,
@@ -242,28 +246,28 @@ def test_assess_is_before_and_after():
     assert {name: float(value) for name, value in metrics.items()} == expected
 
 
-def test_assess_tells_copies_of_the_support_set_before_and_after():
+def test_assess_counts_copies_of_the_support_set_before_and_after():
     """Of a generator of one number: it starts on a support example, and one step takes it away from both."""
     game = GAN(Scalar(0.25, ignores_input=True), Scalar(1.0), example_shape=(1,))
     support, query = (tf.constant(x, tf.float64) for x in ([[0.25], [3.0]], [[3.125], [2.0]]))
     episode = one(constant_episodes([0.0], [0.0]))._replace(support=support, query=query)
-    metrics = inner_loop.assess(*parts(game, rate=1.0), episode, 1)
+    metrics = assess(parts(game, rate=1.0), episode, 1)
     assert float(metrics["copy_rate/before"]) == 1.0 and float(metrics["copy_rate/after"]) == 0.0
 
 
 def test_objectives_through_own_reach_the_owner_alone():
     """Wasserstein: without `own` the generator's part of the sum is exactly 0; with it, each gets its own."""
-    game, _, _, meta = parts(tiny_gan("float64", loss=Wasserstein()))
+    loop, meta = parts(tiny_gan("float64", loss=Wasserstein()))
     gradients = {}
     for own in (True, False):
         with tf.GradientTape() as tape:
             tape.watch(tf.nest.flatten(meta.initial.weights))
-            total = tf.add_n(list(inner_loop.objectives(game, meta.initial, EPISODE, own=own).values()))
+            total = tf.add_n(list(loop.objectives(meta.initial, EPISODE, own=own).values()))
         gradients[own] = tape.gradient(total, meta.initial.weights)
     flat_close(gradients[False]["generator"], [tf.zeros_like(g) for g in gradients[True]["generator"]], atol=1e-15)
     with tf.GradientTape() as tape:
         tape.watch(meta.initial.weights["generator"])
-        values = inner_loop.objectives(game, Snapshot(*meta.initial), EPISODE, own=False)
+        values = loop.objectives(Snapshot(*meta.initial), EPISODE, own=False)
     alone = tape.gradient(values["generator"], meta.initial.weights["generator"])
     flat_close(gradients[True]["generator"], alone, rtol=1e-12)
     assert max(np.abs(g).max() for g in alone) > 0.01

@@ -1,11 +1,11 @@
-"""Mask: which weights the inner loop moves, and what becomes of the others."""
+"""Masks: which weights the inner loop adapts, and what the others learn."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Displacement, Unrolled, inner_loop, masks
+from meta_gan.meta import Displacement, Unrolled, masks
 from tests.references.plain import objective
 from tests.toys import adapt, flat_close, one, parts, random_episodes, tiny_gan
 
@@ -18,7 +18,7 @@ def game():
 
 
 def chosen(pattern):
-    """The mask as `{(net, leaf name)}`."""
+    """The mask as `{(net, param name)}`."""
     g = game()
     selected = masks.select(g, pattern)
     assert set(selected) == set(g.players)
@@ -42,14 +42,14 @@ def test_select():
     assert len(chosen("")) == 8
 
 
-def test_a_pattern_that_chooses_nothing_or_is_no_expression_is_refused():
+def test_a_pattern_that_selects_nothing_or_is_not_an_expression_is_refused():
     with pytest.raises(ValueError, match=r"must choose at least one of.*generator/.*Received: 'conv'"):
         masks.select(game(), "conv")
     with pytest.raises(ValueError, match=r"regular expression.*Received: '\['"):
         masks.select(game(), "[")
 
 
-def test_infos_tell_shape_and_fan_in():
+def test_infos_have_shape_and_fan_in():
     g = game()
     infos = masks.infos(g, masks.select(g, "kernel"))
     assert [(i.shape, i.fan_in) for i in infos["generator"]] == [((2, 3), 2), ((3, 2), 3)]
@@ -58,9 +58,10 @@ def test_infos_tell_shape_and_fan_in():
 
 
 def test_take_and_merge_are_inverse():
-    g, _, selected, meta = parts(game(), pattern="/bias$")
-    leaves = masks.take(selected, meta.initial)
-    marked = {p: [tf.zeros_like(t) for t in ts] for p, ts in leaves.items()}
+    loop, meta = parts(game(), pattern="/bias$")
+    g, selected = loop.game, loop.mask
+    params = masks.take(selected, meta.initial)
+    marked = {p: [tf.zeros_like(t) for t in ts] for p, ts in params.items()}
     merged = masks.merge(selected, meta.initial, marked, meta.initial.state)
     flat_close(masks.take(selected, merged), marked)
     for net in g.nets:
@@ -70,27 +71,29 @@ def test_take_and_merge_are_inverse():
             np.testing.assert_array_equal(new, np.zeros(v.shape) if v.name == "bias" else old)
 
 
-def test_only_the_chosen_leaves_move_and_a_player_without_leaf_loses_its_turns():
+def test_only_the_selected_params_move_and_a_player_without_any_loses_its_turns():
     pieces = parts(game(), pattern=EXAMPLE)
-    g, _, selected, meta = pieces
+    loop, meta = pieces
+    g = loop.game
     carry, records = adapt(pieces, one(EPISODES), 3)
-    end = inner_loop.final(selected, meta, carry)
+    end = loop.final(meta, carry)
     for net in g.nets:
         for v, old, new in zip(
             g.nets[net].trainable_variables, meta.initial.weights[net], end.weights[net], strict=True
         ):
             moved = bool(np.any(old.numpy() != new.numpy()))
             assert moved == (net == "generator" and "example" in v.path), v.path
-    assert inner_loop.columns(g, selected) == ["generator"]
+    assert loop.columns == ["generator"]
     assert records.shape == (3, 1)
 
 
 def test_displacement_for_the_chosen_and_the_query_gradient_for_the_others():
     pieces = parts(game(), pattern=EXAMPLE)
-    g, _, selected, meta = pieces
+    loop, meta = pieces
+    g, selected = loop.game, loop.mask
     estimate = Displacement().estimate(*pieces, EPISODES, 3)
     carry, _ = adapt(pieces, one(EPISODES), 3)
-    end = inner_loop.final(selected, meta, carry)
+    end = loop.final(meta, carry)
     for player, (net,) in g.players.items():
         with tf.GradientTape() as tape:
             tape.watch(end.weights[net])
@@ -103,8 +106,8 @@ def test_displacement_for_the_chosen_and_the_query_gradient_for_the_others():
             assert np.any(claimed != 0)
 
 
-def test_second_order_reaches_weights_outside_the_paths():
-    """ANIL: weights that the inner loop leaves alone still learn, through the loop; not what order 1 gives."""
+def test_second_order_reaches_weights_outside_the_mask():
+    """ANIL: weights outside the mask still learn, through the loop; not what order 1 gives."""
     gradients = []
     for order in (1, 2):
         pieces = parts(game(), pattern=LOGIT_KERNEL)

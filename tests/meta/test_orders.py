@@ -1,4 +1,4 @@
-"""What order 1 and 2 let through: to the initial weights, and to the variables of a learned rule."""
+"""What order 1 and 2 let through: to the initial weights, and to the variables of a learned meta-learner."""
 
 import math
 
@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import Adam, Momentum
 from meta_gan.types import MetaWeights, Snapshot
-from tests.meta.rules import LearnedRates
+from tests.meta.meta_learners import LearnedRates
 from tests.toys import (
     Quadratic,
     adapt,
@@ -28,10 +28,12 @@ EPISODES = random_episodes(tasks=2, dtype="float64")
 CURVATURE, START, SUPPORT, QUERY = 2.0, 1.5, 0.25, -0.5
 
 
-@pytest.mark.parametrize("rule", [None, lambda: Momentum(0.1), lambda: Adam(0.05)], ids=["GD", "Momentum", "Adam"])
-def test_first_order_at_the_end_point_is_backpropagation_through_a_first_order_loop(rule):
+@pytest.mark.parametrize(
+    "meta_learner", [None, lambda: Momentum(0.1), lambda: Adam(0.05)], ids=["GD", "Momentum", "Adam"]
+)
+def test_first_order_at_the_end_point_is_backpropagation_through_a_first_order_loop(meta_learner):
     """FOMAML takes the query gradient at the end point; the same must come out of the loop at order 1."""
-    pieces = parts(tiny_gan("float64", loss=NonSaturating()), rule() if rule else None)
+    pieces = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner() if meta_learner else None)
     episode, estimator = one(EPISODES), Unrolled(1)
 
     @tf.function(autograph=False)
@@ -45,32 +47,32 @@ def test_first_order_at_the_end_point_is_backpropagation_through_a_first_order_l
 
 
 def learned_quadratic(order, steps, rate=0.2, decay=0.1):
-    rule = LearnedRates(math.log(rate), decay)
-    pieces = parts(Quadratic(START, CURVATURE), rule)
+    meta_learner = LearnedRates(math.log(rate), decay)
+    pieces = parts(Quadratic(START, CURVATURE), meta_learner)
     estimate = Unrolled(order).estimate(*pieces, constant_episodes([SUPPORT], [QUERY]), steps)
-    return estimate, rule
+    return estimate, meta_learner
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_order_one_hides_the_leaves_that_a_rule_is_shown(steps):
-    """The rule shrinks its leaves: delta = -rate g - decay w. By hand, with gradients and shown leaves held fixed,
-    d w_K / d w_0 = 1, d w_K / d log rate = -rate sum g_k and d w_K / d decay = -sum w_k. Were the leaves left
+def test_order_one_hides_the_params_that_a_meta_learner_receives(steps):
+    """The meta-learner shrinks its params: delta = -rate g - decay w. By hand, with gradients and received params held
+    fixed, d w_K / d w_0 = 1, d w_K / d log rate = -rate sum g_k and d w_K / d decay = -sum w_k. Were the params left
     open, the first would be (1 - decay)^K."""
-    w, slopes, leaves = START, [], []
+    w, slopes, params = START, [], []
     for _ in range(steps):
         slopes.append(CURVATURE * (w - SUPPORT))
-        leaves.append(w)
-        w += -0.2 * slopes[-1] - 0.1 * leaves[-1]
+        params.append(w)
+        w += -0.2 * slopes[-1] - 0.1 * params[-1]
     outer = CURVATURE * (w - QUERY)
-    estimate, rule = learned_quadratic(1, steps)
+    estimate, meta_learner = learned_quadratic(1, steps)
     np.testing.assert_allclose(estimate.weights["point"][0], outer, rtol=1e-12)
-    learned = dict(zip([v.name for v in rule.trainable_variables], estimate.meta_learner, strict=True))
+    learned = dict(zip([v.name for v in meta_learner.trainable_variables], estimate.meta_learner, strict=True))
     np.testing.assert_allclose(learned["log_rate_learner"], -outer * 0.2 * sum(slopes), rtol=1e-12)
-    np.testing.assert_allclose(learned["decay"], -outer * sum(leaves), rtol=1e-12)
+    np.testing.assert_allclose(learned["decay"], -outer * sum(params), rtol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_order_two_of_a_learned_rule_by_hand(steps):
+def test_order_two_of_a_learned_meta_learner_by_hand(steps):
     """w' = s w + e log-linear in nothing: s = 1 - rate a - decay, so d w_K / d w_0 = s^K."""
     s = 1 - 0.2 * CURVATURE - 0.1
     w, by_rate, by_decay = START, 0.0, 0.0
@@ -79,9 +81,9 @@ def test_order_two_of_a_learned_rule_by_hand(steps):
         by_decay = s * by_decay - w
         w += -0.2 * CURVATURE * (w - SUPPORT) - 0.1 * w
     outer = CURVATURE * (w - QUERY)
-    estimate, rule = learned_quadratic(2, steps)
+    estimate, meta_learner = learned_quadratic(2, steps)
     np.testing.assert_allclose(estimate.weights["point"][0], outer * s**steps, rtol=1e-12)
-    learned = dict(zip([v.name for v in rule.trainable_variables], estimate.meta_learner, strict=True))
+    learned = dict(zip([v.name for v in meta_learner.trainable_variables], estimate.meta_learner, strict=True))
     np.testing.assert_allclose(learned["log_rate_learner"], outer * by_rate, rtol=1e-12)
     np.testing.assert_allclose(learned["decay"], outer * by_decay, rtol=1e-12)
 
@@ -89,7 +91,7 @@ def test_order_two_of_a_learned_rule_by_hand(steps):
 def test_learned_rates_of_both_players_of_a_gan_against_finite_differences():
     """The discriminator's rate too: it acts on the distance only through the generator's later moves."""
     game = tiny_gan("float64", loss=NonSaturating())
-    game, rule, mask, meta = pieces = parts(game, LearnedRates(-1.5, 0.02))
+    loop, meta = pieces = parts(game, LearnedRates(-1.5, 0.02))
     episode = one(EPISODES)
 
     @tf.function(autograph=False)
@@ -99,8 +101,8 @@ def test_learned_rates_of_both_players_of_a_gan_against_finite_differences():
     @tf.function(autograph=False)
     def distance(weights, learned):
         start = MetaWeights(Snapshot(weights, meta.initial.state), learned)
-        carry, _ = adapt((game, rule, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
     got = estimate()
     values = [v.numpy() for v in meta.meta_learner]

@@ -8,7 +8,8 @@ import meta_gan as mg
 from meta_gan import functional
 from meta_gan.games import Terms
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Displacement, JointTraining, Unrolled, inner_loop
+from meta_gan.meta import Displacement, JointTraining, Unrolled
+from meta_gan.meta.inner_loop import ADAPT
 from tests.games.nets import batch_norm_gan, dropout_gan, point_features, told_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, weekly
 
@@ -20,7 +21,7 @@ ESTIMATORS = {"MAML": Unrolled(2), "FOMAML": Unrolled(1), "Reptile": Displacemen
 def test_batch_statistics_come_back_as_the_mean_over_tasks(name):
     pieces = parts(batch_norm_gan(loss=NonSaturating()))
     got = ESTIMATORS[name].estimate(*pieces, EPISODES, 2)
-    start = pieces[3].initial.state
+    start = pieces[1].initial.state
     tf.nest.assert_same_structure(got.state, start)
     assert all(np.any(a != b) for a, b in zip(tf.nest.flatten(got.state), tf.nest.flatten(start), strict=True))
     if name != "Pretraining":
@@ -37,7 +38,7 @@ def test_the_state_of_a_frozen_net_is_not_averaged(name):
     rounded = [tf.reduce_mean(tf.stack([v] * 3), axis=0).numpy() for v in start]
     assert any(np.any(a != b) for a, b in zip(start, rounded, strict=True)), "the toy must have what a mean rounds"
     pieces = parts(game)
-    assert pieces[3].initial.weights["features"] == []
+    assert pieces[1].initial.weights["features"] == []
     got = ESTIMATORS[name].estimate(*pieces, EPISODES, 1)
     assert len(got.state["features"]) == len(start) and got.weights["features"] == []
     for value, before in zip(got.state["features"], start, strict=True):
@@ -50,13 +51,13 @@ def test_moving_mean_by_hand():
     pieces = parts(game, rate=1e-12)  # no weight moves by a bit that counts
     episode = one(EPISODES)
     carry, _ = adapt(pieces, episode, 1)
-    kernel, bias = pieces[3].initial.weights["discriminator"][:2]
+    kernel, bias = pieces[1].initial.weights["discriminator"][:2]
     real = np.mean(episode.support @ kernel + bias, axis=0)
     after_real = 0.1 * real
     names = [v.name for v in game.nets["discriminator"].non_trainable_variables]
     moving = dict(zip(names, numbers(carry.state["discriminator"]), strict=True))["moving_mean"]
     # Two batches of fakes follow, each moving a tenth of the way to a mean that is drawn from the seeds.
-    key = functional.fold(functional.fold(episode.seed, inner_loop.ADAPT), 0)
+    key = functional.fold(functional.fold(episode.seed, ADAPT), 0)
     expected = after_real
     for turn in range(2):
         seed = functional.fold(functional.fold(functional.fold(key, turn), 0), 0)
@@ -84,14 +85,14 @@ def test_dropout_is_a_function_of_the_seed():
     carry, records = adapt(pieces, episode, 3)
     np.testing.assert_array_equal(adapt(pieces, episode, 3)[1], records)
     assert np.all(adapt(pieces, episode._replace(seed=tf.constant([1, 2])), 3)[1] != records)
-    flat_close(carry.state, pieces[3].initial.state)
+    flat_close(carry.state, pieces[1].initial.state)
     after = [v.numpy() for net in game.nets.values() for v in net.non_trainable_variables]
     flat_close(after, before)
 
 
 def test_dropout_draws_anew_at_every_step_and_is_on_in_training_only():
     game = dropout_gan()
-    meta = parts(game)[3].initial
+    meta = parts(game)[1].initial
     net, z = game.nets["generator"], tf.ones([4, 2])
 
     def outputs(training, seed):

@@ -1,9 +1,9 @@
-"""Trajectories of inner rules on a small problem of two players."""
+"""Trajectories of meta-learners on a small problem of two players."""
 
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.types import LeafInfo
+from meta_gan.types import ParamInfo
 
 SEED = (0, 0)
 START = {
@@ -13,44 +13,44 @@ START = {
 
 
 def infos(start=None):
-    """What a rule is told of the leaves."""
+    """The `ParamInfo` of each tensor."""
     start = START if start is None else start
     return {
-        player: [LeafInfo(f"{player}/{i}", w.shape, int(np.prod(w.shape[:-1]))) for i, w in enumerate(ws)]
+        player: [ParamInfo(f"{player}/{i}", w.shape, int(np.prod(w.shape[:-1]))) for i, w in enumerate(ws)]
         for player, ws in start.items()
     }
 
 
-def ready(rule, start=None):
-    """The rule, its variables made."""
-    if not rule.built:
-        rule.setup(infos(start), dict.fromkeys(START if start is None else start, 2))
-    return rule
+def ready(meta_learner, start=None):
+    """The meta-learner after `setup`."""
+    if not meta_learner.built:
+        meta_learner.setup(infos(start), dict.fromkeys(START if start is None else start, 2))
+    return meta_learner
 
 
-def shake(rule, scale=0.1, seed=0):
-    """Moves every learned number away from where it starts, for what starts at 0 hides mistakes."""
+def shake(meta_learner, scale=0.1, seed=0):
+    """Move every learned number away from its start, because a start at 0 hides mistakes."""
     draw = np.random.default_rng(seed)
-    for variable in rule.trainable_variables:
+    for variable in meta_learner.trainable_variables:
         variable.assign_add(scale * draw.normal(size=variable.shape))
-    return rule
+    return meta_learner
 
 
-def slopes(leaves):
+def slopes(params):
     """Gradients of the sum of w^4 / 4 + w: far apart in size, and changing sign."""
-    return [w**3 + 1.0 for w in leaves]
+    return [w**3 + 1.0 for w in params]
 
 
-def trajectory(rule, steps, players=None, start=None):
-    """The leaves after each step, `{player: [array]}`, all players in turn, each from the other's new values."""
+def trajectory(meta_learner, steps, players=None, start=None):
+    """The params after each step, `{player: [array]}`, all players in turn, each from the other's new values."""
     start = START if start is None else start
     players = tuple(start) if players is None else players
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in start.items()}
-    state, path = ready(rule, start).begin(leaves), []
+    params = {p: [tf.constant(w) for w in ws] for p, ws in start.items()}
+    state, path = ready(meta_learner, start).begin(params), []
     signals = {player: tf.zeros([2]) for player in start}
     for _ in range(steps):
         for player in players:
-            state, deltas = rule.update(state, player, leaves, slopes(leaves[player]), signals, SEED)
-            leaves = {**leaves, player: [w + d for w, d in zip(leaves[player], deltas, strict=True)]}
-        path.append({p: [w.numpy() for w in ws] for p, ws in leaves.items()})
+            state, deltas = meta_learner.update(state, player, params, slopes(params[player]), signals, SEED)
+            params = {**params, player: [w + d for w, d in zip(params[player], deltas, strict=True)]}
+        path.append({p: [w.numpy() for w in ws] for p, ws in params.items()})
     return path

@@ -9,7 +9,7 @@ from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import AttentionMetaLearner, MetaLSTM, MetaSGD, RecurrentMetaLearner
 from tests.toys import TwoPlayers, constant_episodes, flat_close
 
-RULES = {
+LEARNED = {
     "meta-sgd": lambda **k: MetaSGD(0.1, **k),
     "recurrent": lambda **k: RecurrentMetaLearner(0.01, hidden=3, **k),
     "attention": lambda **k: AttentionMetaLearner(0.01, hidden=2, heads=1, **k),
@@ -23,7 +23,7 @@ LOSSES = {
 
 def trained(name, compiled):
     """Metrics and values after an outer step of two windows of two inner steps."""
-    algorithm = mg.Algorithm("learned", RULES[name](dtype="float64"), Unrolled(2, last=2, window=2), 4)
+    algorithm = mg.Algorithm("learned", LEARNED[name](dtype="float64"), Unrolled(2, last=2, window=2), 4)
     model = mg.MetaModel(TwoPlayers(0.7, -1.3, LOSSES), algorithm)
     # No skipping: the check that a step is finite must compile too. Descent, for Adam would hide an error in a size.
     model.compile(optimizer=keras.optimizers.SGD(0.1), clip=1.0, jit_compile=compiled)
@@ -38,7 +38,7 @@ def trained(name, compiled):
 SLOW = pytest.mark.slow(reason="a minute of compiling each")
 
 
-@pytest.mark.parametrize("name", [name if name == "meta-sgd" else pytest.param(name, marks=SLOW) for name in RULES])
+@pytest.mark.parametrize("name", [n if n == "meta-sgd" else pytest.param(n, marks=SLOW) for n in LEARNED])
 def test_the_same_step(name):
     (plain, values), (compiled, compiled_values) = (trained(name, c) for c in (False, True))
     assert plain.keys() == compiled.keys() and "gradient_norm/meta_learner" in plain

@@ -1,4 +1,4 @@
-"""`fused`: the same rule as one loop of XLA, in its moves, its derivatives and exported."""
+"""`fused` meta-learners: equal updates, derivatives and exports."""
 
 import numpy as np
 import pytest
@@ -12,16 +12,16 @@ from tests.meta_learners.test_residual import KIND, KINDS, gan_pieces
 from tests.toys import flat_close, one, random_episodes, tiny_gan, weekly
 
 
-def moved(rule, leaves):
+def moved(meta_learner, params):
     """Both players' first moves, in a graph."""
-    gradients = {player: [w**3 + 1.0 for w in ws] for player, ws in leaves.items()}
-    signals = {player: tf.zeros([2]) for player in leaves}
+    gradients = {player: [w**3 + 1.0 for w in ws] for player, ws in params.items()}
+    signals = {player: tf.zeros([2]) for player in params}
 
     @tf.function(autograph=False)
     def moves():
-        state, found = rule.begin(leaves), {}
-        for player in leaves:
-            state, found[player] = rule.update(state, player, leaves, gradients[player], signals, (0, 0))
+        state, found = meta_learner.begin(params), {}
+        for player in params:
+            state, found[player] = meta_learner.update(state, player, params, gradients[player], signals, (0, 0))
         return found
 
     return moves()
@@ -29,21 +29,21 @@ def moved(rule, leaves):
 
 @KIND
 @pytest.mark.parametrize("turned", [True, *weekly(False)])
-def test_a_fused_rule_moves_as_the_other(kind, turned):
+def test_fused_updates_equal_the_others(kind, turned):
     """Tensors of 1 to 24 parameters, two players, readouts that are not 0."""
-    leaves = {player: [tf.constant(w) for w in ws] for player, ws in START.items()}
+    params = {player: [tf.constant(w) for w in ws] for player, ws in START.items()}
     own, other = (
-        moved(shake(ready(KINDS[kind](0.05, dtype="float64", turned=turned, fused=fused)), 0.3), leaves)
+        moved(shake(ready(KINDS[kind](0.05, dtype="float64", turned=turned, fused=fused)), 0.3), params)
         for fused in (True, False)
     )
-    adam = moved(ready(KINDS[kind](0.05, dtype="float64")), leaves)
+    adam = moved(ready(KINDS[kind](0.05, dtype="float64")), params)
     for player in own:
         flat_close(own[player], other[player], rtol=1e-9, atol=1e-12)
         assert max(np.abs(a - b).max() for a, b in zip(own[player], adam[player], strict=True)) > 1e-3
 
 
 @pytest.mark.slow
-def test_a_trained_rule_may_be_fused_before_it_adapts_and_is_exported_so(tmp_path):
+def test_a_trained_meta_learner_can_be_fused_before_it_adapts_and_is_exported(tmp_path):
     model = mg.MetaModel(tiny_gan(), mg.Algorithm("RNN", RecurrentMetaLearner(0.05, hidden=4), Unrolled(2), 3))
     shake(model.meta_learner, 0.2)
     support = random_episodes().support[0].numpy()
@@ -62,8 +62,8 @@ def test_a_trained_rule_may_be_fused_before_it_adapts_and_is_exported_so(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["recurrent", "attention"])
-def test_its_meta_gradient_is_the_same(kind):
-    """Through two steps, for the rule's weights and both nets' initial weights."""
+def test_fused_meta_gradients_equal_the_others(kind):
+    """Through two steps, for the meta-learner's weights and both nets' initial weights."""
     episode, found = one(random_episodes(dtype="float64")), []
     for fused in (True, False):
         pieces = gan_pieces(kind, fused=fused)
@@ -74,15 +74,15 @@ def test_its_meta_gradient_is_the_same(kind):
         flat_close(own, other, rtol=1e-6, atol=1e-9)
 
 
-def operations(rule):
-    """The kinds of operations that one move becomes, those of called functions left out."""
-    leaves = {"a": [tf.ones([3])], "b": [tf.ones([2, 2])]}
-    signals = {player: tf.zeros([2]) for player in leaves}
-    ready(rule, {p: [w.numpy() for w in ws] for p, ws in leaves.items()})
+def operations(meta_learner):
+    """The operations of one move, without those of called functions."""
+    params = {"a": [tf.ones([3])], "b": [tf.ones([2, 2])]}
+    signals = {player: tf.zeros([2]) for player in params}
+    ready(meta_learner, {p: [w.numpy() for w in ws] for p, ws in params.items()})
 
     @tf.function(autograph=False)
     def move():
-        return rule.update(rule.begin(leaves), "a", leaves, leaves["a"], signals, (0, 0))
+        return meta_learner.update(meta_learner.begin(params), "a", params, params["a"], signals, (0, 0))
 
     return [(op.type, op) for op in move.get_concrete_function().graph.get_operations()]
 

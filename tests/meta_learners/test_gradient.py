@@ -1,4 +1,4 @@
-"""Inner rules by hand and against Keras's optimizers, over several steps."""
+"""Hand-designed meta-learners by hand and against Keras's optimizers, over several steps."""
 
 import keras
 import numpy as np
@@ -22,9 +22,9 @@ KERAS = {
 @pytest.mark.parametrize("name", KERAS)
 def test_five_steps_equal_keras(name):
     """Keras holds its coefficients in float32, hence the tolerance of 1e-6."""
-    rule, optimizer = KERAS[name][0](), KERAS[name][1]()
+    meta_learner, optimizer = KERAS[name][0](), KERAS[name][1]()
     variables = [keras.Variable(w, dtype="float64") for w in START["a"]]
-    for step in trajectory(rule, 5, players=("a",)):
+    for step in trajectory(meta_learner, 5, players=("a",)):
         optimizer.apply([tf.constant(g) for g in slopes([v.numpy() for v in variables])], variables)
         for ours, theirs in zip(step["a"], variables, strict=True):
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
@@ -55,17 +55,17 @@ def test_the_optimistic_gradient_by_hand():
 
 
 @pytest.mark.parametrize(("kind", "converges"), [(OptimisticGradient, True), (GradientDescent, False)])
-def test_it_comes_to_rest_where_gradient_descent_circles(kind, converges):
-    """On f = x y, x down and y up, both at once, from (1, 1)."""
-    leaves = {"a": [tf.constant([1.0], tf.float64)], "b": [tf.constant([1.0], tf.float64)]}
-    rule = kind(0.2)
-    state = rule.begin(leaves)
+def test_the_optimistic_gradient_converges_where_gradient_descent_rotates(kind, converges):
+    """On f = x y, simultaneous descent in x and ascent in y, from (1, 1)."""
+    params = {"a": [tf.constant([1.0], tf.float64)], "b": [tf.constant([1.0], tf.float64)]}
+    meta_learner = kind(0.2)
+    state = meta_learner.begin(params)
     for _ in range(200):
-        (x,), (y,) = leaves["a"], leaves["b"]
-        state, down = rule.update(state, "a", leaves, [y], {}, SEED)
-        state, up = rule.update(state, "b", leaves, [-x], {}, SEED)
-        leaves = {"a": [x + down[0]], "b": [y + up[0]]}
-    distance = float(tf.norm([leaves["a"][0], leaves["b"][0]]))
+        (x,), (y,) = params["a"], params["b"]
+        state, down = meta_learner.update(state, "a", params, [y], {}, SEED)
+        state, up = meta_learner.update(state, "b", params, [-x], {}, SEED)
+        params = {"a": [x + down[0]], "b": [y + up[0]]}
+    distance = float(tf.norm([params["a"][0], params["b"][0]]))
     assert distance < 0.05 if converges else distance > 10
 
 
@@ -105,59 +105,58 @@ def test_rates_by_player(kind):
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-3])
 def test_adam_has_a_finite_second_order_derivative_at_a_zero_gradient(epsilon):
     """A textbook Adam gives NaN: sqrt has an infinite slope at 0. Here d delta / d g = -rate / epsilon at g = 0."""
-    rule, leaf = Adam(0.1, 0.0, 0.5, epsilon), tf.constant([0.0], tf.float64)
+    meta_learner, param = Adam(0.1, 0.0, 0.5, epsilon), tf.constant([0.0], tf.float64)
     with tf.GradientTape() as tape:
-        tape.watch(leaf)
-        leaves = {"a": [leaf]}
-        _, (delta,) = rule.update(rule.begin(leaves), "a", leaves, [2.0 * leaf], {}, SEED)
+        tape.watch(param)
+        params = {"a": [param]}
+        _, (delta,) = meta_learner.update(meta_learner.begin(params), "a", params, [2.0 * param], {}, SEED)
     assert float(delta[0]) == 0.0
-    np.testing.assert_allclose(tape.gradient(delta, leaf), [-0.1 * 2 / epsilon], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(delta, param), [-0.1 * 2 / epsilon], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [GradientDescent, Momentum, OptimisticGradient, Adam])
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), {}, {"a": 0.0}])
-def test_bad_rates_are_refused(kind, rate):
-    with pytest.raises(ValueError, match=r"'rate' must be a finite number > 0.*Received"):
+def test_bad_rates_are_rejected(kind, rate):
+    with pytest.raises(ValueError, match=r"'?rate('|\[).* must .* > 0.*Received"):
         kind(rate)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Momentum(0.1, 1.0), r"'decay' must lie in \[0, 1\)"),
+        (lambda: Momentum(0.1, 1.0), "'decay' must be a finite number >= 0 and < 1"),
         (lambda: Momentum(0.1, -0.1), "'decay'"),
         (lambda: Adam(first_decay=1.0), "'first_decay'"),
         (lambda: Adam(second_decay=float("nan")), "'second_decay'"),
-        (lambda: Adam(epsilon=0.0), "'epsilon' must be > 0"),
+        (lambda: Adam(epsilon=0.0), "'epsilon' must be a finite number > 0"),
     ],
 )
-def test_bad_coefficients_are_refused(make, message):
+def test_bad_coefficients_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize(
-    "rule",
+    "meta_learner",
     [
         GradientDescent({"a": 0.1, "b": 0.2}),
         Momentum(0.1, 0.3),
         OptimisticGradient(0.3),
         Adam(0.1, 0.2, 0.3, 0.4),
     ],
-    ids=lambda rule: type(rule).__name__,
+    ids=lambda meta_learner: type(meta_learner).__name__,
 )
-def test_round_trip(rule):
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
-    assert type(again) is type(rule) and again.get_config() == rule.get_config()
-    rates = {"a": rule.rates.of("a"), "b": rule.rates.of("b")}
+def test_round_trip(meta_learner):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(meta_learner))
+    assert type(again) is type(meta_learner) and again.get_config() == meta_learner.get_config()
+    rates = {"a": meta_learner.rates.of("a"), "b": meta_learner.rates.of("b")}
     assert {p: again.rates.of(p) for p in "ab"} == rates
 
 
-def test_the_base_rule_decides_nothing_and_updates_nothing():
-    rule = MetaLearner()
-    assert rule.plan("state", {}, SEED) == ("state", Settings())
-    for call in (lambda: rule.begin({}), lambda: rule.update(None, "a", {}, [], {}, SEED)):
+def test_the_base_class_has_no_settings_and_no_update():
+    meta_learner = MetaLearner()
+    assert meta_learner.plan("state", {}, SEED) == ("state", Settings())
+    for call in (lambda: meta_learner.begin({}), lambda: meta_learner.update(None, "a", {}, [], {}, SEED)):
         with pytest.raises(NotImplementedError):
             call()
-    with pytest.raises(NotImplementedError, match="MetaLearner is deterministic"):
-        rule.log_prob(None)
+    assert meta_learner.steering is None

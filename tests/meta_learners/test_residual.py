@@ -1,13 +1,12 @@
-"""The recurrent and the attention rule: Adam before any training, blind to order, right in their derivatives."""
+"""The recurrent and the attention meta-learner: Adam before training, invariance to order, derivatives."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import Adam, AttentionMetaLearner, RecurrentMetaLearner
 from meta_gan.types import MetaWeights
 from tests.meta_learners.helpers import SEED, START, ready, shake, slopes, trajectory
@@ -20,8 +19,8 @@ KIND = pytest.mark.parametrize("kind", KINDS)
 
 
 def made(kind, rate=None, shaken=0.0, start=None, **options):
-    rule = KINDS[kind](RATES if rate is None else rate, **{"dtype": "float64", **SMALL[kind], **options})
-    return shake(ready(rule, start), shaken) if shaken else ready(rule, start)
+    meta_learner = KINDS[kind](RATES if rate is None else rate, **{"dtype": "float64", **SMALL[kind], **options})
+    return shake(ready(meta_learner, start), shaken) if shaken else ready(meta_learner, start)
 
 
 def apart(path, other):
@@ -40,55 +39,57 @@ def test_before_any_training_it_is_adam(kind):
 
 
 @KIND
-def test_looking_ahead_is_one_number_more_of_a_parameter(kind):
-    """Adam before any training all the same; then the one row of weights that reads it is all that differs."""
+def test_turned_adds_one_feature_per_parameter(kind):
+    """Before training it is Adam as well; afterwards one more row of weights is the only difference."""
     ahead, plain = made(kind, turned=True), made(kind)
     assert max(apart(trajectory(ahead, 5), trajectory(Adam(RATES, 0.5, 0.99, 1e-6), 5)).values()) < 1e-6
-    for rule in (ahead, plain):
-        shake(rule, 0.2)
+    for meta_learner in (ahead, plain):
+        shake(meta_learner, 0.2)
     for own, other in zip(ahead.trainable_variables, plain.trainable_variables, strict=True):
         own.assign(tf.concat([other, tf.zeros_like(own[-1:])], axis=0) if own.shape != other.shape else other)
     assert max(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) < 1e-12
-    ahead.seen.kernel[-1].assign(tf.ones_like(ahead.seen.kernel[-1]))
+    ahead.from_parameter.kernel[-1].assign(tf.ones_like(ahead.from_parameter.kernel[-1]))
     assert min(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) > 1e-6
 
 
 @KIND
 def test_the_order_of_tensors_does_not_matter(kind):
-    """Listed backwards, every tensor moves as it did."""
-    rule = made(kind, shaken=0.3)
+    """In reverse order, every tensor moves as before."""
+    meta_learner = made(kind, shaken=0.3)
     backwards = {p: ws[::-1] for p, ws in START.items()}
-    other = [{p: ws[::-1] for p, ws in step.items()} for step in trajectory(rule, 4, start=backwards)]
-    assert max(apart(trajectory(rule, 4), other).values()) < 1e-10
+    other = [{p: ws[::-1] for p, ws in step.items()} for step in trajectory(meta_learner, 4, start=backwards)]
+    assert max(apart(trajectory(meta_learner, 4), other).values()) < 1e-10
 
 
 @KIND
 def test_the_order_of_parameters_does_not_matter(kind):
-    """Nor does the order within a tensor."""
-    rule, turned = made(kind, shaken=0.3), {**START, "a": [START["a"][0][::-1].copy(), START["a"][1]]}
-    path, other = (trajectory(rule, 3, start=start) for start in (START, turned))
+    """The order of the parameters within a tensor does not matter either."""
+    meta_learner, turned = made(kind, shaken=0.3), {**START, "a": [START["a"][0][::-1].copy(), START["a"][1]]}
+    path, other = (trajectory(meta_learner, 3, start=start) for start in (START, turned))
     np.testing.assert_allclose(path[-1]["a"][0], other[-1]["a"][0][::-1], rtol=1e-10)
 
 
 @KIND
-def test_one_rule_moves_any_tensors(kind):
-    """It has no variable of its first network's shape: other players, tensors and ranks, with the same weights."""
-    rule = made(kind, rate=0.05, shaken=0.3)
-    before = [v.numpy() for v in rule.variables]
+def test_its_weights_fit_any_tensors(kind):
+    """No variable has a shape of the first network: other players, tensors and ranks, with the same weights."""
+    meta_learner = made(kind, rate=0.05, shaken=0.3)
+    before = [v.numpy() for v in meta_learner.variables]
     other = {"only": [np.full((2, 2, 1, 3), 0.5), np.ones(4), np.array(2.0)]}
-    path = trajectory(rule, 3, players=("only",), start=other)
+    path = trajectory(meta_learner, 3, players=("only",), start=other)
     assert all(np.isfinite(w).all() for w in path[-1]["only"])
     assert np.abs(path[-1]["only"][1] - other["only"][1]).min() > 1e-3
-    flat_close([v.numpy() for v in rule.variables], before)
+    flat_close([v.numpy() for v in meta_learner.variables], before)
 
 
-def update(rule, signals, others=None):
-    """The first move of `a`, given the others' leaves and what all players report."""
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
-    state = rule.begin(leaves)
+def update(meta_learner, signals, others=None):
+    """The first update of `a`; with `others`, after a move of `b` by gradients of that scale."""
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+    state = meta_learner.begin(params)
     if others is not None:
-        state, _ = rule.update(state, "b", leaves, [tf.constant(others * g) for g in slopes(START["b"])], signals, SEED)
-    _, deltas = rule.update(state, "a", leaves, slopes(leaves["a"]), signals, SEED)
+        state, _ = meta_learner.update(
+            state, "b", params, [tf.constant(others * g) for g in slopes(START["b"])], signals, SEED
+        )
+    _, deltas = meta_learner.update(state, "a", params, slopes(params["a"]), signals, SEED)
     return np.concatenate([d.numpy().ravel() for d in deltas])
 
 
@@ -97,112 +98,109 @@ def signals(own, other):
 
 
 @KIND
-def test_who_is_told_what(kind):
-    """A coupled rule hears of the other's loss and gradients, one that is not hears of neither; both of their own."""
+def test_coupling_and_game_features_decide_the_inputs(kind):
+    """If coupled, the update depends on the other player's loss and gradients; it depends on its own loss always."""
     base = {"own": 1.0, "other": 2.0}
-    for options, hears_own, hears_other in (
+    for options, uses_own, uses_other in (
         ({}, True, True),
         ({"coupled": False}, True, False),
         ({"game_features": False}, False, False),
     ):
-        rule = made(kind, shaken=0.3, **options)
-        got = [update(rule, signals(**base)), update(rule, signals(**{**base, "own": 9.0}))]
-        got.append(update(rule, signals(**{**base, "other": 9.0})))
-        assert (np.abs(got[1] - got[0]).max() > 1e-6) == hears_own
-        assert (np.abs(got[2] - got[0]).max() > 1e-6) == hears_other
-        moved = [update(rule, signals(**base), scale) for scale in (1.0, 30.0)]
-        assert (np.abs(moved[1] - moved[0]).max() > 1e-6) == rule.coupled
+        meta_learner = made(kind, shaken=0.3, **options)
+        got = [update(meta_learner, signals(**base)), update(meta_learner, signals(**{**base, "own": 9.0}))]
+        got.append(update(meta_learner, signals(**{**base, "other": 9.0})))
+        assert (np.abs(got[1] - got[0]).max() > 1e-6) == uses_own
+        assert (np.abs(got[2] - got[0]).max() > 1e-6) == uses_other
+        moved = [update(meta_learner, signals(**base), scale) for scale in (1.0, 30.0)]
+        assert (np.abs(moved[1] - moved[0]).max() > 1e-6) == meta_learner.coupled
 
 
 @KIND
-def test_it_remembers(kind):
-    """Two histories that end in equal momenta and weights: with all of Adam's memory gone, what is left is thought."""
-    rule = made(kind, shaken=0.3, first_decay=0.0, second_decay=0.0)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+def test_it_has_a_memory(kind):
+    """Two histories that end in equal momenta and weights differ, even with decays of 0 in Adam's means."""
+    meta_learner = made(kind, shaken=0.3, first_decay=0.0, second_decay=0.0)
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     after = []
     for scale in (1.0, 50.0):
-        state = rule.begin(leaves)
+        state = meta_learner.begin(params)
         for gradients in ([scale * g for g in slopes(START["a"])], slopes(START["a"])):
-            state, deltas = rule.update(state, "a", leaves, [tf.constant(g) for g in gradients], signals(1, 1), SEED)
+            state, deltas = meta_learner.update(
+                state, "a", params, [tf.constant(g) for g in gradients], signals(1, 1), SEED
+            )
         after.append(np.concatenate([d.numpy().ravel() for d in deltas]))
     assert np.abs(after[1] - after[0]).max() > 1e-6
 
 
 @KIND
-def test_without_adam_the_word_is_the_networks_own(kind):
-    """It moves before any training, and doubling its learned rate doubles the move."""
-    rule = made(kind, residual=False)
-    first = update(rule, signals(1.0, 1.0))
+def test_without_adam_the_update_is_the_networks_output(kind):
+    """It moves before training, and doubling its learned rate doubles the update."""
+    meta_learner = made(kind, residual=False)
+    first = update(meta_learner, signals(1.0, 1.0))
     assert np.abs(first).max() > 1e-4
-    rule.log_rate.assign(np.log(2.0))
-    np.testing.assert_allclose(update(rule, signals(1.0, 1.0)), 2 * first, rtol=1e-10)
+    meta_learner.log_rate.assign(np.log(2.0))
+    np.testing.assert_allclose(update(meta_learner, signals(1.0, 1.0)), 2 * first, rtol=1e-10)
 
 
 @KIND
-def test_the_update_by_hand_from_its_two_heads(kind):
+def test_the_update_by_hand_from_its_two_readouts(kind):
     """With readouts of biases alone: l = 1, m = -2, d = .25 and s = 3 for every tensor and parameter. Adam's first
     direction has a root mean square of 1, but for epsilon."""
-    rule = made(kind)
-    rule.of_tensor.bias.assign([1.0, -2.0])
-    rule.of_parameter.bias.assign([0.25, 3.0])
-    rule.log_rate.assign(0.5)
+    meta_learner = made(kind)
+    meta_learner.of_tensor.bias.assign([1.0, -2.0])
+    meta_learner.of_parameter.bias.assign([0.25, 3.0])
+    meta_learner.log_rate.assign(0.5)
     direction = -update(made(kind), signals(1.0, 1.0)) / RATES["a"]
     rate = RATES["a"] * np.exp(0.5 + 1.5 * np.tanh(1.0))
     expected = rate * ((1 + 0.5 * np.tanh(-2.0)) * direction + 0.25 * np.exp(0.3))
-    np.testing.assert_allclose(-update(rule, signals(1.0, 1.0)), expected, rtol=1e-5)
+    np.testing.assert_allclose(-update(meta_learner, signals(1.0, 1.0)), expected, rtol=1e-5)
 
 
 @KIND
 @pytest.mark.parametrize("residual", [True, False])
-def test_what_rests_goes_on_resting(kind, residual):
-    """No gradient, no move, whatever was learned; and a millionth of the gradient, far under epsilon, a millionth."""
-    rule = made(kind, shaken=0.5, residual=residual, epsilon=1.0, first_decay=0.0, second_decay=0.0)
-    leaves = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
+def test_tensors_without_a_gradient_do_not_move(kind, residual):
+    """Whatever was learned; and far below epsilon the update is proportional to the gradient."""
+    meta_learner = made(kind, shaken=0.5, residual=residual, epsilon=1.0, first_decay=0.0, second_decay=0.0)
+    params = {p: [tf.constant(w) for w in ws] for p, ws in START.items()}
     sizes = []
     for scale in (0.0, 1e-9, 1e-6):
-        gradients = [scale * tf.ones_like(w) for w in leaves["a"]]
-        _, deltas = rule.update(rule.begin(leaves), "a", leaves, gradients, signals(1.0, 1.0), SEED)
+        gradients = [scale * tf.ones_like(w) for w in params["a"]]
+        _, deltas = meta_learner.update(meta_learner.begin(params), "a", params, gradients, signals(1.0, 1.0), SEED)
         sizes.append(max(np.abs(d).max() for d in deltas))
     assert sizes[0] == 0.0 and 0 < sizes[1] < 1e-8 and 1e-9 < sizes[2] < 1e-5
 
 
 def gan_pieces(kind, **options):
     rates = {"generator": 0.05, "discriminator": 0.03}
-    rule = KINDS[kind](rates, epsilon=1e-2, **{"dtype": "float64", **SMALL[kind], **options})
-    game, rule, mask, _ = parts(tiny_gan("float64", loss=NonSaturating()), rule)
-    shake(rule, 0.05)
-    return (
-        game,
-        rule,
-        mask,
-        MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables]),
-    )
+    meta_learner = KINDS[kind](rates, epsilon=1e-2, **{"dtype": "float64", **SMALL[kind], **options})
+    loop, meta = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
+    shake(meta_learner, 0.05)
+    return loop, meta._replace(meta_learner=[tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
 
 
 @pytest.mark.parametrize("kind", ["recurrent", pytest.param("attention", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("told", "step", "rtol"), [(True, 1e-5, 1e-3), *weekly((False, 1e-5, 1e-6))])
-def test_the_meta_gradient_equals_finite_differences(kind, told, step, rtol):
-    """For all of the rule's weights, and for both nets' initial weights, through three steps. Signals are float32, and
-    what rounds them needs a wide tolerance; the step is narrow, for there are kinks on either side."""
-    pieces = game, rule, mask, meta = gan_pieces(kind, game_features=told)
+@pytest.mark.parametrize(("game_features", "step", "rtol"), [(True, 1e-5, 1e-3), *weekly((False, 1e-5, 1e-6))])
+def test_the_meta_gradient_equals_finite_differences(kind, game_features, step, rtol):
+    """For the meta-learner's weights and both nets' initial weights, through three steps. Float32 signals need a wide
+    tolerance, and kinks on either side a small step."""
+    pieces = loop, meta = gan_pieces(kind, game_features=game_features)
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(weights, learned):
         start = MetaWeights(meta.initial._replace(weights=weights), learned)
-        carry, _ = adapt((game, rule, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
     got = tf.function(lambda: Unrolled(2).task(*pieces, episode, 3), autograph=False)()
-    sources = {"rule": (meta.meta_learner, got.meta_learner)}
+    sources = {"meta-learner": (meta.meta_learner, got.meta_learner)}
     sources |= {net: (meta.initial.weights[net], got.weights[net]) for net in ("generator", "discriminator")}
     for name, (tensors, gradients) in sources.items():
         values = [t.numpy() for t in tensors]
 
         def moved(arrays, name=name):
             tensors = [tf.constant(a) for a in arrays]
-            weights = meta.initial.weights if name == "rule" else {**meta.initial.weights, name: tensors}
-            return distance(weights, tensors if name == "rule" else meta.meta_learner)
+            weights = meta.initial.weights if name == "meta-learner" else {**meta.initial.weights, name: tensors}
+            return distance(weights, tensors if name == "meta-learner" else meta.meta_learner)
 
         for draw in range(3):
             direction = [np.random.default_rng([draw, i]).normal(size=v.shape) for i, v in enumerate(values)]
@@ -213,8 +211,7 @@ def test_the_meta_gradient_equals_finite_differences(kind, told, step, rtol):
 
 
 @KIND
-def test_in_pieces_and_in_a_graph_it_is_the_same(kind):
-    """5 steps are 2 and then 3, and the loop is what its steps are."""
+def test_steps_in_pieces_equal_steps_in_one_graph(kind):
     pieces = gan_pieces(kind)
     episode = one(random_episodes(dtype="float64"))
     whole, _ = tf.function(lambda: adapt(pieces, episode, 5), autograph=False)()
@@ -224,7 +221,7 @@ def test_in_pieces_and_in_a_graph_it_is_the_same(kind):
 
 
 @KIND
-def test_ten_times_as_many_steps_as_trained_for_are_finite(kind):
+def test_a_hundred_steps_are_finite(kind):
     pieces = gan_pieces(kind)
     episode = one(random_episodes(dtype="float64"))
     carry, _ = tf.function(lambda: adapt(pieces, episode, 100), autograph=False)()
@@ -233,7 +230,7 @@ def test_ten_times_as_many_steps_as_trained_for_are_finite(kind):
 
 @KIND
 def test_round_trip(kind):
-    rule = KINDS[kind](
+    meta_learner = KINDS[kind](
         {"a": 0.1, "b": 0.2},
         0.3,
         0.7,
@@ -246,10 +243,10 @@ def test_round_trip(kind):
         fused=True,
         **SMALL[kind],
     )
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rule))
-    assert type(again) is type(rule) and again.get_config() == rule.get_config()
-    assert max(apart(trajectory(ready(rule), 2), trajectory(ready(again), 2)).values()) == 0
-    assert rule.learned and len(rule.trainable_variables) > 8
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(meta_learner))
+    assert type(again) is type(meta_learner) and again.get_config() == meta_learner.get_config()
+    assert max(apart(trajectory(ready(meta_learner), 2), trajectory(ready(again), 2)).values()) == 0
+    assert meta_learner.learned and len(meta_learner.trainable_variables) > 8
 
 
 @KIND
@@ -260,7 +257,7 @@ def test_seeds_differ_and_repeat(kind):
 
 
 @KIND
-def test_no_two_layers_start_alike(kind):
+def test_no_two_layers_have_the_same_initial_weights(kind):
     """Layers of one shape and seed would otherwise be copies of one another."""
     kernels = [v.numpy() for v in made(kind).trainable_variables if v.shape.rank == 2 and np.any(v.numpy())]
     for i, kernel in enumerate(kernels):
@@ -269,9 +266,9 @@ def test_no_two_layers_start_alike(kind):
 
 BAD = {
     "rate": (0.0, "'rate' must be a finite number > 0"),
-    "first_decay": (1.0, r"'first_decay' must lie in \[0, 1\)"),
-    "second_decay": (-0.1, r"'second_decay' must lie in \[0, 1\)"),
-    "epsilon": (0.0, "'epsilon' must be > 0"),
+    "first_decay": (1.0, "'first_decay' must be a finite number >= 0 and < 1"),
+    "second_decay": (-0.1, "'second_decay' must be a finite number >= 0 and < 1"),
+    "epsilon": (0.0, "'epsilon' must be a finite number > 0"),
     "hidden": (0, "hidden"),
     "coupled": (1, "'coupled' must be True or False"),
     "residual": (None, "'residual' must be True or False"),
@@ -284,7 +281,7 @@ BAD = {
 
 @KIND
 @pytest.mark.parametrize("name", BAD)
-def test_bad_arguments_are_refused(kind, name):
+def test_bad_arguments_are_rejected(kind, name):
     value, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         KINDS[kind](**{name: value})

@@ -1,4 +1,4 @@
-"""One rule, several models: on a network it was not trained on it works, or is refused by name."""
+"""One meta-learner, several models: it works on another network, or is rejected with a clear message."""
 
 import numpy as np
 import pytest
@@ -34,13 +34,13 @@ BOUND = {
 }
 
 
-def model(game, rule):
-    return mg.MetaModel(game, mg.Algorithm("learned", rule, Unrolled(2), 3))
+def model(game, meta_learner):
+    return mg.MetaModel(game, mg.Algorithm("learned", meta_learner, Unrolled(2), 3))
 
 
-def trained(rule):
-    """A rule that an outer step on points has moved away from where it starts."""
-    made = model(tiny_gan(loss=NonSaturating()), rule)
+def trained(meta_learner):
+    """A model of points whose meta-learner has been trained for an outer step."""
+    made = model(tiny_gan(loss=NonSaturating()), meta_learner)
     shake(made.meta_learner, 0.1)
     made.compile(optimizer="adam", clip=1.0)
     made.meta_step(random_episodes())
@@ -49,15 +49,15 @@ def trained(rule):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFERABLE)
-def test_a_rule_moves_to_another_network(name, tmp_path):
+def test_it_can_be_used_with_another_network(name, tmp_path):
     """Trained on points, it adapts a convolutional GAN of images, with its own weights as they were; and is saved with
     it, and served."""
-    rule = trained(TRANSFERABLE[name]()).meta_learner
-    before = [v.numpy() for v in rule.variables]
-    other = model(tiny_dcgan(loss=NonSaturating()), rule)
+    meta_learner = trained(TRANSFERABLE[name]()).meta_learner
+    before = [v.numpy() for v in meta_learner.variables]
+    other = model(tiny_dcgan(loss=NonSaturating()), meta_learner)
     support = np.random.default_rng(0).uniform(-1, 1, (3, *other.game.example_shape)).astype(np.float32)
     images = other.adapt(support, steps=3).sample(4)
-    flat_close([v.numpy() for v in rule.variables], before)
+    flat_close([v.numpy() for v in meta_learner.variables], before)
     plain = model(tiny_dcgan(loss=NonSaturating()), TRANSFERABLE[name]()).adapt(support, steps=3).sample(4)
     assert np.isfinite(images).all() and np.abs(images - plain).max() > 1e-4
     other.save(tmp_path / "model")
@@ -65,18 +65,18 @@ def test_a_rule_moves_to_another_network(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rates by step", "ALFA", *weekly("Meta-SGD", "learned Adam", "Meta-Curvature")])
-def test_a_rule_of_numbers_for_each_tensor_does_not(name):
-    rule = trained(BOUND[name]()).meta_learner
-    again = model(tiny_gan(loss=NonSaturating()), rule)
-    assert again.meta_learner is rule
-    with pytest.raises(ValueError, match=r"fits the tensors that it was made for, of shapes .+ Received: .+"):
-        model(tiny_gan(loss=NonSaturating(), width=4), rule)
+def test_numbers_per_tensor_cannot_be_used_with_another_network(name):
+    meta_learner = trained(BOUND[name]()).meta_learner
+    again = model(tiny_gan(loss=NonSaturating()), meta_learner)
+    assert again.meta_learner is meta_learner
+    with pytest.raises(ValueError, match=r"requires tensors of the shapes that it was made for, .+ Received: .+"):
+        model(tiny_gan(loss=NonSaturating(), width=4), meta_learner)
 
 
 @pytest.mark.parametrize("make", [Adam, RecurrentMetaLearner, CoordinatewiseLSTM])
 def test_rates_by_player_fit_games_of_those_players(make):
-    rule = make({"generator": 0.1, "discriminator": 0.1})
-    model(tiny_gan(loss=NonSaturating()), rule)
+    meta_learner = make({"generator": 0.1, "discriminator": 0.1})
+    model(tiny_gan(loss=NonSaturating()), meta_learner)
     infos = mg.meta.masks.infos(tiny_gan(), mg.meta.masks.select(tiny_gan(), ""))
     with pytest.raises(ValueError, match="a rate is required for every player"):
-        rule.prepare({"other": infos["generator"]}, {"other": 2})
+        meta_learner.prepare({"other": infos["generator"]}, {"other": 2})

@@ -1,4 +1,4 @@
-"""What all networks keep: the contract's attributes, saving, refusals, and independence of global state."""
+"""The contract of networks: attributes, conditioning, saving, seeds and independence of global state."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from meta_gan.layers import check_differentiable
 from meta_gan.networks import Discriminator, Generator, dcgan, mlp
-from meta_gan.networks.base import seeded_normal
+from meta_gan.networks.base import LayerFactory, leaky_relu, seeded_normal
 
 PAIRS = {
     "dcgan": lambda **k: dcgan((8, 12, 3), latent_dim=5, width=4, **k),
@@ -89,11 +89,11 @@ def test_config_round_trip_gives_the_same_initial_weights(name, index):
 
 
 @both(PAIRS)
-def test_conditioning_is_refused(name, index):
+def test_unconditioned_networks_reject_a_conditioning(name, index):
     network = PAIRS[name]()[index]
     x = inputs_of(network)
     np.testing.assert_array_equal(network(x, conditioning=None), network(x))
-    with pytest.raises(ValueError, match=r"unconditioned: `conditioning` must be None\. Received: conditioning of"):
+    with pytest.raises(ValueError, match=r"'conditioning' must be None: .* is unconditioned"):
         network(x, conditioning=x)
 
 
@@ -131,22 +131,79 @@ def test_two_generators_of_the_base_class_by_hand():
     np.testing.assert_allclose(Affine()(tf.constant([[1.0, 2.0, 3.0]])), [[7.0, 7.0]])
 
 
-def test_initialiser_has_the_variance_it_says():
+def test_initializers_have_the_documented_variance():
     make = seeded_normal(0, "test")
     for fan_in, slope, variance in [(8, 0.0, 2 / 8), (8, 1.0, 1 / 8), (50, 0.2, 2 / (1.04 * 50))]:
         draws = np.asarray(make(fan_in, slope)((200, 200)))
         np.testing.assert_allclose(draws.var(), variance, rtol=0.05)
 
 
-def test_initialisers_differ_within_a_stream_and_between_streams():
+def test_initializers_differ_within_a_stream_and_between_streams():
     first, second = seeded_normal(0, "a"), seeded_normal(0, "b")
     seeds = [make(4).seed for make in (first, first, second, seeded_normal(1, "a"))]
     assert len(set(seeds)) == 4
     assert seeded_normal(0, "a")(4).seed == seeds[0]
 
 
+def test_layers_are_built_and_have_the_given_sizes():
+    make = LayerFactory(0, "test", "float64")
+    layer = make.convolution(2, 5, 4, "one", 2)
+    assert layer.kernel.shape == (4, 4, 2, 5) and layer.name == "one" and layer.kernel.dtype == "float64"
+    assert layer(tf.zeros([3, 6, 7, 2])).shape == (3, 3, 4, 5)
+    assert make.convolution(2, 5, 3, "two", rank=1).kernel.shape == (3, 2, 5)
+    assert make.dense(7, 3, "three").kernel.shape == (7, 3)
+    assert not LayerFactory(0, "test", "float32", build=False).dense(7, 3, "four").built
+
+
+def test_kernels_have_the_deviation_that_keeps_a_signal():
+    make, small = (LayerFactory(0, "test", "float32", scale) for scale in (1.0, 0.02))
+    deviation = np.sqrt(2 / (1.04 * 3 * 3 * 32))
+    np.testing.assert_allclose(make.convolution(32, 64, 3, "one").kernel.numpy().std(), deviation, rtol=0.03)
+    np.testing.assert_allclose(make.dense(200, 100, "two").kernel.numpy().std(), 0.098, rtol=0.03)
+    np.testing.assert_allclose(make.dense(200, 100, "three", 1.0).kernel.numpy().std(), np.sqrt(1 / 200), rtol=0.03)
+    np.testing.assert_allclose(small.dense(200, 100, "four").kernel.numpy().std(), 0.02 * 0.098, rtol=0.03)
+
+
+def test_leaky_relu_by_hand():
+    np.testing.assert_allclose(leaky_relu(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
+
+
+def reader(sees_support, embedding_dim):
+    network = Discriminator((2,), embedding_dim=embedding_dim)
+    network.sees_support = sees_support
+    return network.read_conditioning
+
+
+def test_support_and_task_embedding_are_read():
+    tree = {"support": tf.ones([5, 2]), "task_embedding": tf.ones([4]), "more": 3}
+    support, embedding = reader(True, 4)(tree)
+    assert support.shape == (5, 2) and embedding.shape == (4,)
+    support, embedding = reader(True, 0)(tree)  # a network without a task embedding ignores it
+    assert support.shape == (5, 2) and embedding is None
+    support, embedding = reader(False, 4)(tree)
+    assert support is None and embedding.shape == (4,)
+    assert reader(False, 0)(None) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "conditioning, sees_support, embedding_dim, message",
+    [
+        (None, True, 0, r"must be a dict with 'support'\. Received: shapes None$"),
+        ({}, True, 2, r"with 'support' and 'task_embedding' of shape \(2,\)\. Received: shapes {}$"),
+        ({"support": tf.ones([5, 2])}, True, 2, "'task_embedding' of shape"),
+        ({"task_embedding": tf.ones([3])}, False, 2, "'task_embedding' of shape"),
+        ({"task_embedding": tf.ones([2])}, True, 0, "with 'support'"),
+        (np.zeros((5, 2)), True, 0, r"Received: shapes \(5, 2\)$"),  # not all of its numbers
+        ({"support": tf.ones([5, 2])}, False, 0, "is unconditioned. Received: dict$"),
+    ],
+)
+def test_a_conditioning_that_does_not_fit_is_rejected(conditioning, sees_support, embedding_dim, message):
+    with pytest.raises(ValueError, match=message):
+        reader(sees_support, embedding_dim)(conditioning)
+
+
 class _Conditioned(Generator):
-    """A generator that uses its conditioning, as the contract asks of one that overrides `call`."""
+    """A generator that uses its conditioning, as the contract requires of one that overrides `call`."""
 
     def __init__(self, **kwargs):
         super().__init__(example_shape=(2,), latent_dim=3, **kwargs)
@@ -156,11 +213,11 @@ class _Conditioned(Generator):
         return self.body(z, training=training) + conditioning["task_embedding"]
 
 
-def test_a_subclass_may_condition_on_any_tree():
-    z, code = tf.ones([4, 3]), tf.constant([[10.0, 20.0]])
+def test_a_subclass_can_condition_on_any_tree():
+    z, embedding = tf.ones([4, 3]), tf.constant([[10.0, 20.0]])
     network = _Conditioned()
     expected = [[13.0, 23.0]] * 4
-    np.testing.assert_allclose(network(z, conditioning={"task_embedding": code}), expected)
+    np.testing.assert_allclose(network(z, conditioning={"task_embedding": embedding}), expected)
     weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-    outputs, _ = network.stateless_call(weights, [], z, conditioning={"task_embedding": code}, training=True)
+    outputs, _ = network.stateless_call(weights, [], z, conditioning={"task_embedding": embedding}, training=True)
     np.testing.assert_allclose(outputs, expected)

@@ -1,4 +1,4 @@
-"""Encoders of examples: shapes, sizes of signals, seeds, saving, and what is refused."""
+"""Encoders of examples: shapes, scale of signals, seeds, saving, rejected arguments."""
 
 import keras
 import numpy as np
@@ -77,6 +77,6 @@ def test_weights_by_hand():
         (lambda: MLPEncoder(()), ".example_shape. must be a tuple"),
     ],
 )
-def test_bad_arguments_are_refused(make, message):
+def test_bad_arguments_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -1,18 +1,18 @@
-"""The fusion generator's derivatives, dtypes and refusals, and that it is pure."""
+"""The fusion generator: derivatives, dtypes, rejected arguments, purity."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.networks import FusionGenerator
-from meta_gan.networks.fusion import CHOICES
+from meta_gan.networks.image_fusion import CHOICES
 from tests.layers.finite_differences import directional_error
-from tests.networks.test_fusion import SHAPE, chosen, drawings, generator, kinds, normals, shared, told
+from tests.networks.test_image_fusion import SHAPE, chosen, drawings, generator, given, kinds, normals, shared
 
 
 @kinds
-def test_gradients_reach_every_weight_the_code_and_the_support(kind):
-    network, conditioning, z = shared(kind, 2, moved=True), told(3), normals(6, 5)
+def test_gradients_reach_every_weight_the_task_embedding_and_the_support(kind):
+    network, conditioning, z = shared(kind, 2, moved=True), given(3), normals(6, 5)
     weights = network.trainable_variables
     with tf.GradientTape() as tape:
         tape.watch([conditioning, z])
@@ -25,14 +25,14 @@ def test_gradients_reach_every_weight_the_code_and_the_support(kind):
     assert np.all(np.any(by_z[:, CHOICES:], axis=1)) and not np.any(by_z[:, :CHOICES])
 
 
-def test_code_has_a_gradient_at_the_initial_weights():
-    code, z = normals(2, seed=9), normals(6, 5)
+def test_task_embedding_has_a_gradient_at_the_initial_weights():
+    embedding, z = normals(2, seed=9), normals(6, 5)
     network = shared()
     with tf.GradientTape() as tape:
-        tape.watch(code)
-        images = network(z, conditioning={"support": drawings(3), "task_embedding": code})
+        tape.watch(embedding)
+        images = network(z, conditioning={"support": drawings(3), "task_embedding": embedding})
         loss = tf.reduce_sum(images * normals(6, *SHAPE, seed=4))
-    assert np.max(np.abs(tape.gradient(loss, code))) > 1e-6
+    assert np.max(np.abs(tape.gradient(loss, embedding))) > 1e-6
 
 
 SOME = {
@@ -54,12 +54,12 @@ def test_second_derivatives_equal_finite_differences(kind):
     readout = normals(2, 8, 8, 1, seed=4, dtype="float64")
 
     def slopes(values):
-        """The squares of the derivatives by the support set, the code, the rest of z and some weights."""
-        support, code, rest, *some = values
+        """The squares of the derivatives by the support set, the task embedding, the rest of z and some weights."""
+        support, embedding, rest, *some = values
         with tf.GradientTape() as tape:
             tape.watch(values)
             weights = list({**start, **dict(zip(SOME[kind], some, strict=True))}.values())
-            given, rows = {"support": support, "task_embedding": code}, tf.concat([z[:, :CHOICES], rest], axis=1)
+            given, rows = {"support": support, "task_embedding": embedding}, tf.concat([z[:, :CHOICES], rest], axis=1)
             images = network.stateless_call(weights, [], rows, conditioning=given)[0]
             loss = tf.reduce_sum(images * readout)
         return tf.add_n([tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values)])
@@ -73,7 +73,7 @@ def test_second_derivatives_equal_finite_differences(kind):
 
 
 def test_float64_is_double_all_the_way():
-    network, conditioning = shared("meta", 2, moved=True, dtype="float64"), told(3, dtype="float64")
+    network, conditioning = shared("meta", 2, moved=True, dtype="float64"), given(3, dtype="float64")
     z = chosen([0, 1], [1, 2], 3, dtype="float64")
     images = network(z, conditioning=conditioning)
     assert images.dtype == "float64"
@@ -84,31 +84,25 @@ def test_float64_is_double_all_the_way():
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_runs(policy):
     network = generator(dtype=policy)
-    images = network(normals(3, 5), conditioning=told(3))
+    images = network(normals(3, 5), conditioning=given(3))
     assert images.dtype == network.compute_dtype and np.all(np.isfinite(tf.cast(images, "float32")))
 
 
-# Refusals
+# Rejected arguments
 
 
 @pytest.mark.parametrize(
-    "conditioning, received",
-    [
-        (None, "NoneType"),
-        ({}, r"\[\]"),
-        ({"support": np.zeros((3, *SHAPE))}, r"\['support'\]"),
-        ({"task_embedding": np.zeros(2)}, r"\['code'\]"),
-        (np.zeros((3, *SHAPE)), r"\w*Tensor"),
-    ],
+    "conditioning",
+    [None, {}, {"support": np.zeros((3, *SHAPE))}, {"task_embedding": np.zeros(2)}, np.zeros((3, *SHAPE))],
 )
-def test_a_conditioning_that_lacks_something_is_refused(conditioning, received):
-    message = rf"`FusionGenerator` needs a conditioning with \['support', 'code'\]\. Received: {received}"
+def test_a_conditioning_that_lacks_something_is_rejected(conditioning):
+    message = r"'conditioning' of FusionGenerator must be a dict with 'support' and 'task_embedding' of shape \(2,\)\."
     with pytest.raises(ValueError, match=message):
         shared()(normals(2, 5), conditioning=conditioning)
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 8, 5), (8, 8), (8,), (0, 8, 1)])
-def test_impossible_shapes_are_refused(shape):
+def test_impossible_shapes_are_rejected(shape):
     with pytest.raises(ValueError, match=r".example_shape. must .*Received: "):
         FusionGenerator(shape)
 
@@ -125,7 +119,7 @@ def test_impossible_shapes_are_refused(shape):
         ({"seed": 1.5}, "seed"),
     ],
 )
-def test_bad_arguments_are_refused(options, name):
+def test_bad_arguments_are_rejected(options, name):
     with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         FusionGenerator((8, 8, 1), **options)
 
@@ -140,10 +134,7 @@ def test_stateless_call_in_a_graph_of_unknown_sizes_equals_eager():
         return network.stateless_call(weights, [], z, conditioning=conditioning, training=True)[0]
 
     for n, k in [(1, 1), (4, 5)]:
-        z, conditioning = normals(n, 5), told(k)
+        z, conditioning = normals(n, 5), given(k)
         np.testing.assert_allclose(
             stateless(z, conditioning), network(z, conditioning=conditioning), rtol=1e-4, atol=1e-5
         )
-
-
-# Rows and the support set

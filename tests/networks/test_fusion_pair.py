@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from meta_gan.layers import check_differentiable
 from meta_gan.networks import FusionDiscriminator, FusionGenerator, TaskEncoder, fusion
-from tests.networks.test_fusion_discriminator import told, uniform
+from tests.networks.test_fusion_discriminator import given, uniform
 
 
 @pytest.mark.parametrize("normalization", ["meta", "none"])
@@ -23,14 +23,14 @@ def test_fusion_makes_a_matching_pair(normalization, embedding_dim):
     )
     assert one.normalization == normalization and two.normalization == (normalization if embedding_dim else "none")
     assert one.seed == two.seed == 5 and one.temperature == 1.2
-    conditioning = told(3, embedding_dim, (8, 8, 1))
+    conditioning = given(3, embedding_dim, (8, 8, 1))
     assert two(one(uniform(6, 4), conditioning=conditioning), conditioning=conditioning).shape == (6, 1)
     for network in pair:
         assert check_differentiable(network) is None
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, True, "hot"])
-def test_bad_temperatures_are_refused(value):
+def test_bad_temperatures_are_rejected(value):
     with pytest.raises(ValueError, match="'temperature' must be a finite number > 0"):
         fusion((8, 8, 1), 4, 1, temperature=value)
 
@@ -43,7 +43,7 @@ def test_one_seed_does_not_make_related_kernels():
     assert overlap.max() < 0.999
 
 
-def test_a_loss_of_the_pair_reaches_the_encoder_that_made_the_code():
+def test_a_loss_of_the_pair_reaches_the_encoder_that_made_the_task_embedding():
     encoder = TaskEncoder((8, 8, 1), 3, 1)
     one, two = fusion((8, 8, 1), 4, 1, 3)
     support, z = uniform(3, 8, 8, 1), uniform(5, 4)

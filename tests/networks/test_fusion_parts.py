@@ -1,23 +1,19 @@
-"""The parts of the fusion networks: features, matching against loops and hand numbers, rendering, refusals."""
+"""Parts of the fusion networks: feature pyramid, matching against loops and by hand, shapes."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.layers import warping
-from meta_gan.networks.base import seeded_normal
-from meta_gan.networks.fusion_parts import (
-    Matching,
-    Pyramid,
-    convolution,
-    dense,
-    leaky,
-    require_sides,
-    require_support,
-)
+from meta_gan.networks.base import LayerFactory
+from meta_gan.networks.image_fusion import Matching, Pyramid, check_sides
 from tests.layers.finite_differences import directional_error
 
 F64 = {"dtype": "float64"}
+
+
+def factory(dtype="float32"):
+    return LayerFactory(0, "test", dtype)
 
 
 def uniform(*shape, seed=0, low=-1.0, high=1.0):
@@ -31,42 +27,19 @@ def moved(layer):
     return layer
 
 
-# The small makers
-
-
-def test_layers_are_built_and_of_the_size_they_say():
-    make = seeded_normal(0, "test")
-    layer = convolution(make, 2, 5, "one", "float64", 4, 2)
-    assert layer.kernel.shape == (4, 4, 2, 5) and layer.name == "one"
-    assert layer(uniform(3, 6, 7, 2)).shape == (3, 3, 4, 5)
-    assert dense(make, 7, 3, "two", "float64").kernel.shape == (7, 3)
-
-
-def test_kernels_have_the_deviation_that_keeps_a_signal():
-    make = seeded_normal(0, "test")
-    fan_in = 3 * 3 * 32
-    kernel = convolution(make, 32, 64, "one", "float32").kernel.numpy()
-    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (1.04 * fan_in)), rtol=0.03)
-    np.testing.assert_allclose(dense(make, 200, 100, "two", "float32").kernel.numpy().std(), 0.098, rtol=0.03)
-
-
-def test_leaky_by_hand():
-    np.testing.assert_allclose(leaky(tf.constant([-5.0, 0.0, 3.0])), [-1.0, 0.0, 3.0])
-
-
 # The pyramid
 
 
 @pytest.mark.parametrize("height, width", [(8, 8), (12, 20), (28, 28)])
 def test_pyramid_sizes(height, width):
-    full, half, quarter = Pyramid(2, 3, seeded_normal(0, "test"))(tf.cast(uniform(4, height, width, 2), "float32"))
+    full, half, quarter = Pyramid(2, 3, factory())(tf.cast(uniform(4, height, width, 2), "float32"))
     assert full.shape == (4, height, width, 3)
     assert half.shape == (4, height // 2, width // 2, 6)
     assert quarter.shape == (4, height // 4, width // 4, 12)
 
 
 def test_pyramid_equals_raw_ops():
-    layer = moved(Pyramid(2, 2, seeded_normal(0, "test"), **F64))
+    layer = moved(Pyramid(2, 2, factory("float64")))
     x = images = uniform(3, 8, 12, 2)
     outputs = []
     for part, stride in [("full", 1), ("half", 2), ("half_again", 1), ("quarter", 2), ("quarter_again", 1)]:
@@ -79,7 +52,7 @@ def test_pyramid_equals_raw_ops():
 
 
 def test_features_of_an_image_are_its_own():
-    layer = moved(Pyramid(1, 2, seeded_normal(0, "test"), **F64))
+    layer = moved(Pyramid(1, 2, factory("float64")))
     images = uniform(3, 8, 8, 1)
     for whole, alone in zip(layer(images), layer(images[1:2]), strict=True):
         np.testing.assert_allclose(whole[1:2], alone, atol=1e-12)
@@ -90,8 +63,8 @@ def test_features_of_an_image_are_its_own():
 SIDES = (2, 3)
 
 
-def matching(sides=SIDES, given=4, depth=5, values=3, **options):
-    return Matching(sides, given, depth, values, seeded_normal(0, "test"), **{**F64, **options})
+def matching(sides=SIDES, inputs=4, depth=5, values=3):
+    return Matching(sides, inputs, depth, values, factory("float64"))
 
 
 def set_weights(layer, **values):
@@ -118,7 +91,7 @@ def test_matching_shapes(k):
 
 
 def test_positions_start_with_a_deviation_of_one_half():
-    layer = Matching((16, 16), 4, 32, 32, seeded_normal(0, "test"))
+    layer = Matching((16, 16), 4, 32, 32, factory())
     assert layer.position.shape == (256, 32)
     np.testing.assert_allclose(layer.position.numpy().std(), 0.5, rtol=0.05)
 
@@ -181,7 +154,7 @@ def test_same_images_match_alike():
 def test_a_moved_image_is_found_where_it_went():
     # six features that each mark a place, and positions of nothing: only content speaks
     marks = tf.reshape(tf.eye(6, dtype=tf.float64), [1, 2, 3, 6])
-    layer = set_weights(matching(given=6, depth=6, values=6), key=np.eye(6), value=np.eye(6))
+    layer = set_weights(matching(inputs=6, depth=6, values=6), key=np.eye(6), value=np.eye(6))
     rolled = tf.concat([marks, tf.roll(marks, 1, axis=2)], axis=0)
     shifts, _ = layer(rolled)
     # one place to the right, 2/3 of half an image; the last place comes back at the left
@@ -230,40 +203,18 @@ def test_second_derivatives_of_matching_equal_finite_differences():
     assert max(directional_error(lambda v: function(v, 1), values)) < 1e-6
 
 
-# Rendering
+# Shapes
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (16, 32, 4), (64, 64, 3), [12, 8, 2]])
-def test_shapes_that_are_let_in(shape):
-    assert require_sides(shape) == tuple(shape)
+def test_accepted_shapes(shape):
+    assert check_sides(shape) == tuple(shape)
 
 
 @pytest.mark.parametrize(
     "shape",
     [(4, 8, 1), (8, 4, 1), (10, 8, 1), (8, 30, 1), (68, 8, 1), (8, 128, 1), (8, 8, 5), (8, 8), (8,), (8, 8, 1, 1)],
 )
-def test_impossible_sides_are_refused(shape):
-    with pytest.raises(ValueError, match=r"multiples of 4 from 8 to 64, 1 to 4 channels\. Received: example_shape="):
-        require_sides(shape)
-
-
-def test_support_and_code_are_taken_apart():
-    tree = {"support": 1, "task_embedding": 2, "more": 3}
-    assert require_support(tree, "Net", 4) == (1, 2)
-    assert require_support(tree, "Net", 0) == (1, None)  # a network without a code does not look at one
-    assert require_support({"support": 1}, "Net", 0) == (1, None)
-
-
-@pytest.mark.parametrize(
-    "given, embedding_dim, message",
-    [
-        (None, 0, r"`Net` needs a conditioning with \['support'\]\. Received: NoneType$"),
-        ({}, 2, r"`Net` needs a conditioning with \['support', 'code'\]\. Received: \[\]$"),
-        ({"support": 1}, 2, r"\['support', 'code'\]\. Received: \['support'\]$"),
-        ({"task_embedding": 1}, 0, r"with \['support'\]\. Received: \['code'\]$"),
-        (np.zeros((5, 8, 8, 1)), 0, r"with \['support'\]\. Received: ndarray$"),  # not all of its numbers
-    ],
-)
-def test_a_conditioning_that_lacks_something_is_refused(given, embedding_dim, message):
-    with pytest.raises(ValueError, match=message):
-        require_support(given, "Net", embedding_dim)
+def test_impossible_sides_are_rejected(shape):
+    with pytest.raises(ValueError, match="'example_shape' must "):
+        check_sides(shape)

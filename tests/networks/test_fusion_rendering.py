@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.networks.fusion_parts import Renderer
+from meta_gan.networks.image_fusion import Renderer
 from tests.layers.finite_differences import directional_error
 from tests.networks.test_fusion_parts import F64, squared_slopes, uniform
 
@@ -63,7 +63,7 @@ def test_shift_by_whole_pixels_is_a_roll(rows, columns, detail):
     np.testing.assert_allclose(moved_plain[:, 2:-2, 2:-2], rolled[:, 2:-2, 2:-2], atol=1e-12)
 
 
-def test_a_shift_takes_colour_from_where_it_points():
+def test_a_shift_points_to_where_the_colour_is_taken():
     images = stroke()
     down = np.zeros((1, 8, 8, 2))
     down[..., 0] = 2 * 4 / 16  # the colour comes from 4 pixels further down, so the bar goes up
@@ -127,6 +127,3 @@ def test_second_derivatives_of_rendering_equal_finite_differences():
     weights = {"share": 0.2, "gain": -0.1}
     values += [tf.constant(weights[v.path.split("/")[-1]], tf.float64) for v in layer.trainable_variables]
     assert max(directional_error(lambda v: function(v, 4), values, step=1e-6)) < 1e-5
-
-
-# Refusals

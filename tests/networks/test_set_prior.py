@@ -1,4 +1,4 @@
-"""The prior of a support set: by hand, as the generator itself when fresh, in a VAE whose evidence is known exactly."""
+"""The prior of a support set: by hand, equal to its generator at the start, and in a VAE of known evidence."""
 
 import keras
 import numpy as np
@@ -54,11 +54,11 @@ def test_z_is_moved_and_scaled():
     np.testing.assert_allclose(placed()(z, conditioning=CODE), by_hand, rtol=1e-10)
 
 
-def test_a_fresh_one_is_its_generator_whatever_the_code():
+def test_a_new_prior_equals_its_generator():
     inner, _ = networks.dcgan((8, 8, 1), latent_dim=3, width=4)
     net, z = SetPrior(inner, embedding_dim=2), tf.random.stateless_normal([4, 3], [0, 1])
-    for code in ([0.0, 0.0], [5.0, -5.0]):
-        np.testing.assert_array_equal(net(z, conditioning={"task_embedding": tf.constant(code)}), inner(z))
+    for embedding in ([0.0, 0.0], [5.0, -5.0]):
+        np.testing.assert_array_equal(net(z, conditioning={"task_embedding": tf.constant(embedding)}), inner(z))
 
 
 def test_a_deviation_stays_within_twenty():
@@ -74,7 +74,7 @@ def test_with_the_exact_posterior_the_bound_is_the_evidence(draws):
     np.testing.assert_allclose(game.log_evidence(snapshot, tf.constant(X), CODE, draws, SEED), evidence(X), rtol=1e-9)
 
 
-def test_the_loss_is_the_negative_bound_a_number():
+def test_the_loss_is_the_negative_bound_per_number():
     """40,000 draws of z; the deviation of their mean is below .005."""
     game, snapshot = linear()
     many = tf.constant(np.repeat(X[:1], 40_000, axis=0))
@@ -82,7 +82,7 @@ def test_the_loss_is_the_negative_bound_a_number():
     assert float(value) == pytest.approx(-evidence(X[:1])[0] / 2, abs=0.01)
 
 
-def test_codes_reconstructions_and_samples_are_of_the_class():
+def test_task_embeddings_reconstructions_and_samples_are_of_the_class():
     game, snapshot = linear()
     ask = {name: endpoint.fn for name, endpoint in game.endpoints.items()}
     z = ask["encode"](snapshot, CODE, {"images": tf.constant(X)}, SEED)["mean"]
@@ -96,14 +96,13 @@ def test_codes_reconstructions_and_samples_are_of_the_class():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["dcgan", "mlp"])
-def test_a_recipe_of_a_vae_with_a_code_has_it_and_what_is_saved_comes_back(tmp_path, network):
+def test_a_conditioned_vae_recipe_has_a_prior_and_is_saved_and_loaded(tmp_path, network):
     sizes = {"width": 4, "latent_dim": 3, "embedding_dim": 5}
     recipe = presets.get("vae", network=network, algorithm="fomaml", inner_steps=2, **sizes)
     model = presets.build(recipe, (8, 8, 1))
     assert isinstance(model.game.nets["generator"], SetPrior)
     episodes = random_episodes(shape=(8, 8, 1))
-    pieces = (model.game, model.meta_learner, model.mask, model.meta_weights())
-    estimate = model.algorithm.estimator.estimate(*pieces, episodes, 2)
+    estimate = model.algorithm.estimator.estimate(model.loop, model.meta_weights(), episodes, 2)
     readout = [i for i, v in enumerate(model.game.nets["generator"].trainable_variables) if "readout" in v.path]
     assert max(np.abs(estimate.weights["generator"][i]).max() for i in readout) > 1e-6
     for _ in range(2):
@@ -117,13 +116,13 @@ def test_a_recipe_of_a_vae_with_a_code_has_it_and_what_is_saved_comes_back(tmp_p
     np.testing.assert_allclose(served(images=tf.constant(support))["images"], expected, atol=1e-5)
 
 
-def test_round_trip_and_refusals():
+def test_round_trip_and_rejected_arguments():
     net = placed()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(net))
     assert again.get_config() == net.get_config()
     assert [v.shape for v in again.variables] == [v.shape for v in net.variables]
     with pytest.raises(
-        ValueError, match=r'`SetPrior` needs `conditioning` to be a dict with "task_embedding" float\[2\]'
+        ValueError, match=r"'conditioning' of SetPrior must be a dict with 'task_embedding' of shape \(2,\)"
     ):
         net(tf.zeros([1, 1], tf.float64))
     with pytest.raises(ValueError, match=r"'embedding_dim' must be an integer >= 1"):

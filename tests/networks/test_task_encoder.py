@@ -1,4 +1,4 @@
-"""The task encoder: order and number of the images, the size of the code, context, poolings, seeds and saving."""
+"""The task encoder: order and number of the images, scale, context, poolings, seeds and saving."""
 
 import keras
 import numpy as np
@@ -28,10 +28,10 @@ def encoder(pooling="mean", moved=True, **options):
 
 @both
 @pytest.mark.parametrize("k", [1, 2, 5])
-def test_one_code_for_any_number_of_images(pooling, k):
-    code = encoder(pooling)(images(k))
-    assert code.shape == (3,) and code.dtype == "float32"
-    assert np.all(np.isfinite(code))
+def test_one_task_embedding_for_any_number_of_images(pooling, k):
+    embedding = encoder(pooling)(images(k))
+    assert embedding.shape == (3,) and embedding.dtype == "float32"
+    assert np.all(np.isfinite(embedding))
 
 
 @both
@@ -42,13 +42,13 @@ def test_order_of_the_images_does_not_matter(pooling):
 
 
 @both
-def test_an_image_counts_no_more_for_being_there_in_copies_of_the_whole_set(pooling):
+def test_copies_of_the_whole_set_change_nothing(pooling):
     network, support = encoder(pooling), images(3)
     np.testing.assert_allclose(network(tf.tile(support, [4, 1, 1, 1])), network(support), rtol=1e-5, atol=1e-6)
 
 
 @both
-def test_every_image_counts(pooling):
+def test_every_image_has_an_influence(pooling):
     network, support = encoder(pooling), images()
     for i in range(5):
         other = tf.concat([support[:i], -support[i : i + 1], support[i + 1 :]], axis=0)
@@ -58,19 +58,19 @@ def test_every_image_counts(pooling):
 @both
 @pytest.mark.parametrize("k", [1, 5])
 def test_root_mean_square_is_one_without_context(pooling, k):
-    code = encoder(pooling, moved=False)(images(k))
-    # not quite 1: what keeps a code of 0 finite is added to the mean square
-    np.testing.assert_allclose(np.sqrt(np.mean(np.square(code))), 1.0, atol=0.02)
+    embedding = encoder(pooling, moved=False)(images(k))
+    # not quite 1: what keeps a task embedding of 0 finite is added to the mean square
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(embedding))), 1.0, atol=0.02)
 
 
-def test_code_is_the_mean_brought_to_its_size():
+def test_task_embedding_is_the_mean_brought_to_its_size():
     network, support = encoder(moved=False, dtype="float64"), images(dtype="float64")
     mean = np.mean(network.body(support), axis=0)
     np.testing.assert_allclose(network(support), mean / np.sqrt(np.mean(mean**2) + 1e-3), rtol=1e-12)
 
 
 @both
-def test_context_starts_at_nothing_and_is_added_as_it_is(pooling):
+def test_context_starts_at_zero_and_is_added_unscaled(pooling):
     network, support = encoder(pooling, moved=False), images()
     np.testing.assert_array_equal(network.context, np.zeros(3))
     before = network(support)
@@ -78,8 +78,8 @@ def test_context_starts_at_nothing_and_is_added_as_it_is(pooling):
     np.testing.assert_allclose(network(support) - before, [5.0, -7.0, 0.25], atol=1e-6)
 
 
-def test_context_is_the_one_weight_that_its_path_finds():
-    # what context-only adaptation is told to move, see the class
+def test_the_context_mask_finds_one_weight():
+    # the mask of context-only adaptation, see the class
     for pooling in POOLINGS:
         paths = [variable.path for variable in encoder(pooling).trainable_variables]
         assert sum(path.endswith("/context") for path in paths) == 1
@@ -94,18 +94,18 @@ def test_attention_of_equal_scores_is_the_mean():
 
 def test_attention_equals_numpy():
     network, support = encoder("attention", dtype="float64"), images(dtype="float64")
-    codes = network.body(support).numpy()
-    weights = np.exp(codes @ network.score.kernel.numpy())
-    code = (codes * weights / weights.sum()).sum(axis=0)
-    expected = code / np.sqrt(np.mean(code**2) + 1e-3) + network.context.numpy()
+    embeddings = network.body(support).numpy()
+    weights = np.exp(embeddings @ network.score.kernel.numpy())
+    embedding = (embeddings * weights / weights.sum()).sum(axis=0)
+    expected = embedding / np.sqrt(np.mean(embedding**2) + 1e-3) + network.context.numpy()
     np.testing.assert_allclose(network(support), expected, rtol=1e-10)
 
 
-def test_a_high_score_makes_one_image_speak_for_all():
+def test_a_high_score_selects_one_image():
     network, support = encoder("attention", moved=False), images()
-    codes = network.body(support).numpy()
-    direction = codes[3] - codes.mean(axis=0)
-    scores = codes @ direction
+    embeddings = network.body(support).numpy()
+    direction = embeddings[3] - embeddings.mean(axis=0)
+    scores = embeddings @ direction
     network.score.kernel.assign(1e4 * direction[:, None])
     best = int(np.argmax(scores))
     np.testing.assert_allclose(network(support), network(support[best : best + 1]), rtol=1e-4, atol=1e-5)
@@ -187,13 +187,16 @@ def test_stateless_call_equals_call_in_a_graph_of_unknown_k(pooling):
         np.testing.assert_allclose(stateless(images(k)), network(images(k)), rtol=1e-5, atol=1e-6)
 
 
-def test_blank_images_give_a_finite_code_with_finite_slopes():
-    network, blank = encoder(moved=False), tf.zeros([2, *SHAPE])  # all codes are 0, and a root has no slope there
+def test_blank_images_give_a_finite_task_embedding_with_finite_slopes():
+    network, blank = (
+        encoder(moved=False),
+        tf.zeros([2, *SHAPE]),
+    )  # all embeddings are 0, where a root has no slope
     with tf.GradientTape() as tape:
         tape.watch(blank)
-        code = network(blank)
-    np.testing.assert_array_equal(code, np.zeros(3))
-    assert np.all(np.isfinite(tape.gradient(code, blank)))
+        embedding = network(blank)
+    np.testing.assert_array_equal(embedding, np.zeros(3))
+    assert np.all(np.isfinite(tape.gradient(embedding, blank)))
 
 
 @both
@@ -206,15 +209,15 @@ def test_second_derivatives_equal_finite_differences(pooling):
     def slopes(values):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            code = network.stateless_call(values[1:], [], values[0])[0]
-            loss = tf.reduce_sum(tf.tanh(code * readout))
+            embedding = network.stateless_call(values[1:], [], values[0])[0]
+            loss = tf.reduce_sum(tf.tanh(embedding * readout))
         return sum(tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values))
 
     assert max(directional_error(slopes, [images(3, dtype="float64"), *start], step=1e-6)) < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (7, 8), (16,), (8, 8, 1, 1), (0, 8, 1), (8.0, 8, 1)])
-def test_impossible_shapes_are_refused(shape):
+def test_impossible_shapes_are_rejected(shape):
     with pytest.raises(ValueError, match=r".example_shape. must be .*Received: "):
         TaskEncoder(shape)
 
@@ -228,6 +231,6 @@ def test_impossible_shapes_are_refused(shape):
         ({"seed": -1}, "seed"),
     ],
 )
-def test_bad_arguments_are_refused(options, name):
+def test_bad_arguments_are_rejected(options, name):
     with pytest.raises(ValueError, match=rf"'{name}' must be .*Received: "):
         TaskEncoder((8, 8, 1), **options)

@@ -1,4 +1,4 @@
-"""The text generator: draws by hand, ends, exact likelihoods, copying, relaxations, saving, derivatives, refusals."""
+"""The text generator: exact draws and likelihoods, ends, copying, relaxations, saving, derivatives."""
 
 from functools import cache
 
@@ -32,7 +32,7 @@ def generator(attends=False, moved=True, dtype="float32", **options):
 shared = cache(generator)
 
 
-def told(texts=("ab", "b"), embedding_dim=0, dtype="float32"):
+def given(texts=("ab", "b"), embedding_dim=0, dtype="float32"):
     support = tf.cast(AB.seen(AB.encode(texts, LENGTH)), dtype)
     return {
         "support": support,
@@ -62,14 +62,14 @@ def test_gumbel_numbers():
 
 @pytest.mark.parametrize("attends", [False, True])
 def test_probabilities_of_all_texts_sum_to_one(attends):
-    conditioning = told() if attends else None
+    conditioning = given() if attends else None
     logs = shared(attends).log_likelihood(every_text(), conditioning)
     np.testing.assert_allclose(tf.reduce_sum(tf.exp(logs)), 1.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("attends", [False, True])
 def test_samples_have_these_probabilities(attends):
-    net, conditioning = shared(attends), told() if attends else None
+    net, conditioning = shared(attends), given() if attends else None
     count = 20_000
     made = AB.decode(tf.function(net)(normals(count, LENGTH * SYMBOLS), conditioning=conditioning).numpy())
     expected = np.exp(net.log_likelihood(every_text(), conditioning))
@@ -82,14 +82,14 @@ def test_samples_have_these_probabilities(attends):
 
 @pytest.mark.parametrize("relaxation", RELAXATIONS)
 def test_samples_are_one_hot_and_end_once(relaxation):
-    made = generator(True, relaxation=relaxation)(normals(50, LENGTH * SYMBOLS), conditioning=told()).numpy()
+    made = generator(True, relaxation=relaxation)(normals(50, LENGTH * SYMBOLS), conditioning=given()).numpy()
     assert made.shape == (50, LENGTH, SYMBOLS) and set(np.unique(made)) == {0.0, 1.0}
     np.testing.assert_array_equal(made.sum(axis=-1), 1.0)
     ended = np.cumsum(made[..., 0], axis=1)
     np.testing.assert_array_equal((ended > 0)[:, 1:] & (made[:, 1:, 0] == 0), False)
 
 
-def test_what_training_sees():
+def test_outputs_in_training():
     z = normals(20, LENGTH * SYMBOLS)
     through, soft = (generator(relaxation=kind)(z, training=True) for kind in RELAXATIONS)
     np.testing.assert_allclose(through, generator()(z), atol=1e-6)
@@ -97,7 +97,7 @@ def test_what_training_sees():
     np.testing.assert_allclose(tf.reduce_sum(soft, axis=-1), 1.0, atol=1e-5)
 
 
-def test_the_way_back_is_that_of_the_softmax():
+def test_the_gradient_is_that_of_the_softmax():
     """On the first symbol, where there is no memory yet, both relaxations have one derivative."""
     z, weights = normals(5, LENGTH * SYMBOLS), normals(5, SYMBOLS, seed=3)
     slopes = []
@@ -110,21 +110,21 @@ def test_the_way_back_is_that_of_the_softmax():
     assert np.abs(slopes[0]).max() > 1e-3
 
 
-def test_copying_alone_knows_no_other_symbol():
+def test_copying_alone_uses_symbols_of_the_support_set_only():
     net = generator(True)
     net.share.kernel.assign(tf.zeros_like(net.share.kernel))
     net.share.bias.assign([50.0])  # all of the share
-    logs = net.log_likelihood(every_text(), told(["a", "aa"]))
+    logs = net.log_likelihood(every_text(), given(["a", "aa"]))
     for name, log in zip(AB.decode(every_text().numpy()), logs.numpy(), strict=True):
         assert (log > -8) == (set(name) == {"a"} or not name), name
 
 
 def test_the_order_of_the_support_set_does_not_matter_but_its_texts_do():
     net, z = shared(True), normals(30, LENGTH * SYMBOLS)
-    logs = [net.log_likelihood(every_text(), told(texts)) for texts in (["ab", "b", "ba"], ["ba", "ab", "b"], ["a"])]
+    logs = [net.log_likelihood(every_text(), given(texts)) for texts in (["ab", "b", "ba"], ["ba", "ab", "b"], ["a"])]
     np.testing.assert_allclose(logs[0], logs[1], atol=1e-5)
     assert np.abs(logs[0] - logs[2]).max() > 0.05
-    np.testing.assert_array_equal(net(z, conditioning=told())[:7], net(z[:7], conditioning=told()))
+    np.testing.assert_array_equal(net(z, conditioning=given())[:7], net(z[:7], conditioning=given()))
 
 
 def test_temperature_below_one_makes_likelier_texts():
@@ -140,7 +140,7 @@ def test_the_contract():
     assert isinstance(net, Generator) and net.latent_dim == 9 and net.example_shape == (3, 3) and net.sees_support
     assert check_differentiable(net) is None and not shared().sees_support
     assert len({v.path for v in net.variables}) == len(net.variables)
-    assert net(normals(2, 9), conditioning=told(embedding_dim=2)).shape == (2, 3, 3)
+    assert net(normals(2, 9), conditioning=given(embedding_dim=2)).shape == (2, 3, 3)
 
 
 @pytest.mark.parametrize("attends", [False, True])
@@ -148,7 +148,7 @@ def test_saved_and_loaded(tmp_path, attends):
     net = generator(attends, relaxation="gumbel_softmax", softness=0.5, temperature=0.9)
     net.save(tmp_path / "a.keras")
     again, z = keras.models.load_model(tmp_path / "a.keras"), normals(9, 9)
-    conditioning = told() if attends else None
+    conditioning = given() if attends else None
     np.testing.assert_array_equal(net(z, conditioning=conditioning), again(z, conditioning=conditioning))
     assert again.get_config() == net.get_config()
 
@@ -162,17 +162,17 @@ def test_second_derivatives_of_the_likelihood():
         with tf.GradientTape() as tape:
             tape.watch(values)
             with keras.StatelessScope(state_mapping=list(zip(net.trainable_variables, values, strict=True))):
-                loss = tf.reduce_sum(tf.tanh(net.log_likelihood(texts, told(dtype="float64")) / 3.0))
+                loss = tf.reduce_sum(tf.tanh(net.log_likelihood(texts, given(dtype="float64")) / 3.0))
         return tf.add_n([tf.reduce_sum(tf.square(g)) for g in tape.gradient(loss, values)])
 
     assert max(directional_error(first, start, step=1e-5)) < 1e-5
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"example_shape": (3,)}, "must be \\(length, symbols\\)"),
-        ({"example_shape": (3, 1)}, "of at least 2 symbols"),
+        ({"example_shape": (3, 1)}, "at least 2 symbols"),
         ({"width": 0}, "'width' must be an integer >= 1"),
         ({"attends": 1}, "'attends' must be True or False"),
         ({"relaxation": "none"}, "'relaxation' must be one of"),
@@ -180,13 +180,13 @@ def test_second_derivatives_of_the_likelihood():
         ({"temperature": -1.0}, "'temperature' must be a finite number > 0"),
     ],
 )
-def test_refusals(options, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_arguments_are_rejected(options, message):
+    with pytest.raises(ValueError, match=message):
         TextGenerator(**{"example_shape": (3, 3), **options})
 
 
-def test_conditionings_that_lack_or_hold_too_much():
-    with pytest.raises(ValueError, match="needs a conditioning with"):
+def test_a_conditioning_that_does_not_fit_is_rejected():
+    with pytest.raises(ValueError, match="must be a dict with 'support'"):
         shared(True)(normals(1, 9))
     with pytest.raises(ValueError, match="is unconditioned"):
-        shared()(normals(1, 9), conditioning=told())
+        shared()(normals(1, 9), conditioning=given())

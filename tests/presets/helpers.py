@@ -10,9 +10,11 @@ SHAPE = (8, 8, 1)
 TINY = {"network": "mlp", "width": 3, "latent_dim": 2, "inner_steps": 1}
 OWN_SHAPES = {"sound": (1024, 1), "text": (8, 4)}
 RATE = 8000
-"""Of sounds; others pass it over."""
-WITHOUT_FEATURES = {"energy": 0.0, "features": "", "nearness": 0.0, "variety": 0.0}
-"""What frees a preset of the shipped feature network, which takes 28x28 drawings alone."""
+"""Of sounds; it has no effect on other examples."""
+WITHOUT_FEATURES = {"terms_features": 0.0, "game_features": "", "nearness": 0.0, "variety": 0.0}
+"""What frees a preset of the shipped feature network, which is for 28x28 drawings alone."""
+WITHOUT_NETWORK = {"terms_features": 0.0, "game_features": ""}
+"""The same for a preset without the terms nearness and variety."""
 
 
 def build(name="fomaml", shape=SHAPE, **changes):
@@ -21,23 +23,28 @@ def build(name="fomaml", shape=SHAPE, **changes):
 
 
 def small(name):
-    """The preset `name` as it is, but for the size of the nets and the number of inner steps."""
+    """Changes that make the nets and the number of inner steps of the preset `name` small."""
     recipe = presets.PRESETS[name]
-    size = {"width": 2} if recipe.family == "translation" else {"width": 2, "latent_dim": 4}
-    if name == "text":
-        del size["latent_dim"]  # it has no say
-    if recipe.embedding_dim:
+    size = {"width": 2} if name in ("translation", "cyclegan", "text") else {"width": 2, "latent_dim": 4}
+    if recipe.game.task_encoder:
         size["embedding_dim"] = 3
     if recipe.inner_steps:
         size["inner_steps"] = 2
-    return {**size, **(WITHOUT_FEATURES if recipe.energy and name not in OWN_SHAPES else {})}
+    return {**size, **(WITHOUT_FEATURES if name == "fusion" else WITHOUT_NETWORK if name == "sagan" else {})}
 
 
 def shape_of(name, shape=SHAPE):
     """What the preset `name` is built for: images of a shape, two domains of them, sounds or texts."""
     shape = OWN_SHAPES.get(name, shape)
-    domains = {"source": shape, "target": shape}
-    return domains if presets.PRESETS[name].family == "translation" else shape
+    return {"source": shape, "target": shape} if name in ("translation", "cyclegan") else shape
+
+
+def flat(tree, prefix=""):
+    """A tree of settings as one dict, the names joined by dots."""
+    found = {}
+    for key, value in tree.items():
+        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return found
 
 
 def copies(variables):
@@ -46,6 +53,6 @@ def copies(variables):
 
 
 def still(before, variables):
-    """The mask of the kernels that have not moved."""
+    """The paths of the kernels that have not moved."""
     pairs = zip(before, variables, strict=True)
     return [v.path for old, v in pairs if old.ndim > 1 and np.array_equal(old, v.numpy())]

@@ -7,24 +7,26 @@ import pytest
 from meta_gan import losses, meta_learners, networks, presets
 from meta_gan.games import VAE, Terms
 from meta_gan.meta import Consistent, Displacement, JointTraining, SplitOpponents, Unrolled
-from meta_gan.presets.building import _LOWEST_RATE
-from tests.presets.helpers import SHAPE, WITHOUT_FEATURES, build, copies
+from meta_gan.presets.algorithms import HAND_DESIGNED, LEARNED
+from meta_gan.presets.games import LOSSES
+from meta_gan.presets.recipe import _LOWEST_RATE
+from tests.presets.helpers import SHAPE, WITHOUT_FEATURES, WITHOUT_NETWORK, build, copies
 from tests.toys import random_episodes
 
 
 @pytest.mark.parametrize("mask", ["(", "no such weight"])
-def test_paths_that_choose_nothing_are_refused(mask):
+def test_a_mask_that_chooses_nothing_is_refused(mask):
     with pytest.raises(ValueError, match=r"'mask' must .*Received: "):
         build(mask=mask)
 
 
-def test_paths_choose_what_adapts():
+def test_the_mask_chooses_what_adapts():
     model = build(mask="^generator/.*bias")
-    assert model.mask["discriminator"] == ()
-    assert len(model.mask["generator"]) == 3, "two hidden layers and the image"
+    assert model.loop.mask["discriminator"] == ()
+    assert len(model.loop.mask["generator"]) == 3, "two hidden layers and the image"
 
 
-def test_rates_reach_the_inner_rule_and_the_outer_optimizers():
+def test_rates_reach_the_meta_learner_and_the_outer_optimizers():
     model = build(inner_rate=0.25, discriminator_inner_rate=0.5, outer_rate=0.125)
     assert model.meta_learner.rates.value == {"generator": 0.25, "discriminator": 0.5}
     assert set(model.optimizers) == {"generator", "discriminator"}
@@ -64,16 +66,16 @@ def test_a_decaying_rate_counts_outer_steps():
 
 
 @pytest.mark.parametrize(
-    ("rule", "kind"),
+    ("name", "kind"),
     [("descent", meta_learners.GradientDescent), ("momentum", meta_learners.Momentum), ("adam", meta_learners.Adam)],
 )
-def test_the_rule(rule, kind):
-    model = build(rule=rule)
+def test_the_meta_learner(name, kind):
+    model = build(meta_learner=name)
     assert type(model.meta_learner) is kind and set(model.optimizers) == {"generator", "discriminator"}
-    assert not model._skip_nonfinite, "a hand-set rule's gradient that is not finite is an error"
+    assert not model._skip_nonfinite, "with a hand-designed meta-learner a gradient that is not finite is an error"
 
 
-LEARNED = {
+KINDS = {
     "meta_sgd": meta_learners.MetaSGD,
     "learned_adam": meta_learners.LearnedAdam,
     "recurrent": meta_learners.RecurrentMetaLearner,
@@ -81,11 +83,11 @@ LEARNED = {
 }
 
 
-@pytest.mark.parametrize("rule", presets.LEARNED_RULES)
-def test_a_learned_rule_and_its_own_optimizer(rule):
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_learned_meta_learner_and_its_own_optimizer(name):
     rates = {"inner_rate": 0.25, "discriminator_inner_rate": 0.5}
-    model = build("maml", rule=rule, outer_rate=0.125, rule_rate=0.0625, **rates)
-    assert type(model.meta_learner) is LEARNED[rule] and model._skip_nonfinite
+    model = build("maml", meta_learner=name, outer_rate=0.125, meta_rate=0.0625, **rates)
+    assert type(model.meta_learner) is KINDS[name] and model._skip_nonfinite
     assert model.meta_learner.rates.value == {"generator": 0.25, "discriminator": 0.5}
     shares = {group: float(optimizer.learning_rate) for group, optimizer in model.optimizers.items()}
     assert shares == {"generator": 0.125, "discriminator": 0.125, "meta_learner": 0.0625}
@@ -93,21 +95,22 @@ def test_a_learned_rule_and_its_own_optimizer(rule):
     assert type(estimator) is Unrolled and estimator.order == 2
 
 
-def test_every_learned_rule_is_above_and_has_the_recipe_s_seed():
-    assert tuple(LEARNED) == presets.LEARNED_RULES == presets.RULES[3:]
-    for rule in ("recurrent", "attention"):
-        assert build("maml", rule=rule, seed=9).meta_learner.seed == 9
+def test_every_learned_meta_learner_is_above_and_has_the_recipe_s_seed():
+    assert list(KINDS) == list(LEARNED) and list(HAND_DESIGNED) == ["descent", "momentum", "adam"]
+    for name in ("recurrent", "attention"):
+        assert build("maml", meta_learner=name, seed=9).meta_learner.seed == 9
 
 
 @pytest.mark.parametrize("embedding_dim", [0, 3])
-def test_the_attention_rule_is_told_the_task_s_code(embedding_dim):
-    model = build("maml", rule="attention", network="sagan", embedding_dim=embedding_dim)
+def test_the_attention_meta_learner_receives_the_task_embedding(embedding_dim):
+    given = {"embedding_dim": embedding_dim} if embedding_dim else {}
+    model = build("maml", meta_learner="attention", network="sagan", **given)
     assert model.meta_learner.embedding_dim == embedding_dim
 
 
 def test_features_may_be_for_the_distance_alone():
-    drawings = {"network": "mlp", "width": 2, "latent_dim": 2, "rule": "meta_sgd"}
-    game = presets.build(presets.get("maml", features="omniglot28-objective", **drawings), (28, 28, 1)).game
+    drawings = {"network": "mlp", "width": 2, "latent_dim": 2, "meta_learner": "meta_sgd"}
+    game = presets.build(presets.get("maml", game_features="omniglot28-objective", **drawings), (28, 28, 1)).game
     assert "features" in game.nets and game.terms == Terms()
 
 
@@ -123,17 +126,19 @@ def test_features_may_be_for_the_distance_alone():
     ],
 )
 def test_the_algorithm(algorithm, kind, order):
-    steps = 0 if algorithm == "conditional" else 7
-    conditioned = {"network": "sagan", "embedding_dim": 2} if algorithm == "conditional" else {}
-    model = build(algorithm=algorithm, inner_steps=steps, **conditioned)
-    assert type(model.algorithm.estimator) is kind and model.algorithm.inner_steps == steps
+    conditional = algorithm == "conditional"
+    changes = {"network": "sagan", "embedding_dim": 2} if conditional else {"network": "mlp", "inner_steps": 7}
+    recipe = presets.get("fomaml", algorithm=algorithm, width=3, latent_dim=2, **changes)
+    model = presets.build(recipe, SHAPE)
+    assert type(model.algorithm.estimator) is kind and model.algorithm.inner_steps == (0 if conditional else 7)
     assert getattr(model.algorithm.estimator, "order", None) == order
     assert model.algorithm.name == "fomaml", "the name is the preset's, which says where the rest came from"
 
 
 def test_every_algorithm_is_above_and_is_of_its_own_preset():
-    assert sorted(presets.ALGORITHMS) == ["conditional", "dawson", "fomaml", "maml", "pretraining", "reptile"]
-    assert {recipe.algorithm for recipe in presets.PRESETS.values()} == set(presets.ALGORITHMS)
+    kinds = presets.algorithms.ALGORITHMS
+    assert sorted(kinds) == ["conditional", "dawson", "fomaml", "maml", "pretraining", "reptile"]
+    assert {type(recipe.algorithm) for recipe in presets.PRESETS.values()} == {type(kind) for kind in kinds.values()}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,9 @@ def test_every_algorithm_is_above_and_is_of_its_own_preset():
     ],
 )
 def test_a_vae(changes, encoder):
-    adapted = {"algorithm": "fomaml", "inner_steps": 2, "inner_rate": 0.5, "consistency": 0.125, "embedding_dim": 0}
+    adapted = {"algorithm": "fomaml", "inner_steps": 2, "inner_rate": 0.5, "consistency": 0.125}
+    if "embedding_dim" not in changes:
+        adapted["task_encoder"] = "none"
     model = build("vae", **{**adapted, **changes}, likelihood="gaussian", deviation=0.75, beta=0.25, seed=3)
     game = model.game
     assert type(game) is VAE and game.likelihood == losses.Gaussian(0.75) and game.beta == 0.25
@@ -154,7 +161,7 @@ def test_a_vae(changes, encoder):
     assert ("task_encoder" in game.nets) == game.conditioned == ("embedding_dim" in changes)
     assert model.meta_learner.rates.value == {"autoencoder": 0.5}
     assert model.algorithm.estimator.weights == {"autoencoder": 0.125} and set(model.optimizers) == {"autoencoder"}
-    plain = build("vae", inner_steps=0).game
+    plain = presets.build(presets.get("vae", width=3, latent_dim=2, network="mlp"), SHAPE).game
     assert type(plain.likelihood) is losses.Bernoulli and type(plain.nets["generator"]) is networks.SetPrior
 
 
@@ -171,27 +178,26 @@ def test_consistency_wraps_the_estimator(algorithm, order):
     [("none", None), ("gradient", losses.GradientPenalty(weight=2.5)), ("r1", losses.R1(weight=2.5))],
 )
 def test_the_penalty_and_its_weight(penalty, wanted):
-    assert build(penalty=penalty, penalty_weight=2.5).game.penalty == wanted
+    weight = {} if penalty == "none" else {"penalty_weight": 2.5}
+    assert build(penalty=penalty, **weight).game.penalty == wanted
 
 
-@pytest.mark.parametrize("loss", sorted(presets.LOSSES))
+@pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_the_loss(loss):
-    assert type(build(loss=loss).game.loss_function) is presets.LOSSES[loss]
+    assert build(loss=loss).game.loss_function == LOSSES[loss]
 
 
 def test_the_terms():
     assert build().game.terms == Terms()
-    terms = build(adversarial=0.5, coarse=2.0, mode_seeking=3.0).game.terms
+    terms = build(adversarial=0.5, pixels=2.0, mode_seeking=3.0).game.terms
     assert terms == Terms(adversarial=0.5, pixels=2.0, mode_seeking=3.0)
-    features = {"network": "fusion", "energy": 1.5, "features": "omniglot28-objective"}
-    terms = presets.build(
-        presets.get("fusion", width=2, nearness=0.5, variety=0.25, **features), (28, 28, 1)
-    ).game.terms
+    recipe = presets.get("fusion", width=2, nearness=0.5, variety=0.25, terms_features=1.5)
+    terms = presets.build(recipe, (28, 28, 1)).game.terms
     assert terms == Terms(adversarial=0.3, features=1.5, nearness=0.5, variety=0.25, pixels=2.0)
 
 
 def test_a_generator_without_any_term_is_refused():
-    with pytest.raises(ValueError, match=r"a generator needs a term of weight > 0. Received: "):
+    with pytest.raises(ValueError, match=r"^game.terms: a generator needs a term of weight > 0. Received: "):
         build(adversarial=0.0)
 
 
@@ -199,7 +205,7 @@ def test_a_generator_without_any_term_is_refused():
     ("share", "wanted"), [(0.0, None), (0.25, losses.DifferentiableAugmentation(0.25))], ids=["none", "a quarter"]
 )
 def test_the_augmentation(share, wanted):
-    assert build(translation=share).game.augmentation == wanted
+    assert build(**({"translation": share} if share else {})).game.augmentation == wanted
 
 
 def test_turns():
@@ -267,12 +273,12 @@ def test_sides_that_fusion_does_not_take_are_refused(shape):
         presets.build(presets.get("fusion", width=2, latent_dim=4, **WITHOUT_FEATURES), shape)
 
 
-def test_the_code_conditions_sagan():
-    game = build("sagan", network="sagan", embedding_dim=3, inner_steps=0, **WITHOUT_FEATURES).game
+def test_the_task_embedding_conditions_sagan():
+    small = {"width": 3, "latent_dim": 2, **WITHOUT_NETWORK}
+    game = presets.build(presets.get("sagan", embedding_dim=3, **small), SHAPE).game
     assert sorted(game.nets) == ["discriminator", "encoder", "generator"]
     assert all(net.embedding_dim == 3 for net in game.nets.values()) and game.conditioned and not game.sees_support
-    adapted = {"algorithm": "fomaml", "inner_steps": 1}
-    bare = build("sagan", network="sagan", embedding_dim=0, **adapted, **WITHOUT_FEATURES).game
+    bare = presets.build(presets.get("sagan", task_encoder="none", algorithm="fomaml", **small), SHAPE).game
     assert sorted(bare.nets) == ["discriminator", "generator"] and not bare.conditioned
 
 

@@ -1,82 +1,91 @@
-"""The presets by name: the numbers of the published recipes, and of our own."""
+"""The presets by name: the numbers of the published methods, and of our own."""
 
 import dataclasses
-import re
 
 import pytest
 
-from meta_gan import presets
-from meta_gan.presets.recipe import Recipe
+from meta_gan import losses, presets
+from meta_gan.presets.algorithms import GradientDescent, Reptile
+from tests.presets.helpers import flat
 
 NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan"]
 NAMES = sorted([*NAMES, "vae", "translation", "cyclegan", "sound", "text"])
-DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe) if field.name != "name"}
+
+
+ADAM = {"algorithm.meta_learner.discriminator_inner_rate": 2e-3}
+TASK_ENCODER = {
+    "game.task_encoder.kind": "task_encoder",
+    "game.task_encoder.embedding_dim": 64,
+    "game.task_encoder.pooling": "mean",
+}
+CONDITIONAL = {"algorithm.kind": "conditional", "algorithm.inner_steps": None, "algorithm.consistency": None}
+FUSION = {
+    **{"network.kind": "fusion", "network.normalization": "meta", "network.detail": 2, "network.temperature": 1.0},
+    **{"network.scale_and_shift": None, "game.loss.kind": "non_saturating", "game.penalty.weight": 0.1, **CONDITIONAL},
+}
+OUTER = {
+    **{"outer.rate": 1e-3, "outer.first_decay": 0.9, "outer.second_decay": 0.99},
+    **{"outer.clip": 0.0, "outer.averaging": 0.999},
+}
 FIGR = {
-    **{"loss": "wasserstein", "penalty": "gradient", "penalty_weight": 10.0, "rule": "descent", "inner_steps": 10},
-    **{"inner_rate": 1e-3, "discriminator_inner_rate": 1e-3, "outer_rate": 1e-4, "clip": 0.0},
+    **{"game.loss.kind": "wasserstein", "game.penalty.kind": "gradient", "game.penalty.weight": 10.0},
+    **{"game.penalty.target": 1.0, "algorithm.kind": "reptile", "algorithm.meta_learner.kind": "descent"},
+    **{"algorithm.meta_learner.inner_rate": 1e-3, "algorithm.meta_learner.discriminator_inner_rate": 1e-3},
+    **{"algorithm.inner_steps": 10, "algorithm.consistency": None, "outer.rate": 1e-4, "outer.clip": 0.0},
 }
-TRANSLATION = {
-    **{"family": "translation", "width": 16, "loss": "least_squares", "penalty_weight": 0.1, "inner_steps": 5},
-    "outer_rate": 1e-3,
-}
+# For every preset what differs from `Recipe()`; None for a setting that its kinds do not have.
 CHANGES = {
-    "translation": {**TRANSLATION, "content": 1.0},
-    "cyclegan": {**TRANSLATION, "cycle": 10.0, "identity": 5.0},
     "fusion": {
-        **{"network": "fusion", "width": 16, "embedding_dim": 64, "normalization": "meta", "temperature": 1.15},
-        "loss": "non_saturating",
-        **{"penalty_weight": 0.1, "adversarial": 0.3, "energy": 1.0, "features": "omniglot28-objective"},
-        **{
-            "nearness": 2.0,
-            "variety": 1.0,
-            "coarse": 2.0,
-            "algorithm": "conditional",
-            "inner_steps": 0,
-            "inner_rate": 1e-2,
-        },
-        **{"mask": "context$", "holdout": 2, "outer_rate": 1e-3, "outer_first_decay": 0.9},
-        **{"outer_second_decay": 0.99, "clip": 0.0, "averaging": 0.999},
+        **{**FUSION, **TASK_ENCODER, **OUTER, "network.width": 16, "network.temperature": 1.15},
+        **{"game.features": "omniglot28-objective", "game.holdout": 2, "game.terms.adversarial": 0.3},
+        **{"game.terms.features": 1.0, "game.terms.nearness": 2.0, "game.terms.variety": 1.0, "game.terms.pixels": 2.0},
+        **{**ADAM, "algorithm.mask": "context$", "algorithm.meta_learner.inner_rate": 1e-2},
     },
     "sagan": {
-        **{
-            "network": "sagan",
-            "embedding_dim": 64,
-            "penalty": "none",
-            "energy": 1.0,
-            "features": "omniglot28-objective",
-        },
-        **{"coarse": 2.0, "algorithm": "conditional", "inner_steps": 0, "outer_first_decay": 0.0},
-        **{"outer_second_decay": 0.9, "averaging": 0.999},
+        **{**TASK_ENCODER, **CONDITIONAL, **ADAM, "network.kind": "sagan", "network.normalization": None},
+        **{"game.penalty.kind": "none", "game.penalty.weight": None, "game.features": "omniglot28-objective"},
+        **{"game.terms.features": 1.0, "game.terms.pixels": 2.0},
+        **{"outer.first_decay": 0.0, "outer.second_decay": 0.9, "outer.averaging": 0.999},
     },
     "sound": {
-        **{"network": "fusion", "width": 32, "latent_dim": 32, "normalization": "meta", "features": "spectrogram"},
-        **{"loss": "non_saturating", "penalty_weight": 0.1, "adversarial": 0.6, "energy": 1.0, "nearness": 6.0},
-        **{"variety": 1.0, "algorithm": "conditional", "inner_steps": 0, "inner_rate": 1e-3, "holdout": 2},
-        **{"outer_rate": 1e-3, "outer_first_decay": 0.9, "outer_second_decay": 0.99, "clip": 0.0, "averaging": 0.999},
-        **{"temperature": 1.6},
+        **{**FUSION, **OUTER, "network.latent_dim": 32, "network.temperature": 1.6, "game.features": "spectrogram"},
+        **{"game.terms.adversarial": 0.6, "game.terms.features": 1.0, "game.terms.nearness": 6.0},
+        **{"game.terms.variety": 1.0, "game.holdout": 2, **ADAM, "algorithm.meta_learner.inner_rate": 1e-3},
     },
     "text": {
-        **{"network": "fusion", "normalization": "meta", "width": 96, "loss": "non_saturating", "penalty_weight": 0.1},
-        **{"adversarial": 0.02, "nats": 1.0, "algorithm": "conditional", "inner_steps": 0, "inner_rate": 1e-3},
-        **{"discriminator_inner_rate": 1e-3, "holdout": 10, "outer_rate": 3e-3, "outer_second_decay": 0.99},
-        **{"clip": 5.0, "averaging": 0.99},
+        **{**FUSION, "network.width": 96, "game.terms.adversarial": 0.02, "game.terms.likelihood": 1.0},
+        **{"game.holdout": 10, "algorithm.meta_learner.inner_rate": 1e-3},
+        **{"algorithm.meta_learner.discriminator_inner_rate": 1e-3, "outer.rate": 3e-3, "outer.second_decay": 0.99},
+        **{"outer.clip": 5.0, "outer.averaging": 0.99},
     },
-    "dcgan": {},
-    "figr": {**FIGR, "algorithm": "reptile"},
+    "dcgan": ADAM,
+    "figr": FIGR,
     "faml": {
-        **{**FIGR, "algorithm": "reptile", "network": "sagan", "embedding_dim": 64},
-        **{"loss": "relativistic", "penalty": "none", "mode_seeking": 1.0},
+        **{**FIGR, **TASK_ENCODER, "network.kind": "sagan", "network.normalization": None},
+        **{"game.loss.kind": "relativistic", "game.penalty.kind": "none", "game.penalty.weight": None},
+        **{"game.penalty.target": None, "game.terms.mode_seeking": 1.0},
     },
-    "dawson": {**FIGR, "algorithm": "dawson"},
+    "dawson": {**FIGR, "algorithm.kind": "dawson"},
     "vae": {
-        **{"family": "vae", "latent_dim": 32, "embedding_dim": 64, "algorithm": "conditional", "inner_steps": 0},
-        **{"inner_rate": 2e-4, "outer_rate": 1e-3},
+        **{**TASK_ENCODER, **CONDITIONAL, "network.latent_dim": 32, "game.kind": "vae", "game.beta": 1.0},
+        **{"game.likelihood.kind": "bernoulli", "game.likelihood.noise": 1e-3},
+        **{"algorithm.meta_learner.inner_rate": 2e-4, "outer.rate": 1e-3},
     },
-    "reptile": {"algorithm": "reptile", "outer_rate": 1e-3},
-    "fomaml": {},
-    "maml": {"algorithm": "maml", "inner_steps": 5},
-    "pretraining": {"algorithm": "pretraining"},
+    "translation": {
+        **{**ADAM, "network.kind": "translator", "network.width": 16, "game.kind": "translation"},
+        **{"game.loss.kind": "least_squares", "game.penalty.weight": 0.1, "game.content": 1.0, "game.cycle": 0.0},
+        **{"game.identity": 0.0, "game.truth": 0.0, "game.energy": 0.0, "network.latent_dim": None},
+        **{"network.normalization": None, "algorithm.inner_steps": 5, "outer.rate": 1e-3},
+    },
+    "reptile": {**ADAM, "algorithm.kind": "reptile", "algorithm.consistency": None, "outer.rate": 1e-3},
+    "fomaml": ADAM,
+    "maml": {**ADAM, "algorithm.kind": "maml", "algorithm.inner_steps": 5},
+    "pretraining": {**ADAM, "algorithm.kind": "pretraining", "algorithm.consistency": None},
 }
+CHANGES["cyclegan"] = {**CHANGES["translation"], "game.content": 0.0, "game.cycle": 10.0, "game.identity": 5.0}
+ONLY_GAN = ("game.terms.", "game.augmentation.", "game.holdout")
+ONLY_ADVERSARIAL = (*ONLY_GAN, "game.loss.", "game.penalty.", "game.discriminator_turns", "game.features")
+ABSENT = {"vae": ONLY_ADVERSARIAL, "translation": ONLY_GAN, "cyclegan": ONLY_GAN}
 
 
 def test_the_table_of_presets():
@@ -88,58 +97,91 @@ def test_the_table_of_presets():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_numbers_of_a_preset(name):
     """What a model card says of its recipe must not change under it."""
-    found = dataclasses.asdict(presets.PRESETS[name])
-    assert found == {"name": name, **DEFAULTS, **CHANGES[name]}
+    expected = {**flat(presets.Recipe().to_config()), "name": name, **CHANGES[name]}
+    expected = {key: value for key, value in expected.items() if not key.startswith(ABSENT.get(name, "absent"))}
+    found = flat(presets.PRESETS[name].to_config())
+    assert found == {key: value for key, value in expected.items() if value is not None or found.get(key, 0) is None}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_as_a_tree_and_back(name):
+    assert presets.from_config(presets.get(name).to_config()) == presets.get(name) == presets.PRESETS[name]
 
 
 def test_figr_is_reptile_with_wgan_gp_and_descent():
     """The protocol: Reptile + WGAN-GP, SGD 1e-3 x 10 inner steps, outer Adam 1e-4."""
     recipe = presets.get("figr")
-    assert (recipe.algorithm, recipe.loss, recipe.penalty) == ("reptile", "wasserstein", "gradient")
-    assert (recipe.rule, recipe.inner_rate, recipe.discriminator_inner_rate) == ("descent", 1e-3, 1e-3)
-    assert (recipe.inner_steps, recipe.outer_rate) == (10, 1e-4)
+    assert (recipe.game.loss, recipe.game.penalty) == (losses.Wasserstein(), losses.GradientPenalty(10.0))
+    assert recipe.algorithm == Reptile(GradientDescent(1e-3, 1e-3), inner_steps=10) and recipe.outer.rate == 1e-4
 
 
 def test_faml_is_an_encoder_a_relativistic_average_loss_and_mode_seeking():
-    recipe = presets.get("faml")
-    assert recipe.embedding_dim > 0 and recipe.network == "sagan"
-    assert (recipe.loss, recipe.penalty) == ("relativistic", "none") and recipe.mode_seeking > 0
+    game = presets.get("faml").game
+    assert game.task_encoder is not None and game.loss == losses.RelativisticAverage() and game.penalty is None
+    assert game.terms.mode_seeking > 0
 
 
 def test_dawson_is_figr_with_split_opponents():
-    figr, dawson = (dataclasses.asdict(presets.get(name)) for name in ("figr", "dawson"))
-    assert {key for key in figr if figr[key] != dawson[key]} == {"name", "algorithm"}
-    assert dawson["algorithm"] == "dawson"
+    figr, dawson = (flat(presets.get(name).to_config()) for name in ("figr", "dawson"))
+    assert {key for key in figr if figr[key] != dawson[key]} == {"name", "algorithm.kind"}
 
 
 def test_no_preset_decays_nor_augments():
-    """What depends on the length of a run, or is still to be shown to help, is the user's to ask for."""
-    assert all(r.decay_steps == 0 and r.translation == 0 and r.consistency == 0 for r in presets.PRESETS.values())
+    """What depends on the length of a run, or is still to be shown to help, is the user's choice."""
+    for name in NAMES:
+        settings = flat(presets.get(name).to_config())
+        assert settings["outer.decay_steps"] == settings.get("algorithm.consistency", 0) == 0
+        assert settings.get("game.augmentation.kind", "none") == "none"
 
 
-def test_get_changes_fields_of_a_copy():
-    recipe = presets.get("maml", width=16, seed=3)
-    assert (recipe.name, recipe.width, recipe.seed) == ("maml", 16, 3)
-    assert dataclasses.replace(recipe, width=32, seed=0) == presets.PRESETS["maml"] == presets.get("maml")
+def test_get_changes_settings_of_a_copy():
+    recipe = presets.get("maml", {"penalty.weight": "2.5"}, width=16, seed=3)
+    assert (recipe.name, recipe.network.width, recipe.seed, recipe.game.penalty) == ("maml", 16, 3, losses.R1(2.5))
+    back = presets.change(recipe, {"width": 32, "seed": 0, "game.penalty.weight": 1})
+    assert back == presets.PRESETS["maml"] == presets.get("maml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path"),
+    [
+        ("nearness", 3.0, "game.terms.nearness"),
+        ("outer_rate", "1e-4", "outer.rate"),
+        ("outer_first_decay", 0.25, "outer.first_decay"),
+        ("inner_rate", 0.5, "algorithm.meta_learner.inner_rate"),
+        ("penalty_weight", 2.0, "game.penalty.weight"),
+        ("embedding_dim", "8", "game.task_encoder.embedding_dim"),
+        ("translation", 0.25, "game.augmentation.translation"),
+        ("loss", "hinge", "game.loss.kind"),
+    ],
+)
+def test_names_of_earlier_versions_that_are_still_good(key, value, path):
+    found = flat(presets.get("fusion", {key: value}).to_config())[path]
+    assert str(float(found) if path != "game.loss.kind" else found) == str(
+        float(value) if path != "game.loss.kind" else value
+    )
 
 
 @pytest.mark.parametrize("name", ["wgan", "", "MAML", None])
 def test_an_unknown_preset_is_refused(name):
-    with pytest.raises(ValueError, match=rf"a preset must be one of {re.escape(str(NAMES))}. Received: {name!r}"):
+    with pytest.raises(ValueError) as caught:
         presets.get(name)
+    assert str(caught.value) == f"'preset' must be one of {', '.join(map(repr, NAMES))}. Received: {name!r}"
 
 
-@pytest.mark.parametrize("key", ["steps", "name", "Width"])
-def test_an_unknown_key_is_refused(key):
-    with pytest.raises(ValueError, match=rf"a recipe has the keys \['adversarial', .*\]. Received: \['{key}'\]"):
-        presets.get("maml", width=4, **{key: 1})
+@pytest.mark.parametrize("key", ["steps", "Width", "rate_", "colour"])
+def test_an_unknown_setting_is_refused(key):
+    with pytest.raises(ValueError, match=rf"^'{key}' must be a setting, one of name, network, .*\. Received: '{key}'$"):
+        presets.get("maml", {key: 1}, width=4)
 
 
-def test_all_unknown_keys_are_named():
-    with pytest.raises(ValueError, match=r"Received: \['colour', 'size'\]"):
-        presets.get("maml", size=1, colour=2)
+def test_features_alone_is_ambiguous():
+    """The network and the weight of its term have one name, as in the game."""
+    with pytest.raises(
+        ValueError, match=r"^'features' must name one setting, 'game.features' or 'game.terms.features'"
+    ):
+        presets.get("fusion", features="mine")
 
 
 def test_a_recipe_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        presets.get("maml").width = 3
+        presets.get("maml").network.width = 3

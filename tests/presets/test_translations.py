@@ -9,7 +9,7 @@ SHAPES = {"source": (8, 8, 1), "target": (8, 8, 1)}
 
 
 def test_a_translation_one_way():
-    """Told of the target by a code, where a size is given for one."""
+    """Conditioned on the task embedding of the target, where there is a task encoder."""
     recipe = presets.get(
         "translation", width=2, embedding_dim=3, discriminator_inner_rate=0.5, seed=4, consistency=0.25
     )
@@ -43,10 +43,14 @@ def test_terms_of_a_translation():
 
 
 def test_a_translation_needs_two_domains_of_one_shape():
-    with pytest.raises(ValueError, match=r"'translation' needs the shapes of two domains .* Received: 'translation'"):
+    with pytest.raises(
+        ValueError, match=r"'example_shape' must be {'source': shape, 'target': shape} when game is 'translation'"
+    ):
         presets.build(presets.get("translation"), (8, 8, 1))
     for name in ("translation", "fomaml"):
-        with pytest.raises(ValueError, match=r"needs domains of one shape. Received: .*\(4, 4, 1\)"):
+        with pytest.raises(
+            ValueError, match=r"'example_shape' must be the same for both domains. Received: .*\(4, 4, 1\)"
+        ):
             presets.build(presets.get(name), {"source": (8, 8, 1), "target": (4, 4, 1)})
 
 

@@ -50,7 +50,7 @@ def test_alternating_steps(steps, discriminator_turns):
     """The generator answers the discriminator's new value, after all of its turns."""
     game = dirac(loss=NonSaturating(), discriminator_turns=discriminator_turns)
     carry, records = adapt(parts(game, rate=RATES), one(constant_episodes([REAL], [REAL])), steps)
-    moved = carry.leaves["discriminator"][0], carry.leaves["generator"][0]
+    moved = carry.params["discriminator"][0], carry.params["generator"][0]
     np.testing.assert_allclose(moved, by_hand(steps, discriminator_turns), rtol=1e-12)
     assert records.shape == (steps, discriminator_turns + 1)
 
@@ -79,8 +79,8 @@ def test_players_of_one_turn_step_from_the_same_values(together):
     pieces = parts(TwoPlayers(PSI, THETA, losses, turns), rate=0.5)
     carry, _ = adapt(pieces, one(constant_episodes([REAL], [REAL])), 1)
     psi1 = PSI - 0.5 * (THETA - REAL)
-    np.testing.assert_allclose(carry.leaves["psi"][0], psi1, rtol=1e-12)
-    np.testing.assert_allclose(carry.leaves["theta"][0], THETA + 0.5 * (PSI if together else psi1), rtol=1e-12)
+    np.testing.assert_allclose(carry.params["psi"][0], psi1, rtol=1e-12)
+    np.testing.assert_allclose(carry.params["theta"][0], THETA + 0.5 * (PSI if together else psi1), rtol=1e-12)
 
 
 def test_simultaneous_players_do_not_depend_on_the_order_of_their_names():
@@ -89,7 +89,7 @@ def test_simultaneous_players_do_not_depend_on_the_order_of_their_names():
     for names in (("psi", "theta"), ("theta", "psi")):
         pieces = parts(TwoPlayers(PSI, THETA, losses, ((names, 2),)), rate=0.2)
         carry, _ = adapt(pieces, one(constant_episodes([REAL], [REAL])), 3)
-        ends.append([float(carry.leaves[p][0]) for p in ("psi", "theta")])
+        ends.append([float(carry.params[p][0]) for p in ("psi", "theta")])
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-14)
 
 
@@ -99,8 +99,8 @@ def test_gradient_penalty_acts_on_the_discriminator_alone():
     carry, _ = adapt(parts(game, rate=RATES), one(constant_episodes([REAL], [REAL])), 1)
     norm = math.sqrt(PSI**2 + 1e-6)
     psi1 = PSI - RATE_D * (THETA - REAL + 2 * 3.0 * (norm - 1) * PSI / norm)
-    np.testing.assert_allclose(carry.leaves["discriminator"][0], psi1, rtol=1e-12)
-    np.testing.assert_allclose(carry.leaves["generator"][0], THETA + RATE_G * psi1, rtol=1e-12)
+    np.testing.assert_allclose(carry.params["discriminator"][0], psi1, rtol=1e-12)
+    np.testing.assert_allclose(carry.params["generator"][0], THETA + RATE_G * psi1, rtol=1e-12)
 
 
 def test_displacement_is_the_way_back():

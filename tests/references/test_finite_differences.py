@@ -40,7 +40,8 @@ def meta_gradient(name, kind):
 @pytest.mark.parametrize("kind", ["partial", *weekly("total")])
 @pytest.mark.parametrize("name", GAMES)
 def test_every_tensor_of_both_players(name, kind):
-    game, _, _, meta = setting(name)
+    loop, meta = setting(name)
+    game = loop.game
     gradients, initial = meta_gradient(name, kind), meta.initial
     for player, (net,) in game.players.items():
         function = outcome(game, player, kind == "partial", initial, one(EPISODES), STEPS, RATE)
@@ -67,10 +68,11 @@ def test_partial_total_and_first_order_differ(name):
 @pytest.mark.parametrize("name", GAMES)
 def test_the_loop_equals_the_plain_one(name):
     """Losses and end points, with the same draws: the seeds of the loop are what its documentation says."""
-    game, _, _, meta = pieces = setting(name)
+    loop, meta = pieces = setting(name)
+    game = loop.game
     carry, records = adapt(pieces, one(EPISODES), 3)
     weights, _, losses = descend(game, *meta.initial, one(EPISODES), 3, RATE)
     np.testing.assert_allclose(tf.reshape(records, [-1]), np.array(losses), rtol=1e-6)
     for player, (net,) in game.players.items():
-        for a, b in zip(carry.leaves[player], weights[net], strict=True):
+        for a, b in zip(carry.params[player], weights[net], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)

@@ -42,9 +42,9 @@ class Coupled(GradientDescent):
     coupled = True
 
 
-def meta_gradient(order, steps, partial, rule=GradientDescent):
+def meta_gradient(order, steps, partial, meta_learner=GradientDescent):
     game = TwoPlayers(PSI, THETA, LOSSES, TURNS[order])
-    pieces = parts(game, rule({"psi": A, "theta": B}))
+    pieces = parts(game, meta_learner({"psi": A, "theta": B}))
     estimate = Unrolled(2, partial=partial).estimate(*pieces, constant_episodes([C], [D]), steps)
     return [float(estimate.weights[net][0]) for net in ("psi", "theta")]
 
@@ -65,7 +65,7 @@ def test_the_two_are_far_apart_here(order):
 
 
 def test_one_pass_a_player_equals_one_pass_for_both():
-    """A rule that only calls itself coupled must not change a partial meta-gradient."""
+    """A meta-learner that only calls itself coupled must not change a partial meta-gradient."""
     np.testing.assert_allclose(meta_gradient("in turn", 3, True, Coupled), closed_form("in turn", 3, True), rtol=1e-12)
 
 

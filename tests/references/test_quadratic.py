@@ -57,7 +57,7 @@ def test_records_are_the_losses_before_each_step():
     carry, records = adapt(pieces, one(constant_episodes([c], [c])), 4)
     gaps = (START - c) * (1 - RATE * a) ** np.arange(5)
     np.testing.assert_allclose(records[:, 0], 0.5 * a * gaps[:4] ** 2, rtol=1e-6)
-    np.testing.assert_allclose(carry.leaves["learner"][0], c + gaps[4], rtol=1e-12)
+    np.testing.assert_allclose(carry.params["learner"][0], c + gaps[4], rtol=1e-12)
     assert int(carry.step) == 4
     # The signal is what the player last reported: the loss before the last step.
     np.testing.assert_allclose(carry.signals["learner"], [0.5 * a * gaps[3] ** 2], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""A report and galleries to render, with numbers that can be told apart, and a page read back."""
+"""Builders of reports and galleries with distinct numbers, and a parser of a rendered page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from meta_gan.report import Report
 
 VOID = {"meta", "img", "br"}
 JUDGES = ("proto-a", "class-b")
@@ -32,7 +34,7 @@ def entry(mean, half=0.02):
 
 
 def scores(energy):
-    """The scores of a row, of which those that need many references are null."""
+    """The scores of a row; those that need many references are None."""
     found: dict[str, Any] = {
         "energy_distance": entry(energy),
         "recognisability": entry(0.912),
@@ -47,7 +49,7 @@ def scores(energy):
 
 
 def model():
-    """What a report says of a model."""
+    """The card of a model."""
     rates = {
         rate: {"diverged": place, "collapsed": 2 * place, "adaptations": 20} for place, rate in enumerate(("0.1", "1"))
     }
@@ -61,8 +63,8 @@ def model():
     }
 
 
-def report(judges=JUDGES, models=("mine",), rows=ROWS, form="full"):
-    """A report of some judges, models and rows, and both controls."""
+def content(judges=JUDGES, models=("mine",), rows=ROWS, form="full"):
+    """The JSON object of a report of some judges, models and rows, and both controls."""
     controls = ("one image repeated", "wrong class")
     found: dict[str, Any] = {
         "protocol": {
@@ -101,13 +103,32 @@ def report(judges=JUDGES, models=("mine",), rows=ROWS, form="full"):
     return copy.deepcopy(found)
 
 
+def report(*arguments, **options):
+    """A report with the content of the same arguments."""
+    return Report.from_dict(content(*arguments, **options))
+
+
+def quick_content():
+    """The JSON object of a report of the quick form in which many values are None."""
+    found = content(form="quick")
+    found["protocol"] |= {"classification": None, "notes": None, "split_sha256": None, "task": None}
+    found["protocol"]["data_sha256"] = "d" * 64
+    found["rows"]["copy"]["proto-a"]["energy_distance"] = None
+    found["rows"]["shift"]["proto-a"]["energy_distance"] = {"mean": 0.3, "low": None, "high": None}
+    found["models"]["mine"] |= {"weights_sha256": None, "stability": None}
+    found["times"] = {"machine": None, "total_seconds": None, "rows": {"copy": None}, "curve": {}}
+    found["none"] = {"proto-a": {"prototypical_accuracy": entry(0.87), "classification_accuracy": None}, "class-b": {}}
+    found["row_info"]["mine"]["classes"], found["row_info"]["wrong class"]["classes"] = 100, 658
+    return found
+
+
 def curve(last):
-    """Scores that come down to `last` over the steps."""
+    """Scores that fall to `last` over the steps."""
     return {metric: {step: entry(last + 2 / (1 + int(step)), 0.05) for step in STEPS} for metric in CURVE_METRICS}
 
 
 def gallery(classes, shots=2, samples=3, shape=(8, 8, 1), pairs=2, seed=0):
-    """Noise images of some classes, and pairs of which the last is the nearest, and a copy."""
+    """Noise images of some classes, and pairs, the last of which is the nearest and a copy."""
     draw = np.random.default_rng(seed)
 
     def noise(*leading):
@@ -130,7 +151,7 @@ def gallery(classes, shots=2, samples=3, shape=(8, 8, 1), pairs=2, seed=0):
 
 
 class Page(HTMLParser):
-    """A page read back: its tags with attributes, its texts, and whether every tag is closed where it should be."""
+    """A parsed page: its tags with attributes, and its texts; every tag must be closed where it should be."""
 
     def __init__(self, text):
         super().__init__()
@@ -140,30 +161,30 @@ class Page(HTMLParser):
         assert not self.open, f"never closed: {self.open}"
 
     def handle_starttag(self, tag, attrs):
-        """Notes a tag."""
+        """Record a tag."""
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        """Notes a tag that closes itself, as SVG has them."""
+        """Record a tag of SVG that closes itself."""
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
-        """Checks that the innermost open tag is closed."""
+        """Check that the innermost open tag is closed."""
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data):
-        """Notes a text, with the tags around it."""
+        """Record a text with the tags around it."""
         if data.strip():
             self.texts.append((tuple(self.open), data.strip()))
 
     def all(self, tag):
-        """The attributes of every such tag."""
+        """The attributes of every tag of this name."""
         return [attributes for name, attributes in self.tags if name == tag]
 
     def within(self, *tags):
-        """The texts inside of all these tags."""
+        """The texts inside all of these tags."""
         return [text for around, text in self.texts if set(tags) <= set(around)]
 
     def images(self):
@@ -172,6 +193,6 @@ class Page(HTMLParser):
 
 
 def pixels(uri):
-    """A data URI's pixels, uint8[height, width, channels]."""
+    """The pixels of a data URI, uint8[height, width, channels]."""
     found = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
     return found if found.ndim == 3 else found[..., None]

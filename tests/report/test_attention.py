@@ -1,4 +1,4 @@
-"""The picture of a rule's attention: its cells are the shares, in the order of the tokens."""
+"""The picture of attention weights."""
 
 import matplotlib.image
 import numpy as np
@@ -10,14 +10,14 @@ TOKENS = ("generator/kernel", "generator/bias", "discriminator/kernel", "game")
 
 
 def dark(path, weights):
-    """The largest dark area's share of the picture: the more alike the cells, the more of them are dark."""
+    """The dark share of the picture; the largest weights are dark."""
     save_attention(path, TOKENS, weights)
     return float((matplotlib.image.imread(path)[..., :3].mean(-1) < 0.05).mean())
 
 
 def test_dark_cells_are_large_shares(tmp_path):
-    """Everyone looks at one token: a column of four is black; or at itself: a diagonal of as many cells; or at all
-    alike: the darkest is everywhere. Of several blocks the last is drawn, of heads the mean."""
+    """All tokens attend to one: a column of four cells is black. Each attends to itself: a diagonal of four. Uniform
+    attention: every cell has the largest weight. The last block is drawn, and the mean of its heads."""
     column = np.tile(np.eye(4)[1], (4, 1))
     one, itself = dark(tmp_path / "a.png", column[None, None]), dark(tmp_path / "b.png", np.eye(4)[None, None])
     everywhere = dark(tmp_path / "c.png", np.full((1, 1, 4, 4), 0.25))
@@ -30,6 +30,6 @@ def test_dark_cells_are_large_shares(tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1, 3, 3), (1, 4, 4), (1, 1, 4, 3), (0, 1, 4, 4)])
 def test_other_shapes_are_refused(shape, tmp_path):
-    with pytest.raises(ValueError, match=r"`weights` must have the shape \[blocks, heads, 4, 4\] for 4 tokens"):
+    with pytest.raises(ValueError, match=r"'weights' must have the shape \[blocks, heads, 4, 4\] for 4 tokens"):
         save_attention(tmp_path / "a.png", TOKENS, np.zeros(shape))
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Plots and pictures that a page holds inside itself."""
+"""Plots and pictures inside a page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meta_gan.report.figures import COLOURS, DASHES, curve_plot, interval_plot, lines, png_uri, side_by_side
+from meta_gan.report import Report, figures
+from meta_gan.report.figures import COLOURS, DASHES, picture, png_uri
 from meta_gan.tasks.pictures import GAP_LEVEL
-from tests.report.reports import ROWS, STEPS, entry, report
+from tests.report.reports import ROWS, STEPS, content, entry
+
+
+def curve_plot(found, *arguments):
+    """The plot of the curves of a report's JSON object."""
+    return figures.curve_plot(Report.from_dict(found), *arguments)
+
+
+def interval_plot(found, *arguments):
+    """The plot of the intervals of a report's JSON object."""
+    return figures.interval_plot(Report.from_dict(found), *arguments)
+
+
+def lines(found):
+    """The lines of a report's JSON object."""
+    return figures.lines(Report.from_dict(found))
+
 
 PLOTS = [curve_plot, interval_plot]
 
@@ -29,12 +46,12 @@ def decoded(uri):
 
 
 def parsed(svg):
-    """The element as a tree; what HTML knows without a declaration is declared."""
-    return ElementTree.fromstring(svg.replace("<svg ", '<svg xmlns:xlink="xlink" ', 1))
+    """The element as a tree."""
+    return ElementTree.fromstring(svg)
 
 
 def texts(svg):
-    """What is written in a plot."""
+    """The texts of a plot."""
     return ["".join(node.itertext()).strip() for node in parsed(svg).iter("text")]
 
 
@@ -44,9 +61,9 @@ def strokes(svg):
 
 
 def marks(svg, colour=""):
-    """The places (x, y), y from the top, of the markers of a colour; those of ticks lie on the left or lower edge."""
+    """The places (x, y), y from the top, of the markers of a colour, without ticks on the left or lower edge."""
     found = [(float(node.get("x")), float(node.get("y")), node.get("style", "")) for node in parsed(svg).iter("use")]
-    # At x = 0 lie the bands, which have their places inside.
+    # Bands are at x = 0.
     found = [place for place in found if place[0] > 0]
     left, bottom = min(x for x, *_ in found), max(y for _, y, _ in found)
     return sorted((x, y) for x, y, style in found if x > left and y < bottom and f"stroke: {colour}" in style)
@@ -68,42 +85,30 @@ def test_png_of_the_same_pixels_is_the_same():
     assert png_uri(levels) == png_uri(levels.copy()) != png_uri(levels + 1)
 
 
-def test_side_by_side_by_hand():
-    left, right = np.full((2, 1, 1, 1, 1), 255, np.uint8), np.zeros((2, 2, 1, 1, 1), np.uint8)
-    gap = GAP_LEVEL
-    row = [255, *[gap] * 8, 0, gap, gap, 0]
-    np.testing.assert_array_equal(side_by_side(left, right)[..., 0], [row, [gap] * 13, [gap] * 13, row])
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_side_by_side_keeps_every_level(channels):
-    draw = np.random.default_rng(0)
-    left = draw.integers(0, 256, (3, 2, 5, 4, channels), np.uint8)
-    right = draw.integers(0, 256, (3, 4, 5, 4, channels), np.uint8)
-    picture = side_by_side(left, right)
-    assert picture.shape == (3 * 7 - 2, 6 * 6 + 4, channels)
-    np.testing.assert_array_equal(picture[7:12, 6:10], left[1, 1])
-    np.testing.assert_array_equal(picture[14:19, -4:], right[2, 3])
-    np.testing.assert_array_equal(picture[:5, 18:22], right[0, 0])
+def test_a_picture_has_a_gap_between_images():
+    first, second = np.full((1, 1, 1), 255, np.uint8), np.zeros((1, 1, 1), np.uint8)
+    gap = [GAP_LEVEL] * 4
+    row = [255, *gap[:2], 0]
+    np.testing.assert_array_equal(picture([[first, second]] * 2)[..., 0], [row, gap, gap, row])
 
 
 def test_lines_are_the_models_then_the_reference_rows():
-    found = lines(report(models=("mine", "other")))
+    found = lines(content(models=("mine", "other")))
     assert [line.name for line in found] == ["mine", "other", "oracle", "copy", "shift", "affine"]
     assert [line.colour for line in found] == [*COLOURS[:2], *["currentColor"] * 4]
     assert len({line.dashes for line in found[2:]}) == 4
-    assert [line.name for line in lines(report(rows=("shift", "mine"), models=()))] == ["shift"]
+    assert [line.name for line in lines(content(rows=("shift", "mine"), models=()))] == ["shift"]
 
 
 def test_many_models_stay_apart():
     names = tuple(f"model {place}" for place in range(len(COLOURS) * len(DASHES)))
-    found = lines(report(models=names, rows=("mine",)))
+    found = lines(content(models=names, rows=("mine",)))
     assert len({(line.colour, line.dashes) for line in found}) == len(names)
 
 
 @pytest.mark.parametrize("plot", PLOTS)
 def test_a_plot_is_one_labelled_element_that_loads_nothing(plot):
-    svg = plot(report(), "proto-a", "p")
+    svg = plot(content(), "proto-a", "p")
     root = parsed(svg)
     assert root.tag == "svg" and root.get("role") == "img" and "judge proto-a" in root.get("aria-label")
     assert root.get("width") is None and len(root.get("viewBox").split()) == 4
@@ -112,14 +117,14 @@ def test_a_plot_is_one_labelled_element_that_loads_nothing(plot):
 
 @pytest.mark.parametrize("plot", PLOTS)
 def test_a_plot_takes_the_colour_of_the_page(plot):
-    svg = plot(report(), "proto-a", "p")
+    svg = plot(content(), "proto-a", "p")
     colours = strokes(svg) | set(re.findall(r"fill: ([^;\"]+)", svg))
     assert colours <= {"currentColor", "none", *COLOURS} and {"currentColor", COLOURS[0]} <= colours
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_ids_are_a_plots_own_and_every_reference_is_found(plot):
-    svgs = [plot(report(), judge, prefix) for judge, prefix in (("proto-a", "p"), ("class-b", "q"))]
+def test_ids_are_unique_and_every_reference_has_its_target(plot):
+    svgs = [plot(content(), judge, prefix) for judge, prefix in (("proto-a", "p"), ("class-b", "q"))]
     for svg, prefix in zip(svgs, "pq", strict=True):
         ids = re.findall(r'\bid="([^"]+)"', svg)
         assert len(ids) == len(set(ids)) and all(name.startswith(f"{prefix}-") for name in ids)
@@ -128,11 +133,11 @@ def test_ids_are_a_plots_own_and_every_reference_is_found(plot):
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_same_arguments_same_bytes_whatever_the_users_settings(plot):
-    first = plot(report(), "proto-a", "p")
+def test_plots_ignore_the_users_settings(plot):
+    first = plot(content(), "proto-a", "p")
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"lines.linewidth": 9.0, "axes.facecolor": "red", "font.size": 30.0}):
-        assert plot(report(), "proto-a", "p") == first
+        assert plot(content(), "proto-a", "p") == first
         assert matplotlib.rcParams["font.size"] == 30.0
     assert dict(matplotlib.rcParams) == before
 
@@ -141,39 +146,39 @@ def test_same_arguments_same_bytes_whatever_the_users_settings(plot):
 def test_pyplot_is_left_alone(plot):
     import matplotlib.pyplot as plt
 
-    plot(report(), "proto-a", "p")
+    plot(content(), "proto-a", "p")
     assert not plt.get_fignums()
 
 
 @pytest.mark.parametrize("plot", PLOTS)
 def test_another_judge_is_another_plot(plot):
-    found = report()
+    found = content()
     found["rows"]["copy"]["class-b"]["energy_distance"] = entry(3.3)
     first, second = (re.sub(r"judge [\w-]+", "", plot(found, judge, "p")) for judge in ("proto-a", "class-b"))
     assert first != second
 
 
-def test_curve_plot_names_its_steps_and_axes():
-    written = texts(curve_plot(report(), "proto-a", "p"))
+def test_curve_plot_labels_steps_and_axes():
+    written = texts(curve_plot(content(), "proto-a", "p"))
     assert set(STEPS) <= set(written)
     assert {"adaptation steps", "energy distance (0 = real)", ".1", ".5", "1", "2"} <= set(written)
 
 
 def test_a_falling_curve_falls():
     # Places count from the top, so a lower distance has a larger one.
-    svg = curve_plot(report(), "proto-a", "p")
+    svg = curve_plot(content(), "proto-a", "p")
     places = heights(svg, COLOURS[0])
     assert len(places) == len(STEPS) and places == sorted(places) and len(set(places)) == len(STEPS)
 
 
 def test_a_lower_curve_lies_lower():
-    svg = curve_plot(report(models=("mine", "other")), "proto-a", "p")
+    svg = curve_plot(content(models=("mine", "other")), "proto-a", "p")
     mine, other = (heights(svg, colour) for colour in COLOURS[:2])
     assert len(mine) == len(other) == 7 and all(a > b for a, b in zip(mine, other, strict=True))
 
 
 def test_curve_plot_skips_nulls():
-    found = report()
+    found = content()
     curve = found["curve"]["mine"]["proto-a"]["energy_distance"]
     curve["5"], curve["10"]["mean"] = None, None
     assert len(heights(curve_plot(found, "proto-a", "p"), COLOURS[0])) == len(STEPS) - 2
@@ -183,21 +188,21 @@ def test_curve_plot_skips_nulls():
 
 
 def test_interval_plot_names_every_row_in_order():
-    written = texts(interval_plot(report(), "proto-a", "p"))
+    written = texts(interval_plot(content(), "proto-a", "p"))
     names = [name for name in written if name in (*ROWS, "one image repeated", "wrong class")]
     assert names == [*ROWS, "one image repeated", "wrong class"]
 
 
 def test_interval_plot_orders_rows_by_their_distance():
-    svg = interval_plot(report(), "proto-a", "p")
+    svg = interval_plot(content(), "proto-a", "p")
     across = [x for x, _ in sorted(marks(svg), key=lambda place: place[1])]
     by_row = dict(zip((*ROWS, "one image repeated", "wrong class"), across, strict=True))
     order = ["oracle", "shift", "mine", "mine, 0 steps", "copy", "affine", "one image repeated", "wrong class"]
     assert sorted(by_row, key=by_row.__getitem__) == order
 
 
-def test_interval_plot_leaves_unscored_rows_empty():
-    found = report()
+def test_interval_plot_skips_unscored_rows():
+    found = content()
     before = heights(interval_plot(found, "proto-a", "p"), COLOURS[0])
     found["rows"]["mine"]["proto-a"]["energy_distance"] = None
     svg = interval_plot(found, "proto-a", "p")
@@ -210,8 +215,8 @@ def test_names_are_neither_formulas_nor_markup_and_long_ones_are_cut():
     names = ("_hidden", "$x^2$", "<b>&\"'", "日本語の字", "a long name " * 9, 'id="x" url(#y)')
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = interval_plot(report(rows=names, models=names[:2]), "proto-a", "p")
-        curve_plot(report(rows=names, models=names), "proto-a", "p")
+        svg = interval_plot(content(rows=names, models=names[:2]), "proto-a", "p")
+        curve_plot(content(rows=names, models=names), "proto-a", "p")
     written = texts(svg)
     assert {*names[:4], names[5]} <= set(written)
     cut = [text for text in written if text.startswith("a long name")]
@@ -220,7 +225,7 @@ def test_names_are_neither_formulas_nor_markup_and_long_ones_are_cut():
 
 @pytest.mark.parametrize("scale", [0.0, 1e-4, 1.0, 1e4])
 def test_plots_of_any_size_of_numbers(scale):
-    found = report()
+    found = content()
     for rows in (found["rows"], found["controls"]):
         for by_judge in rows.values():
             by_judge["proto-a"]["energy_distance"] = entry(0.7 * scale, 0.1 * scale)

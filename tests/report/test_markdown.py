@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from meta_gan.report.markdown import markdown
-from meta_gan.report.tables import NULL
-from tests.report.reports import JUDGES, ROWS, report
+from meta_gan.report import Report
+from meta_gan.report.sections import NULL
+from tests.report.reports import JUDGES, ROWS, content, quick_content, report
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def markdown(found):
+    """The Markdown of a report, or of its JSON object."""
+    return (found if isinstance(found, Report) else Report.from_dict(found)).to_markdown()
+
+
+@pytest.mark.parametrize(("name", "found"), [("report", content()), ("quick", quick_content())])
+def test_markdown_equals_the_golden_file(name, found):
+    assert markdown(found) == (GOLDEN / f"{name}.md").read_text("utf-8")
 
 
 def table_after(text, heading):
-    """The first table after a heading, as rows of stripped cells without the rule; escaped bars stay in their cells."""
+    """The first table after a heading, as rows of stripped cells without the delimiter row."""
     lines = text[text.index(f"{heading}\n") :].split("\n")
     start = next(place for place, line in enumerate(lines) if line.startswith("|"))
     stop = next(place for place in range(start, len(lines)) if not lines[place].startswith("|"))
@@ -21,7 +34,7 @@ def table_after(text, heading):
     return [rows[0], *rows[2:]]
 
 
-def test_starts_with_title_and_protocol():
+def test_title_and_protocol_come_first():
     lines = markdown(report()).split("\n")
     assert lines[:4] == ["# few-shot-28, task A: omniglot28.npz", "", "## Protocol", ""]
     assert lines[4] == "- **form**: full"
@@ -37,7 +50,7 @@ def test_scores_by_hand():
     assert rows[-1][1] == "8.26 (8.24–8.28)"
 
 
-def test_numbers_stand_flush_right_and_words_left():
+def test_numbers_are_flush_right_and_words_left():
     text = markdown(report())
     rule = text[text.index("### Judge proto-a") :].split("\n")[3]
     assert rule == "| --- " + "| ---: " * 8 + "|"
@@ -53,7 +66,7 @@ def test_every_table_is_rectangular():
 
 
 def test_nulls_are_dashes():
-    found = report()
+    found = content()
     found["rows"]["copy"]["proto-a"]["energy_distance"] = None
     found["rows"]["shift"]["proto-a"]["energy_distance"] = {"mean": 0.3, "low": None, "high": None}
     rows = table_after(markdown(found), "### Judge proto-a")
@@ -64,7 +77,7 @@ def test_nulls_are_dashes():
 
 
 @pytest.mark.parametrize(("form", "count"), [("quick", 2), ("full", 0)])
-def test_the_quick_form_says_so_at_once(form, count):
+def test_the_quick_form_is_announced(form, count):
     text = markdown(report(form=form))
     # Once under the title and once among the facts.
     assert text.count("QUICK FORM: not a result to publish") == count
@@ -85,7 +98,7 @@ def test_names_are_escaped():
     assert name not in text and "<b>" not in text.replace(r"\<b\>", "")
 
 
-def test_names_in_any_script_stay():
+def test_names_in_any_script_are_kept():
     text = markdown(report(rows=("oracle", "日本語", "العربية")))
     assert "| 日本語 | " in text and "| العربية | " in text
 
@@ -103,7 +116,7 @@ def test_same_report_same_text():
 
 
 def test_a_missing_key_is_named():
-    lacking = report()
+    lacking = content()
     del lacking["protocol"]["split_sha256"]
-    with pytest.raises(ValueError, match=r"must have the key 'protocol.split_sha256'"):
+    with pytest.raises(ValueError, match=r"'report.protocol' must have the key 'split_sha256'"):
         markdown(lacking)

@@ -204,7 +204,7 @@ def test_before_adaptation_the_plain_generator_is_converted_too(model, tmp_path)
 
 def test_other_formats_are_refused(adapted, tmp_path):
     for options in ({"format": "pickle"}, {"format": "onnx", "limits": mg.Limits()}):
-        with pytest.raises(ValueError, match="`format` must be one of"):
+        with pytest.raises(ValueError, match="'format' must be one of"):
             adapted.export(tmp_path / "g", **options)
 
 

@@ -70,7 +70,7 @@ def test_another_split_can_be_chosen(tmp_path):
 
 
 def test_a_split_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"set.npz: `split_key` must be one of \['images'.*Received: 'yours'"):
+    with pytest.raises(DataError, match=r"set.npz: 'split_key' must be one of \['images'.*Received: 'yours'"):
         from_npz(write(tmp_path, **common()), split_key="yours")
 
 
@@ -96,7 +96,7 @@ def test_other_keys(tmp_path, arrays):
     with pytest.raises(DataError) as caught:
         from_npz(write(tmp_path, **arrays))
     assert str(caught.value).endswith(f"Received: {', '.join(arrays)}")
-    assert "set.npz: must hold `images` and `labels`, or `x_train` and `y_train`" in str(caught.value)
+    assert "set.npz: must hold 'images' and 'labels', or 'x_train' and 'y_train'" in str(caught.value)
 
 
 def test_parts_of_different_shapes(tmp_path):
@@ -114,11 +114,11 @@ def test_parts_of_different_shapes(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": np.zeros((36, 4), np.uint8)}, r"set.npz:images` must have shape"),
-        ({"images": np.zeros((36, 4, 4), np.int32)}, r"set.npz:images` must be uint8 or floating"),
-        ({"labels": np.zeros(35, int)}, r"set.npz:labels` must be 36 integers"),
-        ({"labels": np.full(36, 3)}, r"set.npz:labels` must be integers in 0..2"),
-        ({"class_split": np.zeros(2, int)}, r"set.npz:class_split` must be 0 \(train\)"),
+        ({"images": np.zeros((36, 4), np.uint8)}, r"set.npz: 'images' must have shape"),
+        ({"images": np.zeros((36, 4, 4), np.int32)}, r"set.npz: 'images' must be uint8 or floating"),
+        ({"labels": np.zeros(35, int)}, r"set.npz: 'labels' must be 36 integers"),
+        ({"labels": np.full(36, 3)}, r"set.npz: 'labels' must be integers in 0..2"),
+        ({"class_split": np.zeros(2, int)}, r"set.npz: 'class_split' must be 0 \(train\)"),
     ],
 )
 def test_messages_name_the_file_and_the_array(tmp_path, changes, message):
@@ -152,11 +152,11 @@ def test_an_archive_with_a_flipped_byte(tmp_path):
     content = bytearray(path.read_bytes())
     content[120] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match=r"set.npz: `images` must be a whole array"):
+    with pytest.raises(DataError, match=r"set.npz: 'images' must be a whole array"):
         from_npz(path)
 
 
-def test_a_single_array_is_no_archive(tmp_path):
+def test_a_single_array_is_not_an_archive(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(DataError, match=r"must be a .npz archive of named arrays. Received: one array, float64"):
@@ -165,7 +165,7 @@ def test_a_single_array_is_no_archive(tmp_path):
 
 def test_pickles_are_not_opened(tmp_path):
     path = write(tmp_path, **common(labels=np.array([{"a": 1}] * 36, object)))
-    with pytest.raises(DataError, match=r"`labels` must be a whole array without pickles"):
+    with pytest.raises(DataError, match=r"'labels' must be a whole array without pickles"):
         from_npz(path)
 
 

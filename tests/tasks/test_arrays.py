@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from meta_gan.tasks import DataError, from_arrays
-from meta_gan.tasks.arrays import to_labels, to_levels, to_split
 from meta_gan.tasks.base import default_split
+from meta_gan.tasks.readers.arrays import to_labels, to_levels, to_split
 from tests.tasks.helpers import numbered_images, numbers
 
 
@@ -40,7 +40,7 @@ def test_every_level_survives_both_float_forms():
 def test_floats_out_of_range(value):
     images = np.zeros((1, 2, 2))
     images[0, 0, 0] = value
-    with pytest.raises(DataError, match=r"`images` of floats must be finite and lie in \[-1, 1\] or \[0, 1\]"):
+    with pytest.raises(DataError, match=r"'images' of floats must be finite and lie in \[-1, 1\] or \[0, 1\]"):
         to_levels(images)
 
 
@@ -52,7 +52,7 @@ def test_other_dtypes(dtype):
 
 @pytest.mark.parametrize("shape", [(4, 4), (0, 4, 4), (1, 0, 4, 1), (1, 1, 4, 4, 1), ()])
 def test_other_shapes(shape):
-    with pytest.raises(DataError, match=r"`images` must have shape \[n, height, width\]"):
+    with pytest.raises(DataError, match=r"'images' must have shape \[n, height, width\]"):
         to_levels(np.zeros(shape, np.uint8))
 
 
@@ -77,13 +77,13 @@ def test_integer_labels_index_names():
 
 @pytest.mark.parametrize("labels", [[0, 1, 3], [0, -1, 1], ["x", "y", "z"]])
 def test_labels_that_do_not_index_the_names(labels):
-    with pytest.raises(DataError, match=r"`labels` must be integers in 0..2, indices of the 3 class names. Received: "):
+    with pytest.raises(DataError, match=r"'labels' must be integers in 0..2, indices of the 3 class names. Received: "):
         to_labels(labels, ["x", "y", "z"], 3)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], [True, False, True], None])
 def test_labels_of_other_shapes_and_dtypes(labels):
-    with pytest.raises(DataError, match=r"`labels` must be 3 integers or strings, one for each image. Received: "):
+    with pytest.raises(DataError, match=r"'labels' must be 3 integers or strings, one for each example. Received: "):
         to_labels(labels, None, 3)
 
 
@@ -94,7 +94,7 @@ def test_a_split_that_is_given_is_kept_and_none_is_hashed():
 
 @pytest.mark.parametrize("split", [[0, 1], [0, 1, 3], [0, 1, -1], ["a", "b", "c"], [0.5, 1, 2]])
 def test_splits_out_of_range(split):
-    with pytest.raises(DataError, match=r"`class_split` must be 0 \(train\).*for each of the 3 classes. Received: "):
+    with pytest.raises(DataError, match=r"'class_split' must be 0 \(train\).*for each of the 3 classes. Received: "):
         to_split(split, "abc")
 
 
@@ -145,16 +145,16 @@ def test_group_by_splits_by_the_names_it_makes():
 
 @pytest.mark.parametrize("extra", [{"class_names": ["a"]}, {"class_split": [0]}])
 def test_group_by_excludes_names_and_splits(extra):
-    with pytest.raises(DataError, match=r"`class_names` and `class_split` must be None. Received: "):
+    with pytest.raises(DataError, match=r"'class_names' and 'class_split' must be None. Received: "):
         from_arrays(numbered_images(12), None, group_by=np.zeros(12, int), **extra)
 
 
 def test_group_by_of_other_lengths():
     with pytest.raises(DataError, match=r"a pair of arrays. Received: a tuple of 3"):
         from_arrays(numbered_images(12), None, group_by=(np.zeros(12, int),) * 3)
-    with pytest.raises(DataError, match=r"`group_by\[1\]` must be 12 integers or strings"):
+    with pytest.raises(DataError, match=r"'group_by\[1\]' must be 12 integers or strings"):
         from_arrays(numbered_images(12), None, group_by=(np.zeros(12, int), np.zeros(11, int)))
-    with pytest.raises(DataError, match=r"`group_by` must be 12 integers or strings"):
+    with pytest.raises(DataError, match=r"'group_by' must be 12 integers or strings"):
         from_arrays(numbered_images(12), None, group_by=np.zeros(13, int))
 
 
@@ -167,7 +167,7 @@ def test_groups_may_be_names():
 
 
 def test_groups_of_another_length():
-    with pytest.raises(DataError, match=r"`groups` must be 12 integers or strings"):
+    with pytest.raises(DataError, match=r"'groups' must be 12 integers or strings"):
         from_arrays(numbered_images(12), np.zeros(12, int), groups=np.zeros(5, int))
 
 

@@ -84,7 +84,7 @@ def test_describe_by_hand():
     ]
 
 
-def test_describe_says_where_there_is_nothing_and_shortens_names():
+def test_describe_marks_empty_splits_and_shortens_lists_of_names():
     source = numbered_source([2, 3, 4, 5, 6, 7], [0] * 6)
     lines = source.describe().splitlines()
     assert lines[1].endswith("6 classes of 2 to 7 images: class 0, class 1, class 2, class 3, class 4, ...")
@@ -107,19 +107,19 @@ def test_split_classes_refuses_other_names():
         (
             "images",
             np.zeros((6, 4, 5, 1), np.float32),
-            r"`images` must be uint8.*Received: float32\[6, 4, 5, 1\]",
+            r"'images' must be uint8.*Received: float32\[6, 4, 5, 1\]",
         ),
-        ("images", np.zeros((6, 4, 5), np.uint8), r"`images` must be uint8\[n.*Received: uint8\[6, 4, 5\]"),
+        ("images", np.zeros((6, 4, 5), np.uint8), r"'images' must be uint8\[n.*Received: uint8\[6, 4, 5\]"),
         ("images", np.zeros((0, 4, 5, 1), np.uint8), r"with n >= 1. Received: uint8\[0, 4, 5, 1\]"),
-        ("labels", np.zeros(6, np.int64), r"`labels` must be int32\[6\]. Received: int64\[6\]"),
-        ("labels", np.zeros(5, np.int32), r"`labels` must be int32\[6\]. Received: int32\[5\]"),
+        ("labels", np.zeros(6, np.int64), r"'labels' must be int32\[6\]. Received: int64\[6\]"),
+        ("labels", np.zeros(5, np.int32), r"'labels' must be int32\[6\]. Received: int32\[5\]"),
         ("labels", np.array([0, 0, 0, 0, 0, 3], np.int32), r"must lie in 0..2. Received: 0 to 3"),
         ("labels", np.array([0, 0, 0, 0, 0, -1], np.int32), r"must lie in 0..2. Received: -1 to 0"),
-        ("class_split", np.zeros(2, np.int8), r"`class_split` must be one of 0, 1, 2.*Received: int8\[2\]"),
+        ("class_split", np.zeros(2, np.int8), r"'class_split' must be one of 0, 1, 2.*Received: int8\[2\]"),
         ("class_split", np.array([0, 1, 3], np.int8), r"for each of the 3 classes"),
-        ("groups", np.zeros(5, np.int32), r"`groups` must be int32\[6\]. Received: int32\[5\]"),
-        ("held_out", np.zeros(5, bool), r"`held_out` must be bool\[6\]. Received: bool\[5\]"),
-        ("held_out", np.zeros(6, np.int8), r"`held_out` must be bool\[6\]. Received: int8\[6\]"),
+        ("groups", np.zeros(5, np.int32), r"'groups' must be int32\[6\]. Received: int32\[5\]"),
+        ("held_out", np.zeros(5, bool), r"'held_out' must be bool\[6\]. Received: bool\[5\]"),
+        ("held_out", np.zeros(6, np.int8), r"'held_out' must be bool\[6\]. Received: int8\[6\]"),
     ],
 )
 def test_a_source_refuses(field, value, message):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.tasks import DataError, DomainTasks, Source, pair_classes, pair_domains
-from meta_gan.tasks.pairing import merged
+from meta_gan.tasks.domains import merged
 
 SIZES, SPLITS = [12, 13, 15, 12], [0, 0, 1, 2]
 
@@ -66,7 +66,7 @@ def test_both_ways_are_pairs_of_one_source():
     assert found == {(0, 100), (1, 101), (100, 0), (101, 1)}
 
 
-def test_sources_of_one_name_are_told_apart():
+def test_sources_of_one_name_are_numbered():
     """`from_arrays` calls every source the same."""
     tasks = pair_classes(flat_source(0), flat_source(100), by="name", both_ways=True)
     assert tasks.splits["test"] == [
@@ -169,7 +169,7 @@ def test_merged_sources_keep_groups_apart():
     [
         (
             lambda: pair_classes(LEFT, flat_source(0, "right", shape=(4, 4, 3))),
-            "as many channels. Received: left of 1 and right of 3",
+            r"images of one size and number of channels.*\(4, 4, 1\) and right of \(4, 4, 3\)",
         ),
         (lambda: pair_classes(LEFT, flat_source(0, "right", shape=(8, 8, 1))), r"images of one size.*\(8, 8, 1\)"),
         (
@@ -177,37 +177,39 @@ def test_merged_sources_keep_groups_apart():
             "the same split of both. Received: 'a', in train of left and in test of right",
         ),
         (lambda: pair_classes(LEFT, flat_source(0, "right", classes="wxyz"), by="name"), "Received: none"),
-        (lambda: pair_classes(LEFT, RIGHT, by="size"), "`by` must be 'all' or 'name'. Received: 'size'"),
         (lambda: pair_classes(LEFT, RIGHT, shots=6), r"shots \+ queries = 13 examples"),
         (lambda: pair_domains(flat_source(0, split=[0, 1, 2, 2], classes="abcd"), shots=6), r"shots \+ queries = 13"),
         (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 4]]}), "indices of 4 and 4 classes"),
         (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, -1]]}), "indices of 4 and 4 classes"),
-        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0.9, 1.2]]}), "rows of two whole numbers"),
-        (lambda: DomainTasks(LEFT, RIGHT, {"train": [["0", "1"]]}), "rows of two whole numbers"),
-        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1, 1, 0]]}), "rows of two whole numbers"),
-        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1], [2]]}), "rows of two whole numbers"),
-        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1], [0, 1]]}), "there once, in one split"),
-        (lambda: DomainTasks(LEFT, LEFT, {"train": [[1, 1]]}), "a pair must be of two classes.* Received: 'b' and 'b'"),
-        (lambda: DomainTasks(LEFT, RIGHT, {}), "`pairs` must hold at least 1 pair"),
-        (lambda: DomainTasks(LEFT, RIGHT, [[0, 1]]), "`pairs` must be a dict .* Received: list"),
+        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0.9, 1.2]]}), "rows of two integers"),
+        (lambda: DomainTasks(LEFT, RIGHT, {"train": [["0", "1"]]}), "rows of two integers"),
+        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1, 1, 0]]}), "rows of two integers"),
+        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1], [2]]}), "rows of two integers"),
+        (lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1], [0, 1]]}), "occur once, in one split"),
+        (
+            lambda: DomainTasks(LEFT, LEFT, {"train": [[1, 1]]}),
+            "a pair must be of two different classes.* Received: 'b' and 'b'",
+        ),
+        (lambda: DomainTasks(LEFT, RIGHT, {}), "'pairs' must hold at least 1 pair"),
+        (lambda: DomainTasks(LEFT, RIGHT, [[0, 1]]), "'pairs' must be a dict .* Received: list"),
         (lambda: pair_classes(LEFT, LEFT, by="name"), "Received: none"),
         (
             lambda: DomainTasks(LEFT, RIGHT, {"trian": [[0, 1]]}),
-            r"`pairs` must be a dict .*\['trian'\]",
+            r"'pairs' must be a dict .*\['trian'\]",
         ),
         (
             lambda: DomainTasks(LEFT, RIGHT, {"train": [[0, 1]], "test": [[0, 1]]}),
-            "there once, in one split. Received: 'a' and 'b' in train and test",
+            "occur once, in one split. Received: 'a' and 'b' in train and test",
         ),
         (lambda: merged(LEFT, flat_source(0, "right", shape=(8, 8, 1))), "images of one shape"),
     ],
 )
-def test_bad_input_is_one_clear_error(make, message):
+def test_bad_input_raises_a_clear_error(make, message):
     with pytest.raises(DataError, match=message):
         make()
 
 
-def test_one_class_of_a_split_is_no_pair():
+def test_a_split_of_one_class_has_no_pair():
     three = Source(LEFT.images[:12], LEFT.labels[:12], ["a"], np.array([0], np.int8), name="alone")
     with pytest.raises(DataError, match="alone: a split needs 2 classes"):
         pair_domains(three)
@@ -216,9 +218,10 @@ def test_one_class_of_a_split_is_no_pair():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: t.train(meta_batch=5), "'meta_batch' must be an integer >= 1 and <= 4. Received: 5"),
+        (lambda t: t.train(meta_batch=5), "'meta_batch' must be at most the 4 tasks of the train split.*Received: 5"),
         (lambda t: t.episode_batch("tset", 0, 1), "'split' must be one of 'train', 'validation', 'test'"),
         (lambda t: t.episode_batch("test", -1, 1), "'step' must be"),
+        (lambda t: pair_classes(LEFT, RIGHT, by="size"), "'by' must be one of 'all', 'name'. Received: 'size'"),
         (lambda t: pair_domains(LEFT).test(1, 1), "the test split needs at least 1 pair"),
     ],
 )

@@ -168,9 +168,9 @@ def test_a_class_without_examples_is_too_small():
 
 def test_more_tasks_than_classes():
     tasks = Tasks(numbered_source([12] * 3, [0, 0, 1]))
-    with pytest.raises(DataError, match=r"at most the number of classes of the train split, 2.*Received: 8"):
+    with pytest.raises(DataError, match=r"'meta_batch' must be at most the 2 tasks of the train split.*Received: 8"):
         tasks.train()
-    with pytest.raises(DataError, match=r"of the validation split, 1.*Received: 2"):
+    with pytest.raises(DataError, match=r"at most the 1 tasks of the validation split.*Received: 2"):
         tasks.validation(2)
 
 
@@ -218,6 +218,12 @@ def test_batches_and_step_out_of_range(tasks):
         tasks.episode_batch("train", -1, 2)
     with pytest.raises(ValueError, match="'split' must be one of"):
         tasks.episode_batch("all", 0, 2)
+
+
+def test_numpy_integers_are_accepted(tasks):
+    made = Tasks(numbered_source([12]), shots=np.int64(3), seed=np.uint8(3))
+    assert type(made.shots) is int and type(made.seed) is int
+    assert tasks.episode_batch("train", np.int64(1), np.int32(2)).support.shape[0] == 2
 
 
 def test_the_largest_seed_and_step_work():

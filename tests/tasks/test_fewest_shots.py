@@ -19,7 +19,7 @@ def drawn():
     return [list(made().train(2, fewest_shots=fewest).take(400)) for fewest in (None, 2)]
 
 
-def test_what_is_left_is_the_beginning_and_all_else_is_the_same(drawn):
+def test_the_first_support_images_are_kept_and_other_draws_do_not_change(drawn):
     for whole, cut in zip(*drawn, strict=True):
         count = cut.support.shape[1]
         np.testing.assert_array_equal(cut.support, whole.support[:, :count])
@@ -40,12 +40,12 @@ def test_a_step_is_the_same_wherever_a_run_starts(drawn):
     assert again != [e.support.shape[1] for e in made(seed=5).train(2, start_step=37, fewest_shots=2).take(50)]
 
 
-def test_the_numbers_have_nothing_to_do_with_the_symmetries(drawn):
+def test_the_numbers_do_not_depend_on_symmetries(drawn):
     turned = made().train(2, symmetries=True, fewest_shots=2).take(60)
     assert [e.support.shape[1] for e in turned] == [cut.support.shape[1] for cut in drawn[1][:60]]
 
 
-def test_a_graph_is_told_that_the_number_is_unknown():
+def test_the_number_is_unknown_in_a_graph():
     assert made().train(2, fewest_shots=1).element_spec.support.shape[:2] == [2, None]
     assert made().train(2, fewest_shots=1).element_spec.query.shape[:2] == [2, 2]
     assert made().train(2).element_spec.support.shape[:2] == [2, 4]
@@ -53,7 +53,7 @@ def test_a_graph_is_told_that_the_number_is_unknown():
 
 
 @pytest.mark.parametrize("value", [0, 5, -1, 2.0, True, "2"])
-def test_what_is_no_number_of_shots_is_refused(value):
+def test_other_numbers_of_shots_are_refused(value):
     with pytest.raises(ValueError) as caught:
         made().train(2, fewest_shots=value)
     assert str(caught.value) == f"'fewest_shots' must be an integer >= 1 and <= 4. Received: {value!r}"

@@ -72,7 +72,7 @@ def test_mixed_sizes_become_32_by_32(folder):
     assert open_folder(folder).example_shape == (32, 32, 1)
 
 
-def test_large_pictures_become_32_by_32_unless_asked_for(tmp_path):
+def test_large_pictures_become_32_by_32_unless_requested(tmp_path):
     for index in range(4):
         write_image(tmp_path / "a" / f"{index}.png", square(132))
     assert open_folder(tmp_path).example_shape == (32, 32, 1)
@@ -85,7 +85,7 @@ def test_a_shape_that_is_asked_for(folder):
     assert tasks.source.images[0, 3, 3].tolist() == [100, 100, 100]
 
 
-def test_episodes_come_out(folder):
+def test_episodes_have_the_shape_of_the_folder(folder):
     source = open_folder(folder).source
     split = ("train", "validation", "test")[int(source.class_split[0])]
     episode = open_folder(folder).episode_batch(split, 0, 1)

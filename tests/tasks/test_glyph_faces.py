@@ -1,12 +1,12 @@
-"""Rendering: which code points are kept, and what becomes of a glyph."""
+"""Rendering: which code points are kept, and how a glyph is drawn."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from meta_gan.tasks import glyph_faces
-from meta_gan.tasks.glyph_faces import (
+from meta_gan.tasks.readers import glyph_set
+from meta_gan.tasks.readers.glyph_set import (
     FACES,
     distinct_code_points,
     inverse_map,
@@ -36,16 +36,16 @@ def test_look_alikes_are_merged_into_the_first():
     assert not {0x391, 0x410, 0x39F, 0x41E, 0x413, 0x2126, 0x212A, 0x3BC} & kept
 
 
-def test_no_two_classes_are_drawn_alike_by_half_of_the_faces():
-    fonts = [glyph_faces._load(face, glyph_faces.COMPARED_SIZE) for face in FACES[:6]]
+def test_no_two_classes_look_the_same_in_half_of_the_faces():
+    fonts = [glyph_set._load(face, glyph_set.COMPARED_SIZE) for face in FACES[:6]]
     looks = []
     for code_point in distinct_code_points():
-        masks = [glyph_faces._mask(font, code_point) for font in fonts]
+        masks = [glyph_set._mask(font, code_point) for font in fonts]
         looks.append(tuple((mask.shape, mask.tobytes()) for mask in masks))
     assert len(set(looks)) == len(looks)
 
 
-def test_what_only_looks_similar_is_kept():
+def test_similar_but_different_characters_are_kept():
     assert set(map(ord, "BВ8ßβlI1")) - set(distinct_code_points()) == {ord("В")}
 
 
@@ -80,7 +80,7 @@ def test_bold_has_more_ink():
         assert ink[bold] > 1.2 * ink[regular]
 
 
-def test_every_size_is_filled_alike():
+def test_glyphs_fill_every_size_equally():
     small, large = (render((0x4D,), side, side, 0).mean() / 255 for side in (16, 96))
     assert abs(small - large) < 0.25 * large
 
@@ -123,7 +123,7 @@ def test_the_map_of_a_quarter_turn_by_hand():
 
 
 def test_a_glyph_too_large_is_shrunk(monkeypatch):
-    monkeypatch.setattr(glyph_faces, "EM", 3.0)
+    monkeypatch.setattr(glyph_set, "EM", 3.0)
     images = render((0x4D,), 28, 28, 0)
     assert images[:, :, 0].sum() == 0
     assert images.max() == 255

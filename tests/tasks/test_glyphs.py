@@ -8,9 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, glyph_set, glyphs
+from meta_gan.tasks import DataError, glyphs
 from meta_gan.tasks.base import default_split
-from meta_gan.tasks.glyph_faces import (
+from meta_gan.tasks.readers import glyph_set
+from meta_gan.tasks.readers.glyph_set import (
     distinct_code_points,
     render,
 )

@@ -41,7 +41,7 @@ def test_it_is_a_plain_triple(light):
     assert len(files) == 3
 
 
-def test_auto_inverts_ink_on_paper_and_says_so(dark):
+def test_auto_inverts_ink_on_paper_and_reports_it(dark):
     support = load_support(dark, SHAPE, polarity="light-on-dark")
     expected = to_float(np.stack([square(12, 0, 255 - index) for index in range(3)])[..., None])
     np.testing.assert_array_equal(support.images, expected)
@@ -51,7 +51,7 @@ def test_auto_inverts_ink_on_paper_and_says_so(dark):
     )
 
 
-def test_auto_keeps_what_agrees_and_says_so(dark, light):
+def test_auto_keeps_the_same_polarity_and_reports_it(dark, light):
     for folder, polarity in ((dark, "dark-on-light"), (light, "light-on-dark")):
         support = load_support(folder, SHAPE, polarity=polarity)
         np.testing.assert_array_equal(support.images, load_support(folder, SHAPE, invert="no").images)
@@ -173,7 +173,7 @@ def test_an_archive_without_the_arrays(tmp_path):
         load_support(tmp_path / "set.npz", SHAPE)
 
 
-def test_an_empty_folder_says_what_is_in_it(tmp_path):
+def test_a_folder_without_images_lists_its_content(tmp_path):
     (tmp_path / "notes.txt").write_text("no pictures here")
     with pytest.raises(DataError, match=r"must hold at least 1 image file \(.png.*Received: \['notes.txt'\]"):
         load_support(tmp_path, SHAPE)

@@ -1,4 +1,4 @@
-"""Media: how examples are stored, what a model sees of them, and what a card keeps of them."""
+"""Media: how examples are stored, what a model receives, and what a card records."""
 
 import numpy as np
 import pytest
@@ -24,10 +24,10 @@ def test_sounds_by_hand():
     medium = Sounds(8000)
     np.testing.assert_array_equal(medium.seen(np.array([-32768, 0, 16384], np.int16)), [-1.0, 0.0, 0.5])
     np.testing.assert_array_equal(medium.levels([-1.0, 0.0, 0.5, 1.0, 7.0]), [-32768, 0, 16384, 32767, 32767])
-    assert medium.described(np.zeros((3, 2000, 1), np.int16)) == "3 sounds of 0.25 s at 8000 Hz"
+    assert medium.describe(np.zeros((3, 2000, 1), np.int16)) == "3 sounds of 0.25 s at 8000 Hz"
 
 
-def test_levels_come_back_as_they_were():
+def test_levels_survive_a_round_trip():
     every = np.arange(-32768, 32768).astype(np.int16)
     np.testing.assert_array_equal(Sounds(1).levels(Sounds(1).seen(every)), every)
 
@@ -42,7 +42,7 @@ def test_texts_by_hand():
     assert medium.decode(seen) == medium.decode(stored) == ["ab", "b", "abb"]
 
 
-def test_what_follows_an_end_is_no_part_of_a_text():
+def test_symbols_after_the_end_are_ignored():
     assert Texts("ab").decode([[1, 0, 2]]) == ["a"] and Texts("ab").decode([[0, 1, 1]]) == [""]
 
 
@@ -60,7 +60,7 @@ def test_what_follows_an_end_is_no_part_of_a_text():
     ],
 )
 def test_other_arrays_are_refused(medium, examples):
-    with pytest.raises(DataError, match=r"`images` must be .*Received: "):
+    with pytest.raises(DataError, match=r"'images' must be .*Received: "):
         source(examples, medium)
 
 
@@ -96,12 +96,12 @@ def test_cards_and_back():
 
 
 @pytest.mark.parametrize("card", [{"medium": "smells"}, {"medium": "sounds"}, {"medium": "texts"}])
-def test_cards_that_say_too_little(card):
+def test_incomplete_cards(card):
     with pytest.raises(ValueError, match="Received: "):
         of_card(card)
 
 
-def test_episodes_are_what_is_stored():
+def test_episodes_hold_stored_sounds():
     stored = np.random.default_rng(0).integers(-32768, 32768, (6, 16, 1)).astype(np.int16)
     tasks = Tasks(source(stored, Sounds(8000)), 2, 3)
     episode = tasks.episode_batch("train", 0, 1)
@@ -113,7 +113,7 @@ def test_episodes_are_what_is_stored():
 def test_only_pictures_are_turned_and_have_a_polarity_and_domains():
     sounds = source(np.zeros((4, 16, 1), np.int16), Sounds(8000), name="hum")
     tasks = Tasks(sounds, 1, 1)
-    with pytest.raises(DataError, match=r"hum: `symmetries` needs square images. Received: \(16, 1\)"):
+    with pytest.raises(DataError, match=r"hum: 'symmetries' needs square images. Received: \(16, 1\)"):
         tasks.train(1, symmetries=True)
     with pytest.raises(DataError, match=r"hum: only pictures have a polarity\. Received: sounds"):
         _ = tasks.polarity

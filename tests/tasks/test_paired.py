@@ -14,7 +14,7 @@ GROUPS = 9
 def hands(missing=(), classes=3, groups=GROUPS, split=(0, 0, 0)):
     """Class c shows group g as one level, 20 c + g; without the (class, group) of `missing`."""
     there = [(c, g) for c in range(classes) for g in range(groups) if (c, g) not in missing]
-    # In no order, so that rows and groups are told apart.
+    # Shuffled, so that rows and groups differ.
     order = np.random.default_rng(0).permutation(len(there))
     labels, shown = np.array(there, np.int32)[order].T
     images = np.tile((20 * labels + shown).astype(np.uint8)[:, None, None, None], (1, 4, 4, 1))
@@ -68,21 +68,21 @@ def test_only_groups_that_both_have_are_asked_for():
 
 def test_too_few_groups_are_named():
     source = hands(missing=((0, 0), (0, 1), (1, 2), (1, 3)), classes=2)
-    with pytest.raises(DataError, match="Received: queries=6, and 5 that 'a' and 'b' have"):
+    with pytest.raises(DataError, match="Received: queries=6, and 5 of 'a' and 'b'"):
         pair_domains(source, shots=1, queries=6, paired=True)
     with pytest.raises(DataError, match=r"needs at least shots \+ queries = 10 groups"):
         pair_domains(source, shots=5, queries=5, paired=True)
 
 
-def test_what_cannot_be_paired_is_refused():
+def test_sources_that_cannot_be_paired_are_refused():
     source = hands()
     alone = Source(source.images, source.labels, source.class_names, source.class_split, name="hands")
-    with pytest.raises(DataError, match="hands: `paired` needs groups"):
+    with pytest.raises(DataError, match="hands: 'paired' needs groups"):
         pair_domains(alone, shots=2, queries=2, paired=True)
     twice = Source(source.images, source.labels, list("abc"), source.class_split, source.groups // 2, name="hands")
     with pytest.raises(DataError, match="at most one image of a group"):
         pair_domains(twice, shots=2, queries=2, paired=True)
-    with pytest.raises(DataError, match=r"`paired` needs one source of both domains.*Received: hands and hands"):
+    with pytest.raises(DataError, match=r"'paired' needs one source for both domains.*Received: hands and hands"):
         DomainTasks(source, hands(), {"train": [[0, 1]]}, 2, 2, paired=True)
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from meta_gan.tasks import DataError
-from meta_gan.tasks.photos import fit, flatten, image_files, load_files, read_rgba, read_size, resize_images
+from meta_gan.tasks.files import files_in
+from meta_gan.tasks.media.pictures import SUFFIXES, fit, flatten, load_files, read_rgba, read_size, resize_images
 from tests.tasks.helpers import square, write_image
 
 
@@ -216,7 +217,7 @@ def test_image_files_are_sorted_and_only_images(tmp_path):
     for name in ("b.PNG", "a.jpeg", ".hidden.png", "notes.txt", "c.webp"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [file.name for file in image_files(tmp_path)] == ["a.jpeg", "b.PNG", "c.webp"]
+    assert [file.name for file in files_in(tmp_path, SUFFIXES)] == ["a.jpeg", "b.PNG", "c.webp"]
 
 
 def test_resize_images_by_hand_and_with_channels():

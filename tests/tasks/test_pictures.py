@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from meta_gan.tasks import DataError
-from meta_gan.tasks.pictures import GAP_LEVEL, contact_sheet, grid, save_png, waveforms
+from meta_gan.tasks.media import Pictures
+from meta_gan.tasks.media.sounds import waveforms
+from meta_gan.tasks.pictures import GAP_LEVEL, grid, save_png
 from tests.tasks.helpers import numbered_source
 
 
@@ -47,7 +49,7 @@ def test_grid_clips():
     ],
 )
 def test_grid_refuses(rows):
-    with pytest.raises(DataError, match=r"`rows` must be arrays \[n, height, width, channels\].*Received: \["):
+    with pytest.raises(DataError, match=r"'rows' must be arrays \[n, height, width, channels\].*Received: \["):
         grid(rows)
 
 
@@ -73,7 +75,7 @@ def test_save_png_refuses(tmp_path, shape):
 
 def test_contact_sheet_holds_a_row_for_each_class(tmp_path):
     source = numbered_source([3, 5, 4], [0, 1, 2])
-    contact_sheet(source, tmp_path / "sheet.png", examples=4)
+    source.medium.sheet(source, tmp_path / "sheet.png", examples=4)
     picture = np.asarray(Image.open(tmp_path / "sheet.png"))
     # Three rows and four columns of 4 x 4 images with gaps of 2.
     assert picture.shape == (16, 22)
@@ -83,12 +85,12 @@ def test_contact_sheet_holds_a_row_for_each_class(tmp_path):
 
 
 def test_contact_sheet_takes_some_of_many_classes(tmp_path):
-    contact_sheet(numbered_source([2] * 50), tmp_path / "sheet.png", classes=10, examples=2)
+    Pictures().sheet(numbered_source([2] * 50), tmp_path / "sheet.png", classes=10, examples=2)
     assert Image.open(tmp_path / "sheet.png").size == (10, 58)
 
 
 def test_contact_sheet_skips_classes_without_images(tmp_path):
-    contact_sheet(numbered_source([2, 0, 2]), tmp_path / "sheet.png")
+    Pictures().sheet(numbered_source([2, 0, 2]), tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == (10, 10)
 
 

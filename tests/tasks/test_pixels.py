@@ -95,7 +95,7 @@ def test_a_border_half_way_between_the_extremes_does_not_vote():
 
 
 def test_paper_with_a_dark_edge_is_still_dark_on_light():
-    # The border is darker than the mean of the picture, which a rule by means would take for a dark ground.
+    # The border is darker than the mean of the picture, so means would wrongly find a dark background.
     image = np.full((16, 16), 220, np.uint8)
     image[[0, -1], :] = image[:, [0, -1]] = 180
     image[7:9, 4:12] = 20
@@ -176,14 +176,14 @@ def test_check_images_refuses_dtypes(dtype):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_check_images_refuses_what_is_not_finite(value):
+def test_check_images_refuses_values_that_are_not_finite(value):
     images = np.zeros((1, 4, 4, 1), np.float32)
     images[0, 1, 1, 0] = value
     with pytest.raises(DataError, match=r"must be finite. Received: 1 values"):
         check_images(images, (4, 4, 1))
 
 
-def test_check_images_tells_bytes_in_floats_how_to_be_scaled():
+def test_check_images_explains_how_to_scale_bytes_in_floats():
     with pytest.raises(DataError, match=r"x / 127.5 - 1\). Received: values from 0 to 255"):
         check_images(np.linspace(0, 255, 16).reshape(1, 4, 4, 1), (4, 4, 1))
 

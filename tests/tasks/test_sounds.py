@@ -5,21 +5,19 @@ import wave
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, from_npz, open_source
-from meta_gan.tasks.sound_files import (
+from meta_gan.tasks import DataError, from_npz, from_sound_folder, from_sounds, open_source
+from meta_gan.tasks.media import Sounds
+from meta_gan.tasks.media.sounds import (
     fit,
     fitted,
-    load_sounds,
-    load_support_sounds,
     read_sound,
     resample,
     to_int16,
     trim,
     write_wav,
 )
-from meta_gan.tasks.sounds import from_sound_folder, from_sounds
 
-soundfile = pytest.importorskip("soundfile", reason="needs the extra `sound`")
+soundfile = pytest.importorskip("soundfile", reason="needs the extra 'sound'")
 RATE = 8000
 
 
@@ -58,7 +56,7 @@ def test_another_rate_is_the_same_tone():
     assert resample(there, RATE, RATE) is there
 
 
-def test_what_is_above_half_the_rate_is_filtered_out():
+def test_frequencies_above_half_the_rate_are_filtered_out():
     assert np.abs(resample(tone(rate=16000, hertz=6000), 16000, RATE)[200:600]).max() < 0.01
 
 
@@ -105,7 +103,7 @@ def test_a_bad_file_is_named(tmp_path, content, said):
     else:
         path.write_bytes(content)
     with pytest.raises(DataError, match=rf"bad.wav: .*{said}"):
-        load_sounds([path], RATE, 100)
+        read_sound(path)
 
 
 def test_a_sound_that_is_not_finite(tmp_path):
@@ -117,7 +115,7 @@ def test_a_sound_that_is_not_finite(tmp_path):
 def test_folders_without_sounds(tmp_path):
     with pytest.raises(FileNotFoundError, match="must exist"):
         from_sound_folder(tmp_path / "none")
-    with pytest.raises(DataError, match="Received: no folder"):
+    with pytest.raises(DataError, match="Received: 0 files and no folder"):
         from_sound_folder(tmp_path)
     folder_of(tmp_path)
     (tmp_path / "mute").mkdir()
@@ -139,10 +137,10 @@ def test_arrays_and_archives(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rate": None}, "sounds need `rate`"),
-        ({"rate": np.array([8000, 1])}, "`rate` must be one whole number"),
-        ({"rate": np.array(0)}, "`rate` must be one whole number"),
-        ({"audio": np.zeros((8, 64), np.int64)}, "`audio` must be int16 or floats"),
+        ({"rate": None}, "sounds need 'rate'"),
+        ({"rate": np.array([8000, 1])}, "'rate' must be one integer"),
+        ({"rate": np.array(0)}, "'rate' must be one integer"),
+        ({"audio": np.zeros((8, 64), np.int64)}, "'audio' must be int16 or floats"),
         ({"audio": np.full((8, 64), 2.0)}, "must be finite and lie in"),
         ({"audio": np.full((8, 64), np.nan)}, "must be finite and lie in"),
     ],
@@ -156,15 +154,15 @@ def test_archives_that_do_not_fit(tmp_path, changes, said):
 
 def test_an_image_shape_is_not_for_sounds(tmp_path):
     np.savez(tmp_path / "a.npz", audio=np.zeros((8, 64)), labels=np.repeat([0, 1], 4), rate=np.array(RATE))
-    with pytest.raises(DataError, match="`image_shape` must be None for `audio`"):
+    with pytest.raises(DataError, match="'image_shape' must be None for 'audio'"):
         from_npz(tmp_path / "a.npz", image_shape=(8, 8, 1))
-    with pytest.raises(DataError, match="`image_shape` is for images"):
+    with pytest.raises(DataError, match="'image_shape' is for images"):
         open_source(str(folder_of(tmp_path)), image_shape=(8, 8, 1))
-    with pytest.raises(DataError, match="`rate` and `length` are for folders of sounds or texts"):
+    with pytest.raises(DataError, match="'rate' and 'length' are for folders of sounds or texts"):
         open_source(str(tmp_path / "a.npz"), rate=8000)
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_a_written_file_is_read_back(tmp_path):
     write_wav(tmp_path / "a.wav", tone()[:, None], RATE)
     with wave.open(str(tmp_path / "a.wav")) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
@@ -175,7 +173,7 @@ def test_what_is_written_is_read_again(tmp_path):
         write_wav(tmp_path / "b.wav", np.zeros((3, 2)), RATE)
 
 
-def test_what_was_stored_is_written_as_it_is(tmp_path):
+def test_stored_levels_are_written_unchanged(tmp_path):
     stored = np.array([[0], [1], [-32768], [32767]], np.int16)
     write_wav(tmp_path / "a.wav", stored, RATE)
     with wave.open(str(tmp_path / "a.wav")) as file:
@@ -202,22 +200,24 @@ def test_a_sound_of_no_sample_at_the_rate(tmp_path):
         fitted([(np.ones(1, np.float32), 48000)], RATE, None, ["short.wav"])
 
 
-def test_an_archive_of_the_models_form_is_left_as_it_is(tmp_path):
+def test_an_archive_in_the_form_of_the_model_is_unchanged(tmp_path):
     audio = np.zeros((2, 64), np.int16)
     audio[:, 40:50] = 1000
     np.savez(tmp_path / "own.npz", audio=audio, rate=np.array(RATE))
-    np.testing.assert_array_equal(load_support_sounds(tmp_path / "own.npz", RATE, 64)[..., 0], audio / 32768)
-    longer = load_support_sounds(tmp_path / "own.npz", RATE, 80)
+    np.testing.assert_array_equal(
+        Sounds(RATE).read_support(tmp_path / "own.npz", (64, 1), {})[0][..., 0], audio / 32768
+    )
+    longer, _ = Sounds(RATE).read_support(tmp_path / "own.npz", (80, 1), {})
     np.testing.assert_array_equal(np.flatnonzero(longer[0, :, 0]), np.arange(10))  # of another form: trimmed
 
 
-def test_a_split_that_is_not_there(tmp_path):
+def test_a_missing_split(tmp_path):
     arrays = {"audio": np.zeros((8, 64)), "labels": np.repeat([0, 1], 4), "rate": np.array(RATE)}
     np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(DataError, match="`split_key` must be one of"):
+    with pytest.raises(DataError, match="'split_key' must be one of"):
         from_npz(tmp_path / "a.npz", split_key="speaker_spilt")
     np.savez(tmp_path / "b.npz", **{**arrays, "labels": np.zeros(3)})
-    with pytest.raises(DataError, match=r"b.npz: `labels` must be 8 integers or strings"):
+    with pytest.raises(DataError, match=r"b.npz: 'labels' must be 8 integers or strings"):
         from_npz(tmp_path / "b.npz")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, open_source, spec
+from meta_gan.tasks import DataError, open_source
+from meta_gan.tasks.readers import spec
 from tests.tasks.helpers import numbered_images, square, write_image
 
 
@@ -46,7 +47,7 @@ def test_unknown_sources(text, monkeypatch, tmp_path):
         with pytest.raises(DataError, match=r"must hold one folder of images for each class"):
             open_source(text)
         return
-    with pytest.raises(FileNotFoundError, match=rf"SOURCE must be `glyphs`, `tfds:NAME`.*Received: '{text}'"):
+    with pytest.raises(FileNotFoundError, match=rf"SOURCE must be 'glyphs', 'tfds:NAME'.*Received: '{text}'"):
         open_source(text)
 
 
@@ -63,7 +64,7 @@ def test_a_file_of_another_kind(tmp_path):
 
 @pytest.mark.parametrize("text", ["glyphs", "a.npz", "folder"])
 def test_archives_are_for_tfds_only(text):
-    with pytest.raises(DataError, match=r"`archives` must be None except for `tfds:NAME`. Received: down with"):
+    with pytest.raises(DataError, match=r"'archives' must be None except for 'tfds:NAME'. Received: down with"):
         open_source(text, archives="down")
 
 
@@ -79,5 +80,5 @@ def test_text_files_beside_class_folders_are_passed_over(tmp_path):
 
 
 def test_a_rate_of_glyphs():
-    with pytest.raises(DataError, match="`rate` and `length` are for folders of sounds or texts"):
+    with pytest.raises(DataError, match="'rate' and 'length' are for folders of sounds or texts"):
         open_source("glyphs", rate=8000)

@@ -128,7 +128,7 @@ def test_images_that_are_not_square_are_refused_at_once(sides):
     with pytest.raises(DataError) as caught:
         tasks.train(2, symmetries=True)
     shape = (*sides, 1)
-    assert str(caught.value) == f"noise: `symmetries` needs square images. Received: {shape}"
+    assert str(caught.value) == f"noise: 'symmetries' needs square images. Received: {shape}"
     assert next(iter(tasks.train(2))).support.shape == (2, 2, *shape), "without it they are welcome"
 
 

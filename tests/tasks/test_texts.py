@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, from_npz, open_source
-from meta_gan.tasks.texts import alphabet_of, from_text_folder, from_texts, read_lines
+from meta_gan.tasks import DataError, from_npz, from_text_folder, from_texts, open_source
+from meta_gan.tasks.media.texts import alphabet_of, read_lines
 
 WORDS = ["ab", "ba", "aab", "bba"]
 
@@ -25,7 +25,7 @@ def test_tasks_by_hand():
     assert len(set(drawn)) == 3 and set(drawn) <= set(WORDS)
 
 
-def test_an_alphabet_and_a_length_that_are_given():
+def test_a_given_alphabet_and_length():
     tasks = from_texts(WORDS, ["x"] * 4, alphabet="cba", length=2, shots=1, queries=1)
     assert tasks.example_shape == (2, 4) and tasks.card == {"medium": "texts", "alphabet": "cba"}
     assert tasks.source.medium.decode(tasks.source.images) == ["ab", "ba", "aa", "bb"]
@@ -33,7 +33,7 @@ def test_an_alphabet_and_a_length_that_are_given():
         from_texts(WORDS, ["x"] * 4, alphabet="a")
 
 
-def test_long_texts_are_cut_at_64_unless_asked():
+def test_long_texts_are_cut_at_64_by_default():
     long = ["ab" * 50, "a", "b", "ba"]
     assert from_texts(long, ["x"] * 4, shots=1, queries=1).example_shape == (64, 3)
     assert from_texts(long, ["x"] * 4, length=100, shots=1, queries=1).example_shape == (100, 3)
@@ -51,11 +51,11 @@ def test_a_folder(tmp_path):
     assert tasks.source.medium.decode(tasks.source.images[:3]) == ["ä", "äb", "b"]
     again = open_source(str(tmp_path), shots=1, queries=2, length=1)
     assert again.example_shape == (1, 4)
-    with pytest.raises(DataError, match=r"`rate` for sounds\. Received: image_shape=None, rate=8000"):
+    with pytest.raises(DataError, match=r"'rate' for sounds\. Received: image_shape=None, rate=8000"):
         open_source(str(tmp_path), rate=8000)
 
 
-def test_folders_and_files_that_will_not_do(tmp_path):
+def test_bad_folders_and_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="must exist"):
         from_text_folder(tmp_path / "none")
     with pytest.raises(DataError, match=r"must hold one .txt file for each class"):
@@ -74,7 +74,7 @@ def test_an_archive(tmp_path):
     tasks = from_npz(tmp_path / "a.npz", shots=1, queries=1)
     assert tasks.splits["test"] == ["y"] and tasks.name == "a.npz"
     np.savez(tmp_path / "b.npz", **{**arrays, "texts": np.arange(8)})
-    with pytest.raises(DataError, match=r"b.npz: `texts` must be strings"):
+    with pytest.raises(DataError, match=r"b.npz: 'texts' must be strings"):
         from_npz(tmp_path / "b.npz")
 
 
@@ -85,6 +85,6 @@ def test_too_few_texts():
         from_texts([], [], alphabet="ab")
 
 
-def test_a_byte_order_mark_is_no_character(tmp_path):
+def test_a_byte_order_mark_is_not_a_character(tmp_path):
     (tmp_path / "a.txt").write_text("ab\nb\n", encoding="utf-8-sig")
     assert read_lines(tmp_path / "a.txt") == ["ab", "b"]

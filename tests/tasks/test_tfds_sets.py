@@ -128,7 +128,7 @@ def test_splits_can_be_chosen(prepared):
 
 
 def test_a_split_that_is_not_there(prepared):
-    with pytest.raises(DataError, match=r"`split_names` must be among \[.*'extra'.*Received: \['valid'\]"):
+    with pytest.raises(DataError, match=r"'split_names' must be among \[.*'extra'.*Received: \['valid'\]"):
         from_tfds("tiny_numbers", data_dir=prepared, split_names=["valid"])
 
 
@@ -152,7 +152,7 @@ def test_other_feature_names_and_sizes(prepared):
 
 
 def test_several_sizes_need_a_shape(prepared):
-    with pytest.raises(DataError, match=r"has images of several sizes: `image_shape` is required. Received: None"):
+    with pytest.raises(DataError, match=r"has images of several sizes: 'image_shape' is required. Received: None"):
         from_tfds("ragged_numbers", data_dir=prepared)
 
 
@@ -188,7 +188,7 @@ def test_a_set_of_our_own_that_is_not_prepared(prepared, tmp_path):
         ("cifar10", ["cifar-10-binary.tar.gz"]),
     ],
 )
-def test_without_archives_it_fails_at_once_and_says_what_goes_where(tmp_path, name, files):
+def test_without_archives_it_fails_at_once_and_lists_the_files_to_provide(tmp_path, name, files):
     begin = time.monotonic()
     with pytest.raises(FileNotFoundError) as caught:
         from_tfds(name, data_dir=tmp_path)
@@ -196,7 +196,7 @@ def test_without_archives_it_fails_at_once_and_says_what_goes_where(tmp_path, na
     message = str(caught.value)
     assert message.startswith(f"tfds:{name} is not prepared in {tmp_path}/{name}")
     assert all(file in message for file in files)
-    assert "`download=True`" in message
+    assert "pass download=True" in message
     assert "Received: archives=None, lacking" in message.splitlines()[-1]
 
 
@@ -207,7 +207,7 @@ def test_the_sha256_is_that_of_the_archive(tmp_path):
         from_tfds("fashion_mnist", data_dir=tmp_path)
 
 
-def test_only_what_is_missing_is_listed(tmp_path):
+def test_only_missing_archives_are_listed(tmp_path):
     (tmp_path / "images_background.zip").touch()
     with pytest.raises(FileNotFoundError) as caught:
         from_tfds("omniglot", archives=tmp_path, data_dir=tmp_path / "data")
@@ -225,13 +225,13 @@ def test_an_archive_that_is_another_file(tmp_path):
 
 
 def test_archives_must_be_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"`archives` must be a folder. Received: .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"'archives' must be a folder. Received: .*nowhere"):
         from_tfds("mnist", archives=tmp_path / "nowhere", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["no_such_set_at_all", "", "mnist/no_such_config"])
 def test_names_that_tfds_does_not_know(tmp_path, name):
-    with pytest.raises(DataError, match=rf"`name` must be a data set that TFDS knows. Received: '{name}'") as caught:
+    with pytest.raises(DataError, match=rf"'name' must be a data set that TFDS knows. Received: '{name}'") as caught:
         from_tfds(name, data_dir=tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -261,11 +261,11 @@ def test_a_set_of_sounds(prepared):
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("tiny_sounds", {"image_shape": (8, 8, 1)}, r"has sounds, and `image_shape` must be None"),
+        ("tiny_sounds", {"image_shape": (8, 8, 1)}, r"has sounds, and 'image_shape' must be None"),
         (
             "tiny_numbers",
             {"rate": 8000},
-            r"has images, and `rate` and `length` must be None\. Received: \(8000, None\)",
+            r"has images, and 'rate' and 'length' must be None\. Received: \(8000, None\)",
         ),
     ],
 )

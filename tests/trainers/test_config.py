@@ -21,9 +21,9 @@ def test_counts_are_ints_of_at_least_one(field, value):
     assert getattr(TrainConfig(**{field: 1}), field) == 1
 
 
-@pytest.mark.parametrize("value", [(), (-1,), (0, 2.0), ("5",)])
+@pytest.mark.parametrize("value", [(), (-1,), (0, 2.0), ("5",), 5, None])
 def test_picture_steps_are_ints_of_at_least_zero(value):
-    with pytest.raises(ValueError, match=r"'picture_steps' must be ints >= 0. Received: "):
+    with pytest.raises(ValueError, match=r"'picture_steps' must be (an integer >= 0|a tuple of integers).*Received: "):
         TrainConfig(picture_steps=value)
 
 
@@ -39,24 +39,24 @@ def test_there_are_nine_counts_and_every_field_has_a_test():
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])
 def test_minutes_are_finite_and_not_negative(value):
-    with pytest.raises(ValueError, match=f"'minutes' must be finite and >= 0, 0 for no limit. Received: {value!r}"):
+    with pytest.raises(ValueError, match=f"'minutes' must be a finite number >= 0. Received: {value!r}"):
         TrainConfig(minutes=value)
 
 
-def test_there_is_no_limit_of_minutes_unless_asked_for():
+def test_there_is_no_limit_of_minutes_by_default():
     assert TrainConfig().minutes == 0
     assert TrainConfig(minutes=2).minutes == 2 and TrainConfig(minutes=0.5).minutes == 0.5
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.inf, math.nan, "1", None, True])
 def test_the_limit_of_copies_is_a_share(value):
-    with pytest.raises(ValueError, match=rf"'copy_limit' must lie in \[0, 1\], 0 for no limit. Received: {value!r}"):
+    with pytest.raises(ValueError, match=f"'copy_limit' must be a finite number >= 0 and <= 1. Received: {value!r}"):
         TrainConfig(copy_limit=value)
     assert TrainConfig(copy_limit=1).copy_limit == 1 and TrainConfig().copy_limit == 0
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, None, True, "2"])
-def test_fewest_shots_are_a_whole_number(value):
+def test_fewest_shots_is_an_integer(value):
     with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 0 and .*. Received: {value!r}"):
         TrainConfig(fewest_shots=value)
 
@@ -69,7 +69,7 @@ def test_the_episodes_are_those_that_the_fields_ask_for():
         np.testing.assert_array_equal(next(own).support, next(asked).support)
     (always,) = TrainConfig(meta_batch=2).episodes(tasks).take(1)
     assert always.support.shape[1] == tasks.shots
-    with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 1 and {tasks.shots}. Received: 99"):
+    with pytest.raises(ValueError, match=f"'fewest_shots' must be an integer >= 1 and <= {tasks.shots}. Received: 99"):
         TrainConfig(meta_batch=2, fewest_shots=99).episodes(tasks)
 
 

@@ -11,7 +11,7 @@ from meta_gan.tasks import DomainTasks, pair_classes
 from meta_gan.tasks.pictures import GAP
 from tests.toys import flat_translation
 from tests.trainers import helpers
-from trainers import MetaTrainer, pictures, run_folder
+from trainers import MetaTrainer, previews, run_folder
 
 SIDE = helpers.SHAPE[0] + GAP
 
@@ -46,7 +46,7 @@ def test_the_run_leaves_a_model_that_translates(finished):
     np.testing.assert_array_equal(made, finished.model.adapt(support, seed=1).translate(support["source"]))
     card = loaded.data_card
     assert card["name"] == "arrays > arrays" and card["splits"] == finished.tasks.splits
-    assert card["image_shape"] == {"source": [8, 8, 1], "target": [8, 8, 1]}
+    assert card["example_shape"] == {"source": [8, 8, 1], "target": [8, 8, 1]}
     assert "validation/distance/after" in helpers.metrics(finished.folder)[-1]
 
 
@@ -61,7 +61,7 @@ def test_the_picture_shows_both_sets_and_translations(finished):
     np.testing.assert_array_equal(row[12:], finished.model.adapt(support, steps=1, seed=0).translate(support["source"]))
     assert not row[3].any() and len(row) == 15
     assert Image.open(finished.folder / "samples_000003.png").size == (15 * SIDE - GAP, 2 * SIDE - GAP)
-    real = pictures.reals(episode)[0]
+    real = previews.real_rows(episode)[0]
     np.testing.assert_array_equal(real[7:10], episode.support["target"][0])
     assert Image.open(finished.folder / "reals.png").size == (13 * SIDE - GAP, 2 * SIDE - GAP)
 
@@ -75,7 +75,7 @@ def test_a_run_in_two_parts_ends_in_the_same_bits(finished, tmp_path):
     helpers.assert_same_values(helpers.values(again), helpers.values(finished))
 
 
-def test_both_domains_of_a_task_are_turned_alike():
+def test_both_domains_of_a_task_have_the_same_symmetry():
     """A stroke at the top of all images: wherever it comes to lie, it does so in both domains."""
     plain = helpers.tasks().source
     images = np.zeros_like(plain.images)
@@ -102,17 +102,15 @@ def test_the_number_of_support_images_is_drawn():
     assert set(counts) == {1, 2, 3}
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"the model must take the data's image shape .*'target'.*Received: a model of"
-    ):
+def test_unsuitable_data_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'model' must take the example shape .*'target'.*Received: a model of"):
         MetaTrainer(helpers.model(), pairs(), tmp_path, helpers.config())
     with pytest.raises(ValueError, match="'fewest_shots' must be an integer >= 1 and <= 3"):
         trainer(tmp_path, fewest_shots=4)
     wide = mg.tasks.Source(
         np.zeros((24, 8, 12, 1), np.uint8), np.repeat([0, 1], 12).astype(np.int32), ["a", "b"], np.zeros(2, np.int8)
     )
-    with pytest.raises(mg.tasks.DataError, match=r"`symmetries` needs square images. Received: \(8, 12, 1\)"):
+    with pytest.raises(mg.tasks.DataError, match=r"'symmetries' needs square images. Received: \(8, 12, 1\)"):
         DomainTasks(wide, wide, {"train": [[0, 1]]}).train(1, symmetries=True)
 
 

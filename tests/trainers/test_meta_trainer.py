@@ -78,7 +78,7 @@ def test_pictures_have_the_pixels_of_their_images(finished):
     np.testing.assert_array_equal(levels, to_uint8(support[0, 0, ..., 0]))
 
 
-def test_the_picture_shows_what_adapt_gives(finished):
+def test_the_picture_shows_samples_of_adapt(finished):
     support = finished.tasks.episode_batch("validation", 0, 2).support.numpy()
     row = finished.picture()[1]
     np.testing.assert_array_equal(row[:3], support[1])
@@ -87,13 +87,13 @@ def test_the_picture_shows_what_adapt_gives(finished):
     assert not np.array_equal(row[4:7], row[8:])
 
 
-def test_as_many_checkpoints_are_kept_as_asked(finished):
+def test_the_configured_number_of_checkpoints_is_kept(finished):
     names = sorted(path.name for path in (finished.folder / "checkpoints").glob("*.index"))
     assert names == ["ckpt-4.index", "ckpt-6.index"]
     assert run_folder.latest_checkpoint(finished.folder) == str(finished.folder / "checkpoints" / "ckpt-6")
 
 
-def test_the_saved_model_loads_by_every_folder(finished):
+def test_the_saved_model_loads_from_every_folder(finished):
     support = finished.tasks.episode_batch("test", 0, 1).support[0].numpy()
     wanted = finished.model.adapt(support, seed=1).sample(2, seed=1)
     for place in (finished.folder / "model", finished.folder, finished.folder.parent):
@@ -143,14 +143,14 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, capsys, monkeypatch):
 
 
 def test_more_tasks_than_classes_are_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match=r"`meta_batch` must be at most .* 6, .* Received: 7"):
+    with pytest.raises(ValueError, match=r"'meta_batch' must be at most the 6 tasks .* Received: 7"):
         helpers.trainer(tmp_path, meta_batch=7)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_of_other_images_is_refused(tmp_path):
     wide = helpers.presets.build(helpers.presets.get("fomaml", network="mlp", width=4), (8, 16, 1))
-    with pytest.raises(ValueError, match=r"image shape \(8, 8, 1\).*Received: a model of \(8, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"example shape \(8, 8, 1\).*Received: a model of \(8, 16, 1\)"):
         helpers.trainer(tmp_path, made=wide)
 
 

@@ -1,4 +1,4 @@
-"""A run of so many minutes: it stops after a step, saves, and may be given more minutes later."""
+"""A run with a time limit: it stops after a step, saves, and can be resumed with more minutes."""
 
 import time
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from trainers import MetaTrainer, meta_trainer, run_folder
 
 
 class Clock:
-    """A clock that goes on by so many seconds whenever it is read, which a run does once a step."""
+    """A clock that advances by a number of seconds at each reading, which a run does once a step."""
 
     def __init__(self, seconds):
         self.now, self.seconds = 0.0, seconds
@@ -75,7 +75,7 @@ def test_minutes_of_processor_time_are_another_clock(tmp_path):
     assert int(trained.step.numpy()) == 3 and float(trained.seconds.numpy()) == 36.0
 
 
-def test_processor_time_leaves_out_what_others_do(monkeypatch):
+def test_processor_time_excludes_other_processes(monkeypatch):
     """The clock that is asked: waiting is time on the wall, and none of the process's own."""
     monkeypatch.undo()
     wall, own = time.monotonic(), time.process_time()

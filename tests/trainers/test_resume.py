@@ -97,7 +97,7 @@ def test_three_steps_and_three_more_are_six(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_bits(whole, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bits(whole, tmp_path):
     folder = run_folder.new_run(tmp_path, "toy")
     root = str(Path(helpers.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}

@@ -73,7 +73,7 @@ def test_the_newest_checkpoint_is_found_by_number_without_the_index_of_the_manag
 
 
 @pytest.mark.parametrize("damage", ["lost", "garbage", "whole"])
-def test_the_manager_deletes_the_oldest_whatever_became_of_its_index(tmp_path, damage):
+def test_the_manager_deletes_the_oldest_even_without_its_index(tmp_path, damage):
     checkpoints = saved(tmp_path, 2, 4)
     if damage == "lost":
         (checkpoints / "checkpoint").unlink()
@@ -91,7 +91,7 @@ def test_a_moved_run_keeps_its_checkpoints(tmp_path):
     assert names(checkpoints) == ["ckpt-4.index", "ckpt-6.index"]
 
 
-def test_what_killed_saves_left_is_cleared(tmp_path):
+def test_leftovers_of_killed_saves_are_deleted(tmp_path):
     for leftover in (tmp_path / run_folder.CHECKPOINTS / "ckpt-7_temp", tmp_path / ".model.abc123"):
         leftover.mkdir(parents=True)
         (leftover / "part").write_bytes(b"half")
@@ -101,7 +101,7 @@ def test_what_killed_saves_left_is_cleared(tmp_path):
     assert not (tmp_path / ".model.abc123").exists()
 
 
-def test_the_log_drops_what_came_after_the_checkpoint(tmp_path):
+def test_the_log_drops_lines_after_the_checkpoint(tmp_path):
     log = run_folder.MetricsLog(tmp_path, -1)
     for step in (0, 1, 2, 3):
         log.write(step, {"loss": step / 2})

@@ -30,7 +30,7 @@ def counted_out(of):
 
 
 def test_divergence_keeps_the_last_good_values(folder):
-    # The first step is sound and moves every weight by 1e30; the second one's gradient is NaN.
+    # The first step is finite and moves every weight by 1e30; the second one's gradient is NaN.
     trained = helpers.trainer(folder, helpers.model(outer_rate=1e30), few(), checkpoint_every=1)
     with pytest.raises(TrainingStopped) as error:
         trained.run()
@@ -51,7 +51,7 @@ def test_divergence_keeps_the_last_good_values(folder):
 
 
 def test_divergence_in_the_first_step_leaves_no_checkpoint(folder):
-    trained = helpers.trainer(folder, helpers.model(rule="descent", inner_rate=1e30))
+    trained = helpers.trainer(folder, helpers.model(meta_learner="descent", inner_rate=1e30))
     before = counted_out(trained)
     with pytest.raises(TrainingStopped, match=r"after step 0: .*; there is no checkpoint yet$"):
         trained.run()

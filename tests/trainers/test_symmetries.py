@@ -82,13 +82,13 @@ def oblong(**changes):
 
 def test_images_that_are_not_square_are_refused_before_anything_is_written(tmp_path):
     model, tasks = oblong()
-    with pytest.raises(DataError, match=r"`symmetries` needs square images. Received: \(8, 16, 1\)"):
+    with pytest.raises(DataError, match=r"'symmetries' needs square images. Received: \(8, 16, 1\)"):
         helpers.trainer(tmp_path, model, tasks, symmetries=True)
     assert list(tmp_path.iterdir()) == []
     helpers.trainer(tmp_path, model, tasks)  # without symmetries it is taken
 
 
-def test_a_run_of_before_there_were_symmetries_says_what_is_missing(tmp_path):
+def test_a_run_of_a_version_without_symmetries_names_the_missing_setting(tmp_path):
     """Its config has no such entry: it is not gone on with by guessing."""
     folder = run_folder.new_run(tmp_path, "toy")
     plain = helpers.trainer(folder, data=helpers.tasks(TRAINING), steps=1)

@@ -1,0 +1,1 @@
+"""The controller of training beside hand-designed schedules."""

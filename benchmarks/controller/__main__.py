@@ -1,0 +1,5 @@
+"""Run `benchmarks.controller.comparison`."""
+
+from benchmarks.controller.comparison import main
+
+main()

@@ -1,0 +1,1 @@
+"""Translation between domains and variational autoencoders from few examples."""

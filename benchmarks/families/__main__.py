@@ -1,0 +1,5 @@
+"""Run `benchmarks.families.translations`."""
+
+from benchmarks.families.translations import main
+
+main()

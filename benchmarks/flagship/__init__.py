@@ -1,0 +1,1 @@
+"""The shipped flagship model: its evaluation, ablations and training on other data."""

@@ -1,0 +1,5 @@
+"""Run `benchmarks.flagship.evaluation`."""
+
+from benchmarks.flagship.evaluation import main
+
+main()

@@ -1,0 +1,1 @@
+"""Learned meta-learners beside hand-designed ones."""

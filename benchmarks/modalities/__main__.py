@@ -1,0 +1,5 @@
+"""Run `benchmarks.modalities.comparison`."""
+
+from benchmarks.modalities.comparison import main
+
+main()

@@ -1,0 +1,1 @@
+"""Speed of meta-training, adaptation and serving."""

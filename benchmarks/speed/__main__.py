@@ -1,0 +1,5 @@
+"""Run `benchmarks.speed.meta_steps`."""
+
+from benchmarks.speed.meta_steps import main
+
+main()

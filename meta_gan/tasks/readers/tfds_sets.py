@@ -1,0 +1,225 @@
+"""`from_tfds`: tasks from TensorFlow Datasets; nothing is downloaded unless a download is requested.
+
+Without a network `tfds.load` tries for minutes and ends in a ConnectionError. So the local places are searched first,
+the prepared data sets and a folder of archives, and if neither has the data set, the error says at once which files are
+needed, with the sha256 that TFDS has registered for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_gan.checks import IMAGE_AXES, check_shape
+from meta_gan.tasks.episodes import Tasks
+from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.media import Medium, Pictures
+from meta_gan.tasks.media.pictures import resize_images
+from meta_gan.tasks.media.sounds import fitted
+from meta_gan.tasks.readers.arrays import make_source, to_levels
+
+PARTS = ("train", "validation", "test")
+BATCH = 1024
+Read = tuple[np.ndarray, np.ndarray, np.ndarray, Medium]
+"""Stored examples, labels, which examples are of the split "test", and the medium."""
+
+
+def from_tfds(
+    name: str,
+    *,
+    archives: str | Path | None = None,
+    split_names: Sequence[str] | None = None,
+    image_shape: Sequence[int] | None = None,
+    rate: int | None = None,
+    length: int | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    shots: int = 5,
+    queries: int = 7,
+    seed: int = 0,
+) -> Tasks:
+    """Make tasks from a data set of TensorFlow Datasets that has images, or sounds, and class labels.
+
+    Args:
+        name: a name that `tfds.builder` knows, such as "omniglot", with a config if it has several.
+        archives: a folder that holds the data set's original archives under their original names; the data set is then
+            prepared from them, once, without a network.
+        split_names: the TFDS splits to read; by default those of train, validation and test that exist. They are
+            pooled, for the split here is by class: 80/10/10 by a hash of the class names.
+        image_shape: (height, width, channels) to resize to by area; None keeps the images, if all have one size.
+        rate: of sounds, samples a second to resample to; None for the data set's own.
+        length: of sounds, samples of each; None for the least power of 2 that holds all, at most 16384.
+        data_dir: where prepared data sets are; by default TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        download: whether TFDS may use the network.
+        shots, queries, seed: see `Tasks`.
+
+    Returns:
+        `Tasks`.
+
+    Raises:
+        ImportError: tensorflow_datasets, or importlib_resources which it needs, is not installed.
+        FileNotFoundError: the data set is neither prepared nor in `archives`, and `download` is false; the message
+            lists the files with their sha256.
+        DataError: TFDS does not know the name, an archive is another file, or there are no examples and labels.
+
+    Example:
+        `from_tfds("omniglot", archives="downloads/", image_shape=(28, 28, 1), shots=5, queries=5)`
+    """
+    shape = None if image_shape is None else check_shape(image_shape, "image_shape", IMAGE_AXES)
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
+        _prepare(builder, archives, download)
+    key, label_key = _keys(builder)
+    sound = _is_sound(builder, key, shape, rate, length)
+    splits = _splits(builder, split_names)
+    read, options = (_read_sounds, (rate, length)) if sound else (_read_images, (shape,))
+    examples, labels, held_out, medium = read(builder, splits, key, label_key, *options)
+    names = builder.info.features[label_key].names
+    # TFDS numbers the labels of every split alike, so the splits that were read may lack some classes.
+    present, labels = np.unique(labels, return_inverse=True)
+    names = [names[index] for index in present]
+    source = make_source(examples, labels, names, name=f"tfds:{name}", medium=medium, held_out=held_out)
+    return Tasks(source, shots, queries, seed)
+
+
+def _builder(name: str, data_dir: str | Path | None) -> Any:
+    try:
+        # TFDS imports it only while it prepares a data set, so its absence would show late.
+        import importlib_resources  # noqa: F401
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        needed = "`pip install tensorflow-datasets importlib_resources`"
+        raise ImportError(f"from_tfds needs {needed}. Received: {error}") from error
+    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
+    try:
+        return tfds.builder(name, data_dir=str(Path(folder).expanduser()))
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"'name' must be a data set that TFDS knows. Received: {name!r} ({reason})") from error
+
+
+def _prepare(builder: Any, archives: str | Path | None, download: bool) -> None:
+    """Prepare a data set from `archives`, or from the network if `download`, or raise at once."""
+    import tensorflow_datasets as tfds
+
+    if not download:
+        _require_archives(builder, archives)
+    manual = None if archives is None else str(archives)
+    config = tfds.download.DownloadConfig(manual_dir=manual, try_download_gcs=download)
+    builder.download_and_prepare(download_config=config)
+
+
+def _require_archives(builder: Any, archives: str | Path | None) -> None:
+    wanted = {info.filename: info for info in (builder.url_infos or {}).values() if info.filename}
+    folder = None if archives is None else Path(archives)
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"'archives' must be a folder. Received: {archives}")
+    missing = [name for name in wanted if folder is None or not (folder / name).is_file()]
+    if folder is None or missing:
+        raise FileNotFoundError(_where_to_put(builder, wanted, missing, folder))
+    for name, info in wanted.items():
+        with (folder / name).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != info.checksum:
+            required = f"must be the archive of {builder.name} with sha256 {info.checksum}"
+            raise DataError(f"{folder / name}: {required}. Received: sha256 {found}")
+
+
+def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], folder: Path | None) -> str:
+    """Say which files go where."""
+    lines = [f"tfds:{builder.name} is not prepared in {builder.data_path}, and no download was requested."]
+    if wanted:
+        lines.append(f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as 'archives':")
+        lines += [f"  {name}  {wanted[name].size}  sha256 {wanted[name].checksum}" for name in missing]
+    else:
+        lines.append(
+            "TFDS has no archives registered for it: prepare it with `tfds build` on a machine with a network."
+        )
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        lines.append(str(builder.MANUAL_DOWNLOAD_INSTRUCTIONS).strip())
+    lines.append("Or pass download=True to let TFDS use the network.")
+    lines.append(f"Received: archives={None if folder is None else str(folder)!r}, lacking {len(missing)} files")
+    return "\n".join(lines)
+
+
+def _keys(builder: Any) -> tuple[str, str]:
+    """Return the names of the feature of images, or of sounds, and of the label feature."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    found = []
+    examples = (tfds.features.Image, tfds.features.Audio)
+    for kind, usual in ((examples, "image"), (tfds.features.ClassLabel, "label")):
+        keys = [key for key in features if isinstance(features[key], kind)]
+        if not keys:
+            required = "must have a feature of images or sounds, and a class label"
+            raise DataError(f"tfds:{builder.name} {required}. Received: {', '.join(features)}")
+        found.append(usual if usual in keys else keys[0])
+    return found[0], found[1]
+
+
+def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
+    have = list(builder.info.splits)
+    wanted = [part for part in PARTS if part in have] if split_names is None else list(split_names)
+    unknown = [part for part in wanted if part not in have]
+    if not wanted or unknown:
+        raise DataError(f"'split_names' must be among {have} for tfds:{builder.name}. Received: {split_names!r}")
+    return wanted
+
+
+def _read_images(builder: Any, splits: list[str], key: str, label_key: str, shape: tuple[int, ...] | None) -> Read:
+    """Read images, resized if there is a shape."""
+    import tensorflow_datasets as tfds
+
+    own = builder.info.features[key].shape
+    if shape is None and None in own:
+        raise DataError(f"tfds:{builder.name} has images of several sizes: 'image_shape' is required. Received: None")
+    images, labels, held_out = [], [], []
+    for split in splits:
+        examples = builder.as_dataset(split=split, shuffle_files=False)
+        examples = examples.map(lambda example: (example[key], example[label_key]))
+        # Images of several sizes cannot be stacked before they are resized.
+        for image, label in tfds.as_numpy(examples.batch(1 if None in own else BATCH)):
+            levels = to_levels(image, f"tfds:{builder.name}:{key}")
+            images.append(levels if shape is None else resize_images(levels, shape))
+            labels.append(label)
+            held_out.append(np.full(len(label), split == "test"))
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(held_out), Pictures()
+
+
+def _is_sound(builder: Any, key: str, shape: tuple[int, ...] | None, rate: int | None, length: int | None) -> bool:
+    """Return True if the examples are sounds; refuse an argument that is for the other kind."""
+    import tensorflow_datasets as tfds
+
+    sound = isinstance(builder.info.features[key], tfds.features.Audio)
+    if (shape is not None) if sound else (rate, length) != (None, None):
+        what = "sounds, and 'image_shape' must be None" if sound else "images, and 'rate' and 'length' must be None"
+        raise DataError(f"tfds:{builder.name} has {what}. Received: {shape if sound else (rate, length)}")
+    return sound
+
+
+def _read_sounds(
+    builder: Any, splits: list[str], key: str, label_key: str, rate: int | None, length: int | None
+) -> Read:
+    """Read sounds as `from_sound_folder` reads files."""
+    import tensorflow_datasets as tfds
+
+    own = builder.info.features[key].sample_rate
+    if not own:
+        raise DataError(f"tfds:{builder.name} must record the rate of its sounds. Received: {own}")
+    sounds, labels, held_out = [], [], []
+    for split in splits:
+        for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
+            levels = np.asarray(example[key])
+            # TFDS gives 16-bit levels as int64.
+            scale = 1.0 if np.issubdtype(levels.dtype, np.floating) else 32768.0
+            sounds.append((levels.reshape(len(levels), -1).mean(axis=1) / scale).astype(np.float32))
+            labels.append(example[label_key])
+            held_out.append(split == "test")
+    stored, medium = fitted([(sound, int(own)) for sound in sounds], rate, length)
+    return stored, np.array(labels), np.array(held_out), medium
