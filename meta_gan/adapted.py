@@ -157,7 +157,7 @@ class AdaptedModel:
         if conditioning is None:
             return generator
         (spec,) = game.endpoints[game.default_endpoint].inputs.values()
-        return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.made_shape)
+        return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.output_shape)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Make a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.

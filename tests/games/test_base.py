@@ -86,7 +86,7 @@ def test_what_a_family_must_write_itself():
         with pytest.raises(NotImplementedError):
             call(game())
     assert game().view("support", 0, None) == ("support", "support")
-    assert game().condition(None, "support") is None and not game().tells_copies
+    assert game().condition(None, "support") is None and not game().has_copy_rate
 
 
 def test_a_game_with_a_conditioner_is_conditioned():

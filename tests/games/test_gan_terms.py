@@ -8,7 +8,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import functional, losses
 from meta_gan.games import GAN, Terms
-from meta_gan.games.terms import with_nearness
+from meta_gan.games.gan import with_nearness
 from tests.games.nets import everything_gan, player_loss
 from tests.toys import Scalar, numbers, one, random_episodes, tiny_dcgan
 

@@ -69,7 +69,7 @@ def test_a_game_draws_as_many_samples_as_there_are_query_examples(value, rate):
     game = GAN(Scalar(value, ignores_input=True), Scalar(1.0), example_shape=(1,))
     snapshot = functional.read(game.nets)
     support, query = (tf.constant(x, tf.float64) for x in ([[0.25], [0.5]], [[0.375], [1.0], [-1.0]]))
-    assert game.tells_copies
+    assert game.has_copy_rate
     assert float(game.copy_rate(snapshot, support, query, None, SEED)) == rate
 
 
@@ -95,8 +95,8 @@ def test_of_two_domains_it_is_the_targets():
         for target, source in ((made, far), (far, made))
     ]
     assert rates == [1.0, float(copied_share(made, far, query))] and rates[1] < 1
-    assert game.tells_copies
+    assert game.has_copy_rate
 
 
 def test_who_tells():
-    assert GAN.tells_copies and VAE.tells_copies and not Translation.tells_copies
+    assert GAN.has_copy_rate and VAE.has_copy_rate and not Translation.has_copy_rate

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.games import Terms
-from meta_gan.games.terms import coarse, in_features, split, spread, with_nearness
+from meta_gan.games.gan import coarse, feature_terms, split, spread, with_nearness
 from meta_gan.losses import pairwise_distances
 from meta_gan.networks.image_fusion import choose
 
@@ -147,9 +147,9 @@ def test_in_features_by_hand():
     """Fakes 1 and 3, reals 4 and 8, support 1: distances across 3, 7, 1, 5; within 2 and 4; nearness 0, 2, 3, 7."""
     fake, real, support = (tf.constant(x, tf.float64)[:, None] for x in ([1.0, 3.0], [4.0, 8.0], [1.0]))
     plain = 2 * 4 - 2 - 4
-    np.testing.assert_allclose(in_features(Terms(features=1.5), fake, real, None), 1.5 * plain)
-    np.testing.assert_allclose(in_features(Terms(features=1.5, variety=0.5), fake, real, None), 1.5 * plain + 0.5 * 4)
+    np.testing.assert_allclose(feature_terms(Terms(features=1.5), fake, real, None), 1.5 * plain)
+    np.testing.assert_allclose(feature_terms(Terms(features=1.5, variety=0.5), fake, real, None), 1.5 * plain + 0.5 * 4)
     # With one more number of weight 1: every distance here is between points on a line of slope 1.
-    both = in_features(Terms(features=1.5, nearness=1.0, variety=0.5), fake, real, support)
+    both = feature_terms(Terms(features=1.5, nearness=1.0, variety=0.5), fake, real, support)
     np.testing.assert_allclose(both, 1.5 * 2**0.5 * plain + 0.5 * 4)
     assert Terms.from_config(Terms(0.5, 1.0, 2.0, 3.0, 4.0).get_config()) == Terms(0.5, 1.0, 2.0, 3.0, 4.0)

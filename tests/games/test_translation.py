@@ -223,7 +223,7 @@ def test_endpoints_are_those_of_the_ways():
     assert set(tiny_translation().endpoints) == {"translate", "translate_back"}
     one_way = tiny_translation(sizes=(2, 3), cyclic=False)
     assert set(one_way.endpoints) == {"translate"}
-    assert one_way.example_shape == {"source": (2,), "target": (3,)} and one_way.made_shape == (3,)
+    assert one_way.example_shape == {"source": (2,), "target": (3,)} and one_way.output_shape == (3,)
 
 
 def test_the_game_is_made_again_from_its_config():
