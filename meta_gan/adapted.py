@@ -14,7 +14,7 @@ from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.checks import check_examples, check_integer
-from meta_gan.layers.holding import ConditionedGenerator
+from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.types import Examples, MetaWeights, Snapshot
 
 FORMATS = ("saved_model", "onnx", "litert")

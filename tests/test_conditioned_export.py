@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.games import Terms
-from meta_gan.layers.holding import ConditionedGenerator
+from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.meta_learners import GradientDescent
 from tests.games.nets import point_features, tiny_fusion, told_gan
 from tests.toys import random_episodes, tiny_gan

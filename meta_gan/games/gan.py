@@ -29,7 +29,7 @@ from meta_gan.losses import (
 )
 from meta_gan.losses.augmentation import augmented_share
 from meta_gan.losses.base import Configured
-from meta_gan.types import ByNet, Episode, Examples, Settings, Snapshot, Tensor, Tree
+from meta_gan.types import ByNet, Episode, Settings, Snapshot, Tensor, Tree
 
 COARSE = 4
 """Side, in pixels, of the blocks over which the coarse energy distance averages."""
@@ -184,14 +184,14 @@ class GAN(Sampling):
         """See `Game.conditioned`; a net that sees the support set needs no conditioner."""
         return self.sees_support or super().conditioned
 
-    def view(self, support: Examples, step: Tensor, seed: Tensor) -> tuple[Examples, Examples]:
+    def view(self, support: Tensor, step: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """See `Game.view`: with `holdout`, a random split of the support set, which differs from step to step."""
         if not self.holdout:
             return support, support
         # Folded far from the numbers of turns, so that no draw of a turn has this key.
         return split(support, self.holdout, functional.fold(seed, 1 << 20))
 
-    def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
+    def condition(self, snapshot: Snapshot, support: Tensor) -> Tree:
         """See `Game.condition`: `{"support": support set, "task_embedding": embedding}`, each if it is used."""
         made = {"support": support} if self.sees_support else {}
         if "encoder" in self.nets:
@@ -208,7 +208,7 @@ class GAN(Sampling):
         return tf.concat([even, z[:, columns:]], axis=1)
 
     def loss(
-        self, player: str, snapshot: Snapshot, batch: Examples, conditioning: Tree, settings: Settings, seed: Tensor
+        self, player: str, snapshot: Snapshot, batch: Tensor, conditioning: Tree, settings: Settings, seed: Tensor
     ) -> tuple[Tensor, ByNet, Tensor]:
         """See `Game.loss`.
 

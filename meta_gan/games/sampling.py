@@ -8,7 +8,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games.base import NO_SEED, Endpoint, Game
 from meta_gan.losses import energy_distance, pairwise_distances
-from meta_gan.types import Episode, Examples, Snapshot, Tensor, Tree
+from meta_gan.types import Episode, Snapshot, Tensor, Tree
 
 
 class Sampling(Game):
@@ -33,7 +33,7 @@ class Sampling(Game):
         return self.call_net("features", snapshot, x, None, False, NO_SEED)[0] if "features" in self.nets else x
 
     def distance(
-        self, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor, biased: bool = False
+        self, snapshot: Snapshot, query: Tensor, conditioning: Tree, seed: Tensor, biased: bool = False
     ) -> Tensor:
         """Return the energy distance between the query set and as many samples.
 
@@ -46,9 +46,7 @@ class Sampling(Game):
         query = tf.cast(query, made.dtype)
         return energy_distance(self.in_features(snapshot, made), self.in_features(snapshot, query), biased)
 
-    def copy_rate(
-        self, snapshot: Snapshot, support: Examples, query: Examples, conditioning: Tree, seed: Tensor
-    ) -> Tensor:
+    def copy_rate(self, snapshot: Snapshot, support: Tensor, query: Tensor, conditioning: Tree, seed: Tensor) -> Tensor:
         """See `Game.copy_rate`."""
         return copied_share(self.samples(snapshot, tf.shape(query)[0], conditioning, False, seed), support, query)
 

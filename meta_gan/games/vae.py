@@ -20,7 +20,7 @@ from meta_gan.games.base import (
 )
 from meta_gan.games.sampling import Sampling, size_of_latents
 from meta_gan.losses import Bernoulli, normal_divergence, normal_log_density
-from meta_gan.types import ByNet, Examples, Settings, Snapshot, Tensor, Tree
+from meta_gan.types import ByNet, Settings, Snapshot, Tensor, Tree
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -90,7 +90,7 @@ class VAE(Sampling):
         """See `Game.supports`."""
         return frozenset({"penalty_scale"})
 
-    def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
+    def condition(self, snapshot: Snapshot, support: Tensor) -> Tree:
         """See `Game.condition`: `{"task_embedding": embedding}` with a task encoder, else None."""
         if "task_encoder" not in self.nets:
             return None
@@ -118,7 +118,7 @@ class VAE(Sampling):
         return "task_encoder" in self.nets and hasattr(self.nets["generator"], "prior")
 
     def loss(
-        self, player: str, snapshot: Snapshot, batch: Examples, conditioning: Tree, settings: Settings, seed: Tensor
+        self, player: str, snapshot: Snapshot, batch: Tensor, conditioning: Tree, settings: Settings, seed: Tensor
     ) -> tuple[Tensor, ByNet, Tensor]:
         """See `Game.loss`.
 
@@ -129,8 +129,8 @@ class VAE(Sampling):
         mean, log_variance, encoder_state = self._encoded(snapshot, batch, conditioning, True, encoder_seed)
         noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(seed, 1), dtype=mean.dtype)
         z = mean + tf.exp(0.5 * log_variance) * noise
-        words, state = self.call_net("generator", snapshot, z, conditioning, True, functional.fold(seed, 2))
-        misfit = -tf.reduce_mean(self.likelihood.log_likelihood(batch, words))
+        outputs, state = self.call_net("generator", snapshot, z, conditioning, True, functional.fold(seed, 2))
+        misfit = -tf.reduce_mean(self.likelihood.log_likelihood(batch, outputs))
         divergence = tf.cast(tf.reduce_mean(normal_divergence(mean, log_variance)), misfit.dtype)
         misfit, divergence = (v / tf.cast(tf.size(batch[0]), v.dtype) for v in (misfit, divergence))
         scale = self.beta if settings.penalty_scale is None else self.beta * settings.penalty_scale
@@ -166,8 +166,8 @@ class VAE(Sampling):
             draw_seed = functional.fold(functional.fold(seed, 1), draw)
             noise = tf.random.stateless_normal(tf.shape(mean), functional.fold(draw_seed, 0), dtype=mean.dtype)
             z = mean + tf.exp(0.5 * log_variance) * noise
-            words, _ = self.call_net("generator", snapshot, z, conditioning, False, functional.fold(draw_seed, 1))
-            fit = self.likelihood.log_likelihood(examples, words)
+            outputs, _ = self.call_net("generator", snapshot, z, conditioning, False, functional.fold(draw_seed, 1))
+            fit = self.likelihood.log_likelihood(examples, outputs)
             prior = normal_log_density(z, tf.zeros_like(z), tf.zeros_like(z))
             return fit + tf.cast(prior - normal_log_density(z, mean, log_variance), fit.dtype)
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.layers import UpsampleBilinear, UpsampleNearest
-from meta_gan.layers.resizing import bilinear_matrix
+from meta_gan.layers.resampling import bilinear_matrix
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
 BOTH = [UpsampleNearest, UpsampleBilinear]

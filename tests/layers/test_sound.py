@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.layers import Bands, LogMel, PhaseShuffle
-from meta_gan.layers.sound import band_matrix, hertz, mel, sound_at
+from meta_gan.layers.resampling import sound_at
+from meta_gan.layers.sequences import band_matrix, hertz, mel
 from tests.layers.finite_differences import directional_error
 
 RATE = 8000

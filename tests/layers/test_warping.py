@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.layers import UpsampleBilinear
-from meta_gan.layers.warping import cubic_matrix, grid, resize, sample_at
+from meta_gan.layers.resampling import cubic_matrix, grid, resize, sample_at
 from tests.layers.finite_differences import directional_error
 
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 2), (8, 3), (7, 1)]

@@ -199,7 +199,7 @@ def test_arguments_are_checked_at_construction(options):
 
 
 def test_r1_weight_is_checked_at_construction():
-    with pytest.raises(ValueError, match="'weight' must be a finite number >= 0. Received: -2"):
+    with pytest.raises(ValueError, match=r"'weight' must be a finite number >= 0\. Received: -2"):
         R1(weight=-2)
 
 

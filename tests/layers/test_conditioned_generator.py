@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import layers, networks
-from meta_gan.layers.holding import ConditionedGenerator
+from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from tests.games.nets import Beside, Conditioned
 
 Z = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
