@@ -76,13 +76,12 @@ class Terms(Configured):
     likelihood: float = 0.0
 
     def __post_init__(self) -> None:
-        weights = self.get_config()
-        for name, value in weights.items():
+        for name, value in self.get_config().items():
             check_number(value, name, least=0)
-        if not any((self.adversarial, self.features, self.pixels, self.mode_seeking, self.likelihood)):
-            raise ValueError(f"a term other than 'nearness' and 'variety' must be > 0. Received: {weights}")
         if (self.nearness or self.variety) and not self.features:
-            raise ValueError(f"'features' must be > 0 for 'nearness' and 'variety'. Received: {weights}")
+            raise ValueError(f"'features' must be > 0 if 'nearness' or 'variety' is. Received: {self.features!r}")
+        if not any(self.get_config().values()):
+            raise ValueError("one of the terms must be > 0. Received: 0 for all")
 
 
 @keras.saving.register_keras_serializable("meta_gan")

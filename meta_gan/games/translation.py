@@ -105,8 +105,8 @@ class Translation(Game):
         )
         if (back is None) != (back_discriminator is None) or (cycle and back is None):
             raise ValueError(
-                "'back' and 'back_discriminator' must be given together, and for 'cycle' > 0. Received: "
-                f"back={back!r}, back_discriminator={back_discriminator!r}, cycle={cycle!r}"
+                "'back' and 'back_discriminator' must be given together, and for 'cycle' > 0. Received: 'back' "
+                f"{type(back).__name__}, 'back_discriminator' {type(back_discriminator).__name__}, 'cycle' {cycle!r}"
             )
         self.loss_function = LeastSquares() if loss is None else loss
         self.penalty = penalty

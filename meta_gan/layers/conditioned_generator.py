@@ -58,7 +58,8 @@ class ConditionedGenerator(keras.Model):
         self.named = isinstance(conditioning, Mapping)
         entries = dict(conditioning) if self.named else {_WHOLE: conditioning}
         if not entries or any(value is None for value in entries.values()):
-            raise ValueError(f"'conditioning' must be a tensor, or tensors by name. Received: {conditioning!r}")
+            received = {name: type(value).__name__ for name, value in entries.items()}
+            raise ValueError(f"'conditioning' must be a tensor, or tensors by name. Received: {received}")
         # Keep the order given, because a saved configuration lists names in the order of its stored weights.
         self.names = tuple(entries)
         self.held = [self._hold(name, np.asarray(entries[name])) for name in self.names]

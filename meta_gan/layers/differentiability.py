@@ -41,6 +41,6 @@ def check_differentiable(model: keras.layers.Layer) -> None:
             name = next(kind.__name__ for kind in type(layer).__mro__ if kind.__module__.startswith("keras."))
             raise ValueError(
                 "every layer of a player must have a right second derivative; "
-                f"use {replacement} instead of keras.layers.{name}. "
+                f"instead of keras.layers.{name} use {replacement}. "
                 f"Received: layer {layer.name!r} of model {model.name!r}"
             )

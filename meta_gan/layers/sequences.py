@@ -1,6 +1,6 @@
 """Layers for sequences: log-mel spectrograms and bands of sounds, phase shuffling, and counts of a text's symbols.
 
-Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers, whose derivatives are right to any
+Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers: their derivatives are right to any
 order and in any float dtype.
 """
 
