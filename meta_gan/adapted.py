@@ -14,7 +14,7 @@ from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.checks import check_examples, check_integer
-from meta_gan.layers.holding import ConditionedGenerator
+from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.types import Examples, MetaWeights, Snapshot
 
 FORMATS = ("saved_model", "onnx", "litert")
@@ -157,7 +157,7 @@ class AdaptedModel:
         if conditioning is None:
             return generator
         (spec,) = game.endpoints[game.default_endpoint].inputs.values()
-        return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.made_shape)
+        return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.output_shape)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Make a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.games import Terms
-from meta_gan.layers.holding import ConditionedGenerator
+from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.meta_learners import GradientDescent
-from tests.games.nets import point_features, tiny_fusion, told_gan
+from tests.games.nets import point_features, support_gan, tiny_fusion
 from tests.toys import random_episodes, tiny_gan
 
 SUPPORTS = {k: random_episodes(shots=k, seed=k).support[0].numpy() for k in (1, 2, 5)}
@@ -24,7 +24,7 @@ def algorithm(mask=""):
 
 @pytest.fixture(scope="module")
 def model():
-    return mg.MetaModel(told_gan(features=point_features(), **EVERYTHING), algorithm())
+    return mg.MetaModel(support_gan(features=point_features(), **EVERYTHING), algorithm())
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_levels_of_bytes_are_kept_as_they_were_given(model, tmp_path):
     ("support", "embedding_dim"), [(True, 0), (False, 3)], ids=["support alone", "task embedding alone"]
 )
 def test_either_condition_alone_is_held_and_served(tmp_path, support, embedding_dim):
-    made = mg.MetaModel(told_gan(support, embedding_dim), algorithm()).adapt(SUPPORTS[2], steps=1, seed=2)
+    made = mg.MetaModel(support_gan(support, embedding_dim), algorithm()).adapt(SUPPORTS[2], steps=1, seed=2)
     assert set(made.generator.conditioning) == ({"support"} if support else {"task_embedding"})
     made.save(tmp_path / "a")
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "a").sample(3, seed=1), made.sample(3, seed=1))
@@ -127,7 +127,7 @@ def test_either_condition_alone_is_held_and_served(tmp_path, support, embedding_
 
 
 def test_context_only_adaptation_moves_the_code_and_nothing_else():
-    model = mg.MetaModel(told_gan(**{**EVERYTHING, "terms": None}), algorithm("context$"))
+    model = mg.MetaModel(support_gan(**{**EVERYTHING, "terms": None}), algorithm("context$"))
     before, after = (model.adapt(SUPPORTS[5], steps=n) for n in (0, 3))
     for net, tensors in after.snapshot.weights.items():
         moved = [np.any(a != b) for a, b in zip(tensors, before.snapshot.weights[net], strict=True)]

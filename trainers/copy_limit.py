@@ -45,7 +45,7 @@ class CopyLimit:
         Raises:
             ValueError: a `copy_limit` for a game that draws no samples of one domain, or without validation classes.
         """
-        if config.copy_limit and not (game.tells_copies and tasks.splits["validation"]):
+        if config.copy_limit and not (game.has_copy_rate and tasks.splits["validation"]):
             raise ValueError(
                 "'copy_limit' needs a game that draws samples, and validation classes. Received: "
                 f"{type(game).__name__}, {len(tasks.splits['validation'])} validation classes"

@@ -1,8 +1,7 @@
 """Families of generative models as games between players."""
 
 from meta_gan.games.base import Endpoint, Game
-from meta_gan.games.gan import GAN
-from meta_gan.games.terms import Terms
+from meta_gan.games.gan import GAN, Terms
 from meta_gan.games.transfer import Transfer
 from meta_gan.games.translation import Translation
 from meta_gan.games.vae import VAE

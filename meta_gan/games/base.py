@@ -1,7 +1,8 @@
-"""The contract of games: nets owned by players, each player with its own loss, and an order of turns."""
+"""The contract of games: networks owned by players, a loss for each player, and an order of turns."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,54 +11,58 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.layers import check_differentiable
-from meta_gan.types import ByNet, Settings, Snapshot
+from meta_gan.types import ByNet, Episode, Examples, Settings, Snapshot, Tensor, Tree
 
 Turn = tuple[tuple[str, ...], int]
+SOURCE, TARGET = "source", "target"
+"""The domains of games on pairs of domains."""
+NO_SEED = (0, 0)
+"""The key of calls that draw nothing."""
 
 
 class Endpoint(NamedTuple):
-    """Something that a trained game can do, such as `sample`: exported, and offered by `AdaptedModel`.
+    """A function of a trained game, such as `sample`: part of exported models, and a method of `AdaptedModel`.
 
     Attributes:
         fn: `(snapshot, conditioning, inputs {name: tensor}, seed) -> {name: tensor}`, pure.
-        inputs: `{name: tf.TensorSpec}`; one of the name `images` holds examples, which an exported model checks to
-            be finite and in [-1, 1].
+        inputs: `{name: tf.TensorSpec}`. An input named `images` holds examples: an exported model checks that they are
+            finite and in [-1, 1].
         seeded: whether `fn` uses the seed.
-        nets: those whose values `fn` uses, beside what conditions it.
+        nets: names of the nets whose values `fn` uses, apart from those that make the conditioning.
     """
 
-    fn: Callable[[Snapshot, Any, Mapping[str, Any], Any], dict[str, Any]]
+    fn: Callable[[Snapshot, Tree, Mapping[str, Tensor], Tensor], dict[str, Tensor]]
     inputs: dict[str, tf.TensorSpec]
     seeded: bool
     nets: tuple[str, ...]
 
 
 class Game:
-    """A family of generative models as a game: who owns which nets, who moves when, and what each one minimises.
+    """A family of generative models as a game: who owns which nets, who moves when, and what each player minimises.
 
-    A player is the set of nets that one loss moves, and players are a partition of the nets: every net has exactly
-    one owner. All methods are pure functions of the values given; the nets' own variables are never read.
+    A player is the set of nets that one loss moves. Players are a partition of the nets: every net has exactly one
+    owner. All methods are pure functions of their arguments; the nets' own variables are never read.
 
     Args:
         nets: `{name: built Keras model}`.
         players: `{player: names of the nets that it owns}`.
         turns: `((players of the turn, repeats), ...)`; players inside one turn step from the same values.
         signals: `{player: how many numbers it reports}`.
-        conditioners: names of nets whose values `condition` uses.
+        conditioners: names of the nets that make the conditioning.
         example_shape: static shape of one example; or `{domain: shape}`, and then a support set, a batch and a query
-            set are dicts of the same names.
+            set are dicts with the same keys.
 
     Raises:
-        ValueError: a net that is not built or holds a layer with wrong second derivatives, players that are not a
+        ValueError: a net that is not built or has a layer with wrong second derivatives, players that are not a
             partition, an unknown name in `turns` or `conditioners`, or repeats below 1.
     """
 
     default_endpoint = ""
     """The endpoint that an exported model serves as `serving_default`."""
     primary = "generator"
-    """The net that makes examples, which `AdaptedModel.generator` hands out."""
-    tells_copies: bool = False
-    """Whether there is a `copy_rate`."""
+    """The net that makes examples, which `AdaptedModel.generator` returns."""
+    has_copy_rate: bool = False
+    """Whether `copy_rate` is defined."""
 
     def __init__(
         self,
@@ -83,41 +88,41 @@ class Game:
     def _check(self) -> None:
         for name, net in self.nets.items():
             if not isinstance(net, keras.Model) or not net.built:
-                raise ValueError(f"net {name!r} must be a built keras.Model. Received: {net!r}")
+                raise ValueError(f"the net {name!r} must be a built keras.Model. Received: {net!r}")
             check_differentiable(net)
         owned = sorted(name for names in self.players.values() for name in names)
         if owned != sorted(self.nets):
             raise ValueError(
-                f"every net must have exactly one owner. Received: nets {sorted(self.nets)}, owned {owned}"
+                f"'players' must give every net exactly one owner. Received: nets {sorted(self.nets)}, owned {owned}"
             )
         if len({id(net) for net in self.nets.values()}) < len(self.nets):
-            raise ValueError(f"every net must be a model of its own. Received: one for two of {sorted(self.nets)}")
+            raise ValueError(f"'nets' must be different models. Received: one model twice in {sorted(self.nets)}")
         for names, repeats in self.turns:
             if unknown := sorted(set(names) - set(self.players)):
-                raise ValueError(f"turns must name players of {sorted(self.players)}. Received: {unknown}")
+                raise ValueError(f"'turns' must name players of {sorted(self.players)}. Received: {unknown}")
             if repeats < 1:
-                raise ValueError(f"the repeats of a turn must be >= 1. Received: {repeats} for {names}")
+                raise ValueError(f"'turns' must have repeats >= 1. Received: {repeats} for {names}")
         if unknown := sorted(set(self.conditioners) - set(self.nets)):
-            raise ValueError(f"conditioners must be nets of {sorted(self.nets)}. Received: {unknown}")
+            raise ValueError(f"'conditioners' must be nets of {sorted(self.nets)}. Received: {unknown}")
         if set(self.signals) != set(self.players):
-            raise ValueError(f"signals must name {sorted(self.players)}. Received: {sorted(self.signals)}")
+            raise ValueError(f"'signals' must name {sorted(self.players)}. Received: {sorted(self.signals)}")
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a saved model's `config.json` says of the game for people: the shape of examples, and the endpoints."""
+        """The game's part of a saved model's `config.json` for readers: the shape of examples, and the endpoints."""
         shape: Any = list(self.example_shape)
         if isinstance(self.example_shape, Mapping):
             shape = {domain: list(each) for domain, each in self.example_shape.items()}
         return {"example_shape": shape, "endpoints": sorted(self.endpoints)}
 
     @property
-    def made_shape(self) -> tuple[int, ...]:
+    def output_shape(self) -> tuple[int, ...]:
         """The shape of one example that the net `primary` makes."""
         return tuple(self.example_shape)
 
     @property
     def supports(self) -> frozenset[str]:
-        """Which `Settings` of a loss change it: of `penalty_scale` and `augmentation`; by default none."""
+        """The fields of `Settings`, of `penalty_scale` and `augmentation`, that change a loss; by default none."""
         return frozenset()
 
     @property
@@ -126,38 +131,60 @@ class Game:
         return bool(self.conditioners)
 
     def own(self, player: str, snapshot: Snapshot) -> Snapshot:
-        """The same values, with `stop_gradient` on every net that `player` does not own, and on all state.
+        """Return the same values, with `stop_gradient` on every net that `player` does not own, and on all state.
 
-        A loss through `own` gives the *partial* derivative, the other players held fixed: what a GAN means. Without
-        it a second-order meta-gradient also runs through the opponent's weights, the *total* derivative.
+        A loss through `own` gives the *partial* derivative, in which the other players are held fixed, as is meant in
+        a GAN. Otherwise a second-order meta-gradient also runs through the opponent's weights: the *total* derivative.
         """
         mine = self.players[player]
         weights = {n: ts if n in mine else functional.stop(ts) for n, ts in snapshot.weights.items()}
         return Snapshot(weights, functional.stop(snapshot.state))
 
-    def view(self, support: Any, step: Any, seed: Any) -> tuple[Any, Any]:
-        """What one inner step trains on and conditions on: `(batch, condition_on)`, by default all of `support`."""
+    def call_net(
+        self, net: str, snapshot: Snapshot, x: Tensor, conditioning: Tree, training: bool, seed: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Call a net with the values of a snapshot.
+
+        Args:
+            net: its name.
+            snapshot: values of all nets.
+            x: float[n, ...].
+            conditioning: the net's own conditioning, or None.
+            training: whether it is a call of training.
+            seed: int32[2], or `NO_SEED` for nets that draw nothing.
+
+        Returns:
+            `(output, the net's new state)`.
+        """
+        weights, state = snapshot.weights[net], snapshot.state[net]
+        return functional.call(self.nets[net], weights, state, x, conditioning, training, tf.convert_to_tensor(seed))
+
+    def view(self, support: Examples, step: Tensor, seed: Tensor) -> tuple[Examples, Examples]:
+        """Return `(batch, condition_on)` of one inner step: what it trains on and is conditioned on.
+
+        By default both are the whole support set.
+        """
         return support, support
 
-    def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """The conditioning tree that losses and endpoints are given for a support set; None when there is none."""
+    def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
+        """Return the conditioning tree of a support set, for losses and endpoints; None without conditioning."""
         return None
 
-    def conditioning_of(self, net: str, conditioning: Any) -> Any:
-        """What one net is given of the conditioning tree: by default all of it."""
+    def conditioning_of(self, net: str, conditioning: Tree) -> Tree:
+        """Return the part of the conditioning tree that one net receives, by default all of it."""
         return conditioning
 
     def loss(
-        self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
-    ) -> tuple[Any, ByNet, Any]:
-        """One player's loss in training mode.
+        self, player: str, snapshot: Snapshot, batch: Examples, conditioning: Tree, settings: Settings, seed: Tensor
+    ) -> tuple[Tensor, ByNet, Tensor]:
+        """Return one player's loss in training mode.
 
         Args:
             player: whose loss.
             snapshot: values of all nets.
             batch: float[n, *example], or a dict of domains.
             conditioning: what `condition` returned.
-            settings: what the meta-learner decided.
+            settings: the meta-learner's decisions.
             seed: int32[2].
 
         Returns:
@@ -165,28 +192,33 @@ class Game:
         """
         raise NotImplementedError
 
-    def objective(self, player: str, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        """What the outer loop minimises for `player` on the query set: by default its loss."""
+    def objective(self, player: str, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor) -> Tensor:
+        """Return what the outer loop minimises for `player` on the query set, by default its loss."""
         return self.loss(player, snapshot, query, conditioning, Settings(), seed)[0]
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """A scalar distance from samples to the query set: the objective of learned rules, a reward of policies.
+    def distance(
+        self, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor, biased: bool = False
+    ) -> Tensor:
+        """Return a distance from samples to the query set, float[]: objective of learned meta-learners, and a reward.
 
-        With `biased` it is the distance of the two sets as they are, >= 0, of which a policy's reward takes logarithms.
+        With `biased`, it is the distance of the two sets as they are, which is >= 0: a policy's reward takes its
+        logarithm.
         """
         raise NotImplementedError
 
-    def copy_rate(self, snapshot: Snapshot, support: Any, query: Any, conditioning: Any, seed: Any) -> Any:
-        """The share of as many samples as there are query examples that are copies of support examples, float32[]."""
+    def copy_rate(
+        self, snapshot: Snapshot, support: Examples, query: Examples, conditioning: Tree, seed: Tensor
+    ) -> Tensor:
+        """Return the share of samples, as many as query examples, that are copies of support examples, float32[]."""
         raise NotImplementedError
 
-    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
-        """What `player` makes of a shared probe: how alike two adapted players are, is how alike these outputs are.
+    def probe(self, player: str, snapshot: Snapshot, episode: Episode, seed: Tensor) -> Tensor:
+        """Return `player`'s outputs for a shared probe, by which two adapted players are compared.
 
         Args:
             player: whose outputs.
             snapshot: values of all nets.
-            episode: `Episode` of one task; its support set conditions, its query set are the probe's examples.
+            episode: one task; its support set conditions, its query set is the probe.
             seed: int32[2], the key of the probe's draws.
 
         Returns:
@@ -195,15 +227,66 @@ class Game:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with nets, losses and penalties serialized by Keras."""
+        """Return the constructor's arguments, with nets, losses and penalties serialised by Keras."""
         raise NotImplementedError
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Game:
-        """Makes the game that `get_config` described, with freshly initialised nets."""
-        raise NotImplementedError
+        """Return the game that `get_config` described, with freshly initialised nets."""
+        return cls(**keras.saving.deserialize_keras_object(config))
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """What the trained game can do, by name."""
+        """The functions of the trained game, by name."""
         raise NotImplementedError
+
+
+def serialized(**arguments: Any) -> dict[str, Any]:
+    """Return arguments as JSON values, for `Game.get_config`: Keras objects serialised, others as they are."""
+    return {name: keras.saving.serialize_keras_object(value) for name, value in arguments.items()}
+
+
+def generated_shape(generator: keras.Model) -> tuple[int, ...]:
+    """Return the shape of one example that a generator makes: its `example_shape`, or its output's."""
+    return tuple(getattr(generator, "example_shape", None) or generator.output_shape[1:])
+
+
+def input_shape(net: keras.Model) -> tuple[int, ...] | None:
+    """Return the shape of one example that a net takes, or None for a net without a static input shape."""
+    shape = getattr(net, "example_shape", None)
+    if shape is None and getattr(net, "inputs", None):
+        shape = net.inputs[0].shape[1:]
+    return None if shape is None or None in shape else tuple(shape)
+
+
+def check_input(name: str, net: keras.Model | None, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if a net is known to take examples of another shape than `shape`."""
+    found = None if net is None else input_shape(net)
+    if found is not None and found != tuple(shape):
+        raise ValueError(f"the net {name!r} must take examples of shape {tuple(shape)}. Received: {found}")
+
+
+def check_task_embedding(task_encoder: keras.Model | None, nets: Mapping[str, keras.Model]) -> None:
+    """Check that nets take the task embeddings that a task encoder makes, or none without one.
+
+    Args:
+        task_encoder: the encoder, or None.
+        nets: `{name: net that receives the embedding}`.
+
+    Raises:
+        ValueError: a net that takes no conditioning, or task embeddings of another size.
+    """
+    made = 0 if task_encoder is None else getattr(task_encoder, "embedding_dim", None)
+    for name, net in nets.items():
+        net = getattr(net, "network", net)  # the network inside a wrapper
+        # Plain Keras models ignore unknown keywords, and so would silently ignore the embedding.
+        if task_encoder is not None and "conditioning" not in inspect.signature(net.call).parameters:
+            raise ValueError(
+                f"the net {name!r} must take 'conditioning' with a task embedding. Received: {type(net).__name__}"
+            )
+        wanted = getattr(net, "embedding_dim", made)
+        if made is not None and wanted != made:
+            raise ValueError(
+                f"the net {name!r} must have the 'embedding_dim' of the task encoder, {made} (0 without one). "
+                f"Received: {wanted}"
+            )

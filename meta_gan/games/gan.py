@@ -2,30 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.games.base import Endpoint
-from meta_gan.games.sampling import Sampling
-from meta_gan.games.shapes import check_task_embedding, generated_shape, input_shape, latent_dim
-from meta_gan.games.terms import Terms, coarse, in_features, split, spread
-from meta_gan.losses import DifferentiableAugmentation, ModeSeeking, NonSaturating, energy_distance
+from meta_gan.checks import check_integer, check_number
+from meta_gan.games.base import (
+    NO_SEED,
+    Endpoint,
+    check_input,
+    check_task_embedding,
+    generated_shape,
+    serialized,
+)
+from meta_gan.games.sampling import Sampling, size_of_latents
+from meta_gan.losses import (
+    DifferentiableAugmentation,
+    ModeSeeking,
+    NonSaturating,
+    energy_distance,
+    pairwise_distances,
+    variety_gap,
+)
 from meta_gan.losses.augmentation import augmented_share
-from meta_gan.types import ByNet, Settings, Snapshot
+from meta_gan.losses.base import Configured
+from meta_gan.types import ByNet, Episode, Settings, Snapshot, Tensor, Tree
 
-_NESTED = ("generator", "discriminator", "encoder", "features", "loss", "penalty", "terms", "augmentation")
+COARSE = 4
+"""Side, in pixels, of the blocks over which the coarse energy distance averages."""
+_STRIDES = (0.6180339887498949, 0.41421356237309515, 0.7320508075688772)
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+@dataclass(frozen=True)
+class Terms(Configured):
+    """Weights of the terms of a generator's loss, each >= 0 and at least one > 0.
+
+    Attributes:
+        adversarial: weight of the adversarial loss.
+        features: weight of the energy distance between generated and real examples in the features of the game's net
+            `features`, which must then be given.
+        nearness: scale of the distance to the nearest support image, which joins the features as one more number, so
+            that generated examples keep the distance from the support set that real ones do.
+        variety: weight of the squared difference between the mean distances of two generated and of two real examples,
+            in the same features, so that generated examples vary as much as real ones.
+        pixels: weight of the energy distance in pixels, averaged over blocks of 4x4, as a root mean square.
+        mode_seeking: weight of the mode-seeking regulariser, which lets two z of one task give different images.
+        likelihood: weight of the mean negative log-likelihood of real examples, in nats, for a generator that has one
+            (`networks.TextGenerator`).
+
+    Raises:
+        ValueError: a weight that is negative or not finite, no weight > 0, or `nearness` or `variety` without
+            `features`.
+
+    Example:
+        >>> Terms(adversarial=0.1, features=1.0).pixels
+        0.0
+
+    References: Szekely and Rizzo, "Energy statistics", 2013; Bellemare et al., "The Cramer distance as a solution to
+        biased Wasserstein gradients", 2017, for energy distances as a generator's loss; Mao et al., "Mode seeking
+        generative adversarial networks", 2019.
+    """
+
+    adversarial: float = 1.0
+    features: float = 0.0
+    nearness: float = 0.0
+    variety: float = 0.0
+    pixels: float = 0.0
+    mode_seeking: float = 0.0
+    likelihood: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in self.get_config().items():
+            check_number(value, name, least=0)
+        if (self.nearness or self.variety) and not self.features:
+            raise ValueError(f"'features' must be > 0 if 'nearness' or 'variety' is. Received: {self.features!r}")
+        if not any(self.get_config().values()):
+            raise ValueError("one of the terms must be > 0. Received: 0 for all")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class GAN(Sampling):
     """A generator against a discriminator, unconditioned or conditioned on the support set.
 
-    What the nets are given as `conditioning` is a dict: `support`, the support images, where a net says that it
-    `sees_support`, and `code`, what the encoder makes of them, where there is one; None if it would be empty. The
-    encoder is the generator's: it learns from the generator's loss, and the discriminator takes the code as given.
+    The nets' `conditioning` is a dict of `support`, the support set, if a net `sees_support`, and `task_embedding`, if
+    there is a task encoder; None if it would be empty. The task encoder belongs to the generator: it learns from the
+    generator's loss, and the discriminator receives the task embedding as a constant.
 
     Args:
         generator: built Keras model from float[n, latent_dim] to float[n, *example], with a `latent_dim` attribute
@@ -35,17 +100,19 @@ class GAN(Sampling):
         penalty: `GradientPenalty`, `R1` or None; part of the discriminator's loss.
         discriminator_turns: how often the discriminator moves before the generator moves once, >= 1.
         example_shape: static shape of one example; by default the generator's `example_shape` or output shape.
-        encoder: a task encoder: built Keras model from a support set float[k, *example] to a code float[code]; or None.
+        encoder: the task encoder, a built Keras model from a support set float[k, *example] to a task embedding
+            float[embedding_dim]; or None.
         features: a built Keras model from float[n, *example] to features float[n, d], for `terms.features` and for
-            `distance`; it is frozen here. Never a judge.
-        terms: the weights of the terms of the generator's loss; default `Terms()`, the adversarial one alone.
-        augmentation: `DifferentiableAugmentation` of what the adversarial losses see, or None; a penalty, and the terms
-            of the generator, see the examples themselves.
-        holdout: support images that an inner step trains on while it conditions on the others; 0 for all as both.
+            `distance`. It is frozen here, and must never be a judge.
+        terms: weights of the terms of the generator's loss; default `Terms()`, the adversarial loss alone.
+        augmentation: `DifferentiableAugmentation` of the discriminator's inputs in the adversarial losses, or None.
+            Penalties and the other terms of the generator use the examples themselves.
+        holdout: number of support images on which an inner step trains while it is conditioned on the others; with 0,
+            it trains and is conditioned on all.
 
     Raises:
         ValueError: a net that is not built, shapes that do not fit each other, a weight of the term `features` without
-            the net, nets that take no code of the encoder's, or counts out of range.
+            the net, nets that do not take the task embedding, or counts out of range.
 
     Example:
         >>> generator, discriminator = meta_gan.networks.dcgan((28, 28, 1))
@@ -54,8 +121,6 @@ class GAN(Sampling):
     References: Goodfellow et al., "Generative Adversarial Nets", 2014; Zhao et al., "Differentiable Augmentation for
         Data-Efficient GAN Training", 2020.
     """
-
-    default_endpoint = "generate"
 
     def __init__(
         self,
@@ -71,47 +136,41 @@ class GAN(Sampling):
         augmentation: DifferentiableAugmentation | None = None,
         holdout: int = 0,
     ):
-        if discriminator_turns < 1 or holdout < 0:
-            raise ValueError(
-                f"'discriminator_turns' must be >= 1 and 'holdout' >= 0. Received: {discriminator_turns!r}, {holdout!r}"
-            )
         self.loss_function = NonSaturating() if loss is None else loss
         self.penalty, self.augmentation = penalty, augmentation
-        self.discriminator_turns, self.holdout = int(discriminator_turns), int(holdout)
+        self.discriminator_turns = check_integer(discriminator_turns, "discriminator_turns", 1)
+        self.holdout = check_integer(holdout, "holdout", 0)
         self.terms = Terms() if terms is None else terms
+        self.sees_support = any(getattr(net, "sees_support", False) for net in (generator, discriminator))
         if self.terms.features and features is None:
             raise ValueError(f"the term 'features' needs the net 'features'. Received: weight {self.terms.features}")
-        nets, owned = {"generator": generator, "discriminator": discriminator}, ["generator"]
-        for name, net in (("encoder", encoder), ("features", features)):
-            if net is not None:
-                nets[name] = net
-                owned.append(name)
-        if features is not None:
-            features.trainable = False
-        self.sees_support = any(getattr(net, "sees_support", False) for net in (generator, discriminator))
         if self.terms.likelihood and not hasattr(generator, "log_likelihood"):
             raise ValueError(
-                f"the term 'likelihood' needs a generator that has one. Received: {type(generator).__name__}"
+                f"the term 'likelihood' needs a generator with 'log_likelihood'. Received: {type(generator).__name__}"
             )
         if self.terms.nearness and not self.sees_support:
-            raise ValueError(f"the term 'nearness' needs a net that sees the support set. Received: {self.terms}")
+            raise ValueError(
+                f"the term 'nearness' needs a net that sees the support set. Received: weight {self.terms.nearness}"
+            )
+        if features is not None:
+            features.trainable = False
+        nets = {"generator": generator, "discriminator": discriminator, "encoder": encoder, "features": features}
+        nets = {name: net for name, net in nets.items() if net is not None}
         super().__init__(
             nets=nets,
-            players={"discriminator": ("discriminator",), "generator": tuple(owned)},
+            players={
+                "discriminator": ("discriminator",),
+                "generator": tuple(name for name in nets if name != "discriminator"),
+            },
             turns=((("discriminator",), self.discriminator_turns), (("generator",), 1)),
             signals={"discriminator": 5, "generator": 2},
             example_shape=tuple(example_shape or generated_shape(generator)),
             conditioners=("encoder",) if encoder is not None else (),
         )
         check_task_embedding(encoder, {"generator": generator, "discriminator": discriminator})
-        self.latent_dim = latent_dim(generator)
+        self.latent_dim = size_of_latents(generator)
         for name in ("discriminator", "encoder", "features"):
-            expected = input_shape(nets[name]) if name in nets else None
-            if expected is not None and tuple(expected) != self.example_shape:
-                raise ValueError(
-                    f"the {name} must take what the generator makes, {self.example_shape}. "
-                    f"Received: a {name} of {tuple(expected)}"
-                )
+            check_input(name, self.nets.get(name), self.example_shape)
 
     @property
     def supports(self) -> frozenset[str]:
@@ -124,54 +183,47 @@ class GAN(Sampling):
         """See `Game.conditioned`; a net that sees the support set needs no conditioner."""
         return self.sees_support or super().conditioned
 
-    def view(self, support: Any, step: Any, seed: Any) -> tuple[Any, Any]:
-        """See `Game.view`: with `holdout`, a random split of the support set, another one every step."""
+    def view(self, support: Tensor, step: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Game.view`: with `holdout`, a random split of the support set, which differs from step to step."""
         if not self.holdout:
             return support, support
         # Folded far from the numbers of turns, so that no draw of a turn has this key.
         return split(support, self.holdout, functional.fold(seed, 1 << 20))
 
-    def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """See `Game.condition`: `{"support": support set, "task_embedding": code}`, each where it is used."""
+    def condition(self, snapshot: Snapshot, support: Tensor) -> Tree:
+        """See `Game.condition`: `{"support": support set, "task_embedding": embedding}`, each if it is used."""
         made = {"support": support} if self.sees_support else {}
         if "encoder" in self.nets:
-            made["task_embedding"], _ = self._call("encoder", snapshot, support, None, False, tf.zeros([2], tf.int32))
+            made["task_embedding"], _ = self.call_net("encoder", snapshot, support, None, False, NO_SEED)
         return made or None
 
-    def latents(self, num: Any, seed: Any) -> Any:
-        """Draws float[num, latent_dim] from a standard normal; row i does not depend on `num`.
-
-        What a generator calls `stratified`, its first so many numbers, is spread evenly over rows, see `spread`.
-        """
-        generator = self.nets["generator"]
-        z = tf.random.stateless_normal(tf.stack([num, self.latent_dim]), seed, dtype=generator.compute_dtype)
-        columns = getattr(generator, "stratified", 0)
+    def latents(self, num: Tensor, seed: Tensor) -> Tensor:
+        """See `Sampling.latents`; the first `stratified` numbers of a generator are spread evenly, see `spread`."""
+        z = super().latents(num, seed)
+        columns = getattr(self.nets["generator"], "stratified", 0)
         if not columns:
             return z
         even = tf.cast(spread(num, columns, functional.fold(seed, 0)), z.dtype)
         return tf.concat([even, z[:, columns:]], axis=1)
 
-    def _call(self, net: str, snapshot: Snapshot, x: Any, conditioning: Any, training: bool, seed: Any) -> Any:
-        return functional.call(
-            self.nets[net], snapshot.weights[net], snapshot.state[net], x, conditioning, training, seed
-        )
-
     def loss(
-        self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
-    ) -> tuple[Any, ByNet, Any]:
-        """See `Game.loss`. Signals: of the discriminator its loss, the mean real and fake logits, the mean sign of the
-        real logits, and the penalty before its weight (0 without one); of the generator its loss and the mean logit.
+        self, player: str, snapshot: Snapshot, batch: Tensor, conditioning: Tree, settings: Settings, seed: Tensor
+    ) -> tuple[Tensor, ByNet, Tensor]:
+        """See `Game.loss`.
+
+        The discriminator's signals are its loss, the mean real and fake logits, the mean sign of the real logits, and
+        the penalty before its weight (0 without one). The generator's are its loss and the mean logit.
         """
         draws, share = [functional.fold(seed, i) for i in range(7)], settings.augmentation
         z = self.latents(tf.shape(batch)[0], draws[0])
-        fake, generator_state = self._call("generator", snapshot, z, conditioning, True, draws[1])
-        batch = tf.cast(batch, fake.dtype)  # episodes are float32 whatever the nets are
+        fake, generator_state = self.call_net("generator", snapshot, z, conditioning, True, draws[1])
+        batch = tf.cast(batch, fake.dtype)  # episodes are float32 for nets of any dtype
         start = Snapshot(snapshot.weights, {**snapshot.state, "generator": generator_state})
         if player == "generator":
             value, state, logits = self._generator_loss(start, batch, fake, z, conditioning, draws, share)
             return value, state, _signals(value, logits)
-        real_logits, between = self._judge(start, batch, conditioning, draws[2], draws[5], share)
-        fake_logits, after = self._judge(between, fake, conditioning, draws[3], draws[5], share)
+        real_logits, between = self._logits(start, batch, conditioning, draws[2], draws[5], share)
+        fake_logits, after = self._logits(between, fake, conditioning, draws[3], draws[5], share)
         value = self.loss_function.discriminator(real_logits, fake_logits)
         penalty = tf.zeros([], value.dtype)
         if self.penalty is not None:
@@ -180,35 +232,44 @@ class GAN(Sampling):
             value += scale * penalty
         return value, after.state, _signals(value, real_logits, fake_logits, tf.sign(real_logits), penalty)
 
-    def _judge(self, snapshot: Snapshot, x: Any, conditioning: Any, seed: Any, augment_seed: Any, share: Any) -> Any:
-        """The discriminator's logits of augmented examples, and the values after; one seed augments real and fake."""
+    def _logits(
+        self, snapshot: Snapshot, x: Tensor, conditioning: Tree, seed: Tensor, augment_seed: Tensor, share: Any
+    ) -> tuple[Tensor, Snapshot]:
+        """Return the discriminator's logits of augmented examples, and the values after; real and fake share a seed."""
         if self.augmentation is not None and share is None:
             x = self.augmentation(x, augment_seed)
         elif self.augmentation is not None:
             x = augmented_share(self.augmentation, x, share, augment_seed)
-        logits, state = self._call("discriminator", snapshot, x, conditioning, True, seed)
+        logits, state = self.call_net("discriminator", snapshot, x, conditioning, True, seed)
         return logits, Snapshot(snapshot.weights, {**snapshot.state, "discriminator": state})
 
     def _generator_loss(
-        self, snapshot: Snapshot, batch: Any, fake: Any, z: Any, conditioning: Any, draws: list[Any], share: Any
-    ) -> tuple[Any, ByNet, Any]:
-        """The weighted terms, the new state, and the logits of the fakes."""
-        logits, after = self._judge(snapshot, fake, conditioning, draws[2], draws[5], share)
+        self,
+        snapshot: Snapshot,
+        batch: Tensor,
+        fake: Tensor,
+        z: Tensor,
+        conditioning: Tree,
+        draws: list[Tensor],
+        share: Any,
+    ) -> tuple[Tensor, ByNet, Tensor]:
+        """Return the sum of the weighted terms, the new state, and the logits of the fakes."""
+        logits, after = self._logits(snapshot, fake, conditioning, draws[2], draws[5], share)
         terms, value = self.terms, tf.zeros([], fake.dtype)
         if terms.adversarial:
             against = [logits]
             if self.loss_function.relativistic:
-                real_logits, after = self._judge(after, batch, conditioning, draws[3], draws[5], share)
+                real_logits, after = self._logits(after, batch, conditioning, draws[3], draws[5], share)
                 against.append(real_logits)
             value += terms.adversarial * self.loss_function.generator(*against)
         if terms.features:
-            support = self._features(after, conditioning["support"]) if terms.nearness else None
-            value += in_features(terms, self._features(after, fake), self._features(after, batch), support)
+            support = self.in_features(after, conditioning["support"]) if terms.nearness else None
+            value += feature_terms(terms, self.in_features(after, fake), self.in_features(after, batch), support)
         if terms.pixels:
             value += terms.pixels * energy_distance(coarse(fake), coarse(batch))
         if terms.mode_seeking:
             other = self.latents(tf.shape(batch)[0], draws[6])
-            second, _ = self._call("generator", after, other, conditioning, True, draws[1])
+            second, _ = self.call_net("generator", after, other, conditioning, True, draws[1])
             value += ModeSeeking(terms.mode_seeking)(fake, second, z, other)
         if terms.likelihood:
             weights = snapshot.weights["generator"]
@@ -216,85 +277,126 @@ class GAN(Sampling):
             value -= terms.likelihood * tf.reduce_mean(nats)
         return value, after.state, logits
 
-    def _features(self, snapshot: Snapshot, x: Any) -> Any:
-        return self._call("features", snapshot, x, None, False, tf.zeros([2], tf.int32))[0]
-
-    def _penalty(self, snapshot: Snapshot, real: Any, fake: Any, conditioning: Any, seed: Any) -> Any:
+    def _penalty(self, snapshot: Snapshot, real: Tensor, fake: Tensor, conditioning: Tree, seed: Tensor) -> Tensor:
         call_seed, draw_seed = functional.fold(seed, 0), functional.fold(seed, 1)
 
-        def critic(x: Any) -> Any:
-            return self._call("discriminator", snapshot, x, conditioning, True, call_seed)[0]
+        def critic(x: Tensor) -> Tensor:
+            return self.call_net("discriminator", snapshot, x, conditioning, True, call_seed)[0]
 
         return self.penalty(critic, real, fake, draw_seed)
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """The energy distance between as many samples as there are query examples.
-
-        `2 E|x - y| - E|x - x'| - E|y - y'|`, unbiased, so it may fall below 0 when the two agree, or with `biased` of
-        the two sets as they are; between features where the game has a net for them, else in pixel space.
-
-        Reference: Szekely and Rizzo, "Energy statistics", 2013.
-        """
-        z = self.latents(tf.shape(query)[0], functional.fold(seed, 0))
-        fake, _ = self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 1))
-        query = tf.cast(query, fake.dtype)
-        if "features" in self.nets:
-            fake, query = self._features(snapshot, fake), self._features(snapshot, query)
-        return energy_distance(fake, query, biased)
-
-    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
-        """See `Game.probe`: the generator's examples of shared z, the discriminator's logits of shared examples."""
+    def probe(self, player: str, snapshot: Snapshot, episode: Episode, seed: Tensor) -> Tensor:
+        """See `Game.probe`: the generator's samples with shared latents, the discriminator's logits of the examples."""
+        if player == "generator":
+            return super().probe(player, snapshot, episode, seed)
         conditioning = self.condition(snapshot, episode.support)
-        if player == "discriminator":
-            return self._call("discriminator", snapshot, episode.query, conditioning, True, seed)[0]
-        z = self.latents(tf.shape(episode.query)[0], functional.fold(seed, 0))
-        return self._call("generator", snapshot, z, conditioning, True, functional.fold(seed, 1))[0]
+        return self.call_net("discriminator", snapshot, episode.query, conditioning, True, seed)[0]
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """`sample(num, seed) -> samples`, `generate(z) -> samples`, and `discriminate(images) -> logits`, float[n]."""
+        """Those of `Sampling`, and `discriminate(images) -> logits`, float[n]."""
 
-        def generate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
-            images, _ = self._call("generator", snapshot, inputs["z"], conditioning, False, seed)
-            return {"samples": images}
-
-        def sample(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
-            z = self.latents(inputs["num"], functional.fold(seed, 0))
-            return generate(snapshot, conditioning, {"z": z}, functional.fold(seed, 1))
-
-        def discriminate(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
-            logits, _ = self._call("discriminator", snapshot, inputs["images"], conditioning, False, seed)
+        def discriminate(snapshot: Snapshot, conditioning: Tree, inputs: Tree, seed: Tensor) -> dict[str, Tensor]:
+            logits, _ = self.call_net("discriminator", snapshot, inputs["images"], conditioning, False, seed)
             return {"logits": tf.reshape(logits, [-1])}
 
         dtype = self.nets["generator"].compute_dtype
-        z = tf.TensorSpec([None, self.latent_dim], dtype, name="z")
-        images = tf.TensorSpec([None, *self.example_shape], dtype, name="images")
-        return {
-            "sample": Endpoint(sample, {"num": tf.TensorSpec([], tf.int32, name="num")}, True, ("generator",)),
-            "generate": Endpoint(generate, {"z": z}, False, ("generator",)),
-            "discriminate": Endpoint(discriminate, {"images": images}, False, ("discriminator",)),
-        }
+        images = {"images": tf.TensorSpec([None, *self.example_shape], dtype, name="images")}
+        return {**super().endpoints, "discriminate": Endpoint(discriminate, images, False, ("discriminator",))}
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this game again, nets included."""
-        serialize = keras.saving.serialize_keras_object
-        parts = {**self.nets, "loss": self.loss_function, "penalty": self.penalty}
-        parts.update(terms=self.terms, augmentation=self.augmentation)
-        return {
-            **{name: None if parts.get(name) is None else serialize(parts[name]) for name in _NESTED},
-            "discriminator_turns": self.discriminator_turns,
-            "example_shape": list(self.example_shape),
-            "holdout": self.holdout,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> GAN:
-        """Makes the game that `get_config` described, with freshly initialised nets."""
-        make = keras.saving.deserialize_keras_object
-        made = {key: make(value) if key in _NESTED and value is not None else value for key, value in config.items()}
-        return cls(**{**made, "example_shape": tuple(config["example_shape"])})
+        """Return the constructor's arguments, with nets serialised."""
+        return serialized(
+            **{name: self.nets.get(name) for name in ("generator", "discriminator", "encoder", "features")},
+            loss=self.loss_function,
+            penalty=self.penalty,
+            terms=self.terms,
+            augmentation=self.augmentation,
+            discriminator_turns=self.discriminator_turns,
+            example_shape=list(self.example_shape),
+            holdout=self.holdout,
+        )
 
 
-def _signals(loss: Any, *logits: Any) -> Any:
+def _signals(loss: Tensor, *logits: Tensor) -> Tensor:
     values = [loss, *[tf.reduce_mean(batch) for batch in logits]]
     return tf.stack([tf.cast(value, tf.float32) for value in values])
+
+
+def coarse(images: Tensor) -> Tensor:
+    """Return means over blocks of 4x4 pixels, float[n, d], scaled so that distances are root mean squares."""
+    blocks = images
+    if images.shape.rank == 4:
+        blocks = tf.nn.avg_pool2d(images, COARSE, COARSE, "SAME")
+    rows = tf.reshape(blocks, [tf.shape(images)[0], -1])
+    return rows / tf.sqrt(tf.cast(tf.shape(rows)[1], rows.dtype))
+
+
+def split(support: Tensor, holdout: int, seed: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a support set at random for an inner step.
+
+    Args:
+        support: float[k, *example], any k >= 1.
+        holdout: how many images to hold out, >= 1; at most k - 1 are, and a single image is in both parts.
+        seed: int32[2].
+
+    Returns:
+        `(held out, the others)`: what the step trains on, and what it is conditioned on.
+    """
+    count = tf.shape(support)[0]
+    keys = tf.random.stateless_uniform([count], seed, alg="philox")
+    order = tf.argsort(keys, stable=True)
+    held = tf.minimum(holdout, count - 1)
+    shuffled = tf.gather(support, order)
+    return shuffled[: tf.maximum(held, 1)], shuffled[held:]
+
+
+def with_nearness(features: Tensor, support: Tensor, weight: float) -> Tensor:
+    """Append to features float[n, d] `weight` times the distance to the nearest of `support` float[k, d]."""
+    nearest = tf.reduce_min(pairwise_distances(features, support), axis=1, keepdims=True)
+    return tf.concat([features, weight * nearest], axis=1)
+
+
+def feature_terms(terms: Terms, fake: Tensor, real: Tensor, support: Tensor | None) -> Tensor:
+    """Return the terms in features: the energy distance, with `nearness` if it has a weight, and `variety`.
+
+    Args:
+        terms: the weights.
+        fake: float[n, d], features of generated examples.
+        real: float[m, d], features of real examples.
+        support: float[k, d], features of the support images; None unless `terms.nearness`.
+
+    Returns:
+        float[], their weighted sum.
+    """
+    value = terms.variety * variety_gap(fake, real) if terms.variety else tf.zeros([], fake.dtype)
+    if terms.nearness:
+        fake, real = (with_nearness(x, support, terms.nearness) for x in (fake, real))
+    return value + terms.features * energy_distance(fake, real)
+
+
+def spread(num: Tensor, columns: int, seed: Tensor) -> Tensor:
+    """Return standard normal numbers that fill each column evenly: consecutive rows have about equal shares everywhere.
+
+    Column j is a Kronecker sequence, with a uniform start and an irrational stride, through the normal's quantile
+    function. Each number alone is standard normal, and row i does not depend on `num`.
+
+    Args:
+        num: int or int32[], rows.
+        columns: 1 to 3.
+        seed: int32[2].
+
+    Returns:
+        float64[num, columns].
+
+    Raises:
+        ValueError: columns out of range.
+
+    Reference: Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 3.
+    """
+    check_integer(columns, "columns", 1, len(_STRIDES))
+    start = tf.random.stateless_uniform([columns], seed, dtype=tf.float64, alg="philox")
+    rows = tf.cast(tf.range(num), tf.float64)[:, None]
+    share = tf.math.floormod(start + rows * tf.constant(_STRIDES[:columns], tf.float64), 1.0)
+    # The quantiles of 0 and 1 are infinite.
+    return tf.math.ndtri(tf.clip_by_value(share, 1e-6, 1.0 - 1e-6))

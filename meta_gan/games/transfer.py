@@ -1,4 +1,4 @@
-"""A game of one domain played on pairs of them: what is made is the target's, and knowledge begins with the source."""
+"""A game of one domain played on pairs of domains: adaptation starts from the source, and makes the target."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
-from meta_gan.games.base import Endpoint, Game
-from meta_gan.types import ByNet, Settings, Snapshot
-
-SOURCE, TARGET = "source", "target"
+from meta_gan.games.base import SOURCE, TARGET, Endpoint, Game, serialized
+from meta_gan.types import ByNet, Episode, Examples, Settings, Snapshot, Tensor, Tree
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class Transfer(Game):
-    """Any game of one domain, a `GAN` from noise say, whose inner steps take source and target in turns.
+    """A game of one domain, such as a `GAN`, whose inner steps alternate between a source and a target domain.
 
     A support set and a query set are dicts `{"source": float[n, *example], "target": float[m, *example]}`. The inner
-    steps 0, 2, 4, ... are those of the game on the source's support images, `source_steps` of them at most, the others
-    on the target's, so that an adaptation starts from knowledge of the source; what is made in the end, by the game's
-    own endpoints, is the target's. Nets that are told of a support set are told of the one whose step it is.
+    steps 0, 2, 4, ... are the game's steps on the source's support images, at most `source_steps` of them; the others
+    are its steps on the target's. The game's endpoints make examples of the target. Nets that are conditioned on a
+    support set receive that of the step's domain.
 
     Args:
-        game: of one domain; it lends its nets and is not used by itself any more.
-        source_weight: weight >= 0 of the source's query set in the outer objective, beside 1 of the target's.
-        source_steps: how many inner steps are the source's, >= 0; None for every other one, to the end. A long
-            adaptation that still takes turns at its end makes what lies between the domains.
+        game: a game of one domain, whose nets this game takes over.
+        source_weight: weight >= 0 of the source's query set in the outer objective, where the target's has weight 1.
+        source_steps: the number of inner steps on the source, >= 0; None for every other step. After a long adaptation
+            that alternates to its end, samples lie between the domains.
 
     Raises:
-        ValueError: a game that is one of domains already, a negative weight, or a negative or broken number of steps.
+        ValueError: a game of several domains, a negative weight, or `source_steps` that is no integer >= 0.
 
     Example:
         >>> gan = GAN(*meta_gan.networks.dcgan((28, 28, 1), width=8))
         >>> model = meta_gan.MetaModel(Transfer(gan), meta_gan.FOMAML(inner_steps=10))
         >>> model.adapt({"source": digits, "target": five_coats}).sample(64)  # coats
 
-    Reference: Lin et al., "Learning to Transfer: Unsupervised Meta Domain Translation", 2020, which takes turns between
-        the domains' objectives, in translators; this is the form from noise.
+    Reference: Lin et al., "Learning to Transfer: Unsupervised Meta Domain Translation", 2020, which alternates between
+        the domains' objectives in translators. We depart in generating from noise.
     """
 
     def __init__(self, game: Game, source_weight: float = 0.0, source_steps: int | None = None):
-        check_number(source_weight, "source_weight", least=0)
+        self.source_weight = check_number(source_weight, "source_weight", least=0)
         self.source_steps = None if source_steps is None else check_integer(source_steps, "source_steps", 0)
         if isinstance(game.example_shape, Mapping):
-            raise ValueError(f"'game' must be of one domain. Received: {type(game).__name__} of {game.example_shape}")
-        self.game, self.source_weight = game, float(source_weight)
-        self.default_endpoint, self.primary, self.tells_copies = game.default_endpoint, game.primary, game.tells_copies
+            raise ValueError(
+                f"'game' must have one domain. Received: {type(game).__name__} with {sorted(game.example_shape)}"
+            )
+        self.game, self.default_endpoint, self.primary = game, game.default_endpoint, game.primary
+        self.has_copy_rate = game.has_copy_rate
         super().__init__(
             nets=game.nets,
             players=game.players,
@@ -60,9 +60,9 @@ class Transfer(Game):
         )
 
     @property
-    def made_shape(self) -> tuple[int, ...]:
-        """See `Game.made_shape`."""
-        return self.game.made_shape
+    def output_shape(self) -> tuple[int, ...]:
+        """See `Game.output_shape`."""
+        return self.game.output_shape
 
     @property
     def supports(self) -> frozenset[str]:
@@ -74,65 +74,69 @@ class Transfer(Game):
         """See `Game.conditioned`."""
         return self.game.conditioned
 
-    def view(self, support: Any, step: Any, seed: Any) -> tuple[Any, Any]:
-        """See `Game.view`: that of the game for the domain whose step it is."""
-        whose = tf.equal(tf.math.floormod(step, 2), 0)
+    def view(self, support: Examples, step: Tensor, seed: Tensor) -> tuple[Examples, Examples]:
+        """See `Game.view`: the game's view of the step's domain."""
+        on_source = tf.equal(tf.math.floormod(step, 2), 0)
         if self.source_steps is not None:
-            whose = tf.logical_and(whose, tf.math.floordiv(step, 2) < self.source_steps)
-        examples = tf.cond(whose, lambda: support[SOURCE], lambda: support[TARGET])
+            on_source = tf.logical_and(on_source, tf.math.floordiv(step, 2) < self.source_steps)
+        examples = tf.cond(on_source, lambda: support[SOURCE], lambda: support[TARGET])
         return self.game.view(examples, step, seed)
 
-    def condition(self, snapshot: Snapshot, support: Any) -> Any:
-        """See `Game.condition`: what the game makes of a support set, by domain where there are two."""
+    def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
+        """See `Game.condition`: the game's conditioning of a support set, or by domain if there are two."""
         if not isinstance(support, Mapping):
             return self.game.condition(snapshot, support)
         made = {domain: self.game.condition(snapshot, support[domain]) for domain in (SOURCE, TARGET)}
         return None if made[TARGET] is None else made
 
-    def conditioning_of(self, net: str, conditioning: Any) -> Any:
+    def conditioning_of(self, net: str, conditioning: Tree) -> Tree:
         """See `Game.conditioning_of`."""
         return self.game.conditioning_of(net, _of(conditioning, TARGET))
 
     def loss(
-        self, player: str, snapshot: Snapshot, batch: Any, conditioning: Any, settings: Settings, seed: Any
-    ) -> tuple[Any, ByNet, Any]:
-        """See `Game.loss`: the game's; on a batch of both domains the sum of both losses, and the target's signals."""
+        self, player: str, snapshot: Snapshot, batch: Examples, conditioning: Tree, settings: Settings, seed: Tensor
+    ) -> tuple[Tensor, ByNet, Tensor]:
+        """See `Game.loss`: the game's loss; for a batch of both domains the sum of both, and the target's signals."""
         if not isinstance(batch, Mapping):
             return self.game.loss(player, snapshot, batch, conditioning, settings, seed)
         value, signals = 0.0, None
         for number, domain in enumerate((SOURCE, TARGET)):
-            told, draws = _of(conditioning, domain), functional.fold(seed, number)
-            loss, state, signals = self.game.loss(player, snapshot, batch[domain], told, settings, draws)
+            received, draws = _of(conditioning, domain), functional.fold(seed, number)
+            loss, state, signals = self.game.loss(player, snapshot, batch[domain], received, settings, draws)
             value, snapshot = value + loss, Snapshot(snapshot.weights, state)
         return value, snapshot.state, signals
 
-    def objective(self, player: str, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any) -> Any:
-        """See `Game.objective`: the game's on the target, and on the source by its weight."""
+    def objective(self, player: str, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor) -> Tensor:
+        """See `Game.objective`: the game's on the target, plus the weighted one on the source."""
         value = self.game.objective(player, snapshot, query[TARGET], _of(conditioning, TARGET), seed)
         if self.source_weight:
-            told, draws = _of(conditioning, SOURCE), functional.fold(seed, 1)
-            value += self.source_weight * self.game.objective(player, snapshot, query[SOURCE], told, draws)
+            received, draws = _of(conditioning, SOURCE), functional.fold(seed, 1)
+            value += self.source_weight * self.game.objective(player, snapshot, query[SOURCE], received, draws)
         return value
 
-    def distance(self, snapshot: Snapshot, query: Any, conditioning: Any, seed: Any, biased: bool = False) -> Any:
-        """See `Game.distance`: the game's, of the target."""
+    def distance(
+        self, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor, biased: bool = False
+    ) -> Tensor:
+        """See `Game.distance`: the game's, on the target."""
         return self.game.distance(snapshot, query[TARGET], _of(conditioning, TARGET), seed, biased)
 
-    def copy_rate(self, snapshot: Snapshot, support: Any, query: Any, conditioning: Any, seed: Any) -> Any:
-        """See `Game.copy_rate`: the game's, of the target."""
+    def copy_rate(
+        self, snapshot: Snapshot, support: Examples, query: Examples, conditioning: Tree, seed: Tensor
+    ) -> Tensor:
+        """See `Game.copy_rate`: the game's, on the target."""
         return self.game.copy_rate(snapshot, support[TARGET], query[TARGET], _of(conditioning, TARGET), seed)
 
-    def probe(self, player: str, snapshot: Snapshot, episode: Any, seed: Any) -> Any:
-        """See `Game.probe`: the game's, of the target."""
+    def probe(self, player: str, snapshot: Snapshot, episode: Episode, seed: Tensor) -> Tensor:
+        """See `Game.probe`: the game's, on the target."""
         target = episode._replace(support=episode.support[TARGET], query=episode.query[TARGET])
         return self.game.probe(player, snapshot, target, seed)
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """Those of the game, for the target."""
+        """The game's endpoints, for the target."""
 
         def of_target(endpoint: Endpoint) -> Endpoint:
-            def run(snapshot: Snapshot, conditioning: Any, inputs: Any, seed: Any) -> dict[str, Any]:
+            def run(snapshot: Snapshot, conditioning: Tree, inputs: Tree, seed: Tensor) -> dict[str, Tensor]:
                 return endpoint.fn(snapshot, _of(conditioning, TARGET), inputs, seed)
 
             return endpoint._replace(fn=run)
@@ -140,17 +144,11 @@ class Transfer(Game):
         return {name: of_target(endpoint) for name, endpoint in self.game.endpoints.items()}
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this game again, nets included."""
-        game = keras.saving.serialize_keras_object(self.game)
-        return {"game": game, "source_weight": self.source_weight, "source_steps": self.source_steps}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Transfer:
-        """Makes the game that `get_config` described, with freshly initialised nets."""
-        return cls(**{**config, "game": keras.saving.deserialize_keras_object(config["game"])})
+        """Return the constructor's arguments, with nets serialised."""
+        return serialized(game=self.game, source_weight=self.source_weight, source_steps=self.source_steps)
 
 
-def _of(conditioning: Any, domain: str) -> Any:
-    """What the nets are told of one domain; inside an inner step there is but that of its own."""
+def _of(conditioning: Tree, domain: str) -> Tree:
+    """Return the conditioning of one domain; that of an inner step is already of its domain alone."""
     both = isinstance(conditioning, Mapping) and set(conditioning) == {SOURCE, TARGET}
     return conditioning[domain] if both else conditioning

@@ -1,17 +1,16 @@
-"""Layers that may stand in a player: right in their derivatives of any order, in any float dtype."""
+"""Layers for players: their derivatives of any order are right, in any float dtype."""
 
-from meta_gan.layers.allowed import check_differentiable
 from meta_gan.layers.attention import SelfAttention2D
 from meta_gan.layers.conditioning import FiLM, MetaBatchNormalization
-from meta_gan.layers.ngrams import SymbolPairs
+from meta_gan.layers.differentiability import check_differentiable
 from meta_gan.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
     InstanceNormalization,
     LayerNormalization,
 )
-from meta_gan.layers.resizing import UpsampleBilinear, UpsampleNearest
-from meta_gan.layers.sound import Bands, LogMel, PhaseShuffle
+from meta_gan.layers.resampling import UpsampleBilinear, UpsampleNearest
+from meta_gan.layers.sequences import Bands, LogMel, PhaseShuffle, SymbolPairs
 from meta_gan.layers.spectral import SpectralConv2D, SpectralDense
 
 __all__ = [

@@ -10,18 +10,19 @@ from keras import ops
 
 from meta_gan.checks import check_integer
 from meta_gan.layers.spectral import SpectralConv2D
+from meta_gan.types import Tensor
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class SelfAttention2D(keras.layers.Layer):
-    """Adds to every position a weighted mean of what all positions hold: x + gamma * attention(x).
+    """Adds to every position a weighted mean over all positions: x + gamma * attention(x).
 
-    Queries and keys are 1x1 convolutions of channels // 8 (at least 1) filters, values of channels // 2 (at least
-    1), and a last one leads back to the channels; none has a bias. Keys and values are taken from a 2x2 mean of x
-    where both sides are even, which quarters the cost. gamma starts at 0 and the layer as the identity.
+    Queries and keys are 1x1 convolutions with channels // 8 (at least 1) filters, values with channels // 2 (at least
+    1), and a last convolution restores the channels; none has a bias. Keys and values are computed from a 2x2 mean of
+    x if both sides are even, which quarters the cost. gamma starts at 0, and so the layer starts as the identity.
 
     Args:
-        spectral: bool, whether the convolutions are `SpectralConv2D`, whose u training calls move.
+        spectral: bool, whether the convolutions are `SpectralConv2D`, whose state training calls update.
         seed: int >= 0, the seed of the initial kernels.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -35,22 +36,20 @@ class SelfAttention2D(keras.layers.Layer):
     Reference:
         Zhang et al., Self-Attention Generative Adversarial Networks, 2019; the sizes are those of the authors'
         code. We depart in pooling by the mean: a maximum has no second derivative where its winner changes, and
-        compiled by XLA those of max pooling are wrong by 3e-3. As a mean and a 1x1 convolution commute, we pool x
-        once, and not keys and values.
+        under XLA those of max pooling are wrong by 3e-3. As a mean and a 1x1 convolution commute, we pool x once
+        instead of keys and values.
     """
 
     def __init__(self, spectral: bool = False, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_integer(seed, "seed", 0)
-        self.spectral = bool(spectral)
-        self.seed = seed
+        self.spectral, self.seed = bool(spectral), check_integer(seed, "seed", 0)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the four convolutions and gamma for inputs of `input_shape`, [n, height, width, channels]."""
         if len(input_shape) != 4 or None in input_shape[1:]:
             raise ValueError(
-                "`SelfAttention2D` needs images [n, height, width, channels] of known height, width and channels. "
-                f"Received: input_shape={tuple(input_shape)}"
+                "'input_shape' of SelfAttention2D must be (n, height, width, channels), with known height, width and "
+                f"channels. Received: {tuple(input_shape)}"
             )
         _, self.height, self.width, channels = (int(size or 0) for size in input_shape)
         self.pooled = self.height % 2 == self.width % 2 == 0
@@ -76,7 +75,7 @@ class SelfAttention2D(keras.layers.Layer):
         convolution.build((None, None, None, inputs))
         return convolution
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Return float[n, height, width, channels], of the shape of `inputs`."""
         options = {"training": training} if self.spectral else {}
         pooled = inputs
@@ -86,7 +85,7 @@ class SelfAttention2D(keras.layers.Layer):
             ops.reshape(project(x, **options), (-1, x.shape[1] * x.shape[2], project.filters))
             for project, x in ((self.query, inputs), (self.key, pooled), (self.value, pooled))
         )
-        # As in the paper, without a division by sqrt(size); in half precision the exponentials would be too coarse.
+        # As in the paper, without a division by sqrt(size). Half precision is too coarse for the exponentials.
         logits = ops.cast(ops.matmul(query, ops.transpose(key, (0, 2, 1))), self.variable_dtype)
         weights = ops.cast(ops.softmax(logits, axis=-1), self.compute_dtype)
         seen = ops.reshape(ops.matmul(weights, value), (-1, self.height, self.width, self.value.filters))

@@ -1,8 +1,8 @@
-"""Layers that a task's code scales, shifts and normalises: what the support set says reaches every block.
+"""Normalisation and modulation layers conditioned on the task embedding.
 
-Both take `x` float[n, ..., channels] and a `code`, float[code] for all rows or float[n, code] with one for each.
-No number of a row depends on another row, so training, adaptation and export compute the same thing, for one
-image as for a hundred, and every derivative is right: the variance is mean((x - mean)^2) and nothing is stopped.
+Both take `x` float[n, ..., channels] and a `task_embedding`, float[d] for all rows or float[n, d] with one for each. No
+row depends on another, so that training, adaptation and export compute the same function for any number of images.
+Every derivative is right: the variance is mean((x - mean)^2), and no gradient is stopped.
 """
 
 from __future__ import annotations
@@ -15,51 +15,50 @@ import numpy as np
 from keras import ops
 
 from meta_gan.checks import check_integer, check_number
+from meta_gan.types import Tensor
 
 _EPSILON = 1e-3  # as in `meta_gan.layers.normalization`
-_LIMIT = 6.0  # of a predicted log variance: a code far from all that was trained cannot overflow exp
+_LIMIT = 6.0  # of a predicted log variance, so that an unusual embedding cannot overflow exp
 
 
 def _check_shapes(layer: keras.layers.Layer, x_shape: Any, code_shape: Any, sizes: tuple[int, int] | None) -> None:
-    """Refuse shapes that do not fit one another, or not the `sizes` (channels, code) that the layer was built for."""
+    """Refuse shapes that do not fit each other, or the `sizes` (channels, embedding) that the layer was built for."""
     rows = code_shape[0] if len(code_shape) == 2 else None
     sound = len(x_shape) >= 2 and len(code_shape) in (1, 2) and None not in (x_shape[-1], code_shape[-1])
     sound = sound and (rows is None or x_shape[0] is None or rows == x_shape[0])
     if not sound or (sizes is not None and (x_shape[-1], code_shape[-1]) != sizes):
-        built = "" if sizes is None else f", here of {sizes[0]} channels and a code of {sizes[1]}"
+        built = "" if sizes is None else f", here {sizes[0]} channels and an embedding of size {sizes[1]}"
         raise ValueError(
-            f"`{type(layer).__name__}` needs x [n, ..., channels] and a code [code] or [n, code] of known sizes{built}."
-            f" Received: x_shape={tuple(x_shape)}, code_shape={tuple(code_shape)}"
+            f"the inputs of {type(layer).__name__} must be x [n, ..., channels] and a task embedding [d] or [n, d] of "
+            f"known sizes{built}. Received: shapes {tuple(x_shape)} and {tuple(code_shape)}"
         )
 
 
 class _Conditioned(keras.layers.Layer):
-    """What both layers share: linear readouts of the code, checks, the shape and the configuration."""
+    """What both layers share: linear readouts of the embedding, checks, the shape and the configuration."""
 
     def __init__(self, initial_deviation: float = 0.0, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_number(initial_deviation, "initial_deviation", least=0)
-        check_integer(seed, "seed", 0)
-        self.initial_deviation = float(initial_deviation)
-        self.seed = seed
+        self.initial_deviation = check_number(initial_deviation, "initial_deviation", least=0)
+        self.seed = check_integer(seed, "seed", 0)
         self._sizes: tuple[int, int] | None = None
 
     def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
-        """Check the shapes, x_shape [n, ..., channels] and code_shape [code] or [n, code]."""
+        """Check the shapes, x_shape [n, ..., channels] and code_shape [d] or [n, d]."""
         _check_shapes(self, x_shape, code_shape, None)
         self._sizes = (int(x_shape[-1] or 0), int(code_shape[-1] or 0))
 
     def _add_readout(self, name: str, stream: int, deviation: float) -> tuple[Any, Any]:
-        """Make a kernel [code, channels] of seeded normals and a bias [channels] of zeros."""
+        """Make a kernel [d, channels] of seeded normals and a bias [channels] of zeros."""
         channels, code = self._sizes or (0, 0)
         key = int(np.random.SeedSequence([self.seed, stream]).generate_state(1)[0])
         kind = keras.initializers.RandomNormal(stddev=deviation, seed=key >> 1) if deviation else "zeros"
-        # `autocast=False`: under a mixed policy Keras would hand the weights over in half precision.
+        # `autocast=False`: under a mixed policy Keras would pass the weights in half precision.
         kernel = self.add_weight(name=f"{name}_kernel", shape=(code, channels), initializer=kind, autocast=False)
         return kernel, self.add_weight(name=f"{name}_bias", shape=(channels,), initializer="zeros", autocast=False)
 
     def _read_out(self, readout: tuple[Any, Any], code: Any, rank: int) -> Any:
-        """Return code @ kernel + bias as float[n or 1, 1, ..., 1, channels] of `rank`."""
+        """Return embedding @ kernel + bias as float[n or 1, 1, ..., 1, channels] of rank `rank`."""
         kernel, bias = readout
         rows = ops.matmul(ops.reshape(ops.cast(code, self.variable_dtype), (-1, kernel.shape[0])), kernel) + bias
         return ops.reshape(rows, (-1, *(1,) * (rank - 2), kernel.shape[1]))
@@ -75,13 +74,13 @@ class _Conditioned(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class FiLM(_Conditioned):
-    """Scales and shifts each channel by what a linear map reads from the code: x * (1 + code A + a) + (code B + b).
+    """Scales and shifts each channel by linear maps of the task embedding e: x * (1 + e A + a) + (e B + b).
 
-    With `initial_deviation` 0 all weights start at 0 and the layer as the identity, so the code gets no gradient
-    until the first step has been taken.
+    With `initial_deviation` 0 all weights start at 0 and the layer as the identity, so that the embedding has no
+    gradient before the first update.
 
     Args:
-        initial_deviation: float >= 0, of the kernels A and B at the start; the biases a and b start at 0.
+        initial_deviation: float >= 0, standard deviation of the initial kernels A and B; the biases start at 0.
         seed: int >= 0, the seed of the initial kernels.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -98,13 +97,13 @@ class FiLM(_Conditioned):
     """
 
     def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
-        """Make the weights for x_shape [n, ..., channels] and code_shape [code] or [n, code]."""
+        """Make the weights for x_shape [n, ..., channels] and code_shape [d] or [n, d]."""
         super().build(x_shape, code_shape)
         self.scale = self._add_readout("scale", 0, self.initial_deviation)
         self.offset = self._add_readout("offset", 1, self.initial_deviation)
 
-    def call(self, x: Any, code: Any) -> Any:
-        """Return float[n, ..., channels] of x float[n, ..., channels] and code float[code] or float[n, code]."""
+    def call(self, x: Tensor, code: Tensor) -> Tensor:
+        """Return float[n, ..., channels] for x of that shape and a task embedding float[d] or float[n, d]."""
         _check_shapes(self, x.shape, code.shape, self._sizes)
         scale, offset = (self._read_out(readout, code, len(x.shape)) for readout in (self.scale, self.offset))
         return ops.cast(ops.cast(x, self.variable_dtype) * (1 + scale) + offset, self.compute_dtype)
@@ -112,29 +111,26 @@ class FiLM(_Conditioned):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class MetaBatchNormalization(_Conditioned):
-    """Normalises by moments that the task's code predicts, blended with each row's own; then a `FiLM` of the code.
+    """Normalises by moments predicted from the task embedding, blended with each row's own, and applies a `FiLM`.
 
-    With s = sigmoid(blend), a learned share for each channel, the moments of a row are those of a mixture of
-    two distributions, the row's own positions (i) and what the code says of the task (t):
+    With s = sigmoid(blend), a learned share for each channel, the moments of a row are those of a mixture of two
+    distributions: the row's own positions (i), and the task's (t), which the task embedding e predicts:
 
-        mean     = s mean_i + (1 - s) mean_t,            mean_t = code M + m
-        variance = s variance_i + (1 - s) variance_t     variance_t = exp(6 tanh((code V + v) / 6))
+        mean     = s mean_i + (1 - s) mean_t,            mean_t = e M + m
+        variance = s variance_i + (1 - s) variance_t     variance_t = exp(6 tanh((e V + v) / 6))
                    + s (1 - s) (mean_i - mean_t)^2
 
-    M, m, V, v start at 0: the predicted moments at 0 and 1. The tanh keeps the predicted variance between exp(-6)
-    and exp(6), smoothly. For x of rank 2 there are no positions, s is 0 and there is no weight for it.
+    M, m, V, v start at 0, so that the predicted moments start at 0 and 1. The tanh keeps the predicted variance
+    smoothly between exp(-6) and exp(6). For x of rank 2 there are no positions: s is 0 and has no weight.
 
-    In training, batch normalisation (Ioffe and Szegedy, 2015) and its conditional form (Dumoulin et al., 2017,
-    a scale and an offset for each class) take the moments from the batch, and from moving averages at
-    inference: of one image or a few they are noise, and rows depend on one another. TaskNorm (Bronskill et al.,
-    2020) blends the moments of the support set with a row's own by a share learned from the support set's size;
-    it needs the support images in every forward pass. Here the moments come from the code, the batch is never
-    looked at, and there is one behaviour in training, adaptation and export, sound for one image.
+    Unlike batch normalisation, the layer never uses the batch's moments, which are noise for a few images, and so has
+    one behaviour in training, adaptation and export. Unlike TaskNorm, which blends the moments of the support set with
+    a row's own, it needs no support images in the forward pass.
 
     Args:
         epsilon: float > 0, added to the variance.
         blend: float in (0, 1), the initial share of a row's own moments.
-        initial_deviation: float >= 0, of the kernels of scale and offset at the start, see `FiLM`.
+        initial_deviation: float >= 0, standard deviation of the initial kernels of scale and offset, see `FiLM`.
         seed: int >= 0, the seed of the initial kernels.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -160,15 +156,13 @@ class MetaBatchNormalization(_Conditioned):
         **kwargs: Any,
     ) -> None:
         super().__init__(initial_deviation, seed, **kwargs)
-        check_number(epsilon, "epsilon", above=0)
-        check_number(blend, "blend", above=0, below=1)
-        self.epsilon = float(epsilon)
-        self.blend = float(blend)
-        # In the variables' dtype, so that half precision is met once, at the end.
+        self.epsilon = check_number(epsilon, "epsilon", above=0)
+        self.blend = check_number(blend, "blend", above=0, below=1)
+        # In the variables' dtype, so that the result is rounded to half precision only once, at the end.
         self.film = FiLM(initial_deviation, seed, name="film", dtype=self.variable_dtype)
 
     def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
-        """Make the weights for x_shape [n, ..., channels] and code_shape [code] or [n, code]."""
+        """Make the weights for x_shape [n, ..., channels] and code_shape [d] or [n, d]."""
         super().build(x_shape, code_shape)
         self.mean = self._add_readout("mean", 0, 0.0)
         self.log_variance = self._add_readout("log_variance", 0, 0.0)
@@ -178,8 +172,8 @@ class MetaBatchNormalization(_Conditioned):
             self.share = self.add_weight(name="blend", shape=(x_shape[-1],), initializer=logit, autocast=False)
         self.film.build(x_shape, code_shape)
 
-    def call(self, x: Any, code: Any) -> Any:
-        """Return float[n, ..., channels] of x float[n, ..., channels] and code float[code] or float[n, code]."""
+    def call(self, x: Tensor, code: Tensor) -> Tensor:
+        """Return float[n, ..., channels] for x of that shape and a task embedding float[d] or float[n, d]."""
         _check_shapes(self, x.shape, code.shape, self._sizes)
         rank, x = len(x.shape), ops.cast(x, self.variable_dtype)
         mean = self._read_out(self.mean, code, rank)

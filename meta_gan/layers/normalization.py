@@ -1,10 +1,9 @@
 """Normalisation layers whose derivatives are right to any order.
 
-Keras's own layers take the variance from `keras.ops.moments`, which stops the gradient of the mean inside it.
-That leaves the first derivative exact and makes the second silently wrong, by up to 45 %, so they may not
-stand in a player that is adapted by second-order gradients or held by a gradient penalty. Here the variance
-is mean((x - mean)^2) and nothing is stopped. Channels come last, and statistics are computed in the
-variables' dtype, so float16 inputs do not overflow and float64 ones stay exact.
+Keras's own layers take the variance from `keras.ops.moments`, which stops the gradient of the mean inside it. The first
+derivative is then exact, and the second silently wrong by up to 45 %, so that a player with second-order gradients or a
+gradient penalty must not contain them. Here the variance is mean((x - mean)^2), and no gradient is stopped. Channels
+come last, and statistics are computed in the variables' dtype, so that float16 inputs do not overflow.
 """
 
 from __future__ import annotations
@@ -15,39 +14,43 @@ import keras
 from keras import ops
 
 from meta_gan.checks import check_integer, check_number
+from meta_gan.types import Tensor
 
 _EPSILON = 1e-3  # Keras's default; small values let nearly constant images have huge second derivatives.
 
 
 def _moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    """Return mean and variance over `axes`, kept as axes of size 1, with every path of the gradient open."""
+    """Return mean and variance over `axes`, kept as axes of size 1, without stopping any gradient."""
     mean = ops.mean(x, axis=axes, keepdims=True)
     return mean, ops.mean(ops.square(x - mean), axis=axes, keepdims=True)
 
 
 class _Normalization(keras.layers.Layer):
-    """What the four layers share: a scale and an offset per channel, and the configuration.
-
-    Args:
-        epsilon: float > 0, added to the variance.
-        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
-    """
+    """What the four layers share: a scale and an offset per channel, and the configuration."""
 
     def __init__(self, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_number(epsilon, "epsilon", above=0)
-        self.epsilon = float(epsilon)
+        self.epsilon = check_number(epsilon, "epsilon", above=0)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for inputs of `input_shape`, [n, ..., channels] with known channels."""
         if len(input_shape) < 2 or input_shape[-1] is None:
             raise ValueError(
-                f"`{type(self).__name__}` needs a batch axis and a last axis of known size. "
-                f"Received: input_shape={tuple(input_shape)}"
+                f"'input_shape' of {type(self).__name__} must have a batch axis and a last axis of known size. "
+                f"Received: {tuple(input_shape)}"
             )
-        # `autocast=False`: under a mixed policy Keras would hand the weights over in half precision.
+        # `autocast=False`: under a mixed policy Keras would pass the weights in half precision.
         self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones", autocast=False)
         self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros", autocast=False)
+
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        """Return the axes over which an input of this rank is normalised."""
+        raise NotImplementedError
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return float[n, ..., channels], of the shape of `inputs`."""
+        x = ops.cast(inputs, self.variable_dtype)
+        return self._scale_and_shift(self._standardize(x, *_moments(x, self._axes(len(x.shape)))))
 
     def _standardize(self, x: Any, mean: Any, variance: Any) -> Any:
         return (x - mean) * ops.rsqrt(variance + self.epsilon)
@@ -66,13 +69,13 @@ class _Normalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class BatchNormalization(_Normalization):
-    """Normalises each channel over the batch in training, by moving averages at inference.
+    """Normalises each channel over the batch in training, and by moving averages at inference.
 
-    The moving averages are non-trainable weights (`moving_mean`, `moving_variance`), so `stateless_call`
-    returns their new values. No gradient is stopped on the way to them; that is the caller's choice.
+    The moving averages are non-trainable weights (`moving_mean`, `moving_variance`), whose new values `stateless_call`
+    returns. Their gradient is not stopped; that is the caller's choice.
 
     Args:
-        momentum: float in [0, 1], the share of the old moving average that a training call keeps.
+        momentum: float in [0, 1], the weight of the old moving average in a training call.
         epsilon: float > 0, added to the variance.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -85,14 +88,12 @@ class BatchNormalization(_Normalization):
                [ 1.]], dtype=float32)
 
     Reference:
-        Ioffe and Szegedy, Batch Normalization, 2015. We depart in averaging the biased variance, as Keras
-        does.
+        Ioffe and Szegedy, Batch Normalization, 2015. We depart in averaging the biased variance, as Keras does.
     """
 
     def __init__(self, momentum: float = 0.99, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(epsilon=epsilon, **kwargs)
-        check_number(momentum, "momentum", least=0, most=1)
-        self.momentum = float(momentum)
+        self.momentum = check_number(momentum, "momentum", least=0, most=1)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make scale, offset and moving averages for inputs of `input_shape`, [n, ..., channels]."""
@@ -105,10 +106,10 @@ class BatchNormalization(_Normalization):
             name="moving_variance", shape=channels, initializer="ones", trainable=False, autocast=False
         )
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return float[n, ..., channels]; in training, also move the averages towards this batch.
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Return float[n, ..., channels]; in training, also update the moving averages.
 
-        As in Keras, a layer with `trainable = False` is frozen: it uses its averages and leaves them alone.
+        As in Keras, a layer with `trainable = False` uses its averages and does not update them.
         """
         x = ops.cast(inputs, self.variable_dtype)
         if not (training and self.trainable):
@@ -139,16 +140,12 @@ class LayerNormalization(_Normalization):
         array([[-1.,  1.]], dtype=float32)
 
     Reference:
-        Ba et al., Layer Normalization, 2016; over height, width and channels as in WGAN-GP. We depart from
-        the paper in a scale and an offset per channel, not per activation, so that they do not depend on the
-        image's size.
+        Ba et al., Layer Normalization, 2016; over height, width and channels as in WGAN-GP. We depart in a scale and
+        an offset per channel, not per activation, so that they do not depend on the image's size.
     """
 
-    def call(self, inputs: Any) -> Any:
-        """Return float[n, ..., channels], of the shape of `inputs`."""
-        x = ops.cast(inputs, self.variable_dtype)
-        mean, variance = _moments(x, tuple(range(1, len(x.shape))))
-        return self._scale_and_shift(self._standardize(x, mean, variance))
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        return tuple(range(1, rank))
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -175,16 +172,13 @@ class InstanceNormalization(_Normalization):
         """Make the weights for inputs of `input_shape`, [n, ..., channels] of rank >= 3."""
         if len(input_shape) < 3:
             raise ValueError(
-                "`InstanceNormalization` needs at least one axis of positions between batch and channels. "
-                f"Received: input_shape={tuple(input_shape)}"
+                "'input_shape' of InstanceNormalization must have axes of positions between batch and channels. "
+                f"Received: {tuple(input_shape)}"
             )
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
-        """Return float[n, ..., channels], of the shape of `inputs`."""
-        x = ops.cast(inputs, self.variable_dtype)
-        mean, variance = _moments(x, tuple(range(1, len(x.shape) - 1)))
-        return self._scale_and_shift(self._standardize(x, mean, variance))
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        return tuple(range(1, rank - 1))
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -192,7 +186,7 @@ class GroupNormalization(_Normalization):
     """Normalises each group of neighbouring channels of each image over the group's values.
 
     Args:
-        groups: int >= 1, which has to divide the channels.
+        groups: int >= 1, a divisor of the number of channels.
         epsilon: float > 0, added to the variance.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -204,25 +198,23 @@ class GroupNormalization(_Normalization):
         array([[-1.,  1., -1.,  1.]], dtype=float32)
 
     Reference:
-        Wu and He, Group Normalization, 2018. One group is `LayerNormalization`, a group a channel
+        Wu and He, Group Normalization, 2018. With one group it is `LayerNormalization`, with one channel per group
         `InstanceNormalization`.
     """
 
     def __init__(self, groups: int = 8, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(epsilon=epsilon, **kwargs)
-        check_integer(groups, "groups", 1)
-        self.groups = groups
+        self.groups = check_integer(groups, "groups", 1)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for `input_shape`, [n, ..., channels], channels a multiple of `groups`."""
         super().build(input_shape)
         if self.scale.shape[0] % self.groups:
             raise ValueError(
-                "`groups` must divide the number of channels. "
-                f"Received: groups={self.groups}, input_shape={tuple(input_shape)}"
+                f"'groups' must divide the channels. Received: {self.groups} for {self.scale.shape[0]} channels"
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return float[n, ..., channels], of the shape of `inputs`."""
         x = ops.cast(inputs, self.variable_dtype)
         shape = ops.shape(x)

@@ -1,17 +1,17 @@
-"""Dense and convolutional layers of spectral norm 1, in training and at inference alike.
+"""Dense and convolutional layers of spectral norm 1, in training and at inference.
 
-Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018. As in the paper, a convolution's
-kernel stands for the matrix [height * width * inputs, filters], its largest singular value sigma is estimated by
-power iteration on a stored vector u, and u is a constant to the gradient. We depart in four things:
+Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018. As in the paper, a convolution's kernel
+is treated as the matrix [height * width * inputs, filters], its largest singular value sigma is estimated by power
+iteration on a stored vector u, and u is a constant to the gradient. We depart in four points:
 
-- sigma = |W u| with the stored u, and the power iteration comes after, for the next call. So training and
-  inference compute the same function of the kernel, and a kernel that moved by d since u was found is off by
-  O(d^2) only, because W u is a power iteration's first half on the present kernel.
-- v = W u / |W u| is not stopped. The first derivative of sigma = v^T W u is the paper's either way (equation
-  10), for |W u| is the greatest value over v; with v stopped the second derivative would be wrong.
-- u starts as the exact singular vector of the initial kernel, not at random: the first calls are right too.
-- The weights stay as they are. `keras.layers.SpectralNormalization` overwrites its layer's kernel in training,
-  which is lost in `stateless_call`, and does not normalise at inference.
+- sigma = |W u| uses the stored u, and the power iteration follows, for the next call. Training and inference then
+  compute the same function of the kernel, and a kernel that moved by d since u was computed is off only by O(d^2),
+  because W u is the first half of a power iteration on the present kernel.
+- The gradient of v = W u / |W u| is not stopped. The first derivative of sigma = v^T W u is the paper's either way
+  (equation 10), because |W u| is the largest value over v; with v stopped the second derivative would be wrong.
+- u starts as the exact singular vector of the initial kernel, not at random, so that the first calls are right too.
+- The weights are not changed. `keras.layers.SpectralNormalization` overwrites its layer's kernel in training, which is
+  lost in `stateless_call`, and does not normalise at inference.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import keras
 from keras import ops
 
 from meta_gan.checks import check_integer
+from meta_gan.types import Tensor
 
-_EPSILON = 1e-12  # so small that only a kernel of zeros meets it
+_EPSILON = 1e-12  # so small that it matters only for a kernel of zeros
 
 
 def _norm(x: Any) -> Any:
@@ -33,7 +34,7 @@ def _norm(x: Any) -> Any:
 
 def _unit(x: Any) -> Any:
     """Return `x` scaled to length 1, however short it is."""
-    x = x / ops.max(ops.abs(x))  # squares of what a tiny kernel leaves would be 0
+    x = x / ops.max(ops.abs(x))  # the squares of tiny numbers would be 0
     return x / ops.sqrt(ops.sum(ops.square(x)))
 
 
@@ -42,8 +43,7 @@ class _Spectral(keras.layers.Layer):
 
     def __init__(self, *args: Any, iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_integer(iterations, "iterations", 1)
-        self.iterations = iterations
+        self.iterations = check_integer(iterations, "iterations", 1)
         self.u: Any = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -53,7 +53,7 @@ class _Spectral(keras.layers.Layer):
 
         def leading(shape: Any, dtype: Any = None) -> Any:
             matrix = self._matrix(raw)
-            # The eigenvectors come in the order of rising eigenvalues.
+            # Eigenvectors come in the order of increasing eigenvalues.
             return ops.cast(ops.linalg.eigh(ops.matmul(ops.transpose(matrix), matrix))[1][:, -1], dtype)
 
         self.u = self.add_weight(name="u", shape=(raw.shape[-1],), initializer=leading, trainable=False, autocast=False)
@@ -64,11 +64,11 @@ class _Spectral(keras.layers.Layer):
 
     @property
     def kernel(self) -> Any:
-        """The kernel divided by its largest singular value; what is trained is the one in `trainable_weights`."""
+        """The kernel divided by its largest singular value; the trained kernel is in `trainable_weights`."""
         raw = super().kernel
         if self.u is None:
             return raw
-        # A mean of the u of several tasks is shorter than 1, hence `_unit`.
+        # The mean of several tasks' u is shorter than 1, hence `_unit`.
         sigma = _norm(ops.matmul(self._matrix(raw), _unit(ops.stop_gradient(self.u))[:, None]))
         return ops.cast(ops.cast(raw, self.variable_dtype) / sigma, self.compute_dtype)
 
@@ -77,14 +77,14 @@ class _Spectral(keras.layers.Layer):
         matrix = ops.stop_gradient(self._matrix(super().kernel))
         u = _unit(ops.stop_gradient(self.u))[:, None]
         for _ in range(self.iterations):
-            # The share of u itself turns no vector, and leaves u whole where the kernel is 0.
+            # Adding a share of u changes no direction, and keeps u for a kernel of zeros.
             u = _unit(ops.matmul(ops.transpose(matrix), ops.matmul(matrix, u)) + _EPSILON * u)
         return u[:, 0]
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return what the Keras layer makes of `inputs` with the normalised kernel; in training, also move u.
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Return the Keras layer's output with the normalised kernel; in training, also update u.
 
-        A layer with `trainable = False` is frozen: it uses its u and leaves it alone.
+        A layer with `trainable = False` uses its u and does not update it.
         """
         outputs = super().call(inputs)
         if training and self.trainable:
@@ -92,11 +92,11 @@ class _Spectral(keras.layers.Layer):
         return outputs
 
     def save_own_variables(self, store: Any) -> None:
-        """Store every weight as it is: Keras's own method would store the normalised kernel, and no u."""
+        """Store all weights unchanged: Keras's own method would store the normalised kernel, and no u."""
         keras.layers.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store: Any) -> None:
-        """Load what `save_own_variables` has stored."""
+        """Load what `save_own_variables` stored."""
         keras.layers.Layer.load_own_variables(self, store)
 
     def get_config(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ class _Spectral(keras.layers.Layer):
 class SpectralDense(_Spectral, keras.layers.Dense):
     """A dense layer whose kernel is divided by its largest singular value.
 
-    Maps float[n, ..., inputs] to float[n, ..., units]. Its non-trainable weight `u` float[units], of length 1, is
-    moved by training calls, so `stateless_call` returns its new value.
+    Maps float[n, ..., inputs] to float[n, ..., units]. Training calls update its non-trainable weight `u` float[units],
+    of length 1, whose new value `stateless_call` returns.
 
     Args:
         units: int >= 1.
@@ -124,8 +124,8 @@ class SpectralDense(_Spectral, keras.layers.Dense):
         array([[2.]], dtype=float32)
 
     Reference:
-        Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018; see the module for where
-        we depart.
+        Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018; see the module for
+        where we depart.
     """
 
 
@@ -133,9 +133,9 @@ class SpectralDense(_Spectral, keras.layers.Dense):
 class SpectralConv2D(_Spectral, keras.layers.Conv2D):
     """A convolution whose kernel, as a matrix [height * width * inputs, filters], is divided by its spectral norm.
 
-    Maps float[n, height, width, inputs] to float[n, new height, new width, filters], channels last. Its
-    non-trainable weight `u` float[filters], of length 1, is moved by training calls, so `stateless_call` returns
-    its new value. The norm of the convolution itself may be larger, by up to sqrt(height * width) of the kernel.
+    Maps float[n, height, width, inputs] to float[n, new height, new width, filters], channels last. Training calls
+    update its non-trainable weight `u` float[filters], of length 1, whose new value `stateless_call` returns. The norm
+    of the convolution itself may be larger, by up to sqrt(height * width) of the kernel.
 
     Args:
         filters: int >= 1.
@@ -144,18 +144,18 @@ class SpectralConv2D(_Spectral, keras.layers.Conv2D):
         **kwargs: the other arguments of `keras.layers.Conv2D`.
 
     Raises:
-        ValueError: if an argument is out of range, or the channels are to come first.
+        ValueError: if an argument is out of range, or `data_format` is not "channels_last".
 
     Example:
         >>> SpectralConv2D(1, 2, kernel_initializer="ones")(tf.ones([1, 2, 2, 1])).numpy().ravel()
         array([2.], dtype=float32)
 
     Reference:
-        Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018; see the module for where
-        we depart.
+        Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018; see the module for
+        where we depart.
     """
 
     def __init__(self, *args: Any, iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, iterations=iterations, **kwargs)
         if self.data_format != "channels_last":
-            raise ValueError(f'`data_format` must be "channels_last". Received: data_format={self.data_format!r}')
+            raise ValueError(f"'data_format' must be 'channels_last'. Received: {self.data_format!r}")

@@ -1,6 +1,6 @@
-"""Losses, penalties and likelihoods: pure functions of logits, words, examples and a seed."""
+"""Losses, penalties and likelihoods: pure functions of logits, examples and a seed."""
 
-from meta_gan.losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
+from meta_gan.losses.adversarial import Hinge, LeastSquares, NonSaturating, RelativisticAverage, Wasserstein
 from meta_gan.losses.augmentation import DifferentiableAugmentation
 from meta_gan.losses.diversity import ModeSeeking
 from meta_gan.losses.energy import energy_distance, mean_within, pairwise_distances, variety_gap
@@ -12,7 +12,6 @@ from meta_gan.losses.reconstruction import (
     normal_divergence,
     normal_log_density,
 )
-from meta_gan.losses.relativistic import RelativisticAverage
 
 __all__ = [
     "R1",

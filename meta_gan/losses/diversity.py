@@ -1,39 +1,25 @@
-"""Mode seeking: latents that lie apart must give samples that lie apart.
-
-Mao et al., Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis, 2019. The paper maximises the
-ratio d(I1, I2) / d(z1, z2); as in the authors' code, its inverse 1 / (ratio + epsilon) is minimised, with mean
-absolute differences over the whole batch on both sides of one ratio, not a mean of ratios of rows.
-"""
+"""Mode seeking: distant latents must give distant samples."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_number
-from meta_gan.losses.base import Configured
-
-
-def _require_one_shape(first_name: str, first: Any, second_name: str, second: Any) -> None:
-    """Refuse tensors that would be broadcast against each other."""
-    if not first.shape.is_compatible_with(second.shape):
-        raise ValueError(
-            f"`{first_name}` and `{second_name}` must have equal shapes. "
-            f"Received: {first_name}.shape={tuple(first.shape)}, {second_name}.shape={tuple(second.shape)}"
-        )
+from meta_gan.losses.base import Configured, check_same_shape
+from meta_gan.types import Tensor
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
 class ModeSeeking(Configured):
-    """Punishes a generator that gives two latents one sample; part of the generator's loss.
+    """Penalises a generator that maps two latents to similar samples; a term of the generator's loss.
 
     Args:
-        weight: float >= 0, what it is multiplied by; 1 as in the paper.
-        epsilon: float > 0, what bounds it by weight / epsilon; 1e-5 as in the authors' code.
+        weight: float >= 0; 1 as in the paper.
+        epsilon: float > 0, which bounds the term by weight / epsilon; 1e-5 as in the authors' code.
 
     Raises:
         ValueError: if `weight` is not a finite number >= 0, or `epsilon` not one > 0.
@@ -44,8 +30,10 @@ class ModeSeeking(Configured):
         2.0
 
     Reference:
-        Mao et al., Mode Seeking Generative Adversarial Networks, 2019, inverted as in the authors' code.
-        We depart only in form: d(z) / (d(I) + epsilon d(z)) is the same, and stays finite for equal latents.
+        Mao et al., Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis, 2019. The paper maximises
+        the ratio d(I1, I2) / d(z1, z2); as in the authors' code, 1 / (ratio + epsilon) is minimised, with one ratio of
+        mean absolute differences over the whole batch. We depart only in form: d(z) / (d(I) + epsilon d(z)) is the
+        same, and is finite for equal latents.
     """
 
     weight: float = 1.0
@@ -53,18 +41,16 @@ class ModeSeeking(Configured):
 
     def __post_init__(self) -> None:
         check_number(self.weight, "weight", least=0)
-        check_number(self.epsilon, "epsilon", least=0)
-        if self.epsilon == 0:
-            raise ValueError(f"`epsilon` must be > 0. Received: epsilon={self.epsilon!r}")
+        check_number(self.epsilon, "epsilon", above=0)
 
-    def __call__(self, first: Any, second: Any, z_first: Any, z_second: Any) -> Any:
+    def __call__(self, first: Tensor, second: Tensor, z_first: Tensor, z_second: Tensor) -> Tensor:
         """Return weight / (mean|first - second| / mean|z_first - z_second| + epsilon).
 
         Args:
             first: float[n, *example], samples of `z_first`.
-            second: float[n, *example], samples of `z_second`, alike in all but the latents.
+            second: float[n, *example], samples of `z_second`, which differ in nothing but the latents.
             z_first: float[n, latents].
-            z_second: float[n, latents], drawn apart from `z_first`.
+            z_second: float[n, latents], drawn independently of `z_first`.
 
         Returns:
             float[], in [0, weight / epsilon], of the dtype of `first`; 0 when the latents are equal.
@@ -74,8 +60,8 @@ class ModeSeeking(Configured):
         """
         first = tf.convert_to_tensor(first)
         second, z_first, z_second = (tf.convert_to_tensor(t, dtype=first.dtype) for t in (second, z_first, z_second))
-        _require_one_shape("first", first, "second", second)
-        _require_one_shape("z_first", z_first, "z_second", z_second)
+        check_same_shape(first, second, "'first' and 'second'", at_run_time=False)
+        check_same_shape(z_first, z_second, "'z_first' and 'z_second'", at_run_time=False)
         samples = tf.reduce_mean(tf.abs(first - second))
         latents = tf.reduce_mean(tf.abs(z_first - z_second))
         return self.weight * tf.math.divide_no_nan(latents, samples + self.epsilon * latents)

@@ -1,9 +1,9 @@
-"""Gradient penalties on a critic, differentiable again by any outer tape.
+"""Gradient penalties on a critic, which outer tapes can differentiate again.
 
-Each penalty opens a fresh tape on the examples only, so nothing of the caller's tapes is disturbed, and the
-whole expression may be differentiated by the weights (second order) and by what produced the weights (third
-order), eagerly, in a graph, and inside `tf.while_loop`. The critic has to score every image on its own: batch
-normalisation in training mode would mix the images' gradients.
+Each penalty opens a fresh tape on the examples only, so the caller's tapes are not disturbed. The whole expression can
+be differentiated with respect to the weights (second order) and to what produced the weights (third order), eagerly, in
+a graph, and inside `tf.while_loop`. The critic must score every image on its own: batch normalisation in training mode
+would mix the images' gradients.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_number
-from meta_gan.losses.base import Configured
+from meta_gan.losses.base import Configured, check_same_shape
+from meta_gan.types import Tensor
 
-Critic = Callable[[Any], Any]
+Critic = Callable[[Tensor], Tensor]
 """float[n, *example] -> logits float[n] or [n, 1]."""
 
-# Added to the squared norm: sqrt has an infinite slope at 0, where a flat critic starts. It bounds the norm's
-# second derivative by 1e3 (1e-12 would allow 1e6, enough to ruin a meta-gradient) and moves a norm of 1 by
-# 5e-7 only.
+# Added to the squared norm, because the slope of the root is infinite at 0, where a flat critic starts. It bounds the
+# norm's second derivative by 1e3 (1e-12 would allow 1e6, enough to ruin a meta-gradient) and moves a norm of 1 by 5e-7.
 _SQUARED_NORM_EPSILON = 1e-6
 
 
-def _squared_gradient_norms(critic: Critic, examples: Any) -> Any:
+def _squared_gradient_norms(critic: Critic, examples: Tensor) -> Tensor:
     """Return float[n], the squared Euclidean norm of the critic's gradient at each example."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(examples)
@@ -35,35 +35,20 @@ def _squared_gradient_norms(critic: Critic, examples: Any) -> Any:
     gradient = tape.gradient(total, examples)
     if gradient is None:
         raise ValueError(
-            "`critic` must be a differentiable function of the examples that it is given. "
-            f"Received: critic={critic!r}, whose gradient is None"
+            f"'critic' must be a differentiable function of its examples. Received: {critic!r}, whose gradient is None"
         )
     return tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, gradient.shape.rank)))
-
-
-def _require_same_shape(real: Any, fake: Any) -> None:
-    """Refuse batches of unequal shape, when traced if the shapes are known and when run if they are not.
-
-    Without this, a batch of one image would be broadcast silently.
-    """
-    if not real.shape.is_compatible_with(fake.shape):
-        raise ValueError(
-            "`real` and `fake` must have equal shapes, the batch size included. "
-            f"Received: real.shape={tuple(real.shape)}, fake.shape={tuple(fake.shape)}"
-        )
-    if not (real.shape.is_fully_defined() and fake.shape.is_fully_defined()):
-        tf.debugging.assert_equal(tf.shape(real), tf.shape(fake), message="`real` and `fake` must have equal shapes.")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
 class GradientPenalty(Configured):
-    """WGAN-GP: pulls the critic's gradient norm to `target` at random points between real and fake.
+    """WGAN-GP: pulls the norm of the critic's gradient to `target` at random points between real and fake examples.
 
-    `pairs` says that it takes as many real as generated examples.
+    It needs as many real as generated examples (`pairs` is True).
 
     Args:
-        weight: float >= 0, what the penalty is multiplied by; the paper's lambda.
+        weight: float >= 0, the penalty's weight; the paper's lambda.
         target: float >= 0, the norm to reach; 1 as in the paper, 0 for a zero-centred penalty.
 
     Raises:
@@ -88,7 +73,7 @@ class GradientPenalty(Configured):
         check_number(self.weight, "weight", least=0)
         check_number(self.target, "target", least=0)
 
-    def __call__(self, critic: Critic, real: Any, fake: Any, seed: Any) -> Any:
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, seed: Any) -> Tensor:
         """Return weight * E (||grad critic(x)|| - target)^2, x uniform between `real[i]` and `fake[i]`.
 
         Args:
@@ -105,7 +90,7 @@ class GradientPenalty(Configured):
         """
         real = tf.convert_to_tensor(real)
         fake = tf.convert_to_tensor(fake, dtype=real.dtype)
-        _require_same_shape(real, fake)
+        check_same_shape(real, fake, "'real' and 'fake'")
         shape = tf.concat([tf.shape(real)[:1], tf.ones([real.shape.rank - 1], tf.int32)], axis=0)
         share = tf.random.stateless_uniform(shape, seed, dtype=real.dtype)
         squared = _squared_gradient_norms(critic, real + share * (fake - real))
@@ -116,9 +101,9 @@ class GradientPenalty(Configured):
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
 class R1(Configured):
-    """Pulls the discriminator's gradient at real examples towards zero; smooth, so it needs no epsilon.
+    """R1: pulls the discriminator's gradient at real examples towards zero.
 
-    `pairs` says that any number of generated examples will do.
+    It is smooth and needs no epsilon, and it takes any number of generated examples (`pairs` is False).
 
     Args:
         weight: float >= 0, the paper's gamma; 10 as in its image experiments.
@@ -141,13 +126,13 @@ class R1(Configured):
     def __post_init__(self) -> None:
         check_number(self.weight, "weight", least=0)
 
-    def __call__(self, critic: Critic, real: Any, fake: Any, seed: Any) -> Any:
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, seed: Any) -> Tensor:
         """Return weight / 2 * E ||grad critic(real)||^2.
 
         Args:
             critic: float[n, *example] -> logits float[n] or [n, 1], each image scored on its own.
             real: float[n, *example], real examples.
-            fake: unused; every penalty has the same signature, so that one may stand for another.
+            fake: unused; all penalties have the same signature.
             seed: unused, because nothing is drawn.
 
         Returns:

@@ -1,41 +1,41 @@
-"""Likelihoods of examples in [-1, 1] and divergences of codes, in nats, and how far examples differ: pure functions."""
+"""Likelihoods of examples in [-1, 1] and divergences of latents, in nats, and the mean absolute difference."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_number
 from meta_gan.losses.base import Configured
+from meta_gan.types import Tensor
 
-_LEAST_NOISE = 1e-6  # less is nothing in float32
+_LEAST_NOISE = 1e-6  # less vanishes in float32
 
 
-def _wide(x: Any) -> Any:
-    """In float32 at least: a sum over an image overflows half precision."""
+def _wide(x: Tensor) -> Tensor:
+    """Return `x` in float32 at least, because a sum over an image overflows half precision."""
     return tf.cast(x, tf.float32) if x.dtype in (tf.float16, tf.bfloat16) else x
 
 
-def _each(values: Any) -> Any:
-    """Float[n]: the sum over all numbers of each example."""
+def _each(values: Tensor) -> Tensor:
+    """Return float[n], the sum over all numbers of each example."""
     return tf.reduce_sum(tf.reshape(values, [tf.shape(values)[0], -1]), axis=1)
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclass(frozen=True)
 class Bernoulli(Configured):
-    """Every number is -1 or 1, and a decoder's word x in [-1, 1] gives 1 the probability (1 + x) / 2, but for noise.
+    """Likelihood of numbers -1 and 1, where a decoder's output x in [-1, 1] gives 1 the probability (1 + x) / 2.
 
-    Examples between -1 and 1 count as their share of both, as is customary for grey levels; the result is a likelihood
-    of examples of two levels only. A word outside of [-1, 1] counts as the end that it is past, and learns nothing.
+    Numbers between -1 and 1 count as their share of both, as is customary for grey levels; the result is a true
+    likelihood only for examples of two levels. Outputs outside [-1, 1] are clipped, and so have no gradient.
 
     Attributes:
-        noise: chance in [1e-6, 1) that a number is a fair coin's whatever the decoder says, which keeps a certain and
-            wrong word from costing infinitely much: at most log(2 / noise) nats.
+        noise: probability in [1e-6, 1) that a number is a fair coin's whatever the decoder's output, which bounds the
+            cost of a certain and wrong output by log(2 / noise) nats.
 
     Raises:
         ValueError: `noise` outside [1e-6, 1).
@@ -50,26 +50,24 @@ class Bernoulli(Configured):
     noise: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_number(self.noise, "noise", least=0)
-        if not _LEAST_NOISE <= self.noise < 1:
-            raise ValueError(f"`noise` must lie in [{_LEAST_NOISE}, 1). Received: noise={self.noise!r}")
+        check_number(self.noise, "noise", least=_LEAST_NOISE, below=1)
 
-    def log_likelihood(self, examples: Any, words: Any) -> Any:
-        """Return float[n], the log-probability of `examples` given a decoder's `words`, both float[n, *example].
+    def log_likelihood(self, examples: Tensor, outputs: Tensor) -> Tensor:
+        """Return float[n], the log-probability of `examples` given a decoder's `outputs`, both float[n, *example].
 
-        Of the dtype of `words`, but float32 for half precision.
+        Its dtype is that of `outputs`, but float32 for half precision.
         """
-        words = tf.clip_by_value(_wide(words), -1.0, 1.0)
-        shares, floor = 0.5 * (1.0 + tf.cast(examples, words.dtype)), 0.5 * self.noise
-        # From the noise up: 1 - noise as a factor would round to 1, and a certain word to the logarithm of 0.
-        up, down = (floor + 0.5 * (1.0 - self.noise) * (1.0 + side) for side in (words, -words))
+        outputs = tf.clip_by_value(_wide(outputs), -1.0, 1.0)
+        shares, floor = 0.5 * (1.0 + tf.cast(examples, outputs.dtype)), 0.5 * self.noise
+        # Add from the noise up: 1 - noise as a factor would round to 1, and a certain output to the logarithm of 0.
+        up, down = (floor + 0.5 * (1.0 - self.noise) * (1.0 + side) for side in (outputs, -outputs))
         return _each(shares * tf.math.log(up) + (1.0 - shares) * tf.math.log(down))
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclass(frozen=True)
 class Gaussian(Configured):
-    """Every number is normal about a decoder's word, all with one standard deviation.
+    """Likelihood of numbers that are normal about a decoder's output, all with the same standard deviation.
 
     Attributes:
         deviation: finite and > 0, in units of the examples, which span 2.
@@ -85,22 +83,20 @@ class Gaussian(Configured):
     deviation: float = 0.2
 
     def __post_init__(self) -> None:
-        check_number(self.deviation, "deviation", least=0)
-        if not self.deviation:
-            raise ValueError("`deviation` must be > 0. Received: deviation=0")
+        check_number(self.deviation, "deviation", above=0)
 
-    def log_likelihood(self, examples: Any, words: Any) -> Any:
-        """Return float[n], the log-density of `examples` given a decoder's `words`, both float[n, *example].
+    def log_likelihood(self, examples: Tensor, outputs: Tensor) -> Tensor:
+        """Return float[n], the log-density of `examples` given a decoder's `outputs`, both float[n, *example].
 
-        Of the dtype of `words`, but float32 for half precision.
+        Its dtype is that of `outputs`, but float32 for half precision.
         """
-        words = _wide(words)
+        outputs = _wide(outputs)
         offset = math.log(self.deviation) + 0.5 * math.log(2.0 * math.pi)
-        return -_each(0.5 * tf.square((tf.cast(examples, words.dtype) - words) / self.deviation) + offset)
+        return -_each(0.5 * tf.square((tf.cast(examples, outputs.dtype) - outputs) / self.deviation) + offset)
 
 
-def mean_absolute(examples: Any, others: Any) -> Any:
-    """Return the mean absolute difference, float[], of two float[n, *example] of the same shape.
+def mean_absolute(examples: Tensor, others: Tensor) -> Tensor:
+    """Return the mean absolute difference, float[], between two float[n, *example] of the same shape.
 
     Example:
         >>> float(mean_absolute(tf.constant([[0.0, 1.0]]), tf.constant([[0.5, -0.5]])))
@@ -109,8 +105,8 @@ def mean_absolute(examples: Any, others: Any) -> Any:
     return tf.reduce_mean(tf.abs(examples - others))
 
 
-def normal_divergence(mean: Any, log_variance: Any) -> Any:
-    """Return the Kullback-Leibler divergence of normals with independent numbers from the standard normal.
+def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of diagonal normals from the standard normal.
 
     Args:
         mean: float[n, latent].
@@ -126,8 +122,8 @@ def normal_divergence(mean: Any, log_variance: Any) -> Any:
     return 0.5 * tf.reduce_sum(tf.square(mean) + tf.exp(log_variance) - 1.0 - log_variance, axis=1)
 
 
-def normal_log_density(x: Any, mean: Any, log_variance: Any) -> Any:
-    """Return the logarithm of the density of normals with independent numbers.
+def normal_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the logarithm of the density of diagonal normals.
 
     Args:
         x: float[..., n, latent].

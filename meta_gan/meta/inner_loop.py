@@ -201,7 +201,7 @@ class InnerLoop:
 
         Returns:
             `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[]; for a game
-            that `tells_copies` also `"copy_rate/before"` and `"copy_rate/after"`.
+            that `has_copy_rate` also `"copy_rate/before"` and `"copy_rate/after"`.
         """
         carry, _ = self.adapt(meta, episode.support, steps, episode.seed)
         metrics = {}
@@ -209,7 +209,7 @@ class InnerLoop:
             for player, value in self.objectives(snapshot, episode).items():
                 metrics[f"query/{player}/{when}"] = tf.cast(value, tf.float32)
             metrics[f"distance/{when}"] = tf.cast(self.distance(snapshot, episode), tf.float32)
-            if self.game.tells_copies:
+            if self.game.has_copy_rate:
                 conditioning = self.game.condition(snapshot, episode.support)
                 metrics[f"copy_rate/{when}"] = self.game.copy_rate(
                     snapshot, episode.support, episode.query, conditioning, functional.fold(episode.seed, SAMPLE)

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan.checks import IMAGE_AXES, check_choice, check_integer, check_number, check_shape
-from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, resizing, warping
+from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, resampling
 from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Shape, leaky_relu
 from meta_gan.types import Tensor
 
@@ -89,7 +89,7 @@ class Matching(keras.layers.Layer):
     ) -> None:
         super().__init__(dtype=make.dtype, **kwargs)
         self.places, self.depth, self.values_ = sides[0] * sides[1], depth, values
-        self.grid = warping.grid(*sides).reshape(self.places, 2)
+        self.grid = resampling.grid(*sides).reshape(self.places, 2)
         self.key = make.dense(inputs, depth, "key")
         self.value = make.dense(inputs, values, "value")
         # Near positions match before far ones; a normal of variance 1/4, for keys of length about sqrt(depth).
@@ -140,10 +140,10 @@ class Renderer(keras.layers.Layer):
     def __init__(self, sides: tuple[int, int], detail: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.detail = detail
-        self.fine = [warping.cubic_matrix(side, detail) for side in sides]
+        self.fine = [resampling.cubic_matrix(side, detail) for side in sides]
         # Linear at this factor has kinks at every second pixel, which are invisible in a smooth shift.
-        self.spread = [resizing.bilinear_matrix(side // 2, 2 * detail) for side in sides]
-        self.grid = warping.grid(sides[0] * detail, sides[1] * detail)
+        self.spread = [resampling.bilinear_matrix(side // 2, 2 * detail) for side in sides]
+        self.grid = resampling.grid(sides[0] * detail, sides[1] * detail)
         self.share = self.add_weight(name="share", shape=(), initializer="zeros")
         self.gain = self.add_weight(name="gain", shape=(), initializer="zeros")
         self.built = True
@@ -163,9 +163,9 @@ class Renderer(keras.layers.Layer):
         Returns:
             `(sharpened, plain)`: float[n, h, w, c] in [-1, 1] each.
         """
-        fine = tf.gather(warping.resize(images, *self.fine), chosen)
-        positions = tf.cast(self.grid, shift.dtype) + warping.resize(shift, *self.spread)
-        warped = warping.sample_at(fine, positions)
+        fine = tf.gather(resampling.resize(images, *self.fine), chosen)
+        positions = tf.cast(self.grid, shift.dtype) + resampling.resize(shift, *self.spread)
+        warped = resampling.sample_at(fine, positions)
         sharp = tf.tanh(_SHARPNESS * (warped * tf.exp(self.gain + contrast) + threshold))
         size = [self.detail, self.detail]
         sharp, plain = (tf.nn.avg_pool2d(x, size, size, "VALID") for x in (sharp, warped))
@@ -344,10 +344,12 @@ class FusionGenerator(AnchoredGenerator):
         height, width = self.sides[0] // 4, self.sides[1] // 4
         shares = settings[:, 6:8, None, None] + 0.5
         matched = tf.reshape(shares[:, 0] * towards + shares[:, 1] * mean, [-1, height, width, 2])
-        doubled = warping.resize(matched, resizing.bilinear_matrix(height, 2), resizing.bilinear_matrix(width, 2))
+        doubled = resampling.resize(
+            matched, resampling.bilinear_matrix(height, 2), resampling.bilinear_matrix(width, 2)
+        )
         # Averaged over 3x3, a warp folds strokes less.
         local = tf.nn.avg_pool2d(self.local_shift(x) + doubled, 3, 1, "SAME")
-        grid = tf.cast(warping.grid(2 * height, 2 * width), x.dtype)
+        grid = tf.cast(resampling.grid(2 * height, 2 * width), x.dtype)
         affine = tf.reshape(settings[:, :6], [-1, 1, 1, 2, 3])
         return local + tf.reduce_sum(affine[..., :2] * grid[None, :, :, None, :], axis=-1) + affine[..., 2]
 

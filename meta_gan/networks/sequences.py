@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from meta_gan import layers
 from meta_gan.checks import check_bool, check_integer, check_shape
-from meta_gan.layers.sound import PhaseShuffle
+from meta_gan.layers.sequences import PhaseShuffle
 from meta_gan.networks.base import SLOPE, Discriminator, Generator, LayerFactory, Shape, channels_at
 from meta_gan.types import Tensor
 

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.checks import check_integer, check_number, check_shape
-from meta_gan.layers.sound import Bands, LogMel, sound_at
-from meta_gan.layers.warping import cubic_matrix
+from meta_gan.layers.resampling import cubic_matrix, sound_at
+from meta_gan.layers.sequences import Bands, LogMel
 from meta_gan.networks.base import Discriminator, LayerFactory, Shape, leaky_relu
 from meta_gan.networks.image_fusion import CHOICES, AnchoredGenerator, FusionDiscriminator, choose
 from meta_gan.types import Tensor

@@ -120,7 +120,7 @@ class Evaluation:
             "split_sha256": splits.split_digest(source),
             "allocation_sha256": allocation_digest(source, self.classes, settings.shots, settings.draws),
             "shots": settings.shots,
-            "steps": settings.steps,
+            "steps": "the model's own" if settings.steps is None else settings.steps,
             "classes": len(self.classes),
             "draws": settings.draws,
             "seed": settings.seed,

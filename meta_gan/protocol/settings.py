@@ -50,7 +50,7 @@ class Settings:
 
     split: str = "test"
     shots: int = 5
-    steps: int | None = 20
+    steps: int | None = None
     classes: int | None = None
     draws: int = 1
     seed: int = 0

@@ -35,7 +35,7 @@ def dropout_gan(**options):
 
 @keras.saving.register_keras_serializable("toys")
 class Conditioned(keras.Model):
-    """A dense net of an input and a code of width 3."""
+    """A dense net of an input and a task embedding of size 3."""
 
     def __init__(self, inputs, outputs, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -45,8 +45,8 @@ class Conditioned(keras.Model):
         self.built = True
 
     def call(self, x, conditioning=None, training=False):
-        code = tf.broadcast_to(conditioning, [tf.shape(x)[0], 3])
-        return self.body(tf.concat([x, code], axis=-1))
+        embedding = tf.broadcast_to(conditioning, [tf.shape(x)[0], 3])
+        return self.body(tf.concat([x, embedding], axis=-1))
 
     def get_config(self):
         own = {"inputs": self.inputs_, "outputs": self.outputs_, "seed": self.seed}
@@ -55,7 +55,7 @@ class Conditioned(keras.Model):
 
 @keras.saving.register_keras_serializable("toys")
 class ConditionedGAN(GAN):
-    """A GAN whose conditioning is no dict: the mean code of the support set alone, float[1, 3]."""
+    """A GAN whose conditioning is a tensor, the mean embedding of the support set, float[1, 3]."""
 
     def condition(self, snapshot, support):
         weights, state = snapshot.weights["encoder"], snapshot.state["encoder"]
@@ -70,7 +70,7 @@ def conditioned_gan(**options):
 
 @keras.saving.register_keras_serializable("toys")
 class Beside(keras.Model):
-    """A dense net of its input, the mean support example and the code, as far as it says that it uses them."""
+    """A dense net of its input and, where it declares so, of the mean support example and the task embedding."""
 
     def __init__(self, inputs, outputs, support=0, task_embedding=0, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -90,21 +90,21 @@ class Beside(keras.Model):
         self.build((None, inputs))
 
     def build(self, input_shape):
-        """Let Keras note it."""
+        """Let Keras record the input shape."""
 
     def call(self, x, conditioning=None, training=False):
-        told = [tf.reduce_mean(conditioning["support"], axis=0)] if self.arguments["support"] else []
-        told += [conditioning["task_embedding"]] if self.arguments["task_embedding"] else []
+        received = [tf.reduce_mean(conditioning["support"], axis=0)] if self.arguments["support"] else []
+        received += [conditioning["task_embedding"]] if self.arguments["task_embedding"] else []
         rows = tf.shape(x)[0]
-        return self.body(tf.concat([x, *[tf.repeat(t[None], rows, axis=0) for t in told]], axis=-1))
+        return self.body(tf.concat([x, *[tf.repeat(t[None], rows, axis=0) for t in received]], axis=-1))
 
     def get_config(self):
         return {**super().get_config(), **self.arguments}
 
 
 @keras.saving.register_keras_serializable("toys")
-class MeanCode(keras.Model):
-    """An encoder float[k, 2] -> float[code]: the mean of what a dense net makes of each example, and a context."""
+class MeanEncoder(keras.Model):
+    """A task encoder float[k, 2] -> float[embedding_dim]: a dense net's mean over examples, and a context."""
 
     def __init__(self, task_embedding, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -114,7 +114,7 @@ class MeanCode(keras.Model):
         self.build((None, 2))
 
     def build(self, input_shape):
-        """Let Keras note it."""
+        """Let Keras record the input shape."""
 
     def call(self, support, training=False):
         return tf.reduce_mean(self.body(support), axis=0) + self.context
@@ -123,12 +123,12 @@ class MeanCode(keras.Model):
         return {**super().get_config(), "task_embedding": self.task_embedding, "seed": self.seed}
 
 
-def told_gan(support=True, code=3, **options):
-    """A GAN of 2-D points whose nets are told of the support set, of the encoder's code, of both, or of nothing."""
+def support_gan(support=True, embedding_dim=3, **options):
+    """A GAN of 2-D points whose nets receive the support set, the task embedding, both, or nothing."""
     seen = 2 if support else 0
-    if code:
-        options["encoder"] = MeanCode(code, 5)
-    return GAN(Beside(2, 2, seen, code, 6), Beside(2, 1, seen, code, 7), **options)
+    if embedding_dim:
+        options["encoder"] = MeanEncoder(embedding_dim, 5)
+    return GAN(Beside(2, 2, seen, embedding_dim, 6), Beside(2, 1, seen, embedding_dim, 7), **options)
 
 
 def point_features(seed=8):
@@ -137,7 +137,7 @@ def point_features(seed=8):
 
 
 def tiny_fusion(dtype="float32", **options):
-    """Everything at once, on 8 x 8 images: a fusion pair with an encoder and frozen features."""
+    """A fusion pair for 8 x 8 images with a task encoder and frozen features."""
     image, made = (8, 8, 1), {"embedding_dim": 3, "dtype": dtype}
     generator = networks.FusionGenerator(image, latent_dim=4, width=2, detail=1, **made)
     discriminator = networks.FusionDiscriminator(image, width=2, **made)
@@ -148,7 +148,7 @@ def tiny_fusion(dtype="float32", **options):
 
 
 def tiny_sounds(dtype="float32", **options):
-    """A fusion pair of sounds with an encoder, compared in their spectrograms."""
+    """A fusion pair for sounds with a task encoder, compared in spectrograms."""
     shape, made = (1024, 1), {"embedding_dim": 2, "dtype": dtype}
     generator = networks.WaveFusionGenerator(shape, latent_dim=4, width=1, bands=3, **made)
     discriminator = networks.WaveFusionDiscriminator(shape, width=1, **made)
@@ -159,7 +159,7 @@ def tiny_sounds(dtype="float32", **options):
 
 
 def tiny_texts(dtype="float32", **options):
-    """A generator of texts that copies from the support set, with an encoder."""
+    """A generator of texts that copies from the support set, with a task encoder."""
     shape, made = (8, 3), {"embedding_dim": 2, "attends": True, "dtype": dtype}
     generator = networks.TextGenerator(shape, width=3, **made)
     discriminator = networks.SequenceDiscriminator(shape, width=2, stride=2, **made)
@@ -171,15 +171,15 @@ EVERYTHING = {
     "terms": Terms(adversarial=0.5, features=1.0, nearness=0.7, pixels=0.3, mode_seeking=0.2),
     "holdout": 2,
 }
-"""What a conditioned game may be asked for, but for its nets."""
+"""The arguments of a conditioned game, apart from its nets."""
 
 
 def everything_gan(**options):
-    """A GAN of 2-D points with all terms, told of the support set and the code."""
-    return told_gan(**{**EVERYTHING, "features": point_features(), **options})
+    """A GAN of 2-D points with all terms, conditioned on the support set and the task embedding."""
+    return support_gan(**{**EVERYTHING, "features": point_features(), **options})
 
 
 def player_loss(game, player, batch, conditioning=None, seed=(3, 4)):
-    """`game.loss` of a player at the nets' present values: `(loss, state, signals)`."""
+    """Return `game.loss` of a player at the nets' present values: `(loss, state, signals)`."""
     snapshot = game.own(player, functional.read(game.nets))
     return game.loss(player, snapshot, batch, conditioning, Settings(), tf.constant(seed))

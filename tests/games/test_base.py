@@ -1,4 +1,4 @@
-"""What a game refuses, and what `own` holds fixed."""
+"""The checks of a game's arguments, and the gradients that `own` stops."""
 
 import keras
 import pytest
@@ -27,13 +27,13 @@ BAD = {
     "a turn of nobody": ({"turns": ((("third",), 1),)}, r"players of.*'third'"),
     "no repeats": ({"turns": ((("first",), 0),)}, r"repeats.*>= 1.*Received: 0"),
     "an unknown conditioner": ({"conditioners": ("d",)}, r"conditioners.*'d'"),
-    "signals of another": ({"signals": {"first": 1}}, "signals must name"),
+    "signals of another": ({"signals": {"first": 1}}, "'signals' must name"),
     "no model": ({"nets": {"a": 1, "b": Scalar(), "c": Scalar()}}, r"net 'a' must be a built keras.Model"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refusals(name):
+def test_bad_arguments_are_refused(name):
     changes, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         game(**changes)
@@ -53,11 +53,11 @@ def test_an_unbuilt_net_is_refused():
 def test_layers_with_wrong_second_derivatives_are_refused_at_any_depth(layer):
     inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), layer])
     net = keras.Sequential([keras.Input((2,)), inner, keras.layers.Dense(1)])
-    with pytest.raises(ValueError, match=rf"in place of keras.layers.{type(layer).__name__} use meta_gan.layers"):
+    with pytest.raises(ValueError, match=rf"instead of keras.layers.{type(layer).__name__} use meta_gan.layers"):
         game(nets={"a": net, "b": Scalar(), "c": Scalar()})
 
 
-def test_own_holds_the_others_and_all_state_fixed():
+def test_own_stops_gradients_of_other_players_and_of_all_state():
     """d/d(a, b, c, s) of a b c s through `own`: only the owner's."""
     tensors = [tf.constant(v, tf.float64) for v in (2.0, 3.0, 5.0, 7.0)]
     a, b, c, s = tensors
@@ -74,7 +74,7 @@ def test_own_holds_the_others_and_all_state_fixed():
         assert [None if g is None else float(g) for g in got] == slopes
 
 
-def test_what_a_family_must_write_itself():
+def test_methods_that_a_game_must_define():
     for call in (
         lambda g: g.loss("first", None, None, None, None, None),
         lambda g: g.distance(None, None, None, None),
@@ -86,7 +86,7 @@ def test_what_a_family_must_write_itself():
         with pytest.raises(NotImplementedError):
             call(game())
     assert game().view("support", 0, None) == ("support", "support")
-    assert game().condition(None, "support") is None and not game().tells_copies
+    assert game().condition(None, "support") is None and not game().has_copy_rate
 
 
 def test_a_game_with_a_conditioner_is_conditioned():

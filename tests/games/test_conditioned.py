@@ -1,4 +1,4 @@
-"""The adversarial game that sees its support set: conditioning, terms, augmentation, and what is refused."""
+"""The adversarial game conditioned on the support set: conditioning, terms, augmentation, and refusals."""
 
 import keras
 import numpy as np
@@ -7,18 +7,18 @@ import tensorflow as tf
 
 from meta_gan import functional, losses
 from meta_gan.games import GAN, Terms
-from meta_gan.games.terms import spread
+from meta_gan.games.gan import spread
 from meta_gan.meta import Consistent, Unrolled
 from meta_gan.types import Settings
 from tests.games.nets import (
     EVERYTHING,
     Beside,
-    MeanCode,
+    MeanEncoder,
     everything_gan,
     player_loss,
     point_features,
+    support_gan,
     tiny_fusion,
-    told_gan,
 )
 from tests.toys import dense, flat_close, one, parts, random_episodes, tiny_gan
 
@@ -33,34 +33,34 @@ WAYS = {"neither": (False, 0), "encoder": (False, 3), "support": (True, 0), "bot
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_conditioning_is_what_the_nets_use(way):
-    support, code = WAYS[way]
-    game = told_gan(support, code)
+    support, embedding_dim = WAYS[way]
+    game = support_gan(support, embedding_dim)
     snapshot = functional.read(game.nets)
     conditioning = game.condition(snapshot, EPISODE.support)
     assert game.conditioned == (way != "neither")
-    assert set(game.nets) == {"generator", "discriminator"} | ({"encoder"} if code else set())
+    assert set(game.nets) == {"generator", "discriminator"} | ({"encoder"} if embedding_dim else set())
     if way == "neither":
         assert conditioning is None
         return
-    assert set(conditioning) == ({"support"} if support else set()) | ({"code"} if code else set())
+    assert set(conditioning) == ({"support"} if support else set()) | ({"task_embedding"} if embedding_dim else set())
     if support:
         np.testing.assert_array_equal(conditioning["support"], EPISODE.support)
-    if code:
+    if embedding_dim:
         np.testing.assert_allclose(conditioning["task_embedding"], game.nets["encoder"](EPISODE.support), rtol=1e-6)
     fake = game.endpoints["generate"].fn(snapshot, conditioning, {"z": tf.ones([4, 2])}, SEED)["samples"]
     assert np.abs(fake - game.nets["generator"](tf.ones([4, 2]), conditioning=conditioning)).max() < 1e-6
 
 
-def test_the_encoder_belongs_to_the_generator():
+def test_the_task_encoder_belongs_to_the_generator():
     game = everything_gan()
     assert game.players == {"discriminator": ("discriminator",), "generator": ("generator", "encoder", "features")}
     assert game.conditioners == ("encoder",)
 
 
 @pytest.mark.parametrize("name", ["NonSaturating", "Wasserstein", "RelativisticAverage"])
-def test_the_encoder_learns_from_the_generators_loss_alone(name):
-    """The discriminator takes the code as given: its gradient for the encoder is 0, not small."""
-    game = told_gan(loss=getattr(losses, name)())
+def test_the_task_encoder_learns_only_from_the_generators_loss(name):
+    """The discriminator receives the embedding as a constant: its gradient for the encoder is exactly 0."""
+    game = support_gan(loss=getattr(losses, name)())
     largest = {}
     for player in game.players:
         snapshot = functional.read(game.nets)
@@ -77,8 +77,8 @@ def test_the_encoder_learns_from_the_generators_loss_alone(name):
     assert largest["discriminator"]["discriminator"] > 1e-4
 
 
-def test_an_inner_step_trains_on_what_it_does_not_condition_on():
-    game = told_gan(holdout=2)
+def test_an_inner_step_trains_on_examples_on_which_it_is_not_conditioned():
+    game = support_gan(holdout=2)
     halves = [game.view(EPISODE.support, 0, tf.constant([i, 0])) for i in range(8)]
     for batch, rest in halves:
         assert (batch.shape[0], rest.shape[0]) == (2, 3)
@@ -87,7 +87,7 @@ def test_an_inner_step_trains_on_what_it_does_not_condition_on():
     assert len({batch.numpy().tobytes() for batch, _ in halves}) > 3, "another split for another key"
     again = game.view(EPISODE.support, 0, tf.constant([3, 0]))
     np.testing.assert_array_equal(again[0], halves[3][0])
-    assert told_gan().view("all", 0, SEED) == ("all", "all")
+    assert support_gan().view("all", 0, SEED) == ("all", "all")
 
 
 def test_stratified_numbers_are_spread_and_the_others_drawn():
@@ -105,7 +105,7 @@ def test_stratified_numbers_are_spread_and_the_others_drawn():
 # Probes, graphs, and configurations.
 
 
-def test_a_probe_shows_every_player_the_same():
+def test_a_probe_is_the_same_for_every_player():
     game = everything_gan()
     snapshot = functional.read(game.nets)
     shapes = {"generator": (4, 2), "discriminator": (4, 1)}
@@ -113,16 +113,16 @@ def test_a_probe_shows_every_player_the_same():
         outputs = game.probe(player, snapshot, EPISODE, SEED)
         assert outputs.shape == shape
         np.testing.assert_array_equal(outputs, game.probe(player, snapshot, EPISODE, SEED))
-        told = game.probe(player, snapshot, EPISODE._replace(support=EPISODE.support[:2]), SEED)
-        assert np.abs(told - outputs).max() > 1e-4, "its support set conditions"
+        other = game.probe(player, snapshot, EPISODE._replace(support=EPISODE.support[:2]), SEED)
+        assert np.abs(other - outputs).max() > 1e-4, "it is conditioned on the support set"
     conditioning = game.condition(snapshot, EPISODE.support)
     logits = game.nets["discriminator"](EPISODE.query, conditioning=conditioning)
     np.testing.assert_allclose(game.probe("discriminator", snapshot, EPISODE, SEED), logits, rtol=1e-5)
 
 
-def test_conditioned_players_can_be_held_together():
-    """`Consistent` asks for the probe of every task; equal tasks do not differ."""
-    pieces, episodes = parts(told_gan()), random_episodes(tasks=2)
+def test_conditioned_players_can_be_regularised_for_consistency():
+    """`Consistent` probes every task; equal tasks do not differ."""
+    pieces, episodes = parts(support_gan()), random_episodes(tasks=2)
     estimator = Consistent(Unrolled(1), {"generator": 1.0})
     metrics = estimator.estimate(*pieces, episodes, 1).metrics
     assert metrics["consistency/generator"] > 1e-8
@@ -131,7 +131,7 @@ def test_conditioned_players_can_be_held_together():
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-def test_a_loss_of_everything_is_the_same_in_a_graph(player):
+def test_a_loss_with_all_terms_is_the_same_in_a_graph(player):
     game = everything_gan(penalty=losses.R1(0.5))
     snapshot = functional.read(game.nets)
 
@@ -168,8 +168,8 @@ def test_round_trip_with_everything_set(make):
         np.testing.assert_array_equal(*values)
 
 
-def test_a_config_of_before_the_terms_is_read():
-    """Models that were saved without them are still loaded."""
+def test_a_configuration_without_terms_is_read():
+    """Models saved before there were terms still load."""
     config = tiny_gan().get_config()
     for name in ("encoder", "features", "terms", "augmentation", "holdout"):
         config.pop(name)
@@ -183,11 +183,14 @@ def dense_of(inputs):
 
 REFUSED = {
     "a weight without a net": ({"terms": Terms(features=1.0)}, "needs the net 'features'.*weight 1.0"),
-    "a negative holdout": ({"holdout": -1}, "'holdout' must be >= 0|'holdout' >= 0. Received: 1, -1"),
-    "an encoder of another shape": ({"encoder": lambda: dense_of(3)}, r"the encoder must take .*\(2,\).*\(3,\)"),
+    "a negative holdout": ({"holdout": -1}, "'holdout' must be an integer >= 0 .*Received: -1"),
+    "an encoder of another shape": (
+        {"encoder": lambda: dense_of(3)},
+        r"net 'encoder' must take .*\(2,\)\. .*\(3,\)",
+    ),
     "features of another shape": (
         {"features": lambda: dense_of(3), "terms": Terms(features=1.0)},
-        r"the features must take .*\(2,\).*\(3,\)",
+        r"net 'features' must take .*\(2,\)\. .*\(3,\)",
     ),
     "an encoder that is not built": (
         {"encoder": lambda: keras.Sequential([keras.layers.Dense(3)])},
@@ -197,28 +200,28 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refusals(name):
+def test_bad_arguments_are_refused(name):
     changes, message = REFUSED[name]
     made = {key: value() if callable(value) else value for key, value in changes.items()}
     with pytest.raises(ValueError, match=message):
         GAN(Beside(2, 2), Beside(2, 1), **made)
 
 
-def test_nearness_needs_a_support_set_to_be_near_to():
+def test_nearness_needs_a_net_that_sees_the_support_set():
     terms = Terms(features=1.0, nearness=1.0)
-    assert told_gan(support=True, terms=terms, features=point_features()).terms == terms
+    assert support_gan(support=True, terms=terms, features=point_features()).terms == terms
     with pytest.raises(ValueError, match=r"'nearness' needs a net that sees the support set\. Received"):
-        told_gan(support=False, terms=terms, features=point_features())
+        support_gan(support=False, terms=terms, features=point_features())
 
 
 def test_a_banned_layer_is_refused_in_every_net():
     banned = keras.Sequential([keras.Input((2,)), keras.layers.LayerNormalization(), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="LayerNormalization"):
         GAN(Beside(2, 2), Beside(2, 1), encoder=banned)
-    assert MeanCode(3)(EPISODE.support).shape == (3,)
+    assert MeanEncoder(3)(EPISODE.support).shape == (3,)
 
 
-def test_plain_nets_cannot_be_told_of_a_code():
-    """A plain Keras model takes any keyword, and would lose the code without a word."""
-    with pytest.raises(ValueError, match="the net 'generator' must take `conditioning` to be told of a code"):
+def test_plain_nets_cannot_receive_a_task_embedding():
+    """A plain Keras model accepts any keyword, and would silently ignore the embedding."""
+    with pytest.raises(ValueError, match="the net 'generator' must take 'conditioning' with a task embedding"):
         GAN(dense(2, 2, 0), dense(2, 1, 1), encoder=dense(2, 3, 2))

@@ -15,7 +15,7 @@ SEED = tf.constant([3, 4])
 
 
 def linear(**options):
-    """G(z) = 2, D(x) = x / 2: fake logits are 1, whatever is drawn."""
+    """G(z) = 2, D(x) = x / 2: fake logits are 1 for every draw."""
     game = GAN(Scalar(THETA, ignores_input=True), Scalar(PSI), example_shape=(1,), **options)
     return game, functional.read(game.nets)
 
@@ -44,7 +44,7 @@ def test_losses_and_signals_by_hand(name):
         np.testing.assert_array_equal(game.objective(player, snapshot, REAL, None, SEED), got[player][0])
 
 
-def test_penalty_is_part_of_the_discriminators_loss_alone():
+def test_the_penalty_is_part_of_the_discriminators_loss_only():
     """R1 of a linear critic is weight / 2 psi^2."""
     plain, snapshot = linear(loss=losses.Wasserstein())
     game, _ = linear(loss=losses.Wasserstein(), penalty=losses.R1(weight=8.0))
@@ -67,7 +67,7 @@ def test_the_generators_gradient_by_hand():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", [1, 2, 3, 7])
-def test_latent_i_does_not_depend_on_how_many_are_drawn(width, dtype):
+def test_latent_i_does_not_depend_on_the_number_of_latents(width, dtype):
     pair = networks.mlp((2,), width, width=2, depth=1, dtype=dtype)
     game = GAN(*pair)
     many = game.latents(9, SEED).numpy()
@@ -132,13 +132,13 @@ def test_distance_is_unbiased_between_equal_distributions():
     assert np.min(values) < 0, "an unbiased estimate of 0 must fall on both sides"
 
 
-def test_refusals():
+def test_bad_arguments_are_refused():
     generator, discriminator = networks.mlp((2,), 3, width=2, depth=1)
     other = networks.MLPDiscriminator((3,), width=2)
-    with pytest.raises(ValueError, match=r"must take what the generator makes, \(2,\).*\(3,\)"):
+    with pytest.raises(ValueError, match=r"must take examples of shape \(2,\).*\(3,\)"):
         GAN(generator, other)
     for turns in (0, -1):
-        with pytest.raises(ValueError, match=f"'discriminator_turns' must be >= 1.*Received: {turns}"):
+        with pytest.raises(ValueError, match=f"'discriminator_turns' must be an integer >= 1.*Received: {turns}"):
             GAN(generator, discriminator, discriminator_turns=turns)
     with pytest.raises(ValueError, match="net 'discriminator' must be a built"):
         GAN(generator, keras.Sequential([keras.layers.Dense(1)]))
@@ -148,21 +148,21 @@ def test_refusals():
 
 
 def test_a_plain_keras_discriminator_of_another_shape_is_refused():
-    """A functional model knows its input shape, so the mismatch can be told before the first step."""
+    """A functional model has an input shape, so the mismatch is found before the first step."""
     generator, _ = networks.mlp((2,), 3, width=2, depth=1)
-    with pytest.raises(ValueError, match="must take what the generator makes"):
+    with pytest.raises(ValueError, match="must take examples of shape"):
         GAN(generator, keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
 
 
-def test_a_generator_that_does_not_say_its_latents_is_refused():
+def test_a_generator_without_a_size_of_latents_is_refused():
     latents = [keras.Input((2,)), keras.Input((3,))]
     two = keras.Model(latents, keras.layers.Dense(2)(keras.layers.Concatenate()(latents)))
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    with pytest.raises(ValueError, match=r"must say how many latents.*Received: Functional with latent_dim None"):
+    with pytest.raises(ValueError, match=r"must have a 'latent_dim'.*Received: Functional with latent_dim None"):
         GAN(two, discriminator)
 
 
-def test_a_plain_keras_pair_plays():
+def test_plain_keras_models_can_be_players():
     generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     game = GAN(generator, discriminator)
@@ -193,7 +193,7 @@ def test_endpoints():
     np.testing.assert_array_equal(samples, np.full((3, 1), THETA))
     assert game.endpoints["sample"].seeded and not game.endpoints["generate"].seeded
     images = tf.constant([[1.0], [3.0]])
-    judged, _ = game._call("discriminator", snapshot, images, None, False, SEED)
+    judged, _ = game.call_net("discriminator", snapshot, images, None, False, SEED)
     logits = game.endpoints["discriminate"].fn(snapshot, None, {"images": images}, SEED)["logits"]
     np.testing.assert_array_equal(logits, tf.reshape(judged, [2]))
 
@@ -212,7 +212,7 @@ def test_the_discriminator_reports_the_sign_of_real_logits_and_its_penalty():
     np.testing.assert_allclose(scaled[2][3:], plain[2][3:], rtol=1e-6)
 
 
-def test_a_game_says_which_settings_it_heeds():
+def test_a_game_lists_the_settings_that_it_supports():
     augmentation = losses.DifferentiableAugmentation(0.25)
     assert tiny_gan().supports == frozenset()
     assert tiny_gan(penalty=losses.R1()).supports == {"penalty_scale"}
@@ -220,8 +220,8 @@ def test_a_game_says_which_settings_it_heeds():
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
-def test_the_augmented_share_runs_from_no_augmentation_to_all(player):
-    """At 0 the loss is that of the game without it, at 1 that of the game as it is, and in between another."""
+def test_the_augmented_share_ranges_from_none_to_all(player):
+    """At 0 the loss is that of the game without augmentation, at 1 that with it, and in between another."""
     batch = tf.random.stateless_uniform([4, 8, 8, 1], [1, 2], -1.0, 1.0)
     game = tiny_dcgan(augmentation=losses.DifferentiableAugmentation(0.25))
     without = tiny_dcgan()
@@ -235,7 +235,7 @@ def test_the_augmented_share_runs_from_no_augmentation_to_all(player):
     assert len({round(value(game, tf.constant(share)), 6) for share in (0.0, 0.5, 1.0)}) == 3
 
 
-def test_the_distance_of_the_sets_as_they_are_holds_every_sample_against_itself_too():
+def test_the_biased_distance_includes_self_pairs():
     game, snapshot = linear()
     near = game.distance(snapshot, REAL, None, SEED)
     biased = game.distance(snapshot, REAL, None, SEED, biased=True)

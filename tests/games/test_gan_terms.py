@@ -8,7 +8,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import functional, losses
 from meta_gan.games import GAN, Terms
-from meta_gan.games.terms import with_nearness
+from meta_gan.games.gan import with_nearness
 from tests.games.nets import everything_gan, player_loss
 from tests.toys import Scalar, numbers, one, random_episodes, tiny_dcgan
 
@@ -18,7 +18,7 @@ EPISODE = one(random_episodes(shots=5))
 
 @keras.saving.register_keras_serializable("toys")
 class Seeing(Scalar):
-    """A `Scalar` that sees the support set and makes nothing of it."""
+    """A `Scalar` that sees the support set and ignores it."""
 
     sees_support = True
 
@@ -28,7 +28,7 @@ class Seeing(Scalar):
 
 
 class Recorded:
-    """Adds 1 and notes what it was given."""
+    """Adds 1 and records its inputs."""
 
     def __init__(self):
         self.calls = []
@@ -99,8 +99,8 @@ def test_the_features_term_is_the_energy_distance_of_features():
 
 
 @pytest.mark.parametrize("tasks", [3, 6])
-def test_the_features_net_is_frozen_to_the_bit(tasks):
-    """Three and six equal numbers have a mean that is off by a rounding, and the net would drift away in training."""
+def test_the_features_net_is_frozen_exactly(tasks):
+    """The mean of three or six equal numbers has a rounding error, by which the net would drift in training."""
     model = mg.MetaModel(everything_gan(loss=None, terms=Terms(features=1.0)), mg.FOMAML(1, 0.05))
     net = model.game.nets["features"]
     assert not net.trainable_variables and not model.meta_weights().initial.weights["features"]
@@ -114,7 +114,7 @@ def test_the_features_net_is_frozen_to_the_bit(tasks):
     assert all(np.any(a != v) for a, v in zip(moving, model.trainable_variables, strict=True))
 
 
-def test_a_relativistic_generator_is_judged_beside_the_real():
+def test_a_relativistic_generator_receives_real_logits():
     """D(x) = x / 2 of reals 3 and 5 and fakes of 2: real 1.5 and 2.5, fake 1."""
     game = GAN(Scalar(2.0, ignores_input=True), Scalar(0.5), example_shape=(1,), loss=losses.RelativisticAverage())
 
@@ -131,7 +131,7 @@ def test_a_relativistic_generator_is_judged_beside_the_real():
 
 
 @pytest.mark.parametrize("relativistic", [False, True])
-def test_real_and_generated_are_augmented_by_one_seed_and_nothing_else_is(relativistic):
+def test_real_and_generated_examples_are_augmented_with_one_seed(relativistic):
     """By adding 1: D(x) = x / 2 gives .5 more, and features are those of plain examples."""
     made = losses.RelativisticAverage() if relativistic else losses.Wasserstein()
     nets = (Scalar(2.0, ignores_input=True), Scalar(0.5))
@@ -155,7 +155,7 @@ def test_real_and_generated_are_augmented_by_one_seed_and_nothing_else_is(relati
         np.testing.assert_allclose(value, without + shift, rtol=1e-9)
 
 
-def test_images_are_augmented_in_training_and_not_when_sampled():
+def test_images_are_augmented_in_training_but_not_in_sampling():
     augmentation = losses.DifferentiableAugmentation(translation=0.5, brightness=0.5)
     game, plain = tiny_dcgan(augmentation=augmentation), tiny_dcgan()
     functional.write(plain.nets, functional.read(game.nets))
@@ -169,13 +169,13 @@ def test_images_are_augmented_in_training_and_not_when_sampled():
     np.testing.assert_array_equal(*samples)
 
 
-def test_a_net_of_features_without_a_weight_is_for_the_distance_alone():
+def test_a_features_net_without_a_term_affects_only_the_distance():
     """Twice the pixel is its feature: the distance is twice that of pixels, and the losses are the same."""
     twice = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0, dtype="float64")])
     made = {"generator": Scalar(2.0), "discriminator": Scalar(0.5), "example_shape": (1,)}
-    plain, told = GAN(**made), GAN(**made, features=twice)
+    plain, with_features = GAN(**made), GAN(**made, features=twice)
     for player in plain.players:
-        assert float(player_loss(plain, player, REAL)[0]) == float(player_loss(told, player, REAL)[0])
-    distances = [float(game.distance(functional.read(game.nets), REAL, None, SEED)) for game in (plain, told)]
+        assert float(player_loss(plain, player, REAL)[0]) == float(player_loss(with_features, player, REAL)[0])
+    distances = [float(game.distance(functional.read(game.nets), REAL, None, SEED)) for game in (plain, with_features)]
     np.testing.assert_allclose(distances[1], 2.0 * distances[0], rtol=1e-6)
     assert distances[0] != 0

@@ -1,4 +1,4 @@
-"""The term of the log-likelihood: its value, whose gradient it is, and what is refused."""
+"""The likelihood term of the generator's loss: its value, its gradients, and refusals."""
 
 import numpy as np
 import pytest
@@ -23,18 +23,18 @@ def conditioning(game, words=("ab", "abb")):
     return game.condition(functional.read(game.nets), texts(*words))
 
 
-def test_the_value_is_the_mean_of_what_the_generator_says():
+def test_the_value_is_the_mean_of_the_generators_log_likelihood():
     batch, values = texts("aab", "b", "abba"), []
     for weight in (0.0, 2.0):
         game = tiny_texts("float64", terms=Terms(adversarial=1.0, likelihood=weight))
         values.append(player_loss(game, "generator", batch, conditioning(game))[0])
-    net, told = game.nets["generator"], conditioning(game)
-    nats = -np.mean(net.log_likelihood(batch, told))
+    net, received = game.nets["generator"], conditioning(game)
+    nats = -np.mean(net.log_likelihood(batch, received))
     np.testing.assert_allclose(values[1] - values[0], 2.0 * nats, rtol=1e-6)
     assert nats > 1.0
 
 
-def test_the_discriminator_is_not_told():
+def test_the_discriminators_loss_has_no_likelihood():
     batch = texts("aab", "b")
     losses = []
     for weight in (0.0, 2.0):
@@ -43,8 +43,8 @@ def test_the_discriminator_is_not_told():
     np.testing.assert_array_equal(*losses)
 
 
-def test_descent_makes_the_support_set_likelier():
-    """Thirty steps of adaptation by the likelihood alone."""
+def test_descent_raises_the_likelihood_of_the_support_set():
+    """Thirty steps of adaptation with the likelihood alone."""
     game = tiny_texts(terms=Terms(adversarial=0.0, likelihood=1.0))
     model = mg.MetaModel(game, mg.Algorithm("by likelihood", Adam(0.05), mg.Unrolled(1), 30))
     support = texts("ab", "ab", "abb", "b").numpy().astype(np.float32)
@@ -56,15 +56,17 @@ def test_descent_makes_the_support_set_likelier():
 
 
 def _likelihood(model, snapshot, support):
-    told = model.game.condition(snapshot, support)
-    return functional.pure(model.game.nets["generator"], "log_likelihood", snapshot.weights["generator"], support, told)
+    received = model.game.condition(snapshot, support)
+    return functional.pure(
+        model.game.nets["generator"], "log_likelihood", snapshot.weights["generator"], support, received
+    )
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match="the term 'likelihood' needs a generator that has one"):
+def test_generators_without_a_likelihood_are_refused():
+    with pytest.raises(ValueError, match="the term 'likelihood' needs a generator with 'log_likelihood'"):
         tiny_gan(terms=Terms(likelihood=1.0))
     with pytest.raises(ValueError, match="likelihood"):
         Terms(likelihood=-1.0)
-    with pytest.raises(ValueError, match="a generator needs a term of weight > 0"):
+    with pytest.raises(ValueError, match="one of the terms must be > 0"):
         Terms(adversarial=0.0)
     assert isinstance(tiny_texts(terms=Terms(adversarial=0.0, likelihood=1.0)), GAN)

@@ -1,11 +1,11 @@
-"""Terms of the generator's loss, splits of a support set, and evenly spread numbers: alone, by hand."""
+"""Terms of the generator's loss, splits of a support set, and evenly spread numbers, by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from meta_gan.games import Terms
-from meta_gan.games.terms import coarse, in_features, split, spread, with_nearness
+from meta_gan.games.gan import coarse, feature_terms, split, spread, with_nearness
 from meta_gan.losses import pairwise_distances
 from meta_gan.networks.image_fusion import choose
 
@@ -13,12 +13,12 @@ SEEDS = [tf.constant([i, 7]) for i in range(30)]
 
 
 def shares(numbers):
-    """Standard normal numbers as shares in (0, 1), evenly filled if they are."""
+    """Return the normal distribution function of standard normal numbers."""
     return 0.5 * (1.0 + tf.math.erf(tf.constant(numbers, tf.float64) / np.sqrt(2.0))).numpy()
 
 
 def furthest(values):
-    """The Kolmogorov-Smirnov distance of shares from the uniform distribution."""
+    """Return the Kolmogorov-Smirnov distance of shares from the uniform distribution."""
     ordered, n = np.sort(values), len(values)
     return max(np.abs(ordered - np.arange(n) / n).max(), np.abs(ordered - np.arange(1, n + 1) / n).max())
 
@@ -31,7 +31,7 @@ def test_a_column_is_standard_normal_and_evenly_spread(column):
 
 
 def test_each_number_alone_is_standard_normal():
-    """Over keys: a row that is always near the same place would not be; 1.63 / sqrt(n) is the 1 % point."""
+    """Over keys; a row that always lies near one place would not be normal. 1.63 / sqrt(n) is the 1 % point."""
     draw = tf.function(lambda seed: spread(2, 2, seed), autograph=False)
     draws = np.stack([draw(tf.constant([i, 0])).numpy() for i in range(400)])
     for row in (0, 1):
@@ -41,7 +41,7 @@ def test_each_number_alone_is_standard_normal():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_support_images_are_chosen_about_equally_often(count):
-    """Of 15 samples, each less than 2 times more or less often than its share; independent draws miss it by 4."""
+    """In 15 samples, each within a factor of 2 of its share; independent draws miss it by a factor of 4."""
     for seed in SEEDS:
         for column in range(2):
             chosen = choose(spread(15, 2, seed)[:, column], count).numpy()
@@ -49,7 +49,7 @@ def test_support_images_are_chosen_about_equally_often(count):
             assert len(times) == count and np.abs(times - 15 / count).max() < 2, times
 
 
-def test_a_row_does_not_depend_on_how_many_are_drawn_and_does_on_the_key():
+def test_a_row_depends_on_the_key_and_not_on_the_number_of_rows():
     many = spread(40, 2, SEEDS[0]).numpy()
     for num in (1, 2, 15):
         np.testing.assert_array_equal(spread(num, 2, SEEDS[0]), many[:num])
@@ -59,8 +59,8 @@ def test_a_row_does_not_depend_on_how_many_are_drawn_and_does_on_the_key():
 
 
 @pytest.mark.parametrize("columns", [0, 4])
-def test_only_so_many_columns_have_a_stride(columns):
-    with pytest.raises(ValueError, match=rf"`columns` must lie in \[1, 3\]. Received: {columns}"):
+def test_other_numbers_of_columns_are_refused(columns):
+    with pytest.raises(ValueError, match=rf"'columns' must be an integer >= 1 and <= 3. Received: {columns}"):
         spread(3, columns, SEEDS[0])
 
 
@@ -68,8 +68,8 @@ def test_only_so_many_columns_have_a_stride(columns):
     ("k", "holdout", "sizes"),
     [(1, 1, (1, 1)), (1, 2, (1, 1)), (2, 1, (1, 1)), (2, 2, (1, 1)), (5, 1, (1, 4)), (5, 2, (2, 3)), (5, 9, (4, 1))],
 )
-def test_a_split_has_these_sizes_and_shares_nothing(k, holdout, sizes):
-    """But for a single image, which is both."""
+def test_the_parts_of_a_split_have_these_sizes_and_are_disjoint(k, holdout, sizes):
+    """A single image is in both parts."""
     support = tf.reshape(tf.range(float(k)), [k, 1])
     for seed in SEEDS[:5]:
         held, others = (part.numpy()[:, 0].tolist() for part in split(support, holdout, seed))
@@ -77,7 +77,7 @@ def test_a_split_has_these_sizes_and_shares_nothing(k, holdout, sizes):
         assert sorted(held + others) == ([0.0, 0.0] if k == 1 else list(range(k)))
 
 
-def test_every_image_is_held_out_about_equally_often():
+def test_images_are_held_out_equally_often():
     support = tf.reshape(tf.range(5.0), [5, 1])
     draw = tf.function(lambda seed: split(support, 1, seed)[0], autograph=False)
     held = [int(draw(tf.constant([0, i]))[0, 0]) for i in range(200)]
@@ -109,7 +109,7 @@ def test_coarse_points_are_not_averaged():
     np.testing.assert_allclose(pairwise_distances(rows[:1], rows[1:]), [[5 / np.sqrt(2)]], rtol=1e-6)
 
 
-def test_nearness_is_one_number_more():
+def test_nearness_appends_one_number():
     features, support = tf.constant([[0.0, 0.0], [3.0, 4.0]]), tf.constant([[0.0, 1.0], [3.0, 8.0]])
     np.testing.assert_allclose(with_nearness(features, support, 0.5), [[0, 0, 0.5], [3, 4, 2.0]], rtol=1e-6)
 
@@ -130,26 +130,25 @@ def test_weights_out_of_range_are_refused(weights):
         Terms(**weights)
 
 
-def test_a_loss_of_nothing_is_refused():
-    """Nearness and variety are of the features, and no terms without them."""
-    with pytest.raises(ValueError, match=r"needs a term of weight > 0\. Received"):
-        Terms(adversarial=0.0, nearness=1.0, variety=1.0)
+def test_weights_of_zero_are_refused():
+    with pytest.raises(ValueError, match=r"must be > 0\. Received: 0 for all"):
+        Terms(adversarial=0.0)
 
 
 @pytest.mark.parametrize("name", ["nearness", "variety"])
-def test_what_is_measured_in_features_needs_them(name):
-    with pytest.raises(ValueError, match=r"'nearness' and 'variety' need the term 'features'\. Received"):
+def test_terms_in_features_need_the_features(name):
+    with pytest.raises(ValueError, match=r"'features' must be > 0 if 'nearness' or 'variety' is\. Received: 0\.0"):
         Terms(**{name: 1.0})
     assert getattr(Terms(features=1.0, **{name: 1.0}), name) == 1.0
 
 
-def test_in_features_by_hand():
+def test_feature_terms_by_hand():
     """Fakes 1 and 3, reals 4 and 8, support 1: distances across 3, 7, 1, 5; within 2 and 4; nearness 0, 2, 3, 7."""
     fake, real, support = (tf.constant(x, tf.float64)[:, None] for x in ([1.0, 3.0], [4.0, 8.0], [1.0]))
     plain = 2 * 4 - 2 - 4
-    np.testing.assert_allclose(in_features(Terms(features=1.5), fake, real, None), 1.5 * plain)
-    np.testing.assert_allclose(in_features(Terms(features=1.5, variety=0.5), fake, real, None), 1.5 * plain + 0.5 * 4)
-    # With one more number of weight 1: every distance here is between points on a line of slope 1.
-    both = in_features(Terms(features=1.5, nearness=1.0, variety=0.5), fake, real, support)
+    np.testing.assert_allclose(feature_terms(Terms(features=1.5), fake, real, None), 1.5 * plain)
+    np.testing.assert_allclose(feature_terms(Terms(features=1.5, variety=0.5), fake, real, None), 1.5 * plain + 0.5 * 4)
+    # One more number, of weight 1: all points then lie on a line of slope 1.
+    both = feature_terms(Terms(features=1.5, nearness=1.0, variety=0.5), fake, real, support)
     np.testing.assert_allclose(both, 1.5 * 2**0.5 * plain + 0.5 * 4)
     assert Terms.from_config(Terms(0.5, 1.0, 2.0, 3.0, 4.0).get_config()) == Terms(0.5, 1.0, 2.0, 3.0, 4.0)

@@ -1,4 +1,4 @@
-"""A game on pairs of domains: whose turn it is, what counts in the end, and that it is saved and served."""
+"""A game on pairs of domains: whose step it is, its objective, and that it is saved and served."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import meta_gan as mg
 from meta_gan import functional
 from meta_gan.games import Transfer
 from meta_gan.types import Settings
-from tests.games.nets import told_gan
+from tests.games.nets import support_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, tiny_gan, tiny_translation, weekly
 
 SEED = tf.constant([1, 2])
 
 
 def episode_of(game, seed=0):
-    """A task of two domains, the target's examples apart from the source's."""
+    """A task of two domains with different examples."""
     task = one(random_episodes(shape=game.example_shape, seed=seed))
     moved = {"source": task.support["source"], "target": task.support["target"] * 0.5 + 0.25}
     return task._replace(support=moved)
@@ -28,7 +28,7 @@ def leaves(carry):
     return tf.nest.flatten(carry.params)
 
 
-def test_of_one_and_the_same_domain_it_is_the_game_itself():
+def test_with_equal_domains_it_equals_the_game_itself():
     game = Transfer(tiny_gan())
     task = episode_of(game)
     same = task._replace(support=dict.fromkeys(("source", "target"), task.support["source"]))
@@ -38,7 +38,7 @@ def test_of_one_and_the_same_domain_it_is_the_game_itself():
     flat_close(ours.params, theirs.params)
 
 
-def test_the_first_step_is_the_sources_and_the_second_the_targets():
+def test_the_first_step_is_on_the_source_and_the_second_on_the_target():
     game = Transfer(tiny_gan())
     task, other = episode_of(game), episode_of(game, seed=5)
     mixed = {
@@ -60,7 +60,7 @@ def test_the_first_step_is_the_sources_and_the_second_the_targets():
 
 
 @pytest.mark.parametrize(("source_steps", "whose"), [(None, "stst"), (0, "tttt"), (1, "sttt"), (2, "stst")])
-def test_so_many_steps_are_the_sources(source_steps, whose):
+def test_the_number_of_steps_on_the_source(source_steps, whose):
     game = Transfer(tiny_gan(), source_steps=source_steps)
     sets = {"source": tf.zeros((3, 2)), "target": tf.ones((3, 2))}
     batches = [game.view(sets, tf.constant(step), SEED)[0] for step in range(4)]
@@ -68,28 +68,28 @@ def test_so_many_steps_are_the_sources(source_steps, whose):
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
-def test_the_outer_objective_is_the_targets_and_the_sources_by_its_weight(player):
-    game = Transfer(told_gan(), source_weight=0.5)
+def test_the_objective_is_the_targets_plus_the_weighted_sources(player):
+    game = Transfer(support_gan(), source_weight=0.5)
     task, snapshot = episode_of(game), functional.read(game.nets)
-    told = game.condition(snapshot, task.support)
-    value = float(game.objective(player, snapshot, task.query, told, SEED))
+    received = game.condition(snapshot, task.support)
+    value = float(game.objective(player, snapshot, task.query, received, SEED))
 
     def alone(domain, seed):
-        code = game.game.condition(snapshot, task.support[domain])
-        return float(game.game.objective(player, snapshot, task.query[domain], code, seed))
+        conditioning = game.game.condition(snapshot, task.support[domain])
+        return float(game.game.objective(player, snapshot, task.query[domain], conditioning, seed))
 
     expected = alone("target", SEED) + 0.5 * alone("source", functional.fold(SEED, 1))
     assert value == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_loss_of_a_batch_of_both_is_their_sum():
-    """What joint training minimises."""
-    game = Transfer(told_gan())
+def test_the_loss_of_both_domains_is_their_sum():
+    """This is what joint training minimises."""
+    game = Transfer(support_gan())
     task, snapshot = episode_of(game), functional.read(game.nets)
-    told = game.condition(snapshot, task.support)
-    value, state, signals = game.loss("generator", snapshot, task.query, told, Settings(), SEED)
+    received = game.condition(snapshot, task.support)
+    value, state, signals = game.loss("generator", snapshot, task.query, received, Settings(), SEED)
     each = [
-        game.game.loss("generator", snapshot, task.query[d], told[d], Settings(), functional.fold(SEED, number))
+        game.game.loss("generator", snapshot, task.query[d], received[d], Settings(), functional.fold(SEED, number))
         for number, d in enumerate(("source", "target"))
     ]
     assert float(value) == pytest.approx(float(each[0][0] + each[1][0]), rel=1e-6)
@@ -97,7 +97,7 @@ def test_the_loss_of_a_batch_of_both_is_their_sum():
     assert set(state) == set(game.nets)
 
 
-def test_distance_and_probe_are_the_targets():
+def test_distance_and_probe_are_of_the_target():
     game = Transfer(tiny_gan())
     task, snapshot = episode_of(game), functional.read(game.nets)
     expected = game.game.distance(snapshot, task.query["target"], None, SEED)
@@ -109,7 +109,7 @@ def test_distance_and_probe_are_the_targets():
         )
 
 
-@pytest.mark.parametrize("make", [told_gan, *weekly(tiny_gan)])
+@pytest.mark.parametrize("make", [support_gan, *weekly(tiny_gan)])
 def test_it_samples_is_saved_and_served(make, tmp_path):
     model = mg.MetaModel(Transfer(make(), source_weight=0.5, source_steps=1), mg.FOMAML(2, 0.05))
     support = numbers(episode_of(model.game).support)
@@ -132,9 +132,9 @@ def test_it_samples_is_saved_and_served(make, tmp_path):
     np.testing.assert_allclose(found, adapted.sample(6, seed=3), atol=1e-5)
 
 
-def test_a_rule_is_told_of_the_code_of_the_domain_whose_step_it_is():
-    rule = mg.meta_learners.AttentionMetaLearner(0.05, hidden=4, heads=2, embedding_dim=3)
-    model = mg.MetaModel(Transfer(told_gan(False, 3)), mg.Algorithm("told", rule, mg.Unrolled(2), 2))
+def test_a_meta_learner_receives_the_embedding_of_the_steps_domain():
+    meta_learner = mg.meta_learners.AttentionMetaLearner(0.05, hidden=4, heads=2, embedding_dim=3)
+    model = mg.MetaModel(Transfer(support_gan(False, 3)), mg.Algorithm("attention", meta_learner, mg.Unrolled(2), 2))
     task = episode_of(model.game)
     adapted = model.adapt(numbers(task.support), seed=1)
     assert np.isfinite(adapted.sample(3)).all()
@@ -149,8 +149,8 @@ def test_a_rule_is_told_of_the_code_of_the_domain_whose_step_it_is():
 
 
 @pytest.mark.slow
-def test_meta_trained_on_pairs_an_adaptation_ends_nearer_than_it_starts():
-    """Of pairs whose target lies a fixed way from the source."""
+def test_after_meta_training_adaptation_reduces_the_distance():
+    """The target lies at a fixed offset from the source."""
     rng = np.random.default_rng(0)
 
     def task(number):
@@ -179,8 +179,8 @@ def test_meta_trained_on_pairs_an_adaptation_ends_nearer_than_it_starts():
     assert distance(10) < 0.9 * distance(0)
 
 
-def test_what_is_no_game_of_one_domain_is_refused():
-    with pytest.raises(ValueError, match=r"'game' must be of one domain. Received: Translation"):
+def test_a_game_of_two_domains_is_refused():
+    with pytest.raises(ValueError, match=r"'game' must have one domain. Received: Translation"):
         Transfer(tiny_translation())
     with pytest.raises(ValueError, match="source_weight"):
         Transfer(tiny_gan(), -1.0)

@@ -1,4 +1,4 @@
-"""The translation game: numbers by hand with nets of one weight each, then what ties its parts together."""
+"""The translation game: by hand with nets of one weight each, then its parts together."""
 
 import keras
 import numpy as np
@@ -60,7 +60,7 @@ def test_one_way_by_hand():
     assert found["translator"][0] == pytest.approx(0.125 + 0.1 * 4.0)
 
 
-def test_there_and_back_without_a_tie_are_two_games():
+def test_both_ways_without_a_cycle_are_two_games():
     both, there = losses_of(lines()), losses_of(lines(("translator", "discriminator")))
     swapped = {"source": BATCH["target"], "target": BATCH["source"]}
     back = Translation(line(WEIGHTS["back"]), line(WEIGHTS["back_discriminator"]))
@@ -70,7 +70,7 @@ def test_there_and_back_without_a_tie_are_two_games():
 
 @pytest.mark.parametrize("penalty", [R1(0.5), GradientPenalty(2.0)])
 def test_a_penalty_is_that_of_both_discriminators(penalty):
-    """Of straight lines it is the same for all examples and draws."""
+    """For linear discriminators it is the same for all examples and draws."""
     plain, with_penalty = losses_of(lines()), losses_of(lines(penalty=penalty))
     each = [
         float(penalty(lambda x, w=WEIGHTS[name]: w * x, BATCH["source"], BATCH["target"], SEED))
@@ -80,7 +80,7 @@ def test_a_penalty_is_that_of_both_discriminators(penalty):
     assert with_penalty["translator"][0] == plain["translator"][0]
 
 
-def test_a_rule_may_scale_the_penalty():
+def test_a_meta_learner_may_scale_the_penalty():
     game = lines(penalty=R1(1.0))
     snapshot = functional.read(game.nets)
     values = [
@@ -98,8 +98,8 @@ def test_domains_may_have_different_numbers_of_examples():
     assert once["discriminator"][0] == pytest.approx(thrice["discriminator"][0])
 
 
-def test_a_penalty_of_real_examples_alone_sees_all_of_them():
-    """R1 of a curved discriminator, with fewer translations than real examples."""
+def test_a_penalty_on_real_examples_uses_all_of_them():
+    """R1 of a nonlinear discriminator, with fewer translations than real examples."""
     game, plain = (tiny_translation(cyclic=False, penalty=penalty) for penalty in (R1(1.0), None))
     snapshot, draw = functional.read(game.nets), np.random.default_rng(1)
     batch = {d: tf.constant(draw.uniform(-1, 1, (n, 2)), tf.float32) for d, n in (("source", 2), ("target", 6))}
@@ -122,16 +122,16 @@ def test_nets_of_another_dtype_learn_from_float32_episodes(dtype):
 
 
 @pytest.mark.slow
-def test_a_rule_is_told_of_the_code():
-    rule = mg.meta_learners.AttentionMetaLearner(hidden=4, heads=2, embedding_dim=3)
-    model = mg.MetaModel(told_translation(), mg.Algorithm("told", rule, mg.Unrolled(2), 1))
+def test_a_meta_learner_receives_the_task_embedding():
+    meta_learner = mg.meta_learners.AttentionMetaLearner(hidden=4, heads=2, embedding_dim=3)
+    model = mg.MetaModel(told_translation(), mg.Algorithm("attention", meta_learner, mg.Unrolled(2), 1))
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
     metrics = model.meta_step(random_episodes(shape=model.game.example_shape))
     assert float(metrics["gradient_norm/meta_learner"]) > 0
 
 
-def test_a_relativistic_loss_is_told_of_both():
-    """By its own function, at the logits by hand."""
+def test_a_relativistic_loss_receives_both_logits():
+    """Computed with the loss's own function from the logits by hand."""
     loss = RelativisticAverage()
     value = losses_of(lines(loss=loss))["translator"][0]
     pairs = (([1.5], [1.0]), ([1.0], [2.0]))
@@ -151,20 +151,20 @@ def test_each_player_moves_its_own_nets():
             assert (max(float(tf.reduce_max(tf.abs(g))) for g in found) > 0) == (net in owned), (player, net)
 
 
-def test_a_code_is_that_of_the_domain_that_is_made():
+def test_a_translator_receives_the_embedding_of_the_domain_that_it_makes():
     game = told_translation()
     episode = random_episodes(tasks=1, shape=game.example_shape)
     support = {domain: examples[0] for domain, examples in episode.support.items()}
     snapshot = functional.read(game.nets)
-    code = game.condition(snapshot, support)
-    np.testing.assert_array_equal(code["translator"]["task_embedding"], game.nets["encoder"](support["target"]))
-    assert set(code) == {"translator"} and game.conditioned
-    assert game.conditioning_of("discriminator", code) is None
+    conditioning = game.condition(snapshot, support)
+    np.testing.assert_array_equal(conditioning["translator"]["task_embedding"], game.nets["encoder"](support["target"]))
+    assert set(conditioning) == {"translator"} and game.conditioned
+    assert game.conditioning_of("discriminator", conditioning) is None
     assert tiny_translation().condition(snapshot, support) is None
 
 
 def test_the_state_of_every_net_is_carried_on():
-    """The translator is called for the adversarial term and for the cycle: its averages move at both calls."""
+    """The translator is called for the adversarial term and for the cycle; both calls update its averages."""
 
     def normalized():
         layers = [keras.Input((2,)), keras.layers.Dense(2), BatchNormalization(momentum=0.5)]
@@ -186,7 +186,7 @@ def test_the_state_of_every_net_is_carried_on():
     assert np.any(once[0] != twice[0])
 
 
-def test_the_distance_is_that_of_translations_to_the_target():
+def test_the_distance_is_between_translations_and_the_target():
     game = lines()
     query = {"source": tf.constant([[0.0], [1.0]], tf.float64), "target": tf.constant([[0.0], [3.0]], tf.float64)}
     # {0, 3} and {0, 3}: 2 * 1.5 - 3 - 3
@@ -195,7 +195,7 @@ def test_the_distance_is_that_of_translations_to_the_target():
 
 @pytest.mark.slow
 def test_adaptation_brings_translations_to_the_target():
-    """Two blobs of points: after adaptation the one lies nearer to the other, and comes back nearer to itself."""
+    """Two blobs of points: after adaptation one lies nearer to the other, and its way back nearer to itself."""
     draw = np.random.default_rng(0)
 
     def blob(x, y, count):
@@ -219,14 +219,14 @@ def test_adaptation_brings_translations_to_the_target():
     assert returned(adapted) < 0.3 * returned(start)
 
 
-def test_endpoints_are_those_of_the_ways():
+def test_there_is_an_endpoint_for_each_translator():
     assert set(tiny_translation().endpoints) == {"translate", "translate_back"}
     one_way = tiny_translation(sizes=(2, 3), cyclic=False)
     assert set(one_way.endpoints) == {"translate"}
-    assert one_way.example_shape == {"source": (2,), "target": (3,)} and one_way.made_shape == (3,)
+    assert one_way.example_shape == {"source": (2,), "target": (3,)} and one_way.output_shape == (3,)
 
 
-def test_the_game_is_made_again_from_its_config():
+def test_round_trip():
     game = tiny_translation(cycle=2.0, identity=0.5, penalty=R1(0.1), loss=NonSaturating(), discriminator_turns=2)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(game))
     assert again.get_config()["cycle"] == 2.0 and again.turns == game.turns and again.loss_function == NonSaturating()
@@ -250,32 +250,38 @@ def shared():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: lines(("translator", "discriminator"), cycle=1.0), "'cycle' takes the way back"),
-        (lambda: lines(("translator", "discriminator", "back")), "takes both 'back' and 'back_discriminator'"),
+        (lambda: lines(("translator", "discriminator"), cycle=1.0), "must be given together, and for 'cycle' > 0"),
+        (
+            lambda: lines(("translator", "discriminator", "back")),
+            "'back' and 'back_discriminator' must be given together",
+        ),
         (lambda: lines(cycle=-1.0), "'cycle' must be a finite number >= 0"),
-        (lambda: lines(discriminator_turns=0), "'discriminator_turns' must be >= 1"),
+        (lambda: lines(discriminator_turns=0), "'discriminator_turns' must be an integer >= 1"),
         (
             lambda: Translation(dense(2, 3), dense(2, 1)),
-            r"'discriminator' must take examples of \(3,\). Received: \(2,\)",
+            r"'discriminator' must take examples of shape \(3,\). Received: \(2,\)",
         ),
         (
             lambda: Translation(dense(2, 3), dense(3, 1), dense(2, 2), dense(2, 1)),
-            r"'back' must take examples of \(3,\)",
+            r"'back' must take examples of shape \(3,\)",
         ),
         (
             lambda: Translation(dense(2, 3), dense(3, 1), dense(3, 4), dense(2, 1)),
-            r"'back' must make examples of \(2,\)",
+            r"'back' must make examples of shape \(2,\)",
         ),
         (lambda: Translation(dense(2, 3), dense(3, 1), identity=1.0), "need domains of one shape"),
         (
             lambda: coded(0, 3),
-            "'translator' must take codes of the encoder's size, 0 .* 'embedding_dim' 0 and codes of 3",
+            "'translator' must have the 'embedding_dim' of the task encoder, 3 .*Received: 0",
         ),
-        (lambda: coded(3, None), "'embedding_dim' 3 and codes of 0"),
-        (lambda: coded(3, 5), "'embedding_dim' 3 and codes of 5"),
-        (lambda: coded(3, 3, (16, 16, 1)), r"'encoder' must take examples of \(8, 8, 1\). Received: \(16, 16, 1\)"),
-        (lambda: Translation(dense(2, 2), dense(2, 1), encoder=dense(2, 3)), "must take `conditioning` .* Sequential"),
-        (shared, "every net must be a model of its own"),
+        (lambda: coded(3, None), "the task encoder, 0 .*Received: 3"),
+        (lambda: coded(3, 5), "the task encoder, 5 .*Received: 3"),
+        (
+            lambda: coded(3, 3, (16, 16, 1)),
+            r"'encoder' must take examples of shape \(8, 8, 1\). Received: \(16, 16, 1\)",
+        ),
+        (lambda: Translation(dense(2, 2), dense(2, 1), encoder=dense(2, 3)), "must take 'conditioning' .* Sequential"),
+        (shared, "'nets' must be different models"),
     ],
 )
 def test_bad_games_are_refused(make, message):

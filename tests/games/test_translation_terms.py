@@ -1,4 +1,4 @@
-"""The terms of a translation beside the adversarial one that compare sets and rows: by hand, and where they act."""
+"""The terms of a translation that compare sets and rows: by hand, and where they act."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def doubling():
 
 
 def values_of(game):
-    """`(the translators' loss, their outer objective)`, without what no term here changes."""
+    """Return `(the translators' loss, their outer objective)` without the adversarial term."""
     snapshot = functional.read(game.nets)
     loss = game.loss("translator", snapshot, BATCH, None, Settings(), SEED)[0]
     return float(loss), float(game.objective("translator", snapshot, BATCH, None, SEED))
@@ -41,16 +41,16 @@ def test_energy_by_hand():
     assert doubled - plain == pytest.approx(2 * (loss - plain)), "in features that are twice the examples"
 
 
-def test_the_truth_counts_in_the_outer_loop_alone():
+def test_the_truth_is_part_of_the_outer_objective_only():
     """|3 - 2| and |6 - 4| there, |.5 - 1| and |1 - 2| back."""
-    plain, told = values_of(lines()), values_of(lines(truth=2.0))
-    assert told[0] == plain[0]
-    assert told[1] - plain[1] == pytest.approx(2.0 * (1.5 + 0.75))
+    plain, paired = values_of(lines()), values_of(lines(truth=2.0))
+    assert paired[0] == plain[0]
+    assert paired[1] - plain[1] == pytest.approx(2.0 * (1.5 + 0.75))
     one_way = [values_of(lines(("translator", "discriminator"), truth=weight))[1] for weight in (0.0, 2.0)]
     assert one_way[1] - one_way[0] == pytest.approx(2.0 * 1.5)
 
 
-def test_the_critics_do_not_hear_of_the_truth():
+def test_the_discriminators_objective_has_no_truth():
     found = []
     for weight in (0.0, 2.0):
         game = lines(truth=weight)
@@ -58,13 +58,13 @@ def test_the_critics_do_not_hear_of_the_truth():
     assert found[0] == found[1]
 
 
-def test_the_distance_is_between_features_where_there_are_some():
+def test_the_distance_is_between_features_if_there_are_any():
     game = lines(features=doubling())
     found = float(game.distance(functional.read(game.nets), BATCH, None, SEED))
     assert found == pytest.approx(2 * PAIRED_ENERGY)
 
 
-def test_the_features_stay_as_they_are():
+def test_the_features_are_frozen():
     game = tiny_translation(features=keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), energy=1.0)
     before = [w.numpy() for w in game.nets["features"].weights]
     model = mg.MetaModel(game, mg.FOMAML(2, 0.1))
@@ -75,7 +75,7 @@ def test_the_features_stay_as_they_are():
 
 
 def test_energy_in_the_inner_loop_brings_translations_to_the_target():
-    """Without critics that matter: their rate is nearly nothing, and the energy alone moves the translator."""
+    """The discriminators' rate is nearly 0, so that the energy alone moves the translator."""
     game = tiny_translation(cyclic=False, energy=10.0)
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(64, 2)), rng.normal(size=(64, 2)) * 0.5 + [2.0, -1.0]
@@ -92,12 +92,12 @@ def test_energy_in_the_inner_loop_brings_translations_to_the_target():
 
 
 def test_features_of_other_examples_are_refused():
-    with pytest.raises(ValueError, match=r"the net 'features' must take examples of \(1,\). Received: \(2,\)"):
+    with pytest.raises(ValueError, match=r"the net 'features' must take examples of shape \(1,\). Received: \(2,\)"):
         lines(features=keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
 
 
 @pytest.mark.parametrize("name", ["energy", "truth"])
-def test_weights_are_at_least_nothing(name):
+def test_negative_weights_are_refused(name):
     with pytest.raises(ValueError, match=name):
         lines(**{name: -1.0})
 

@@ -18,7 +18,7 @@ X = np.array([[0.9, -0.4], [-1.0, 1.0], [0.0, 0.3]])
 
 
 def linear(exact=True, **options):
-    """x = w z + b with normal noise; the encoder is the exact posterior, or the standard normal."""
+    """x = w z + b with normal noise; the encoder gives the exact posterior, or the standard normal."""
     generator = networks.MLPGenerator((2,), 1, depth=0, output="linear", dtype="float64")
     encoder = networks.MLPEncoder((2,), 1, depth=0, dtype="float64")
     game = VAE(generator, encoder, losses.Gaussian(DEVIATION), **options)
@@ -31,7 +31,7 @@ def linear(exact=True, **options):
 
 
 def evidence(x):
-    """log N(x; b, w w' + deviation^2)."""
+    """Return log N(x; b, w w' + deviation^2)."""
     covariance = np.outer(WEIGHTS, WEIGHTS) + DEVIATION**2 * np.eye(2)
     gap = x - OFFSET
     quadratic = np.einsum("ni,ij,nj->n", gap, np.linalg.inv(covariance), gap)
@@ -44,7 +44,7 @@ def test_with_the_exact_posterior_the_bound_is_the_evidence(draws):
     np.testing.assert_allclose(game.log_evidence(snapshot, tf.constant(X), None, draws, SEED), evidence(X), rtol=1e-10)
 
 
-def test_with_another_posterior_it_lies_below_and_rises_with_draws():
+def test_with_another_posterior_the_bound_is_lower_and_rises_with_draws():
     game, snapshot = linear(exact=False)
     many = tf.constant(np.repeat(X, 3000, axis=0))
     found = [
@@ -58,7 +58,7 @@ def loss(game, snapshot, x, settings=None):
     return game.loss("autoencoder", snapshot, tf.constant(x), None, settings or Settings(), SEED)
 
 
-def test_the_loss_is_the_negative_bound_a_number():
+def test_the_loss_is_the_negative_bound_per_number():
     """40,000 draws of z; the deviation of their mean is below .005."""
     game, snapshot = linear()
     value, state, signals = loss(game, snapshot, np.repeat(X[:1], 40_000, axis=0))
@@ -67,7 +67,7 @@ def test_the_loss_is_the_negative_bound_a_number():
     np.testing.assert_allclose(signals[0], signals[1] + signals[2], rtol=1e-6)
 
 
-def test_the_divergence_by_hand_and_what_multiplies_it():
+def test_the_divergence_by_hand_and_its_weights():
     game, snapshot = linear()
     mean = VARIANCE * (X - OFFSET) @ WEIGHTS / DEVIATION**2
     by_hand = 0.5 * np.mean(mean**2 + VARIANCE - 1 - np.log(VARIANCE)) / 2
@@ -80,7 +80,7 @@ def test_the_divergence_by_hand_and_what_multiplies_it():
         np.testing.assert_allclose(got[1:], signals[1:], rtol=1e-6)
 
 
-def test_reconstruction_and_codes_by_hand():
+def test_reconstruction_and_encoding_by_hand():
     game, snapshot = linear()
     codes = game.endpoints["encode"].fn(snapshot, None, {"images": tf.constant(X)}, SEED)
     mean = VARIANCE * (X - OFFSET) @ WEIGHTS / DEVIATION**2
@@ -113,7 +113,7 @@ def test_the_distance_is_that_of_its_samples():
 
 
 def test_a_task_encoder_conditions_the_decoder():
-    """Two support sets, two generators; and the meta-gradient reaches the net that tells them apart."""
+    """Two support sets give two generators, and the meta-gradient reaches the task encoder."""
     game = told_vae()
     assert game.conditioned and game.players == {"autoencoder": ("generator", "encoder", "task_encoder")}
     model = mg.MetaModel(game, mg.FOMAML(2, 0.05))
@@ -132,7 +132,7 @@ def test_adapted_models_reconstruct_and_encode_and_gans_do_not():
     assert codes["mean"].shape == codes["log_variance"].shape == (5, 2) and again.shape == five.shape
     np.testing.assert_allclose(adapted.generator(codes["mean"]), again, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(adapted.reconstruct(five[2:3]), again[2:3], rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match=r"`images` must have shape \[n, 2\]"):
+    with pytest.raises(ValueError, match=r"'images' must have shape \[n, 2\]"):
         adapted.encode(five[:, :1])
     gan = mg.MetaModel(tiny_gan(), mg.FOMAML(2, 0.05)).adapt(five)
     for ask in (gan.encode, gan.reconstruct):
@@ -168,7 +168,7 @@ def test_round_trip():
 def test_bad_parts_are_refused():
     generator, _ = networks.mlp((2,), 2)
     for encoder, message in (
-        (networks.MLPEncoder((3,), 2), r"the encoder must take what the generator makes, \(2,\)"),
+        (networks.MLPEncoder((3,), 2), r"the net 'encoder' must take examples of shape \(2,\)"),
         (networks.MLPEncoder((2,), 3), r"the encoder must make 4 numbers, .* Received: 6"),
         (
             keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]),
@@ -187,7 +187,7 @@ def test_bad_parts_are_refused():
 
 
 def test_plain_keras_models_are_players():
-    """Shapes are read off a model of one input where it has no attributes of ours."""
+    """Shapes are read from a model with one input that has no attributes of ours."""
     decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="tanh")])
     encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     game = VAE(decoder, encoder)
@@ -210,8 +210,8 @@ def test_nets_of_another_dtype_learn_from_float32_episodes(policy):
 
 
 @pytest.mark.slow
-def test_meta_trained_it_learns_blobs_on_a_ring():
-    """Few-shot bound on unseen blobs: adapted beats unadapted, and training beats none, by a nat and more each."""
+def test_meta_training_learns_blobs_on_a_ring():
+    """On unseen blobs the few-shot bound is higher after adaptation, and after training, by more than a nat each."""
 
     def bounds(model):
         found = []

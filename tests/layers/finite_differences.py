@@ -1,4 +1,4 @@
-"""Central differences in float64, and the second derivative of a layer held against them."""
+"""Central differences in float64, and comparisons of a layer's second derivative with them."""
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,7 @@ def directional_error(function, values, step=1e-4):
             moved[index] = values[index] + distance * direction
             return float(function(moved))
 
-        # Four points: the error is of order step^4, so the step may be large enough for little rounding.
+        # Four points: the error is of order step^4, so that the step can be large enough for small rounding errors.
         near, far = (along(d) - along(-d) for d in (step, 2 * step))
         measured = (8 * near - far) / (12 * step)
         claimed = float(tf.reduce_sum(gradient * direction))
@@ -60,7 +60,7 @@ def weighted_gradient_norm(layer, training):
 def grad_of_grad_error(make_layer, shape, training=False):
     """Return the largest relative error of the gradient of a gradient's norm, by x and each weight."""
     generator = np.random.default_rng(0)
-    # Between .2 and 1 in size, so that no finite difference straddles the kink of a rectifier at 0.
+    # Between .2 and 1 in size, so that no finite difference crosses the kink of a rectifier at 0.
     x = generator.uniform(0.2, 1.0, shape) * generator.choice([-1.0, 1.0], shape)
     layer = make_layer()
     if not layer.built:

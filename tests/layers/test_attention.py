@@ -9,7 +9,7 @@ from meta_gan.layers import SelfAttention2D, SpectralConv2D, check_differentiabl
 from tests.layers.finite_differences import grad_of_grad_error
 
 F64 = {"dtype": "float64"}
-SHAPES = [(3, 4, 6, 4), (3, 3, 4, 4), (2, 5, 3, 16)]  # pooled, not, not and with two keys
+SHAPES = [(3, 4, 6, 4), (3, 3, 4, 4), (2, 5, 3, 16)]  # pooled, not pooled, not pooled with two keys
 BOTH = pytest.mark.parametrize("spectral", [False, True])
 
 
@@ -18,7 +18,7 @@ def images(shape):
 
 
 def perturbed(shape, **options):
-    """A layer with gamma and the kernels away from their start."""
+    """A layer with random gamma and kernels."""
     layer = SelfAttention2D(**{**F64, **options})
     layer.build(shape)
     draw = np.random.default_rng(1)
@@ -28,7 +28,7 @@ def perturbed(shape, **options):
 
 
 def by_numpy(layer, x):
-    """The layer from its kernels alone, image by image; keys and values pooled after their convolutions."""
+    """Compute the layer from its kernels, image by image; keys and values are pooled after their convolutions."""
     query, key, value, output = (
         np.asarray(part.kernel)[0, 0] for part in (layer.query, layer.key, layer.value, layer.output_projection)
     )
@@ -93,7 +93,7 @@ def test_an_image_does_not_depend_on_its_batch():
     np.testing.assert_allclose(layer(x)[1:2], layer(x[1:2]), rtol=1e-12)
 
 
-def test_positions_that_change_places_change_places_in_the_output():
+def test_it_is_equivariant_to_permutations_of_positions():
     layer, x = perturbed((2, 3, 5, 4)), images((2, 3, 5, 4))
     order = np.random.default_rng(2).permutation(15)
 
@@ -118,7 +118,7 @@ def test_grad_of_grad_equals_finite_differences(spectral, training, shape):
     assert grad_of_grad_error(lambda: SelfAttention2D(spectral, **F64), shape, training) < 1e-6
 
 
-def test_spectral_kernels_have_norm_one_and_a_state_that_training_moves():
+def test_spectral_kernels_have_norm_one_and_a_state_that_training_updates():
     shape = (3, 4, 6, 4)
     layer = perturbed(shape, spectral=True)
     parts = (layer.query, layer.key, layer.value, layer.output_projection)
@@ -147,7 +147,7 @@ def test_stateless_call_returns_the_new_state():
         np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
-def test_initial_kernels_depend_on_the_seed_and_on_nothing_else():
+def test_initial_kernels_depend_only_on_the_seed():
     def kernels(seed, state):
         keras.utils.set_random_seed(state)
         layer = SelfAttention2D(seed=seed)
@@ -195,14 +195,14 @@ def test_file_round_trip_gives_equal_outputs(spectral, tmp_path):
 
 
 @BOTH
-def test_it_may_stand_in_a_player(spectral):
+def test_it_is_allowed_in_a_player(spectral):
     layer = perturbed((None, 4, 4, 2), spectral=spectral)
     assert check_differentiable(layer) is None
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 4), (None, None, 4, 2), (None, 4, 4, None)])
 def test_other_than_images_of_known_size_are_refused(shape):
-    with pytest.raises(ValueError, match=r"needs images.*of known height.*Received: input_shape="):
+    with pytest.raises(ValueError, match=r"'input_shape' of SelfAttention2D must be .*known height.*Received: "):
         SelfAttention2D().build(shape)
 
 

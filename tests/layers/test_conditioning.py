@@ -1,4 +1,4 @@
-"""FiLM and MetaBatchNormalization: hand numbers, rows that stand alone, second derivatives, saving, refusals."""
+"""FiLM and MetaBatchNormalization: by hand, independent rows, second derivatives, saving, refusals."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import tensorflow as tf
 from meta_gan.layers import FiLM, InstanceNormalization, MetaBatchNormalization, check_differentiable
 from tests.layers.finite_differences import directional_error, grad_of_grad_error
 
-TINY = 1e-12  # an epsilon that leaves the hand numbers whole
+TINY = 1e-12  # an epsilon that does not change the numbers
 F64 = {"dtype": "float64"}
 BOTH = [FiLM, MetaBatchNormalization]
 SHAPES = [(3, 4), (3, 5, 4), (3, 4, 6, 4)]
@@ -18,7 +18,7 @@ CODE, CODES = DRAW.normal(size=2), DRAW.normal(size=(3, 2))
 
 
 def perturbed(kind, shape=IMAGES.shape, **options):
-    """A layer of which every weight takes part."""
+    """A layer whose every weight affects the output."""
     layer = kind(**{**F64, **options})
     layer.build(shape, (2,))
     draw = np.random.default_rng(1)
@@ -28,7 +28,7 @@ def perturbed(kind, shape=IMAGES.shape, **options):
 
 
 class Coded(keras.layers.Layer):
-    """A layer of one input, for the finite differences: the code is a weight."""
+    """A layer of one input, for the finite differences: the task embedding is a weight."""
 
     def __init__(self, layer, code_shape):
         super().__init__(**F64)
@@ -46,7 +46,7 @@ def test_film_by_hand():
     layer = FiLM(**F64)
     layer.build((None, 2), (3,))
     layer.set_weights([np.ones((3, 2)), np.array([0.0, 1.0]), np.eye(3, 2), np.array([0.0, -1.0])])
-    # code (1, 2, 4): scales 1 + 7 and 1 + 7 + 1, offsets 1 and 2 - 1
+    # embedding (1, 2, 4): scales 1 + 7 and 1 + 7 + 1, offsets 1 and 2 - 1
     y = layer(tf.constant([[1.0, 1.0], [2.0, 0.0]], tf.float64), tf.constant([1.0, 2.0, 4.0], tf.float64))
     np.testing.assert_allclose(y, [[8 + 1, 9 + 1], [16 + 1, 0 + 1]])
 
@@ -66,7 +66,7 @@ def test_predicted_moments_by_hand_without_positions():
     layer = MetaBatchNormalization(TINY, **F64)
     layer.build((None, 1), (2,))
     weights = {variable.path.rpartition("/")[2]: variable for variable in layer.variables}
-    assert "blend" not in weights  # a weight that nothing depends on would have no gradient
+    assert "blend" not in weights  # an unused weight would have no gradient
     weights["mean_kernel"].assign([[1.0], [0.0]])
     weights["mean_bias"].assign([10.0])
     weights["log_variance_kernel"].assign([[0.0], [1.0]])
@@ -86,7 +86,7 @@ def test_the_moments_are_those_of_a_mixture_of_samples(blend):
     values = np.concatenate([own, task])
     weights = np.concatenate([np.full(3, blend / 3), np.full(2, (1 - blend) / 2)])
     mean = np.sum(weights * values)
-    # Keras holds the number of a constant initialiser in float32.
+    # Keras stores the value of a constant initialiser in float32.
     np.testing.assert_allclose(y, (own - mean) / np.sqrt(np.sum(weights * (values - mean) ** 2)), rtol=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_share_of_one_is_instance_normalisation_and_of_zero_a_fixed_map():
     np.testing.assert_allclose(fixed, IMAGES / np.sqrt(1 + 1e-3), rtol=1e-9, atol=1e-9)
 
 
-def test_a_far_code_cannot_overflow():
+def test_an_unusual_embedding_cannot_overflow():
     layer = MetaBatchNormalization()
     layer.build((None, 3, 1), (1,))
     for variable in layer.variables:
@@ -121,14 +121,14 @@ def test_a_row_does_not_depend_on_the_others(kind, shape):
 
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_one_code_equals_the_same_code_in_every_row(kind, shape):
+def test_one_embedding_equals_the_same_embedding_in_every_row(kind, shape):
     layer = perturbed(kind, shape)
     x = np.random.default_rng(2).normal(size=shape)
     np.testing.assert_allclose(layer(x, CODE), layer(x, np.tile(CODE, (3, 1))), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_training_and_inference_are_one_and_there_is_no_state(kind):
+def test_training_equals_inference_and_there_is_no_state(kind):
     layer = perturbed(kind)
     assert not layer.non_trainable_variables
     inputs = [keras.Input(IMAGES.shape[1:], **F64), keras.Input((2,), **F64)]
@@ -144,13 +144,13 @@ def test_grad_of_grad_equals_finite_differences(kind, shape, code_shape):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_first_derivatives_by_input_and_code_equal_finite_differences(kind):
+def test_first_derivatives_by_input_and_embedding_equal_finite_differences(kind):
     layer = perturbed(kind)
     readout = np.random.default_rng(3).normal(size=IMAGES.shape)
     assert max(directional_error(lambda v: tf.reduce_sum(readout * tf.tanh(layer(*v))), [IMAGES, CODES])) < 1e-8
 
 
-def test_the_code_has_a_gradient_from_the_start_only_with_a_deviation():
+def test_the_embedding_has_an_initial_gradient_only_with_a_deviation():
     for deviation, moves in [(0.0, False), (0.1, True)]:
         layer, code = FiLM(deviation, **F64), tf.constant(CODE)
         with tf.GradientTape() as tape:
@@ -159,7 +159,7 @@ def test_the_code_has_a_gradient_from_the_start_only_with_a_deviation():
         assert bool(np.any(tape.gradient(loss, code) != 0)) is moves
 
 
-def test_initial_kernels_depend_on_the_seed_and_on_nothing_else():
+def test_initial_kernels_depend_only_on_the_seed():
     def kernels(seed, state):
         keras.utils.set_random_seed(state)
         layer = MetaBatchNormalization(initial_deviation=0.3, seed=seed)
@@ -214,7 +214,7 @@ def test_file_round_trip_gives_equal_outputs(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_it_may_stand_in_a_player(kind):
+def test_it_is_allowed_in_a_player(kind):
     assert check_differentiable(kind()) is None
 
 
@@ -224,16 +224,18 @@ def test_it_may_stand_in_a_player(kind):
 )
 @pytest.mark.parametrize("kind", BOTH)
 def test_bad_shapes_are_refused(kind, x_shape, code_shape):
-    with pytest.raises(ValueError, match=rf"`{kind.__name__}` needs x \[n.*code \[code\] or.*Received: x_shape="):
+    with pytest.raises(
+        ValueError, match=rf"inputs of {kind.__name__} must be x \[n.*embedding \[d\] or.*Received: shapes"
+    ):
         kind().build(x_shape, code_shape)
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_other_sizes_than_it_was_built_for_are_refused_in_a_call(kind):
+def test_a_call_with_other_sizes_is_refused(kind):
     layer = perturbed(kind)
-    with pytest.raises(ValueError, match=r"here of 4 channels and a code of 2.*Received: .*code_shape=\(5,\)"):
+    with pytest.raises(ValueError, match=r"here 4 channels and an embedding of size 2.*Received: .*\(5,\)"):
         layer(IMAGES, np.zeros(5))
-    with pytest.raises(ValueError, match=r"Received: x_shape=\(3, 4, 6, 4\), code_shape=\(2, 2\)"):
+    with pytest.raises(ValueError, match=r"Received: shapes \(3, 4, 6, 4\) and \(2, 2\)"):
         layer(IMAGES, np.zeros((2, 2)))
 
 

@@ -1,4 +1,4 @@
-"""The second derivative of every layer that may stand in a player, and of those that may not."""
+"""The second derivatives of the layers that are allowed in players, and of those that are not."""
 
 import keras
 import numpy as np
@@ -41,13 +41,13 @@ ALLOWED = {
 }
 
 
-# Bilinear resizing alone would give no gradient at all; behind a convolution it gives a wrong one, silently.
+# Bilinear resizing alone would have no gradient at all; behind a convolution it silently has a wrong one.
 def behind_convolution(layer):
     return keras.Sequential([keras.Input(IMAGES[1:], dtype="float64"), K.Conv2D(2, 1, use_bias=False, **F64), layer])
 
 
-# Name: the layer, and an error that it exceeds (in training mode). Were one of them put right by a new Keras,
-# this test would fail, and the ban could be lifted.
+# {name: (layer, an error that it exceeds in training mode)}. If a new Keras corrects a layer, this test fails, and
+# the layer can be allowed.
 BANNED = {
     "batch": (lambda: K.BatchNormalization(**F64), 1e-4),
     "layer": (lambda: K.LayerNormalization(axis=(1, 2, 3), **F64), 1e-4),
@@ -78,12 +78,12 @@ def test_banned_layer_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_allowed_layer_is_let_in(name):
+def test_an_allowed_layer_is_accepted(name):
     assert check_differentiable(keras.Sequential([ALLOWED[name]()])) is None
 
 
-def test_why_the_check_weighs_its_squares():
-    """The plain ||dL/dx||^2 at a banned layer's own input passes: dL/dx sums to 0, which hides the fault."""
+def test_why_the_check_has_weighted_squares():
+    """The plain ||dL/dx||^2 at a banned layer's own input passes: dL/dx sums to 0, which hides the error."""
     banned = BANNED["layer"][0]()
     banned.build(IMAGES)
     weights = [tf.convert_to_tensor(v) for v in banned.trainable_variables]

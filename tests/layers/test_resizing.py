@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.layers import UpsampleBilinear, UpsampleNearest
-from meta_gan.layers.resizing import bilinear_matrix
+from meta_gan.layers.resampling import bilinear_matrix
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
 BOTH = [UpsampleNearest, UpsampleBilinear]
@@ -19,7 +19,7 @@ def test_nearest_by_hand():
 
 def test_bilinear_by_hand():
     y = UpsampleBilinear(2)(tf.reshape([0.0, 1.0, 2.0, 3.0], [1, 2, 2, 1]))
-    row = np.array([0, 0.25, 0.75, 1.0])  # half-pixel centres at -1/4, 1/4, 3/4, 5/4, held at the borders
+    row = np.array([0, 0.25, 0.75, 1.0])  # half-pixel centres at -1/4, 1/4, 3/4, 5/4, clipped to the borders
     np.testing.assert_allclose(y[0, :, :, 0], 2 * row[:, None] + row[None, :])
 
 
@@ -84,11 +84,11 @@ def test_bad_factor_is_refused(kind, factor):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_other_than_images_is_refused(kind):
-    with pytest.raises(ValueError, match=r"needs images.*Received: input_shape=\(None, 4\)"):
+def test_inputs_other_than_images_are_refused(kind):
+    with pytest.raises(ValueError, match=r"must be \(n, height, width, channels\).*Received: \(None, 4\)"):
         kind().build((None, 4))
 
 
 def test_bilinear_refuses_an_unknown_size():
-    with pytest.raises(ValueError, match=r"known height and width.*Received: input_shape="):
+    with pytest.raises(ValueError, match=r"known height and width.*Received: "):
         UpsampleBilinear().build((None, None, 5, 1))

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.layers import Bands, LogMel, PhaseShuffle
-from meta_gan.layers.sound import band_matrix, hertz, mel, sound_at
+from meta_gan.layers.resampling import sound_at
+from meta_gan.layers.sequences import band_matrix, hertz, mel
 from tests.layers.finite_differences import directional_error
 
 RATE = 8000
@@ -24,7 +25,7 @@ def test_mel_by_hand():
 
 
 @pytest.mark.parametrize(("bins", "bands"), [(2, 2), (65, 20), (257, 32)])
-def test_bands_share_every_frequency_out(bins, bands):
+def test_the_bands_of_every_frequency_sum_to_one(bins, bands):
     matrix = band_matrix(bins, RATE, bands)
     assert matrix.shape == (bins, bands) and matrix.min() >= 0
     np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
@@ -47,8 +48,8 @@ def test_ten_decibels_by_hand():
     np.testing.assert_allclose(loud - soft, 2 * 20 / span, atol=0.01)
 
 
-def test_silence_and_what_is_loud():
-    """A louder tone is still a higher level: what were cut off at the top could not be learned to be more quiet."""
+def test_silence_and_loud_tones():
+    """A louder tone has a higher level; a clipped one would have no gradient towards a quieter one."""
     layer = LogMel(RATE)
     np.testing.assert_array_equal(layer(np.zeros((1, 1024, 1), np.float32)), -np.ones((1, 4, 32, 1)))
     full, half = (float(np.max(layer(tones([1000.0], loud=a)))) for a in (1.0, 0.5))
@@ -75,7 +76,7 @@ def test_bands_sum_to_the_sound(taps):
     np.testing.assert_allclose(tf.reduce_sum(parts, axis=-1), sounds[..., 0], atol=1e-12)
 
 
-def test_a_tone_goes_to_its_band():
+def test_a_tone_is_in_its_band():
     parts = Bands(RATE, 12)(tones([1000.0])).numpy()[0, 500:-500]
     centres = hertz(np.linspace(0.0, mel(RATE / 2), 12))
     assert abs(np.square(parts).sum(axis=0).argmax() - np.abs(centres - 1000.0).argmin()) <= 1
@@ -84,7 +85,7 @@ def test_a_tone_goes_to_its_band():
 def test_sampling_by_hand():
     sound = tf.constant([[0.0, 1.0, 4.0, 9.0, 16.0]], tf.float64)
     np.testing.assert_allclose(sound_at(sound, tf.constant([[0.0, 1.0, 4.0]], tf.float64)), [[0, 1, 16]], atol=1e-12)
-    # Keys's interpolation is right for squares.
+    # Keys's interpolation is exact for squares.
     np.testing.assert_allclose(sound_at(sound, tf.constant([[1.5, 2.25]], tf.float64)), [[2.25, 5.0625]])
     far = tf.constant([[-1.0, -7.0, 6.0, 1e9, -1e9]], tf.float64)
     np.testing.assert_allclose(sound_at(sound, far), np.zeros((1, 5)), atol=1e-12)
@@ -99,7 +100,7 @@ def test_a_delay_is_a_delay():
 
 @pytest.mark.parametrize("kind", ["levels", "bands", "warped"])
 def test_second_derivatives(kind):
-    """A spectrogram is flat where there is silence: a sound that is not."""
+    """A spectrogram is flat at silence, so the sound is not silent."""
     make = {"levels": LogMel(RATE, hop=8, bands=4, dtype="float64"), "bands": Bands(RATE, 3, 5, dtype="float64")}
     sounds = tf.constant(0.05 * np.random.default_rng(0).normal(size=(2, 32, 1)))
     weights = tf.constant(np.random.default_rng(1).normal(size=(2, 32)))
@@ -128,7 +129,7 @@ def test_a_shuffle_by_hand():
     np.testing.assert_array_equal(PhaseShuffle(2)(x), x)
 
 
-def test_a_shuffle_is_a_function_of_the_key_of_a_call():
+def test_a_shuffle_is_a_function_of_the_calls_key():
     net = keras.Sequential([keras.Input((16, 1)), PhaseShuffle(3)])
     x = tf.constant(np.random.default_rng(0).normal(size=(5, 16, 1)), tf.float32)
     state = [tf.convert_to_tensor(v) for v in net.non_trainable_variables]
@@ -152,15 +153,15 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: LogMel(0), "`rate` must be > 0"),
-        (lambda: LogMel(RATE, hop=1), "`hop` and `bands` >= 2"),
-        (lambda: Bands(RATE, 1), "`bands` >= 2"),
-        (lambda: Bands(RATE, 4, 8), "`taps` odd"),
-        (lambda: Bands(float("nan"), 4), "`rate` must be > 0"),
+        (lambda: LogMel(0), "'rate' must be a finite number > 0"),
+        (lambda: LogMel(RATE, hop=1), "'hop' must be an integer >= 2"),
+        (lambda: Bands(RATE, 1), "'bands' must be an integer >= 2"),
+        (lambda: Bands(RATE, 4, 8), "'taps' must be odd"),
+        (lambda: Bands(float("nan"), 4), "'rate' must be a finite number > 0"),
         (lambda: PhaseShuffle(0), "'most' must be an integer >= 1"),
         (lambda: PhaseShuffle(True), "'most' must be an integer >= 1"),
     ],
 )
-def test_refusals(make, said):
+def test_bad_arguments_are_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()

@@ -29,7 +29,7 @@ def raw(layer):
 
 
 def norm(kernel):
-    """The largest singular value of a kernel as a matrix [-1, filters]."""
+    """Return the largest singular value of a kernel as a matrix [-1, filters]."""
     kernel = np.asarray(kernel)
     return np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
 
@@ -51,14 +51,14 @@ def test_power_iteration_by_hand():
     layer.build((None, 2))
     raw(layer).assign([[3.0, 0.0], [0.0, 1.0]])
     layer.u.assign([0.6, 0.8])
-    before = np.hypot(3 * 0.6, 0.8)  # |W u|: a training call uses the u that it was given
+    before = np.hypot(3 * 0.6, 0.8)  # |W u|: a training call uses the stored u
     y = layer(tf.eye(2, dtype=tf.float64), training=True)
     np.testing.assert_allclose(y, np.diag([3.0, 1.0]) / before)
     np.testing.assert_allclose(layer.u, np.array([9 * 0.6, 0.8]) / np.hypot(9 * 0.6, 0.8))
 
 
 @EACH
-def test_the_norm_is_one_from_the_start_and_inference_leaves_the_state_alone(name):
+def test_the_norm_is_one_from_the_start_and_inference_keeps_the_state(name):
     layer = built(name)
     u = layer.u.numpy()
     np.testing.assert_allclose(norm(layer.kernel), 1.0, rtol=1e-9)
@@ -81,7 +81,7 @@ def test_the_norm_returns_to_one_after_the_kernel_has_moved(name):
 
 @EACH
 def test_a_small_step_of_the_kernel_is_off_by_its_square(name):
-    """The stored u is of the kernel of the call before, which costs the second order only."""
+    """The stored u belongs to the previous kernel, which gives an error of second order."""
     layer = built(name)
     start, move = raw(layer).numpy(), np.random.default_rng(1).normal(size=raw(layer).shape)
     errors = []
@@ -144,7 +144,7 @@ def test_stateless_call_returns_the_new_state_and_moves_no_variable(name):
 
 
 @EACH
-def test_frozen_layer_leaves_its_state_alone(name):
+def test_a_frozen_layer_keeps_its_state(name):
     layer = built(name)
     raw(layer).assign(np.random.default_rng(1).normal(size=raw(layer).shape))
     before, layer.trainable = layer.u.numpy(), False
@@ -215,7 +215,7 @@ def test_a_kernel_of_zeros_stays_finite_and_keeps_its_state(training):
 
 
 def test_length_of_the_state_does_not_matter():
-    """The mean of what several tasks end with is shorter than 1."""
+    """The mean of several tasks' u is shorter than 1."""
     layer = built("conv")
     before = layer(IMAGES)
     layer.u.assign(0.3 * layer.u)
@@ -248,7 +248,9 @@ def test_file_round_trip_gives_equal_outputs_and_state(name, tmp_path):
     layer = LAYERS[name]()
     inputs = keras.Input(IMAGES.shape[1:], **F64)
     model = keras.Model(inputs, layer(inputs))
-    raw(layer).assign(np.random.default_rng(1).normal(size=raw(layer).shape))  # so that u is not what a build finds
+    raw(layer).assign(
+        np.random.default_rng(1).normal(size=raw(layer).shape)
+    )  # so that u differs from the one that build computes
     model(IMAGES, training=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -260,7 +262,7 @@ def test_file_round_trip_gives_equal_outputs_and_state(name, tmp_path):
 
 
 @EACH
-def test_it_may_stand_in_a_player(name):
+def test_it_is_allowed_in_a_player(name):
     assert check_differentiable(LAYERS[name]()) is None
 
 
@@ -272,5 +274,5 @@ def test_bad_iterations_are_refused(name, iterations):
 
 
 def test_channels_first_are_refused():
-    with pytest.raises(ValueError, match=r'`data_format` must be "channels_last"\. Received: data_format='):
+    with pytest.raises(ValueError, match="'data_format' must be 'channels_last'"):
         SpectralConv2D(3, 1, data_format="channels_first")

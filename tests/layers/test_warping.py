@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.layers import UpsampleBilinear
-from meta_gan.layers.warping import cubic_matrix, grid, resize, sample_at
+from meta_gan.layers.resampling import cubic_matrix, grid, resize, sample_at
 from tests.layers.finite_differences import directional_error
 
 SIZES = [(1, 1), (1, 4), (2, 3), (5, 2), (8, 3), (7, 1)]
@@ -21,7 +21,7 @@ def centres(n, height, width):
 
 
 def test_cubic_by_hand():
-    # a quarter ahead of a value: distances 1.75, .75, .25, 1.25 in Keys's two polynomials, in 128ths
+    # a quarter before a value: distances 1.75, .75, .25, 1.25 in Keys's two polynomials, in 128ths
     matrix = 128 * cubic_matrix(6, 2)
     np.testing.assert_allclose(matrix[4], [-3, 29, 111, -9, 0, 0], atol=1e-12)
     np.testing.assert_allclose(matrix[5], [0, -9, 111, 29, -3, 0], atol=1e-12)
@@ -62,7 +62,7 @@ def test_cubic_is_exact_for_polynomials_of_degree_two(factor):
 
 
 @pytest.mark.parametrize("factor", [2, 5])
-def test_cubic_of_a_cube_is_off_by_what_theory_says(factor):
+def test_the_error_for_a_cube_is_that_of_theory(factor):
     # Slopes are taken as (f(x + 1) - f(x - 1)) / 2, for a cube 3x^2 + 1 in place of 3x^2; in Hermite's form an excess
     # of 1 at both ends adds t(1 - t)^2 - t^2(1 - t).
     inside, places, t = interior(9, factor)
@@ -84,7 +84,7 @@ def test_resize_equals_tensorflow_bicubic_inside(factor):
 def test_resize_by_hand():
     images = tf.constant([[[[1.0, 10.0], [2.0, 20.0]], [[3.0, 30.0], [4.0, 40.0]]]], tf.float64)
     sums, last = np.array([[1.0, 1.0]]), np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 0.0]])
-    drawn = resize(images, sums, last)  # rows added up; of columns the last, twice the last, the first
+    drawn = resize(images, sums, last)  # the sum of rows; the last column, twice the last, the first
     np.testing.assert_allclose(drawn, [[[[6.0, 60.0], [12.0, 120.0], [4.0, 40.0]]]])
 
 
@@ -122,7 +122,7 @@ def test_centres_return_the_pixels(height, width, dtype):
     np.testing.assert_allclose(drawn, images, atol=1e-5 if dtype == "float32" else 1e-12)
 
 
-def test_half_way_by_hand():
+def test_positions_between_pixels_by_hand():
     image = tf.constant([[[[0.0], [1.0]], [[2.0], [5.0]]]], tf.float64)
     places = tf.constant([[[[0.0, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.25, -0.5]]]], tf.float64)
     # the mean of four; of the upper two; of the right two; three quarters of the way down at the left
@@ -140,7 +140,7 @@ def test_beyond_the_edges_the_edge_is_repeated(far, dtype):
 
 
 def looped(images, positions):
-    """Bilinear samples, one number after another, as a sum over all pixels of the product of two hats."""
+    """Compute bilinear samples one by one, as a sum over all pixels of products of two hat functions."""
     height, width = images.shape[1:3]
     result = np.zeros((*positions.shape[:3], images.shape[3]))
     for index in np.ndindex(*positions.shape[:3]):
@@ -210,7 +210,7 @@ def squared_slopes(images, positions):
 
 
 def test_derivatives_of_both_orders_equal_finite_differences():
-    # Places a fifth to four fifths of the way between centres, so that no difference straddles a kink.
+    # Positions a fifth to four fifths between centres, so that no difference crosses a kink.
     cells = np.random.default_rng(1).integers(0, 4, (2, 3, 3, 2)) + uniform(2, 3, 3, 2, seed=2, low=0.2, high=0.8)
     values = [uniform(2, 5, 5, 2), (cells + 0.5) * 2 / 5 - 1]
 

@@ -17,12 +17,12 @@ NONE = DifferentiableAugmentation(translation=0.0)
 
 
 def pictures(n=6, height=8, width=6, channels=2, dtype="float32", seed=0):
-    """Images without two equal pixels, all above the fill of -1."""
+    """Images with different pixels, all above the fill of -1."""
     return np.random.default_rng(seed).uniform(-0.9, 1.0, (n, height, width, channels)).astype(dtype)
 
 
 def moved(image, dy, dx, fill=-1.0):
-    """The image, `dy` down and `dx` to the right."""
+    """Return the image shifted `dy` down and `dx` to the right."""
     out = np.full_like(image, fill)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
@@ -32,7 +32,7 @@ def moved(image, dy, dx, fill=-1.0):
 
 
 def shift_of(image, got, fill=-1.0, furthest=2):
-    """The one shift that made `got` of `image`, to the bit."""
+    """Return the only shift that turns `image` into `got` exactly."""
     steps = range(-furthest, furthest + 1)
     hits = [(dy, dx) for dy in steps for dx in steps if np.array_equal(moved(image, dy, dx, fill), got)]
     assert len(hits) == 1, "the result is no shift of the image"
@@ -40,7 +40,7 @@ def shift_of(image, got, fill=-1.0, furthest=2):
 
 
 @pytest.mark.parametrize("fill", [-1.0, 0.0])
-def test_translation_is_a_whole_shift_of_every_row_its_own(fill):
+def test_translation_shifts_every_image_by_its_own_whole_pixels(fill):
     """A quarter of the sides 8 and 6 is 2 and, rounded up, 2."""
     images = pictures(n=40)
     got = DifferentiableAugmentation(translation=0.25, fill=fill)(images, SEED).numpy()
@@ -51,13 +51,13 @@ def test_translation_is_a_whole_shift_of_every_row_its_own(fill):
 
 def test_shifts_are_uniform():
     images = np.full((4000, 4, 4, 1), -1.0, np.float32)
-    images[:, 1, 1] = 1.0  # one pixel, at most 1 away from where it was
+    images[:, 1, 1] = 1.0  # one pixel, which moves by at most 1
     got = DifferentiableAugmentation(translation=0.25)(images, SEED).numpy()[..., 0]
     np.testing.assert_allclose(np.mean(got[:, :3, :3] == 1.0, axis=0), np.full((3, 3), 1 / 9), atol=0.02)
 
 
 @pytest.mark.parametrize(("share", "size"), [(0.25, (2, 2)), (0.375, (3, 2)), (0.5, (4, 3))])
-def test_cutout_is_one_rectangle_that_may_hang_over_the_edge(share, size):
+def test_cutout_is_a_rectangle_that_may_extend_beyond_the_edge(share, size):
     images = pictures(n=60)
     got = DifferentiableAugmentation(translation=0.0, cutout=share)(images, SEED).numpy()
     areas = []
@@ -71,7 +71,7 @@ def test_cutout_is_one_rectangle_that_may_hang_over_the_edge(share, size):
     assert max(areas) == size[0] * size[1] > min(areas)
 
 
-def test_brightness_adds_one_number_to_an_image():
+def test_brightness_adds_one_number_per_image():
     images = pictures(n=400, height=2, width=2)
     added = DifferentiableAugmentation(0.0, brightness=0.5)(images, SEED).numpy() - images
     np.testing.assert_allclose(added, np.broadcast_to(added[:, :1, :1, :1], added.shape), atol=1e-6)
@@ -90,7 +90,7 @@ def test_contrast_multiplies_the_distance_from_an_images_own_mean():
     assert 0.5 <= factors.min() < 0.55 and 1.45 < factors.max() <= 1.5 and abs(factors.mean() - 1) < 0.05
 
 
-def test_no_setting_leaves_the_images_themselves():
+def test_without_settings_images_are_unchanged():
     images = tf.constant(pictures())
     assert NONE(images, SEED) is images
 
@@ -102,14 +102,14 @@ def test_settings_too_small_for_one_pixel_change_nothing():
 
 
 @pytest.mark.parametrize("augment", [ALL, DifferentiableAugmentation()])
-def test_row_i_does_not_depend_on_how_many_there_are(augment):
+def test_row_i_does_not_depend_on_the_number_of_rows(augment):
     images = pictures(n=9)
     whole = augment(images, SEED).numpy()
     for n in (1, 2, 5):
         np.testing.assert_array_equal(augment(images[:n], SEED), whole[:n])
 
 
-def test_one_seed_gives_real_and_fake_one_transform_and_another_seed_another():
+def test_real_and_fake_images_of_one_seed_share_transforms():
     real, fake = pictures(n=20), pictures(n=20, seed=1)
     augment = DifferentiableAugmentation(translation=0.25)
     shifts = [
@@ -139,7 +139,7 @@ def test_graph_of_unknown_sizes_equals_eager(dtype):
 
 
 def test_known_sizes_stay_known_when_traced():
-    """A critic's dense layer after flattening needs them."""
+    """A dense layer after flattening needs them."""
     seen = []
     spec = tf.TensorSpec([None, 8, 6, 2])
     graph = tf.function(lambda x: seen.append(ALL(x, SEED)) or seen[-1], input_signature=[spec], autograph=False)
@@ -148,7 +148,7 @@ def test_known_sizes_stay_known_when_traced():
 
 
 def test_the_gradient_is_moved_back_with_the_image():
-    """What a shift brings back in has no gradient; what it keeps has that of its new place."""
+    """Filled pixels have no gradient; the others have that of their new place."""
     images = tf.constant(pictures(n=12))
     readout = pictures(n=12, seed=2)
     with tf.GradientTape() as tape:
@@ -201,7 +201,7 @@ def test_survives_serialisation_and_is_frozen():
 
 
 def test_a_share_of_the_images_is_augmented():
-    """About so many, whole images, the same of real and fake for one seed, and row i whatever their number."""
+    """Whole images, about that share of them, the same for real and fake images of one seed and any number of rows."""
     images = tf.ones([400, 4, 4, 1])
     seen = augmented_share(DifferentiableAugmentation(cutout=0.5), images, tf.constant(0.3), (0, 1)).numpy()
     changed = (seen != 1.0).any(axis=(1, 2, 3))

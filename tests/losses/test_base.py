@@ -1,4 +1,4 @@
-"""The mixin that reads a configuration off the fields, and the check of non-negative numbers."""
+"""The mixin that reads a configuration from the fields."""
 
 import dataclasses
 

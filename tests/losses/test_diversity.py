@@ -43,19 +43,19 @@ def test_returns_a_scalar_of_the_samples_dtype(dtype):
     assert value.shape == () and value.dtype == dtype and float(value) > 0
 
 
-def test_more_diverse_samples_pay_less():
+def test_more_diverse_samples_have_a_lower_loss():
     first, second, *latents = batch()
     near, far = (float(ModeSeeking()(first, first + s * (second - first), *latents)) for s in (0.5, 2.0))
     np.testing.assert_allclose(near / far, 4.0, rtol=1e-4)
 
 
-def test_a_collapsed_generator_pays_the_bound():
+def test_a_collapsed_generator_has_the_largest_loss():
     first, _, *latents = batch()
     np.testing.assert_allclose(ModeSeeking(2.0, 0.1)(first, first, *latents), 20.0)
 
 
 @pytest.mark.parametrize("collapsed", [True, False])
-def test_equal_latents_pay_nothing_and_give_no_nan(collapsed):
+def test_equal_latents_give_zero_and_no_nan(collapsed):
     first, second, z, _ = [tf.constant(t) for t in batch()]
     second = first if collapsed else second
     with tf.GradientTape() as tape:
@@ -87,9 +87,11 @@ def test_first_and_second_derivatives_equal_finite_differences():
 
 def test_tensors_that_would_be_broadcast_are_refused():
     first, second, z_first, z_second = batch()
-    with pytest.raises(ValueError, match=r"`first` and `second` must have equal shapes\. Received: first.shape=\(3, 2"):
+    with pytest.raises(
+        ValueError, match=r"'first' and 'second' must be tensors of one shape\. Received: shapes \(3, 2"
+    ):
         ModeSeeking()(first, second[:1], z_first, z_second)
-    with pytest.raises(ValueError, match=r"`z_first` and `z_second`.*Received: z_first.shape=\(3, 5\)"):
+    with pytest.raises(ValueError, match=r"'z_first' and 'z_second'.*Received: shapes \(3, 5\)"):
         ModeSeeking()(first, second, z_first, z_second[:, :1])
 
 

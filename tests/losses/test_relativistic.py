@@ -37,13 +37,13 @@ def test_equal_logits_give_twice_log_two_to_both():
         np.testing.assert_allclose(value, 2 * math.log(2), rtol=1e-6)
 
 
-def test_the_generator_plays_the_discriminators_game_with_the_roles_exchanged():
+def test_the_generators_loss_is_the_discriminators_with_roles_exchanged():
     real, fake = logits()
     np.testing.assert_array_equal(LOSS.generator(fake, real), LOSS.discriminator(fake, real))
     assert float(LOSS.generator(fake, real)) != float(LOSS.discriminator(real, fake))
 
 
-def test_only_differences_of_logits_count():
+def test_only_differences_of_logits_matter():
     real, fake = logits()
     np.testing.assert_allclose(LOSS.discriminator(real + 5, fake + 5), LOSS.discriminator(real, fake), rtol=1e-12)
     np.testing.assert_allclose(LOSS.generator(fake + 5, real + 5), LOSS.generator(fake, real), rtol=1e-12)
@@ -86,7 +86,7 @@ def test_is_stable_at_huge_logits():
     assert all(np.isfinite(g).all() for g in tape.gradient(loss, [real, fake]))
 
 
-def test_only_this_loss_says_that_it_needs_real_logits():
+def test_only_this_loss_needs_real_logits():
     assert RelativisticAverage.relativistic and LOSS.relativistic
     for kind in (NonSaturating, Hinge, LeastSquares, Wasserstein):
         assert kind.relativistic is False and kind().relativistic is False

@@ -10,7 +10,7 @@ from meta_gan.games import Terms
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Displacement, JointTraining, Unrolled
 from meta_gan.meta.inner_loop import ADAPT
-from tests.games.nets import batch_norm_gan, dropout_gan, point_features, told_gan
+from tests.games.nets import batch_norm_gan, dropout_gan, point_features, support_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, weekly
 
 EPISODES = random_episodes(tasks=3)
@@ -33,7 +33,7 @@ def test_batch_statistics_come_back_as_the_mean_over_tasks(name):
 def test_the_state_of_a_frozen_net_is_not_averaged(name):
     """The mean of three equal numbers is off by a rounding, and would drift from step to step."""
     features = point_features()
-    game = told_gan(code=0, loss=NonSaturating(), features=features, terms=Terms(1.0, features=1.0))
+    game = support_gan(embedding_dim=0, loss=NonSaturating(), features=features, terms=Terms(1.0, features=1.0))
     start = [v.numpy() for v in features.variables]
     rounded = [tf.reduce_mean(tf.stack([v] * 3), axis=0).numpy() for v in start]
     assert any(np.any(a != b) for a, b in zip(start, rounded, strict=True)), "the toy must have what a mean rounds"

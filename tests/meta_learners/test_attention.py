@@ -9,7 +9,7 @@ import meta_gan as mg
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import AttentionMetaLearner, features
-from tests.games.nets import told_gan
+from tests.games.nets import support_gan
 from tests.meta_learners.helpers import SEED, START, ready, shake, slopes
 from tests.toys import one, random_episodes
 
@@ -107,7 +107,7 @@ def test_the_task_embedding_is_separated_from_the_signals():
 
 def test_the_inner_loop_passes_the_task_embedding():
     """The meta-gradient reaches the layer that reads the task embedding."""
-    game = told_gan(code=3, loss=NonSaturating())
+    game = support_gan(embedding_dim=3, loss=NonSaturating())
     meta_learner = AttentionMetaLearner(0.05, hidden=4, heads=1, embedding_dim=3)
     model = mg.MetaModel(game, mg.Algorithm("conditioned", meta_learner, Unrolled(2), 2))
     shake(model.meta_learner, 0.2)
@@ -120,7 +120,7 @@ def test_the_inner_loop_passes_the_task_embedding():
 
 @pytest.mark.parametrize("size", [0, 2])
 def test_a_game_without_a_task_embedding_of_that_size_is_rejected(size):
-    game = told_gan(code=size, loss=NonSaturating())
+    game = support_gan(embedding_dim=size, loss=NonSaturating())
     model = mg.MetaModel(game, mg.Algorithm("conditioned", AttentionMetaLearner(0.05, embedding_dim=3), Unrolled(2), 1))
     with pytest.raises(ValueError, match="'embedding_dim' 3"):
         model.adapt(random_episodes().support[0].numpy())

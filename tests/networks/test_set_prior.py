@@ -9,7 +9,7 @@ import meta_gan as mg
 from meta_gan import functional, losses, networks, presets
 from meta_gan.games import VAE
 from meta_gan.networks import SetPrior
-from tests.games.nets import MeanCode
+from tests.games.nets import MeanEncoder
 from tests.toys import random_episodes
 
 SEED = tf.constant([3, 4])
@@ -36,7 +36,7 @@ def linear():
     slope = variance * WEIGHTS / NOISE**2
     encoder.trainable_variables[0].assign(np.stack([slope, np.zeros(2)], axis=1))
     encoder.trainable_variables[1].assign([variance * CENTRE / DEVIATION**2 - slope @ OFFSET, np.log(variance)])
-    game = VAE(placed(), encoder, losses.Gaussian(NOISE), task_encoder=MeanCode(2, dtype="float64"))
+    game = VAE(placed(), encoder, losses.Gaussian(NOISE), task_encoder=MeanEncoder(2, dtype="float64"))
     return game, functional.read(game.nets)
 
 

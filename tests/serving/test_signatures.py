@@ -12,13 +12,13 @@ import meta_gan as mg
 from meta_gan import export, serving
 from meta_gan.games import Terms, Transfer
 from meta_gan.serving import graphs
-from tests.games.nets import batch_norm_gan, told_gan
+from tests.games.nets import batch_norm_gan, support_gan
 from tests.serving.conftest import LIMITS, support
 from tests.toys import random_episodes, tiny_vae, told_translation, weekly
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GAMES = {
-    "told_gan": lambda: told_gan(terms=Terms(mode_seeking=0.1)),
+    "told_gan": lambda: support_gan(terms=Terms(mode_seeking=0.1)),
     "vae": tiny_vae,
     "told_translation": told_translation,
     "transfer": lambda: Transfer(batch_norm_gan()),
@@ -150,7 +150,7 @@ def test_so_are_those_of_other_families_and_what_conditions_them(other):
 
 
 def test_the_code_of_a_task(tmp_path):
-    model = mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05))
+    model = mg.MetaModel(support_gan(), mg.FOMAML(1, 0.05))
     model.export(tmp_path / "1", LIMITS)
     images = random_episodes(shots=3).support[0].numpy().clip(-1, 1)
     code = serving.load(tmp_path / "1").call("encode_task", support=images)["task_embedding"]

@@ -1,6 +1,7 @@
-"""Layers for sounds, float[n, samples, 1] in [-1, 1]: log-mel spectrograms, bands, warping in time, phase shuffling.
+"""Layers for sequences: log-mel spectrograms and bands of sounds, phase shuffling, and counts of a text's symbols.
 
-All are sums, products and gathers: right to any order of derivative, in any float dtype.
+Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers: their derivatives are right to any
+order and in any float dtype.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
+from meta_gan.types import Tensor
 
 _FLOOR = 1e-7  # of a band's mean power: -70 dB
 _LOUDEST = 3e-2
@@ -29,15 +31,15 @@ def hertz(mels: Any) -> Any:
 
 
 def band_matrix(bins: int, rate: float, bands: int) -> np.ndarray:
-    """Return triangles, evenly spaced in mel from 0 to half the rate, over frequencies evenly spaced there.
+    """Return triangular bands that are evenly spaced in mel from 0 to half the rate.
 
     Args:
-        bins: int >= 2, frequencies from 0 to rate / 2, both included.
-        rate: > 0, samples a second.
+        bins: int >= 2, evenly spaced frequencies from 0 to rate / 2, both included.
+        rate: > 0, samples per second.
         bands: int >= 2.
 
     Returns:
-        float64[bins, bands]; every row sums to 1, for the first and the last band reach to the ends.
+        float64[bins, bands]; every row sums to 1, because the first and the last band reach the ends.
 
     Example:
         >>> band_matrix(3, 8000, 2).sum(axis=1).tolist()
@@ -50,15 +52,16 @@ def band_matrix(bins: int, rate: float, bands: int) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("meta_gan")
 class LogMel(keras.layers.Layer):
-    """The log-mel spectrogram of sounds: power in bands that are evenly spaced in mel, in decibels, from -1 upwards.
+    """The log-mel spectrogram of sounds: power in bands that are evenly spaced in mel, in decibels, scaled to >= -1.
 
-    Frames are two hops long, under a Hann window, one for every hop; the sound is taken to be silent beyond its ends.
-    -1 is a mean power far below 1e-7, 1 one of .03; a loud tone has more, and no power is too great to have a
-    derivative.
+    There is one frame per hop, two hops long, with a Hann window; sounds are taken to be silent beyond their ends. -1
+    is a mean power far below 1e-7, and 1 a power of .03. Loud tones exceed 1, so that every power has a derivative.
+
+    Keras's `MelSpectrogram` clips at the loudest frame, leaves out the lowest frequencies, and has another mel scale.
 
     Args:
-        rate: > 0, samples a second.
-        hop: int >= 2, samples from one frame to the next.
+        rate: > 0, samples per second.
+        hop: int >= 2, samples between frames.
         bands: int >= 2.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -72,11 +75,8 @@ class LogMel(keras.layers.Layer):
 
     def __init__(self, rate: float, hop: int = 256, bands: int = 32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < rate < math.inf or hop < 2 or bands < 2:
-            raise ValueError(
-                f"`rate` must be > 0, `hop` and `bands` >= 2. Received: rate={rate!r}, hop={hop!r}, bands={bands!r}"
-            )
-        self.rate, self.hop, self.bands = float(rate), int(hop), int(bands)
+        self.rate, self.hop = check_number(rate, "rate", above=0), check_integer(hop, "hop", 2)
+        self.bands = check_integer(bands, "bands", 2)
         size = 2 * self.hop
         # Periodic, so that two frames a hop apart sum to 1.
         window = 0.5 - 0.5 * np.cos(2.0 * math.pi * np.arange(size) / size)
@@ -87,7 +87,7 @@ class LogMel(keras.layers.Layer):
         self._bands = band_matrix(self.hop + 1, self.rate, self.bands)
         self.built = True
 
-    def call(self, sounds: Any) -> Any:
+    def call(self, sounds: Tensor) -> Tensor:
         """Return float[n, frames, bands, 1] of `sounds` float[n, samples, 1]; frames = ceil(samples / hop)."""
         samples = sounds.shape[1]
         frames = -(-samples // self.hop)
@@ -99,7 +99,7 @@ class LogMel(keras.layers.Layer):
         power = tf.matmul(tf.add_n([tf.square(part) for part in parts]), tf.cast(self._bands, sounds.dtype))
         low, high = math.log(_FLOOR), math.log(_LOUDEST)
         level = (tf.math.log(power + _FLOOR) - low) / (high - low)
-        # Silence is -1 to the last bit.
+        # Silence is exactly -1.
         return tf.maximum(2.0 * level - 1.0, tf.cast(-1.0, sounds.dtype))[..., None]
 
     def compute_output_shape(self, shape: Any) -> tuple[int | None, ...]:
@@ -116,9 +116,9 @@ class Bands(keras.layers.Layer):
     """Splits sounds into bands, evenly spaced in mel, that sum to the sound itself.
 
     Args:
-        rate: > 0, samples a second.
+        rate: > 0, samples per second.
         bands: int >= 2.
-        taps: odd int >= 3, of every band's filter: the more, the narrower the lowest bands.
+        taps: odd int >= 3, the length of each band's filter; longer filters make the lowest bands narrower.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Raises:
@@ -132,19 +132,17 @@ class Bands(keras.layers.Layer):
 
     def __init__(self, rate: float, bands: int = 24, taps: int = 129, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < rate < math.inf or bands < 2 or taps < 3 or taps % 2 == 0:
-            raise ValueError(
-                f"`rate` must be > 0, `bands` >= 2 and `taps` odd and >= 3. Received: rate={rate!r}, bands={bands!r}, "
-                f"taps={taps!r}"
-            )
-        self.rate, self.bands, self.taps = float(rate), int(bands), int(taps)
+        self.rate, self.bands = check_number(rate, "rate", above=0), check_integer(bands, "bands", 2)
+        self.taps = check_integer(taps, "taps", 3)
+        if taps % 2 == 0:
+            raise ValueError(f"'taps' must be odd. Received: {taps!r}")
         responses = band_matrix(self.taps // 2 + 1, self.rate, self.bands)
-        # Of zero phase, and as a sum the filter that changes nothing.
+        # The filters have zero phase, and their sum is the identity.
         filters = np.fft.irfft(responses, n=self.taps, axis=0)
         self._filters = np.roll(filters, self.taps // 2, axis=0)[:, None, :]
         self.built = True
 
-    def call(self, sounds: Any) -> Any:
+    def call(self, sounds: Tensor) -> Tensor:
         """Return float[n, samples, bands] of `sounds` float[n, samples, 1]."""
         return tf.nn.conv1d(sounds, tf.cast(self._filters, sounds.dtype), 1, "SAME")
 
@@ -153,46 +151,16 @@ class Bands(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "bands": self.bands, "taps": self.taps}
 
 
-def sound_at(sounds: Any, positions: Any) -> Any:
-    """Sample sounds cubically.
-
-    Args:
-        sounds: float[n, samples] of known length; silent beyond the ends.
-        positions: float[n, p], in samples from the first one.
-
-    Returns:
-        float[n, p].
-
-    Example:
-        >>> sound_at(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([[1.0, 5.0]])).numpy().tolist()
-        [[1.0, 0.0]]
-
-    Reference:
-        Keys, Cubic convolution interpolation for digital image processing, 1981.
-    """
-    length = sounds.shape[1]
-    padded = tf.pad(sounds, [[0, 0], [2, 2]])
-    # Between the two first and the two last zeros, so that all four taps are silent there.
-    place = tf.clip_by_value(positions, -1.0, float(length)) + 2.0
-    first = tf.minimum(tf.floor(place), float(length + 1))
-    t = place - first
-    index = tf.cast(first, tf.int32)
-    taps = [tf.gather(padded, tf.clip_by_value(index + i, 0, length + 3), batch_dims=1) for i in (-1, 0, 1, 2)]
-    cubic = -taps[0] + 3.0 * taps[1] - 3.0 * taps[2] + taps[3]
-    square = 2.0 * taps[0] - 5.0 * taps[1] + 4.0 * taps[2] - taps[3]
-    return taps[1] + 0.5 * t * (taps[2] - taps[0] + t * (square + t * cubic))
-
-
 @keras.saving.register_keras_serializable("meta_gan")
 class PhaseShuffle(keras.layers.Layer):
-    """In training, shifts every row of a sequence by a few places, drawn anew, and mirrors what is missing at its ends.
+    """In training, shifts every row of a sequence at random by a few places, with mirrored ends.
 
-    So a discriminator cannot tell by where a period starts. The key of the draw is a value like any other, which every
-    call of a game overwrites (`functional.call`): shifts are a function of the game's seed. Alone, the layer draws the
-    same shifts every time.
+    A discriminator then cannot judge by where a period starts. The key of the draw is a weight, which every call of a
+    game overwrites (`functional.call`), so that shifts are a function of the game's seed. On its own, the layer draws
+    the same shifts every time.
 
     Args:
-        most: int >= 1, places to either side.
+        most: int >= 1, the largest shift to either side.
         seed: int >= 0.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -204,14 +172,14 @@ class PhaseShuffle(keras.layers.Layer):
         TensorShape([3, 16, 4])
 
     Reference:
-        Donahue, McAuley and Puckette, Adversarial Audio Synthesis, 2019. There one shift is drawn for a batch.
+        Donahue, McAuley and Puckette, Adversarial Audio Synthesis, 2019. We depart in a shift for each row, not for a
+        batch.
     """
 
     def __init__(self, most: int = 2, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_integer(most, "most", 1)
-        self.most, self.seed = most, seed
-        # By this name `functional.is_seed` knows it.
+        self.most, self.seed = check_integer(most, "most", 1), seed
+        # `functional.is_seed` recognises it by this name.
         self.key = self.add_weight(
             name="seed_generator_state", shape=(2,), dtype="int32", trainable=False, initializer=self._first_key
         )
@@ -220,7 +188,7 @@ class PhaseShuffle(keras.layers.Layer):
     def _first_key(self, shape: Any, dtype: Any = None) -> Any:
         return tf.constant([self.seed, self.most], dtype)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Return float[n, length, channels] of `x` of that shape."""
         if not training:
             return x
@@ -233,3 +201,44 @@ class PhaseShuffle(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "most": self.most, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("meta_gan")
+class SymbolPairs(keras.layers.Layer):
+    """Counts every symbol and every pair of neighbours of a text, up to and including its first end (symbol 0).
+
+    For relaxed texts, whose rows are shares of symbols, the counts are products of shares. Texts are compared by them.
+
+    Args:
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+
+    Raises:
+        ValueError: an input that is not [n, length, symbols].
+
+    Example:
+        >>> text = tf.one_hot([[1, 2, 0, 0]], 3)  # "ab": one a, one b, one end; ab and b-end
+        >>> SymbolPairs()(text).numpy().tolist()
+        [[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]]
+    """
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Check the shape; there are no weights."""
+        if len(shape) != 3 or None in shape[1:]:
+            raise ValueError(f"'texts' must be [n, length, symbols]. Received: shape {tuple(shape)}")
+
+    def call(self, texts: Tensor) -> Tensor:
+        """Return float[n, symbols + symbols^2] of `texts` float[n, length, symbols]."""
+        symbols = texts.shape[2]
+        # The share of a text that has not ended before a place; `cumprod` has no derivative where a factor is 0.
+        alive = [tf.ones_like(texts[:, 0, 0])]
+        for position in range(texts.shape[1] - 1):
+            alive.append(alive[-1] * (1.0 - texts[:, position, 0]))
+        seen = tf.stack(alive, axis=1)[..., None] * texts
+        # Nothing follows an end: pairs that begin with it do not count.
+        first = seen[:, :-1] * (1.0 - tf.one_hot(0, symbols, dtype=texts.dtype))
+        pairs = tf.einsum("nta,ntb->nab", first, texts[:, 1:])
+        return tf.concat([tf.reduce_sum(seen, axis=1), tf.reshape(pairs, [-1, symbols * symbols])], axis=1)
+
+    def compute_output_shape(self, shape: Any) -> tuple[int | None, ...]:
+        """Return [n, symbols + symbols^2]."""
+        return shape[0], shape[2] + shape[2] ** 2

@@ -1,4 +1,4 @@
-"""A generator that carries its conditioning: an ordinary Keras model, whatever is done to it."""
+"""A generator that holds its conditioning is an ordinary Keras model: saved, exported, nested, in any dtype."""
 
 import pathlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import layers, networks
-from meta_gan.layers.holding import ConditionedGenerator
+from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from tests.games.nets import Beside, Conditioned
 
 Z = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -32,14 +32,14 @@ def expected(held):
     return held.generator(Z, conditioning={"support": SUPPORT, "task_embedding": CODE}).numpy()
 
 
-def test_it_gives_what_the_generator_gives_when_it_is_told(held, expected):
+def test_it_equals_the_generator_with_its_conditioning(held, expected):
     np.testing.assert_allclose(held(Z), expected, atol=1e-6)
     np.testing.assert_allclose(held.predict(Z, verbose=0), expected, atol=1e-5)
     assert (held.latent_dim, held.example_shape) == (4, (8, 8, 1))
     assert held.compute_output_shape((None, 4)) == (None, 8, 8, 1)
 
 
-def test_it_holds_a_copy_as_weights_that_do_not_train(held):
+def test_it_holds_a_copy_as_non_trainable_weights(held):
     assert {v.name: v.numpy().shape for v in held.held} == {"task_embedding": (3,), "support": (5, 8, 8, 1)}
     assert len(held.trainable_variables) == len(held.generator.trainable_variables)
     assert len(held.variables) == len(held.generator.variables) + 2
@@ -59,7 +59,7 @@ def test_a_keras_file_gives_the_same_bits(tmp_path, held):
     np.testing.assert_array_equal(again.conditioning["support"], SUPPORT)
 
 
-def test_a_fresh_process_needs_the_package_imported_and_no_more(tmp_path, held):
+def test_a_fresh_process_needs_only_the_imported_package(tmp_path, held):
     held.save(tmp_path / "x.keras")
     np.save(tmp_path / "z.npy", Z)
     code = """
@@ -74,7 +74,7 @@ np.save("images.npy", keras.models.load_model("x.keras")(np.load("z.npy")))
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), held(Z), atol=1e-6)
 
 
-def test_it_is_exported_without_a_word_of_its_conditioning(tmp_path, held, expected):
+def test_it_is_exported_with_its_conditioning(tmp_path, held, expected):
     """Keras also traces the models inside a model, and the generator cannot be called without its conditioning."""
     held.export(str(tmp_path / "1"), format="tf_saved_model", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
@@ -88,7 +88,7 @@ def test_it_is_exported_without_a_word_of_its_conditioning(tmp_path, held, expec
     np.testing.assert_allclose(images, expected, atol=1e-5)
 
 
-def test_it_stands_in_another_model(tmp_path, held, expected):
+def test_it_can_be_a_layer_of_another_model(tmp_path, held, expected):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Rescaling(0.5, 0.5)(held(inputs)))
     assert model.output_shape == (None, 8, 8, 1)
@@ -101,7 +101,7 @@ def test_it_stands_in_another_model(tmp_path, held, expected):
 
 
 def test_its_conditioning_may_be_one_tensor(tmp_path):
-    """Not every game's is a dict."""
+    """Not every game's conditioning is a dict."""
     held = ConditionedGenerator(Conditioned(2, 2, 6), tf.constant([CODE]), 2, (2,))
     z = tf.ones([4, 2])
     np.testing.assert_allclose(held(z), held.generator(z, conditioning=tf.constant([CODE])), rtol=1e-6)
@@ -109,8 +109,8 @@ def test_its_conditioning_may_be_one_tensor(tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "x.keras")(z), held(z))
 
 
-def test_it_may_take_images_in_place_of_z(tmp_path):
-    """What translates, with the code that it was adapted to."""
+def test_it_may_take_images_instead_of_z(tmp_path):
+    """A translator with the task embedding of its adaptation."""
     translator = networks.Translator((8, 8, 1), width=2, embedding_dim=3)
     made = translator(SUPPORT, conditioning={"task_embedding": CODE})
     model = ConditionedGenerator(translator, {"task_embedding": CODE}, (8, 8, 1), (8, 8, 1))
@@ -127,8 +127,8 @@ def test_it_computes_in_the_generators_dtype(dtype):
     images = held(Z)
     assert images.dtype == generator.compute_dtype and held.dtype_policy.name == dtype
     z = tf.cast(Z, generator.compute_dtype)
-    told = generator(z, conditioning={"support": tf.constant(SUPPORT, generator.compute_dtype)})
-    np.testing.assert_allclose(images, told, atol=1e-12 if dtype == "float64" else 1e-2)
+    expected = generator(z, conditioning={"support": tf.constant(SUPPORT, generator.compute_dtype)})
+    np.testing.assert_allclose(images, expected, atol=1e-12 if dtype == "float64" else 1e-2)
     again = ConditionedGenerator.from_config(held.get_config())
     assert again.dtype_policy.name == dtype and again.held[0].dtype == "float64"
 
@@ -136,11 +136,11 @@ def test_it_computes_in_the_generators_dtype(dtype):
 @pytest.mark.parametrize(
     "bad", [None, {}, {"support": SUPPORT, "task_embedding": None}], ids=["none", "empty", "an absent one"]
 )
-def test_nothing_to_hold_is_refused(bad):
-    with pytest.raises(ValueError, match=r"`conditioning` must hold a tensor, or tensors by name\. Received"):
+def test_an_empty_conditioning_is_refused(bad):
+    with pytest.raises(ValueError, match=r"'conditioning' must be a tensor, or tensors by name\. Received"):
         ConditionedGenerator(Beside(2, 2), bad, 2, (2,))
 
 
-def test_a_generator_without_weights_yet_is_refused():
-    with pytest.raises(ValueError, match=r"`generator` must be a built keras\.Model. Received"):
+def test_an_unbuilt_generator_is_refused():
+    with pytest.raises(ValueError, match=r"'generator' must be a built keras\.Model. Received"):
         ConditionedGenerator(keras.Sequential([keras.layers.Dense(2)]), CODE, 2, (2,))

@@ -1,4 +1,4 @@
-"""Counts of symbols and pairs: by hand, against counting, relaxed, and their derivatives."""
+"""Counts of symbols and pairs: by hand, against a loop, for relaxed texts, and their derivatives."""
 
 from collections import Counter
 from itertools import pairwise
@@ -20,7 +20,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_as_counted(seed):
+def test_equals_counts_of_a_loop(seed):
     draw = np.random.default_rng(seed)
     texts = [list(draw.integers(1, 5, draw.integers(1, 9))) for _ in range(20)]
     stored = np.array([text + [0] * (9 - len(text)) for text in texts])
@@ -37,8 +37,8 @@ def test_what_follows_an_end_does_not_count():
     np.testing.assert_array_equal(plain, longer)
 
 
-def test_a_relaxed_text_is_the_mean_of_what_it_may_be():
-    """One symbol of two, each with a half, and the others sure: counts are linear in it."""
+def test_a_relaxed_text_is_the_mean_of_its_texts():
+    """One symbol is uncertain, with two equal shares: counts are linear in it."""
     sure = tf.one_hot([[1, 1, 2], [1, 2, 2]], 3)
     mixed = tf.reduce_mean(sure, axis=0, keepdims=True)
     np.testing.assert_allclose(SymbolPairs()(mixed)[0], tf.reduce_mean(SymbolPairs()(sure), axis=0))
@@ -56,19 +56,19 @@ def test_second_derivatives():
     assert max(directional_error(tf.function(first), [texts], step=1e-6)) < 1e-6
 
 
-def test_the_way_back_through_a_hard_end():
-    """Of "a": were the end a little less of one, what follows it would count as much."""
+def test_the_gradient_at_a_hard_end():
+    """For "a": if the end had a smaller share, what follows it would count by the difference."""
     texts = tf.one_hot([[1, 0, 0]], 3)
     with tf.GradientTape() as tape:
         tape.watch(texts)
         symbols = tf.reduce_sum(SymbolPairs()(texts)[:, :3])
     slopes = tape.gradient(symbols, texts)[0]
-    # One symbol more or less at its own place, and at the first end one less for the end that follows.
+    # 1 for each symbol at its own place, and at the first end -1 for the end that follows.
     np.testing.assert_allclose(slopes[:2], [[1 - 1, 1, 1], [1 - 1, 1, 1]])
 
 
 def test_shapes_and_saving(tmp_path):
-    with pytest.raises(ValueError, match=r"texts must be \[n, length, symbols\]"):
+    with pytest.raises(ValueError, match=r"'texts' must be \[n, length, symbols\]"):
         SymbolPairs()(tf.zeros([2, 3]))
     net = keras.Sequential([keras.Input((6, 3)), SymbolPairs()])
     assert net.output_shape == (None, 12)

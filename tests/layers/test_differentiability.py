@@ -1,4 +1,4 @@
-"""The guard finds a banned layer wherever it hides, says what to use, and lets the rest in."""
+"""The check finds a banned layer at any depth, names its replacement, and allows all others."""
 
 import keras
 import pytest
@@ -7,7 +7,7 @@ from meta_gan import layers
 from meta_gan.layers import check_differentiable
 
 K = keras.layers
-CURES = [
+REPLACEMENTS = [
     (lambda: K.BatchNormalization(name="bad"), r"meta_gan\.layers\.BatchNormalization"),
     (lambda: K.LayerNormalization(name="bad"), r"meta_gan\.layers\.LayerNormalization"),
     (lambda: K.GroupNormalization(1, name="bad"), r"meta_gan\.layers\.GroupNormalization"),
@@ -48,10 +48,12 @@ NESTS = {
 }
 
 
-@pytest.mark.parametrize("make, cure", CURES)
-def test_refusal_names_the_layer_and_its_cure(make, cure):
+@pytest.mark.parametrize("make, replacement", REPLACEMENTS)
+def test_the_message_names_the_layer_and_its_replacement(make, replacement):
     layer = make()
-    with pytest.raises(ValueError, match=rf"keras\.layers\.{type(layer).__name__} use {cure}.*Received: layer 'bad'"):
+    with pytest.raises(
+        ValueError, match=rf"keras\.layers\.{type(layer).__name__} use {replacement}.*Received: layer 'bad'"
+    ):
         check_differentiable(keras.Sequential([layer]))
 
 
@@ -73,9 +75,9 @@ def test_derived_class_is_refused_under_its_keras_name():
 
 
 @pytest.mark.parametrize("nest", NESTS)
-def test_our_layer_of_the_same_name_is_let_in(nest):
+def test_our_layer_of_the_same_name_is_allowed(nest):
     assert check_differentiable(NESTS[nest](layers.BatchNormalization())) is None
 
 
-def test_nearest_upsampling_is_let_in():
+def test_nearest_upsampling_is_allowed():
     assert check_differentiable(keras.Sequential([K.UpSampling2D(interpolation="nearest")])) is None
