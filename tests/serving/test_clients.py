@@ -18,7 +18,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2, 
 import meta_gan as mg
 from examples import grpc_client, grpc_server, rest_client
 from meta_gan import export, serving
-from tests.games.nets import support_gan
+from tests.games.nets import told_gan
 from tests.serving.conftest import support
 
 ROOT = pathlib.Path(mg.__file__).parents[1]
@@ -94,7 +94,7 @@ def test_c(folder, asked, expected):
         text=True,
         timeout=240,
     )
-    assert bad.returncode == 2 and "'num' must lie in [1, 9]" in bad.stderr and not (asked / "c2.f32").exists()
+    assert bad.returncode == 2 and "`num` must lie in [1, 9]" in bad.stderr and not (asked / "c2.f32").exists()
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ def test_grpc(server, expected):
 
 def test_grpc_errors_have_their_codes(server):
     for ask, code, said in (
-        (("glyphs", SUPPORT, 99, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "'steps' must lie in [0, 5]"),
-        (("glyphs", SUPPORT * np.nan, 0, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "'support' must be finite"),
+        (("glyphs", SUPPORT, 99, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "`steps` must lie in [0, 5]"),
+        (("glyphs", SUPPORT * np.nan, 0, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "`support` must be finite"),
         (("gliphs", SUPPORT, 0, NUM, SEED), grpc.StatusCode.NOT_FOUND, "the model must be 'glyphs'"),
     ):
         with pytest.raises(grpc.RpcError) as refusal:
@@ -198,7 +198,7 @@ def test_before_adaptation_the_plain_generator_is_converted_too(model, tmp_path)
     own = model.adaptation.copy(model.meta_weights(averaged=True).initial).nets["generator"]
     np.testing.assert_allclose(session.run(None, {session.get_inputs()[0].name: z})[0], own(z), atol=1e-5)
     with pytest.raises(ValueError, match="'export' without a support set needs a game that is not conditioned"):
-        mg.MetaModel(support_gan(), mg.FOMAML(1, 0.05)).export(tmp_path / "h.onnx", format="onnx")
+        mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05)).export(tmp_path / "h.onnx", format="onnx")
     assert not (tmp_path / "h.onnx").exists()
 
 

@@ -12,13 +12,13 @@ import meta_gan as mg
 from meta_gan import export, serving
 from meta_gan.games import Terms, Transfer
 from meta_gan.serving import graphs
-from tests.games.nets import batch_norm_gan, support_gan
+from tests.games.nets import batch_norm_gan, told_gan
 from tests.serving.conftest import LIMITS, support
 from tests.toys import random_episodes, tiny_vae, told_translation, weekly
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GAMES = {
-    "told_gan": lambda: support_gan(terms=Terms(mode_seeking=0.1)),
+    "told_gan": lambda: told_gan(terms=Terms(mode_seeking=0.1)),
     "vae": tiny_vae,
     "told_translation": told_translation,
     "transfer": lambda: Transfer(batch_norm_gan()),
@@ -112,9 +112,9 @@ def test_many_classes_at_once_are_each_as_alone(served):
 
 def test_many_classes_need_as_many_seeds(served):
     supports = np.stack([support(2)] * 2)
-    with pytest.raises(ValueError, match="'support' and 'seed' must have one length"):
+    with pytest.raises(ValueError, match="`support` and `seed` must have one length"):
         served.call("adapt_and_sample_many", support=supports, steps=0, num=1, seed=[1])
-    with pytest.raises(ValueError, match=r"the length of 'support' along axis 0 must lie in \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"the length of `support` along axis 0 must lie in \[1, 3\]"):
         served.call("adapt_and_sample_many", support=np.stack([support(1)] * 4), steps=0, num=1, seed=[1] * 4)
 
 
@@ -150,7 +150,7 @@ def test_so_are_those_of_other_families_and_what_conditions_them(other):
 
 
 def test_the_code_of_a_task(tmp_path):
-    model = mg.MetaModel(support_gan(), mg.FOMAML(1, 0.05))
+    model = mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05))
     model.export(tmp_path / "1", LIMITS)
     images = random_episodes(shots=3).support[0].numpy().clip(-1, 1)
     code = serving.load(tmp_path / "1").call("encode_task", support=images)["task_embedding"]
