@@ -1,7 +1,7 @@
 """Layers for sequences: log-mel spectrograms and bands of sounds, phase shuffling, and counts of a text's symbols.
 
-Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers: their derivatives are right to any
-order and in any float dtype.
+Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers, so that their derivatives of any
+order are right in any float dtype.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from meta_gan.meta_learners import (
     PerStepRates,
     RecurrentMetaLearner,
 )
-from tests.games.nets import batch_norm_gan, support_gan, point_features, tiny_fusion, tiny_sounds, tiny_texts
+from tests.games.nets import batch_norm_gan, point_features, support_gan, tiny_fusion, tiny_sounds, tiny_texts
 from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
@@ -57,7 +57,9 @@ GAMES = {
     ),
     "batch statistics": batch_norm_gan,
     "images, hinge with R1": lambda: tiny_dcgan(loss=Hinge(), penalty=R1(1.0)),
-    TOLD: lambda: support_gan(features=point_features(), terms=Terms(features=1.0, nearness=1.0, variety=0.5), holdout=1),
+    TOLD: lambda: support_gan(
+        features=point_features(), terms=Terms(features=1.0, nearness=1.0, variety=0.5), holdout=1
+    ),
     # Sharp edges make much of a rounding: in float32 eager and graph differ by more than the tolerance.
     FUSION: lambda: tiny_fusion(
         "float64",

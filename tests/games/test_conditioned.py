@@ -14,10 +14,10 @@ from tests.games.nets import (
     EVERYTHING,
     Beside,
     MeanEncoder,
-    support_gan,
     everything_gan,
     player_loss,
     point_features,
+    support_gan,
     tiny_fusion,
 )
 from tests.toys import dense, flat_close, one, parts, random_episodes, tiny_gan
