@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from meta_gan import loading, storage
-from meta_gan.protocol import Entry
+from meta_gan.protocol import Method
 
 JUDGES = ("omniglot28-conv", "omniglot28-residual")
 """The shipped judges of Omniglot."""
@@ -97,12 +97,12 @@ def interval(entry: Mapping[str, float], digits: int = 3) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def entry(path: str | Path) -> Entry:
+def method(name: str, path: str | Path) -> Method:
     """Return a model for evaluation, by its shipped name or folder, with its card."""
     folder = loading.resolve(path)
     config = storage.read_config(folder)
     card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-    return Entry(loading.load(folder), card)
+    return Method(name, loading.load(folder), card)
 
 
 def cores() -> list[int]:

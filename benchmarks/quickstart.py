@@ -22,7 +22,7 @@ import trainers
 from benchmarks import common
 from meta_gan import presets, storage, tasks
 from meta_gan.judges import Judge, load_judge
-from meta_gan.metrics.scores import recognisability, support_closeness
+from meta_gan.metrics.class_scores import recognisability, support_closeness
 from meta_gan.tasks.pictures import grid, save_png
 from trainers import run_folder
 

@@ -44,13 +44,13 @@ ALLOWED = {
     "model": {*CORE, "export", "adaptation", "adapted"} - {"meta"},
     "loading": {"storage", "adapted", "model"},
     "augment": {"tasks"},
-    "features": {"layers", "networks"},
+    "features": {"layers", "networks", "storage", "loading"},
     "metrics": set(),
-    "judges": {"layers", "networks", "tasks", "storage", "loading", "features", "metrics"},
-    "protocol": {"functional", "meta_learners", "tasks", "storage", "adapted", "model", "augment", "judges", "metrics"},
+    "judges": {"layers", "networks", "tasks", "features", "metrics"},
+    "protocol": {"functional", "storage", "meta_learners", "tasks", "adapted", "model", "augment", "judges", "metrics"},
     "report": {"tasks"},
     "controller": {"functional", "meta", "meta_learners.base"},
-    "presets": {"losses", "layers", "networks", "meta_learners", "games", "meta", "model", "judges"},
+    "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "features"},
     "trainers": {"functional", "storage", "tasks", "model"},
     "cli": {
         "storage",
@@ -108,7 +108,7 @@ WRONG += ["random", "keras.random", "tensorflow.random.Generator", "tensorflow.r
 WRONG += [f"tensorflow.random.{k}" for k in ("normal", "uniform", "shuffle", "truncated_normal", "set_seed")]
 WRONG += [f"numpy.random.{k}" for k in ("rand", "randn", "randint", "seed", "shuffle", "normal", "uniform", "choice")]
 EXEMPT = {("meta_gan.layers.differentiability", name) for name in LAYERS}  # the guard at the door names what it refuses
-NUMERIC = [f"metrics.{name}" for name in ("scores", "pooled", "neighbours", "intervals")]
+NUMERIC = [f"metrics.{name}" for name in ("bootstrap", "class_scores", "distances", "ngrams", "pooled_distances")]
 NUMERIC += ["protocol.splits", "protocol.allocation"]
 # Rooms of values in, values out.
 PURE = ("losses", "games", "meta_learners", "meta")

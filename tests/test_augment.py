@@ -142,26 +142,26 @@ def test_a_real_model():
 
 def test_images_of_another_shape_than_the_model_are_refused_at_once():
     model = mg.MetaModel(tiny_dcgan(), mg.FOMAML())
-    with pytest.raises(ValueError, match=r"`images` must have shape \[n, 8, 8, 1\] .*Received: shape \(5, 9, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"'images' must have shape \[n, 8, 8, 1\] .*Received: shape \(5, 9, 8, 1\)"):
         augment(model, np.zeros((5, 9, 8, 1), np.uint8), LABELS)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": FLOATS[0]}, r"`images` must have shape \[n, height, width, channels\]"),
+        ({"images": FLOATS[0]}, r".images. must have shape \[n, height, width, channels\]"),
         ({"images": FLOATS[:0], "labels": []}, "with n >= 1"),
-        ({"images": FLOATS * 3}, r"`images` must lie in \[-1, 1\]"),
-        ({"images": np.where(FLOATS > 0, np.nan, FLOATS)}, "`images` must be finite"),
-        ({"images": IMAGES.astype(int)}, "`images` must be uint8"),
-        ({"labels": LABELS[:4]}, "`labels` must be 5 integers or strings"),
-        ({"labels": np.array(LABELS, float)}, "`labels` must be 5 integers or strings"),
-        ({"labels": [LABELS]}, "`labels` must be 5 integers or strings"),
-        ({"per_class": -1}, "'per_class' must be an integer"),
-        ({"per_class": 2.0}, "'per_class' must be an integer"),
-        ({"steps": -1}, "'steps' must be an integer"),
-        ({"seed": 2**31}, "'seed' must be an integer"),
-        ({"model": object()}, r"`model` must have `adapt\("),
+        ({"images": FLOATS * 3}, r".images. must lie in \[-1, 1\]"),
+        ({"images": np.where(FLOATS > 0, np.nan, FLOATS)}, ".images. must be finite"),
+        ({"images": IMAGES.astype(int)}, ".images. must be uint8"),
+        ({"labels": LABELS[:4]}, ".labels. must be 5 integers or strings"),
+        ({"labels": np.array(LABELS, float)}, ".labels. must be 5 integers or strings"),
+        ({"labels": [LABELS]}, ".labels. must be 5 integers or strings"),
+        ({"per_class": -1}, ".per_class. must be an integer"),
+        ({"per_class": 2.0}, ".per_class. must be an integer"),
+        ({"steps": -1}, ".steps. must be an integer"),
+        ({"seed": 2**31}, ".seed. must be an integer"),
+        ({"model": object()}, r".model. must have .adapt\("),
     ],
 )
 def test_bad_arguments_are_refused_before_any_adaptation(change, message):

@@ -9,7 +9,7 @@ import meta_gan as mg
 from meta_gan.games import Terms
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.meta_learners import GradientDescent
-from tests.games.nets import support_gan, point_features, tiny_fusion
+from tests.games.nets import point_features, support_gan, tiny_fusion
 from tests.toys import random_episodes, tiny_gan
 
 SUPPORTS = {k: random_episodes(shots=k, seed=k).support[0].numpy() for k in (1, 2, 5)}

@@ -120,7 +120,7 @@ def test_gradient_of_what_is_looked_up_is_dense():
 
 
 def test_gradient_has_the_shape_of_its_source_in_a_graph():
-    """An operation may pass on a gradient whose shape is known only when it runs; a learned meta-learner needs it before."""
+    """An operation may pass on a gradient whose shape is known only when it runs; learned meta-learners need it before."""
 
     @tf.custom_gradient
     def forgetful(x):

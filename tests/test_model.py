@@ -224,15 +224,15 @@ def test_no_step_is_the_models_own_samples():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"support": SUPPORT[:, :1]}, r"`support` must have shape \[n, 2\]"),
+        ({"support": SUPPORT[:, :1]}, r"'support' must have shape \[n, 2\]"),
         ({"support": SUPPORT[:0]}, "n >= 1"),
         ({"support": SUPPORT * np.nan}, "finite"),
         ({"support": SUPPORT * 300}, r"lie in \[-1, 1\]"),
         ({"steps": -1}, "'steps' must be an integer >= "),
-        ({"steps": 1.5}, "`steps`"),
-        ({"steps": True}, "`steps`"),
-        ({"seed": 2**31}, "`seed`"),
-        ({"seed": None}, "`seed`"),
+        ({"steps": 1.5}, "'steps'"),
+        ({"steps": True}, "'steps'"),
+        ({"seed": 2**31}, "'seed'"),
+        ({"seed": None}, "'seed'"),
     ],
 )
 def test_bad_adapt_arguments_are_refused(arguments, message):

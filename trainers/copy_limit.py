@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meta_gan.tasks import DomainTasks, Tasks
 from trainers import run_folder
 from trainers.config import TrainConfig
 
@@ -38,7 +39,7 @@ class CopyLimit:
         self.rates: dict[int, float | None] = {}
 
     @classmethod
-    def of_run(cls, config: TrainConfig, game: Any, tasks: Any) -> CopyLimit:
+    def of_run(cls, config: TrainConfig, game: Any, tasks: Tasks | DomainTasks) -> CopyLimit:
         """Make the limit that a run's settings define.
 
         Raises:

@@ -35,7 +35,7 @@ from benchmarks.meta_learners import mixtures
 from meta_gan import functional, storage
 from meta_gan.controller import PolicyGradient
 from meta_gan.meta import EvolutionStrategies
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 
 CONTROLLER, OPEN = "controller", "open loop, by evolution"
 BATCH, CHECKPOINT = 4, 20
@@ -54,8 +54,8 @@ def parts_of(name: str, seed: int) -> tuple[Any, Any, float]:
         estimator = PolicyGradient(rollouts=8, entropy=0.0, spread=schedules.SPREAD)
         return schedules.controller(calm=4.0, seed=seed), estimator, 0.01
     # A calm policy would choose only small changes of the readouts.
-    rule = schedules.controller(closed_loop=False, calm=0.1, seed=seed)
-    return rule, EvolutionStrategies(0.2, 4, logarithm=True, spread=schedules.SPREAD), 0.03
+    controller = schedules.controller(closed_loop=False, calm=0.1, seed=seed)
+    return controller, EvolutionStrategies(0.2, 4, logarithm=True, spread=schedules.SPREAD), 0.03
 
 
 class Training:
@@ -69,14 +69,14 @@ class Training:
     """
 
     def __init__(self, name: str, seed: int, steps: int, path: Path):
-        self.rule, estimator, self.rate = parts_of(name, seed)
+        self.controller, estimator, self.rate = parts_of(name, seed)
         self.seed, self.steps, self.path, self.made = seed, steps, path, 0
         self.game = mixtures.make_game()
-        self.model = mg.MetaModel(self.game, mg.Algorithm(name, self.rule, estimator, schedules.STEPS))
+        self.model = mg.MetaModel(self.game, mg.Algorithm(name, self.controller, estimator, schedules.STEPS))
         self.model.compile(optimizer=keras.optimizers.Adam(self.rate), clip=1.0, skip_nonfinite=True)
         self._step = tf.function(self.model.meta_step, autograph=False)
         optimizer = self.model.optimizers["meta_learner"]
-        self._variables = [*self.rule.trainable_variables, *optimizer.variables]
+        self._variables = [*self.controller.trainable_variables, *optimizer.variables]
         if path.is_file():
             with np.load(path) as kept:
                 self.made = int(kept["made"])
@@ -109,15 +109,15 @@ def checkpoint(out: Path, name: str, seed: int) -> Path:
 
 def trained(out: Path, name: str, seed: int, size: Size) -> schedules.Runs:
     """Return the runs of tasks under a trained row."""
-    rule = Training(name, seed, size.steps, checkpoint(out, name, seed)).rule
-    return schedules.Runs(rule, lambda numbers: rule.steering)
+    controller = Training(name, seed, size.steps, checkpoint(out, name, seed)).controller
+    return schedules.Runs(controller, lambda numbers: controller.steering)
 
 
 def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ...]]:
     """Return the runs of a hand-designed schedule, and its numbers with the least mean distance on tuning tasks."""
     script, every, grid = schedules.GRIDS[name]
-    rule = schedules.controller()
-    runs = schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
+    controller = schedules.controller()
+    runs = schedules.Runs(controller, lambda numbers: schedules.Scripted(controller, script, every, numbers))
     grid = grid[:: size.thinned]
     tasks, starts = mixtures.episodes(size.tuning, TUNING_SEED, mixtures.TEST_QUERY), mixtures.fresh(50)
     return runs, min(grid, key=lambda numbers: schedules.ended(runs(starts, tasks, numbers))[0].mean())

@@ -28,7 +28,7 @@ from meta_gan.games import GAN
 from meta_gan.judges import load_judge
 from meta_gan.meta import EvolutionStrategies
 from meta_gan.meta_learners import Adam
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
@@ -51,7 +51,7 @@ def start(data: str, out: Path, minutes: float) -> GAN:
     common.check(done, "training by FOMAML")
     model = loading.load(loading.resolve(folder))
     game: Any = model.adaptation.copy(model.meta_weights(averaged=True).initial)
-    judge = load_judge(presets.named.OBJECTIVE)
+    judge = mg.features.load(presets.named.OBJECTIVE)
     unit = keras.layers.Rescaling(1.0 / judge.scale, name="unit")
     features = keras.Sequential([keras.Input(game.example_shape), judge.network, unit], name="features")
     return GAN(game.nets["generator"], game.nets["discriminator"], game.loss_function, game.penalty, features=features)
@@ -74,8 +74,8 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
     """Return a controller of Adam from these weights, trained for minutes of processor time; its run is resumed."""
     # An outer step takes seconds here, and evolution strategies find a good schedule in tens of them where a policy
     # gradient needs hundreds (docs/controller.md); they need a policy that is not calm.
-    rule = ScheduleController(adam(rate), STEPS, EVERY, holdout=0.2, calm=0.1)
-    row = mg.Algorithm("controller", rule, EvolutionStrategies(0.2, 4, logarithm=True), STEPS)
+    controller = ScheduleController(adam(rate), STEPS, EVERY, holdout=0.2, calm=0.1)
+    row = mg.Algorithm("controller", controller, EvolutionStrategies(0.2, 4, logarithm=True), STEPS)
     model = mg.MetaModel(game, row)
     model.compile(optimizer=keras.optimizers.Adam(0.03), clip=1.0, skip_nonfinite=True)
     runs = run_folder.runs(folder)
@@ -94,7 +94,7 @@ def controlled(game: GAN, rate: float, tasks: Any, folder: Path, minutes: float)
 
 def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
     """Return the knobs after each decision, float32[tasks, decisions, knobs]."""
-    rule: Any = model.meta_learner
+    controller: Any = model.meta_learner
     loop, meta = model.loop, model.meta_weights(averaged=True)
 
     def one(episode: Episode) -> Any:
@@ -102,11 +102,11 @@ def chosen(model: mg.MetaModel, episodes: Episode) -> np.ndarray:
 
         def body(i: Any, carry: Any, kept: Any) -> Any:
             carry, _ = loop.advance(meta, carry, episode.support, EVERY, episode.seed)
-            stand = [carry.meta_learner_state["knobs"][knob.name] for knob in rule.knobs]
+            stand = [carry.meta_learner_state["knobs"][knob.name] for knob in controller.knobs]
             return i + 1, carry, kept.write(i, tf.stack(stand))
 
         _, _, kept = tf.while_loop(lambda i, *_: i < STEPS // EVERY, body, (tf.constant(0), carry, kept))
-        return tf.ensure_shape(kept.stack(), [STEPS // EVERY, len(rule.knobs)])
+        return tf.ensure_shape(kept.stack(), [STEPS // EVERY, len(controller.knobs)])
 
     return tf.function(lambda: functional.map_tasks(one, episodes), autograph=False)().numpy()
 
@@ -148,9 +148,9 @@ def main() -> None:
     plain = mg.MetaModel(
         model.adaptation.copy(model.meta_weights().initial), mg.Reptile(STEPS, meta_learner=adam(rate))
     )
-    entries = {
-        name: Entry(row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
-    }
+    methods = [
+        Method(name, row, card_of(row, arguments.minutes)) for name, row in (("controller", model), ("constant", plain))
+    ]
     settings = Settings(
         steps=STEPS,
         curve=(0, 10, 20, STEPS),
@@ -160,7 +160,7 @@ def main() -> None:
         stability_classes=0,
     )
     source = open_source(arguments.data, shots=1, queries=1).source
-    report = Evaluation(source, entries, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
+    report = Evaluation(source, methods, [load_judge(name) for name in JUDGES], settings, out / "evaluation").run()
     means = {name: knobs[..., i].mean(axis=0).tolist() for i, name in enumerate(k.name for k in steered.knobs)}
     results = {"rates": found, "chosen": means, "curve": report["curve"], "rows": report["rows"]}
     storage.write_json(out / "results.json", results)

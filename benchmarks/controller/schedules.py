@@ -1,4 +1,4 @@
-"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps: trained policies and hand-designed rules.
+"""Schedules that steer a GAN of two-dimensional mixtures for 40 inner steps, trained and hand-designed.
 
 The tasks are those of `benchmarks.meta_learners.mixtures`, from freshly drawn networks. Adam is steered. The rates of
 every task are multiplied by an unobserved log-uniform factor that spans `SPREAD`, so that no constant rate suits all
@@ -143,8 +143,8 @@ class Runs:
         numbers: how many.
     """
 
-    def __init__(self, rule: ScheduleController, make: Callable[[Any], Any]):
-        self.loop, self.rule, self.make = mg.InnerLoop.build(mixtures.make_game(), rule), rule, make
+    def __init__(self, controller: ScheduleController, make: Callable[[Any], Any]):
+        self.loop, self.controller, self.make = mg.InnerLoop.build(mixtures.make_game(), controller), controller, make
         self._run = tf.function(self._ends, autograph=False, reduce_retracing=True)
 
     def __call__(
@@ -153,7 +153,7 @@ class Runs:
         """Return, for every task, the distances `first` and `last` before and after, the `factor` of its rates, and
         `knobs` float32[tasks, decisions, knobs] after each decision."""
         count, parts = int(tasks.seed.shape[0]), []
-        learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
+        learned = [tf.convert_to_tensor(v) for v in self.controller.trainable_variables]
         for number, first in enumerate(range(0, count, mixtures.TASKS_OF_A_START)):
             some = tf.nest.map_structure(lambda t, a=first: t[a : a + mixtures.TASKS_OF_A_START], tasks)
             meta = MetaWeights(starts[number % len(starts)], learned)
@@ -171,10 +171,10 @@ class Runs:
 
             def body(i: Any, carry: Any, kept: Any) -> Any:
                 carry, _ = loop.advance(meta, carry, episode.support, EVERY, episode.seed, rate_scale=factor)
-                stand = [carry.meta_learner_state["knobs"][knob.name] for knob in self.rule.knobs]
+                stand = [carry.meta_learner_state["knobs"][knob.name] for knob in self.controller.knobs]
                 return i + 1, carry, kept.write(i, tf.stack(stand))
 
-            kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.rule.knobs)])
+            kept = tf.TensorArray(tf.float32, size=count, element_shape=[len(self.controller.knobs)])
             _, carry, kept = tf.while_loop(lambda i, *_: i < count, body, (tf.constant(0), carry, kept))
             last = loop.distance(loop.final(meta, carry), episode)
             return {"first": first, "last": last, "factor": factor, "knobs": kept.stack()}

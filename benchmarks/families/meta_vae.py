@@ -24,7 +24,7 @@ import tensorflow as tf
 import trainers
 from benchmarks import common
 from meta_gan import MetaModel, functional, loading, storage
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.tasks import open_source
 from meta_gan.tasks.base import Source
 

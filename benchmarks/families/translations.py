@@ -30,7 +30,7 @@ from benchmarks.families.tasks import FAMILIES, Family, judged
 from meta_gan import loading, storage
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, train_judge
 from meta_gan.model import MetaModel
-from meta_gan.protocol.translations import evaluate_translations, row_of, translated
+from meta_gan.protocol.translations import evaluate_translations, translate_pairs, translation_method
 from meta_gan.report import TranslationReport
 from meta_gan.tasks import DomainTasks
 from meta_gan.tasks.pictures import grid, save_png
@@ -83,7 +83,7 @@ def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges
     few = {split: tests.pairs[split][:: max(1, len(tests.pairs[split]) // size.tuning)][: size.tuning]}
     tasks = DomainTasks(tests.source, tests.target, few, tests.shots, tests.queries, tests.seed, tests.paired)
     choices = [(n, s) for n in ROWS[row].steps for s in size.scales if n <= size.longest and (n or s == size.scales[0])]
-    rows = {f"{n} {s}": row_of(model, n, s) for n, s in choices}
+    rows = {f"{n} {s}": translation_method(model, n, s) for n, s in choices}
     # Few pairs get more draws, or chance would choose.
     draws = -(-TUNING_TASKS // len(few[split])) if len(few[split]) < size.tuning else 1
     found = evaluate_translations(tasks, rows, judges[:1], split, draws=draws)["rows"]
@@ -121,11 +121,11 @@ def measure(name: str, row: str, out: Path, data: Path, size: Size) -> None:
         for shots in family.measured[: size.measured]:
             tests = make(data, shots)
             steps, scale = tuned(model, row, family, tests, judges, size)
-            rows = {row: row_of(model, steps, scale)}
+            rows = {row: translation_method(model, steps, scale)}
             report = evaluate_translations(tests, rows, judges, draws=min(size.draws, family.draws))
             called = f"{test}, K = {shots}"
             part[called] = {"report": report, "steps": steps, "rate_scale": scale}
-            lines = translated(tests, rows, columns=min(COLUMNS, shots))
+            lines = translate_pairs(tests, rows, columns=min(COLUMNS, shots))
             np.save(out / "parts" / f"{slug(called)}-{slug(row)}.npy", np.array(lines))
             print(
                 f"{called}: {row}: {steps} steps, rate x {scale}\n{TranslationReport.from_dict(report).to_markdown()}",

@@ -83,7 +83,7 @@ def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) 
 
 def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dict[str, Any]:
     """Return the scores of one trained model, and of the baselines beside it, by judge."""
-    steps, entry = ROWS[row][2], common.entry(folder)
+    steps, method = ROWS[row][2], common.method("model", folder)
     settings = Settings(
         split="validation",
         classes=classes,
@@ -95,8 +95,8 @@ def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dic
         stability_classes=0,
     )
     judges = [load_judge(name) for name in JUDGES]
-    report = Evaluation(source, {"model": entry}, judges, settings, out).run()
-    return {"rows": report["rows"], "training": entry.card["training"]}
+    report = Evaluation(source, [method], judges, settings, out).run()
+    return {"rows": report["rows"], "training": method.card["training"]}
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:

@@ -86,15 +86,15 @@ def evaluate(models: Sequence[str], data: str, settings: Settings, out: Path) ->
         out: folder for images and intermediate results.
     """
     tasks = open_source(data, shots=1, queries=1)
-    entries = {f"training-{i}" if i > 1 else "flagship": common.entry(name) for i, name in enumerate(models, 1)}
+    methods = [common.method(f"training-{i}" if i > 1 else "flagship", path) for i, path in enumerate(models, 1)]
     judges = [load_judge(judge) for judge in JUDGES]
-    evaluation = Evaluation(tasks.source, entries, judges, settings, out / "evaluation")
+    evaluation = Evaluation(tasks.source, methods, judges, settings, out / "evaluation")
     report = evaluation.run(_print_progress)
     (out / "report.md").write_text(Report.from_dict(report).to_markdown(), encoding="utf-8")
-    supports, model = evaluation.deals[0].images("support"), entries["flagship"].model
+    supports, model = evaluation.allocations[0].images("support"), methods[0].model
     save_png(out / "flagship.png", picture(model, np.float32(supports[:8]) / 127.5 - 1.0))
     return {
-        "over_trainings": over_trainings(report["rows"], list(entries)),
+        "over_trainings": over_trainings(report["rows"], [each.name for each in methods]),
         **{key: report[key] for key in ("protocol", "rows", "controls", "curve", "none", "models")},
         "adapt_and_sample_64_seconds": seconds_to_samples(model, supports[0]),
         "times": report["times"],
@@ -110,7 +110,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     settings = Settings(steps=arguments.steps, scratch_steps=0, draws=arguments.draws)
     if arguments.quick and arguments.draws > 1:
         raise ValueError(f"--quick is one draw. Received: --draws {arguments.draws}")
-    settings = settings.made_quick() if arguments.quick else settings
+    settings = settings.make_quick() if arguments.quick else settings
     return dataclasses.replace(settings, curve=(0,), stability_classes=0) if arguments.no_curve else settings
 
 

@@ -21,7 +21,7 @@ from benchmarks import common
 from benchmarks.common import JUDGES
 from meta_gan import storage
 from meta_gan.judges import load_judge
-from meta_gan.metrics.scores import energy_distance
+from meta_gan.metrics.class_scores import energy_distance
 from meta_gan.tasks import open_source
 
 FITTED, SHOTS, REFERENCES, SAMPLES = 459, 5, 8, 15

@@ -21,7 +21,7 @@ import trainers
 from benchmarks import common
 from benchmarks.meta_learners import mixtures, toy_games
 from meta_gan import losses, storage
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 
 HORIZONS = (5, 10, 20, 50)
 PARTS = ("games", "mixtures", "variants")
@@ -64,12 +64,14 @@ def compared(task: str, k: int, method: str, other: str, curves: Curves) -> str:
     return f"| {task} | {k} | {method} | {other} | {gap.mean:+.4f} ({gap.low:+.4f}, {gap.high:+.4f}) | {verdict} |"
 
 
-def games(report: Report, quick: bool, rules: Sequence[str]) -> None:
+def games(report: Report, quick: bool, learned: Sequence[str]) -> None:
     """Measure the games; K is 1,000 moves, the score the common logarithm of the distance to the equilibrium."""
     if quick:  # compiling a second meta-learner takes a quarter of the ten minutes
-        rules = rules[:1]
+        learned = learned[:1]
     for name in ("rotated saddle",) if quick else toy_games.GAMES:
-        rows = toy_games.measure(name, 60 if quick else 1600, toy_games.MOVES, (16, 32) if quick else (64, 100), rules)
+        rows = toy_games.measure(
+            name, 60 if quick else 1600, toy_games.MOVES, (16, 32) if quick else (64, 100), learned
+        )
         for part, title in (("end", name), ("path", f"{name}, mean over the moves")):
             report.results[title] = {method: {str(toy_games.MOVES): row[part]} for method, row in rows.items()}
         order = sorted(rows, key=lambda method: rows[method]["order"])
@@ -147,7 +149,7 @@ def hinge(report: Report, made: dict[str, mixtures.Trainer], tasks: Any, seeds: 
     game = mixtures.make_game(losses.Hinge())
     found: dict[str, list[np.ndarray]] = {}
     for name, trainer in made.items():
-        curves = mixtures.Curves(game, trainer.rule)
+        curves = mixtures.Curves(game, trainer.meta_learner)
         for seed in seeds:
             trainer.train("random", seed, steps)
             found.setdefault(name, []).append(mixtures.measured(curves, mixtures.fresh(seed), tasks))
@@ -164,7 +166,7 @@ def variants(report: Report, quick: bool) -> None:
     for name in ["recurrent", "attention", *([] if quick else mixtures.VARIANTS)]:
         trainer = mixtures.Trainer(name, rate)
         games_of = {width: mixtures.make_game(width=width) for width in wider if name in mixtures.METHODS}
-        others = {width: mixtures.Curves(game, trainer.rule) for width, game in games_of.items()}
+        others = {width: mixtures.Curves(game, trainer.meta_learner) for width, game in games_of.items()}
         for seed in seeds:
             trainer.train("random", seed, steps)
             found.setdefault(name, []).append(mixtures.measured(trainer.curves, mixtures.fresh(seed), tasks))

@@ -19,7 +19,7 @@ from benchmarks import common
 from benchmarks.speed import meta_steps as speed
 from meta_gan import meta_learners, storage
 
-RULES: Mapping[str, Callable[[], meta_learners.MetaLearner]] = {
+META_LEARNERS: Mapping[str, Callable[[], meta_learners.MetaLearner]] = {
     "Adam": lambda: meta_learners.Adam(1e-3),
     "descent": lambda: meta_learners.GradientDescent(1e-3),
     "Meta-SGD": lambda: meta_learners.MetaSGD(1e-3),
@@ -33,10 +33,10 @@ RULES: Mapping[str, Callable[[], meta_learners.MetaLearner]] = {
 AIM = 1.5
 
 
-def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Callable[[], Any], int]:
+def adaptation(meta_learner: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Callable[[], Any], int]:
     """Return a compiled function that adapts to one support set by a meta-learner, and the number of weights."""
     nets = mg.networks.dcgan((sizes.side, sizes.side, 1), width=sizes.width)
-    model = mg.MetaModel(mg.games.GAN(*nets), mg.Algorithm("cost", rule, mg.Unrolled(2), sizes.steps))
+    model = mg.MetaModel(mg.games.GAN(*nets), mg.Algorithm("cost", meta_learner, mg.Unrolled(2), sizes.steps))
     episode = tf.nest.map_structure(lambda t: t[0], speed.episodes(sizes, 1))
 
     def adapted() -> Any:
@@ -47,16 +47,16 @@ def adaptation(rule: meta_learners.MetaLearner, sizes: speed.Sizes) -> tuple[Cal
 
 def measure(sizes: speed.Sizes) -> dict[str, Any]:
     """Return seconds per step by meta-learner, the ratio to Adam's, and the size of the networks."""
-    made = {name: adaptation(make(), sizes) for name, make in RULES.items()}
+    made = {name: adaptation(make(), sizes) for name, make in META_LEARNERS.items()}
     timed = speed.timed({name: run for name, (run, _) in made.items()}, sizes.repeats)
-    seconds = {name: timed[name]["seconds"] / sizes.steps for name in RULES}
-    ratios = {name: seconds[name] / seconds["Adam"] for name in RULES}
-    rules = {name: {"seconds_a_step": seconds[name], "beside_adam": ratios[name]} for name in RULES}
+    seconds = {name: timed[name]["seconds"] / sizes.steps for name in META_LEARNERS}
+    ratios = {name: seconds[name] / seconds["Adam"] for name in META_LEARNERS}
+    costs = {name: {"seconds_a_step": seconds[name], "beside_adam": ratios[name]} for name in META_LEARNERS}
     # None where the system does not tell.
     others = [entry["others"] for entry in timed.values()]
     return {
         "weights": made["Adam"][1],
-        "rules": rules,
+        "meta_learners": costs,
         "others": None if None in others else max(others),
     }
 
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     storage.write_json(out / "results.json", found)
     others = "an unknown number of" if found["others"] is None else f"{found['others']:.2f}"
     print(f"{found['weights']} weights; other programs kept {others} cores busy")
-    for name, entry in found["rules"].items():
+    for name, entry in found["meta_learners"].items():
         verdict = "" if name == "Adam" else (", within the aim" if entry["beside_adam"] <= AIM else ", above the aim")
         print(f"{name}: {1e3 * entry['seconds_a_step']:.2f} ms, {entry['beside_adam']:.2f} of Adam's{verdict}")
 

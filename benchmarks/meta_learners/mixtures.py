@@ -112,18 +112,18 @@ class Curves:
 
     Args:
         game: the game.
-        rule: the meta-learner; its variables are read at every call.
+        meta_learner: the meta-learner; its variables are read at every call.
         compiled: whether XLA compiles it, which is faster for small dense networks.
         mask: regular expression of the weights that adapt; empty for all.
     """
 
-    def __init__(self, game: GAN, rule: Any, compiled: bool = True, mask: str = ""):
-        self.loop, self.rule = mg.InnerLoop.build(game, rule, mask), rule
+    def __init__(self, game: GAN, meta_learner: Any, compiled: bool = True, mask: str = ""):
+        self.loop, self.meta_learner = mg.InnerLoop.build(game, meta_learner, mask), meta_learner
         self._run = tf.function(self._curves, autograph=False, jit_compile=compiled)
 
     def __call__(self, start: Snapshot, tasks: Episode, scale: float = 1.0) -> np.ndarray:
         """Return float64[tasks, 51], the distance before the first step and after each."""
-        learned = [tf.convert_to_tensor(v) for v in self.rule.trainable_variables]
+        learned = [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables]
         return self._run(MetaWeights(start, learned), tasks, tf.constant(scale)).numpy().astype(np.float64)
 
     def _curves(self, meta: MetaWeights, tasks: Episode, scale: Any) -> Any:
@@ -174,18 +174,21 @@ class Trainer:
 
     def __init__(self, name: str, rate: float):
         method = {**METHODS, **VARIANTS}[name]
-        self.game, self.rule = make_game(), method.make(rate)
-        algorithm = mg.Algorithm(name, self.rule, Unrolled(method.order, last=method.last), INNER)
+        self.game, self.meta_learner = make_game(), method.make(rate)
+        algorithm = mg.Algorithm(name, self.meta_learner, Unrolled(method.order, last=method.last), INNER)
         self.model = mg.MetaModel(self.game, algorithm)
         adam = keras.optimizers.Adam
         optimizers = {player: adam(NETS_RATE) for player in self.game.players}
         optimizers["meta_learner"] = adam(method.outer_rate)
         self.model.compile(optimizer=optimizers, clip=1.0, skip_nonfinite=True)
-        self._variables = [*self.rule.trainable_variables, *(v for o in optimizers.values() for v in o.variables)]
+        self._variables = [
+            *self.meta_learner.trainable_variables,
+            *(v for o in optimizers.values() for v in o.variables),
+        ]
         self._rates = [(o.learning_rate, float(o.learning_rate.numpy())) for o in optimizers.values()]
         self._first = [v.numpy() for v in self._variables]
         self._step = tf.function(self.model.meta_step, autograph=False, jit_compile=True)
-        self.curves = Curves(self.game, self.rule)
+        self.curves = Curves(self.game, self.meta_learner)
 
     def _restart(self, seed: int) -> None:
         """Reset the meta-learner and the optimizers, and set the networks to those of a seed."""

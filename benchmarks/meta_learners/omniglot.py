@@ -26,7 +26,7 @@ from benchmarks.meta_learners import mixtures
 from meta_gan import meta_learners, storage
 from meta_gan.judges import load_judge
 from meta_gan.presets.algorithms import LEARNED
-from meta_gan.protocol import Entry, Evaluation, Settings
+from meta_gan.protocol import Evaluation, Method, Settings
 from meta_gan.report import Report
 from meta_gan.tasks import open_source
 from meta_gan.types import Episode
@@ -36,7 +36,7 @@ CURVE = (0, 1, 2, 5, 10, 20, 50)
 # Measured outer steps in a minute of a busy core; the outer rates fall over as many as fit.
 STEPS_A_MINUTE = {"learned_adam": 54, "meta_sgd": 54, "recurrent": 25, "attention": 25}
 # The meta-gradient of a network has a norm of 5 to 70 here and is clipped to 1, so that the usual .003 is too large.
-RULE_RATES = {"recurrent": 1e-3, "attention": 1e-3}
+META_LEARNER_RATES = {"recurrent": 1e-3, "attention": 1e-3}
 # network: the preset and its changes. The fusion network adapts its context, as its preset does.
 RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dcgan": (
@@ -52,26 +52,26 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 TUNING_TASKS = 24
 
 
-def train(rule: str, data: str, out: Path, minutes: float, core: int, network: str = "dcgan") -> None:
+def train(meta_learner: str, data: str, out: Path, minutes: float, core: int, network: str = "dcgan") -> None:
     """Train networks and meta-learner in a process of its own, or resume its run.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.
     """
-    decay = max(1, round(minutes * STEPS_A_MINUTE[rule]))
+    decay = max(1, round(minutes * STEPS_A_MINUTE[meta_learner]))
     preset, changes = RECIPES[network]
-    fields = [*changes, f"meta_learner={rule}", f"inner_steps={INNER}", f"decay_steps={decay}"]
-    fields += [f"meta_rate={RULE_RATES[rule]}"] if rule in RULE_RATES else []
+    fields = [*changes, f"meta_learner={meta_learner}", f"inner_steps={INNER}", f"decay_steps={decay}"]
+    fields += [f"meta_rate={META_LEARNER_RATES[meta_learner]}"] if meta_learner in META_LEARNER_RATES else []
     fields += ["meta_batch=4", "checkpoint_every=20"]
-    done = common.train(preset, data, out / "runs" / rule, minutes, core, fields, "--queries", "15")
-    common.check(done, f"training {rule!r}")
+    done = common.train(preset, data, out / "runs" / meta_learner, minutes, core, fields, "--queries", "15")
+    common.check(done, f"training {meta_learner!r}")
 
 
 def with_adam(model: mg.MetaModel, rate: float) -> mg.MetaModel:
     """Return a model of the same game and initial weights, averaged where there is an average, adapted by Adam."""
-    rule = meta_learners.Adam(rate, 0.5, 0.99)
+    meta_learner = meta_learners.Adam(rate, 0.5, 0.99)
     game = model.adaptation.copy(model.meta_weights(averaged=True).initial)
-    return mg.MetaModel(game, mg.Algorithm("adam", rule, mg.Unrolled(1), INNER, model.algorithm.mask))
+    return mg.MetaModel(game, mg.Algorithm("adam", meta_learner, mg.Unrolled(1), INNER, model.algorithm.mask))
 
 
 def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str, list[float]]]:
@@ -90,18 +90,18 @@ def tuned_rate(model: mg.MetaModel, episodes: Episode) -> tuple[float, dict[str,
     return best, {str(rate): [round(float(values[k]), 4) for k in CURVE] for rate, values in found.items()}
 
 
-def entries(rules: Sequence[str], data: str, out: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
+def methods(names: Sequence[str], data: str, out: Path) -> tuple[list[Method], dict[str, Any]]:
     """Return the rows, which are every meta-learner and Adam from its initial weights, and how Adam was tuned."""
     tasks = open_source(data, shots=5, queries=15)
     episodes = tasks.episode_batch("validation", 0, TUNING_TASKS)
-    found, tuning = {}, {}
-    for rule in rules:
-        found[rule] = common.entry(out / "runs" / rule)
-        model, card = found[rule].model, found[rule].card
+    found, tuning = [], {}
+    for name in names:
+        trained = common.method(name, out / "runs" / name)
+        model, card = trained.model, trained.card
         rate, distances = tuned_rate(model, episodes)
-        found[f"adam from {rule}"] = Entry(with_adam(model, rate), card)
-        tuning[rule] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
-        print(f"tuned: Adam from the start of {rule}: {tuning[rule]}", flush=True)
+        found += [trained, Method(f"adam from {name}", with_adam(model, rate), card)]
+        tuning[name] = {"rate": rate, "distances": distances, "steps": card["training"].get("steps")}
+        print(f"tuned: Adam from the start of {name}: {tuning[name]}", flush=True)
     return found, tuning
 
 
@@ -111,7 +111,9 @@ def table(report: dict[str, Any], tuning: dict[str, Any]) -> str:
     for name, judges in report["curve"].items():
         curves = [judges[judge]["energy_distance"] for judge in JUDGES]
         rows.append([name, *(" / ".join(f"{curve[str(k)]['mean']:.3f}" for curve in curves) for k in CURVE)])
-    rates = ", ".join(f"{rule} {entry['rate']} ({entry['steps']} outer steps)" for rule, entry in tuning.items())
+    rates = ", ".join(
+        f"{meta_learner} {entry['rate']} ({entry['steps']} outer steps)" for meta_learner, entry in tuning.items()
+    )
     return common.table(["row", *(f"K = {k}" for k in CURVE)], rows) + f"\nAdam's rates: {rates}\n"
 
 
@@ -128,13 +130,13 @@ def main() -> None:
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
 
-    def work(rule: str, core: int) -> None:
-        train(rule, arguments.data, out, arguments.minutes, core, arguments.network)
-        print(f"trained: {rule}", flush=True)
+    def work(meta_learner: str, core: int) -> None:
+        train(meta_learner, arguments.data, out, arguments.minutes, core, arguments.network)
+        print(f"trained: {meta_learner}", flush=True)
 
     common.side_by_side(arguments.meta_learners, work)
     trainers.configure_threads()
-    models, tuning = entries(arguments.meta_learners, arguments.data, out)
+    models, tuning = methods(arguments.meta_learners, arguments.data, out)
     settings = Settings(
         steps=INNER,
         curve=CURVE,

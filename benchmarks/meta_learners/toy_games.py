@@ -33,7 +33,7 @@ from meta_gan import functional, meta_learners
 from meta_gan.games import Game
 from meta_gan.meta import InnerLoop, Unrolled
 from meta_gan.meta.unrolled import mean_of_last
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.types import Episode, MetaWeights
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
@@ -154,10 +154,10 @@ def _bounded(logs: Any) -> np.ndarray:
     return np.where(np.isfinite(found), np.minimum(found, most), most)
 
 
-def played(game: Toy, rule: Any, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
+def played(game: Toy, meta_learner: Any, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
     """Return the logarithm of the distance after all moves and its mean over the moves, float64[instances] each."""
-    loop = InnerLoop.build(game, rule)
-    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in rule.trainable_variables])
+    loop = InnerLoop.build(game, meta_learner)
+    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
 
     def one(episode: Episode) -> Any:
         def measure(carry: Any) -> Any:
@@ -234,14 +234,14 @@ def _order(result: dict[str, np.ndarray]) -> tuple[float, float]:
     return round(float(result["end"].mean()), 1), float(result["path"].mean())
 
 
-def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 0) -> float:
+def trained(game: Toy, meta_learner: Any, train: Episode, outer_steps: int, seed: int = 0) -> float:
     """Meta-train a meta-learner on batches of training instances.
 
     Returns:
         The seconds it took, with compilation.
     """
     estimator = Unrolled(2, window=WINDOW, last=WINDOW)
-    model = mg.MetaModel(game, mg.Algorithm("toy", rule, estimator, INNER))
+    model = mg.MetaModel(game, mg.Algorithm("toy", meta_learner, estimator, INNER))
     rates = keras.optimizers.schedules.CosineDecay(OUTER_RATE, outer_steps, alpha=0.05)
     # Instances give the starts, so the initial points are not learned.
     still = {player: keras.optimizers.SGD(0.0) for player in game.players}
@@ -256,9 +256,9 @@ def trained(game: Toy, rule: Any, train: Episode, outer_steps: int, seed: int = 
 
 
 def measure(
-    name: str, outer_steps: int, moves: int, counts: tuple[int, int], rules: Sequence[str] = tuple(LEARNED)
+    name: str, outer_steps: int, moves: int, counts: tuple[int, int], learned: Sequence[str] = tuple(LEARNED)
 ) -> dict[str, dict[str, Any]]:
-    """Measure all hand-designed methods and the learned `rules` on one game.
+    """Measure all hand-designed methods and the `learned` meta-learners on one game.
 
     Returns:
         `{method: {"end", "path": intervals of log10, "rate" or "seconds", "order"}}`.
@@ -275,8 +275,8 @@ def measure(
     for method, play in HAND_DESIGNED.items():
         rate = tuned(game, method, train, moves)
         note(method, play(game, rate, test, moves), rate=rate)
-    for method in rules:
-        game, rule = GAMES[name][0](), LEARNED[method]()
-        seconds = trained(game, rule, train, outer_steps)
-        note(method, played(game, rule, test, moves), seconds=round(seconds, 1))
+    for method in learned:
+        game, meta_learner = GAMES[name][0](), LEARNED[method]()
+        seconds = trained(game, meta_learner, train, outer_steps)
+        note(method, played(game, meta_learner, test, moves), seconds=round(seconds, 1))
     return rows

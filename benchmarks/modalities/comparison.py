@@ -25,8 +25,8 @@ from benchmarks.common import Size
 from benchmarks.modalities import names, voices
 from meta_gan import loading, storage
 from meta_gan.judges import load_judge
-from meta_gan.judges.spectrograms import spectrograms, upright
-from meta_gan.metrics.intervals import bootstrap_mean
+from meta_gan.judges.spectrograms import make_spectrograms, upright
+from meta_gan.metrics.bootstrap import bootstrap_mean
 from meta_gan.tasks.pictures import grid, save_png
 from meta_gan.tasks.pixels import to_float
 
@@ -74,7 +74,7 @@ def picture(path: Path, sets: list[tuple[np.ndarray, ...]], rate: int) -> None:
     """Write a row of spectrograms for each class: support, held-out takes and samples, with grey pictures between."""
     rows = []
     for parts in sets:
-        pictures = [to_float(upright(spectrograms(part, rate))) for part in parts]
+        pictures = [to_float(upright(make_spectrograms(part, rate))) for part in parts]
         gap = np.zeros_like(pictures[0][:1])
         rows.append(np.concatenate([each for part in pictures for each in (gap, part)][1:]))
     save_png(path, grid(rows).repeat(2, axis=0).repeat(2, axis=1))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan import presets
-from meta_gan.metrics.texts import NGramModel, ngram_distance, novelty, valid
+from meta_gan.metrics.ngrams import NGramModel, ngram_distance, novelty, valid_share
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Tasks, from_texts
 from meta_gan.tasks.media import Texts
@@ -99,7 +99,7 @@ def rows(data: Path, model: MetaModel, judges: Any, steps: int, draws: int) -> d
                 scores = found.setdefault(row, {})
                 scores.setdefault("n-gram distance", []).append(ngram_distance(texts, held))
                 scores.setdefault("not in support or training", []).append(novelty(texts, [*support, *trained]))
-                scores.setdefault("valid", []).append(valid(texts, medium.alphabet, LENGTH))
+                scores.setdefault("valid", []).append(valid_share(texts, medium.alphabet, LENGTH))
     return found
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from meta_gan import presets
 from meta_gan.judges import Judge, JudgeRecipe, train_judge
-from meta_gan.judges.spectrograms import judged, spectrograms
-from meta_gan.metrics.neighbours import pair_distances, pairwise
-from meta_gan.metrics.scores import energy_distance
+from meta_gan.judges.spectrograms import judge_source, make_spectrograms
+from meta_gan.metrics.class_scores import energy_distance
+from meta_gan.metrics.distances import pair_distances, pairwise_distances
 from meta_gan.model import MetaModel
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.media import Sounds
@@ -70,7 +70,7 @@ def train_judges(data: Path, out: Path, name: str, steps: int) -> None:
     folder = out / "judges" / name
     if not folder.is_dir():
         recipe = JudgeRecipe(**{"steps": steps, **JUDGES[name]})
-        train_judge(judged(in_manners(voices(data))), recipe, name=name).save(folder)
+        train_judge(judge_source(in_manners(voices(data))), recipe, name=name).save(folder)
 
 
 def train(data: Path, folder: Path, steps: int) -> None:
@@ -117,15 +117,15 @@ def scores_of(sounds: np.ndarray, support: np.ndarray, judged: dict[str, Any], r
             means of the speaker's ten digits), `place` (the index of the class among them) and `threshold`.
         rate: samples per second.
     """
-    pictures = to_float(spectrograms(sounds, rate))
+    pictures = to_float(make_spectrograms(sounds, rate))
     found = {}
     for judge, references, prototypes in zip(judged["judges"], judged["references"], judged["prototypes"], strict=True):
         features = judge.features(pictures)
         found[f"energy/{judge.name}"] = energy_distance(features, references)
         nearest = np.square(features[:, None] - prototypes[None]).sum(axis=-1).argmin(axis=1)
         found[f"recognised/{judge.name}"] = float((nearest == judged["place"]).mean())
-    flat, own = (x.reshape(len(x), -1) for x in (pictures, to_float(spectrograms(support, rate))))
-    found["copies"] = float((pairwise(flat, own).min(axis=1) < judged["threshold"]).mean())
+    flat, own = (x.reshape(len(x), -1) for x in (pictures, to_float(make_spectrograms(support, rate))))
+    found["copies"] = float((pairwise_distances(flat, own).min(axis=1) < judged["threshold"]).mean())
     return found
 
 
@@ -133,7 +133,7 @@ def threshold_of(data: Path, index: int, rate: int) -> float:
     """Return the first percentile of the distances between real spectrograms of a class."""
     source = voices(data)
     takes = source.medium.seen(source.images[source.labels == index]).numpy()
-    flat = to_float(spectrograms(takes, rate)).reshape(len(takes), -1)
+    flat = to_float(make_spectrograms(takes, rate)).reshape(len(takes), -1)
     return float(np.percentile(pair_distances(flat), 1))
 
 
@@ -142,7 +142,7 @@ def _judged(data: Path, split: str, judges: list[Judge], draw: int) -> list[tupl
     source = voices(data)
     rate, classes = source.medium.rate, source.split_classes(split)  # type: ignore[union-attr]
     deals = [dealt(data, index, draw) for index in classes]
-    features = [[judge.features(to_float(spectrograms(deal[1], rate))) for deal in deals] for judge in judges]
+    features = [[judge.features(to_float(make_spectrograms(deal[1], rate))) for deal in deals] for judge in judges]
     prototypes = [np.stack([each.mean(axis=0) for each in of_judge]) for of_judge in features]
     found = []
     for place, (index, deal) in enumerate(zip(classes, deals, strict=True)):

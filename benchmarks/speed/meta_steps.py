@@ -79,8 +79,8 @@ def episodes(sizes: Sizes, tasks: int) -> mg.Episode:
 
 def estimate(model: mg.MetaModel, episode: mg.Episode) -> Estimate:
     """Return the meta-gradient of one task; outside a `tf.function` it runs eagerly."""
-    rule = model.algorithm
-    return rule.estimator.task(model.loop, model.meta_weights(), episode, rule.inner_steps)
+    algorithm = model.algorithm
+    return algorithm.estimator.task(model.loop, model.meta_weights(), episode, algorithm.inner_steps)
 
 
 def eager_step(model: mg.MetaModel, episode: mg.Episode) -> Any:

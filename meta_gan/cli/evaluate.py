@@ -13,8 +13,8 @@ from meta_gan.cli import arguments as flags
 from meta_gan.cli import sources
 from meta_gan.cli.progress import Progress
 from meta_gan.judges import Judge, load_judge, shipped_judges
-from meta_gan.protocol import Entry, Evaluation, Settings
-from meta_gan.protocol.translations import evaluate_translations, row_of, translated
+from meta_gan.protocol import Evaluation, Method, Settings
+from meta_gan.protocol.translations import evaluate_translations, translate_pairs, translation_method
 from meta_gan.report import Report, TranslationReport
 from meta_gan.tasks import DomainTasks, Source
 from meta_gan.tasks.media import Pictures
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         _evaluate_translations(arguments, models)
         return
     sources.refuse_pair_flags(arguments)
-    shapes = (entry.model.game.example_shape for entry in models.values())
+    shapes = (method.model.game.example_shape for method in models.values())
     shape = next((shape for shape in shapes if len(shape) == 3), None)
     # Two images a class are enough here: only the evaluated classes must have more, which is checked later.
     tasks = sources.open_tasks(arguments, shots=1, queries=1, shape=shape)
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"Received: {tasks.name}, of {tasks.source.medium.kind}"
         )
     judges = [load_judge(name) for name in arguments.judge] or default_judges(tasks.source)
-    evaluation = Evaluation(tasks.source, models, judges, settings, arguments.out)
+    evaluation = Evaluation(tasks.source, list(models.values()), judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
         print(f"note: {note}", flush=True)
     report = Report.from_dict(evaluation.run(Progress()))
@@ -98,14 +98,14 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         given["scratch_steps"] = arguments.scratch_steps
     if not arguments.quick:
         return Settings(**given)
-    if given.get("draws", 1) > 1 or given.get("classes", 1) > Settings().made_quick().classes:
+    if given.get("draws", 1) > 1 or given.get("classes", 1) > Settings().make_quick().classes:
         raise ValueError("--quick is one draw of at most 100 classes. Received: --draws or --classes above that")
-    return dataclasses.replace(Settings(**given).made_quick(), scratch_steps=arguments.scratch_steps or 0)
+    return dataclasses.replace(Settings(**given).make_quick(), scratch_steps=arguments.scratch_steps or 0)
 
 
-def _models(given: list[str]) -> dict[str, Entry]:
+def _models(given: list[str]) -> dict[str, Method]:
     """Load each `DIR` or `NAME=DIR`; a single DIR is called `model`, several are named after their algorithms."""
-    found: dict[str, Entry] = {}
+    found: dict[str, Method] = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
@@ -116,7 +116,7 @@ def _models(given: list[str]) -> dict[str, Entry]:
         if name in found:
             raise ValueError(f"--model needs a name for each, as NAME=DIR. Received: two models named {name!r}")
         card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-        found[name] = Entry(model, card)
+        found[name] = Method(name, model, card)
     return found
 
 
@@ -130,7 +130,7 @@ def default_judges(source: Source) -> list[Judge]:
     found = []
     for judge in (load_judge(name) for name in shipped_judges()):
         seen = set((judge.card.get("data") or {}).get("classes") or ())
-        fits = tuple(judge.example_shape) == source.example_shape and judge.card["purpose"] == "judge"
+        fits = judge.example_shape == source.example_shape
         if fits and seen and seen <= train:
             found.append(judge)
     if not found:
@@ -142,13 +142,13 @@ def default_judges(source: Source) -> list[Judge]:
     return found
 
 
-def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Entry]) -> None:
+def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Method]) -> None:
     """Evaluate models of two domains; without any, the rows that need no model."""
     for name in ONE_DOMAIN:
         if getattr(arguments, name) not in (None, False):
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} must be left out with --target. Received: {flag}")
-    rows = {name: row_of(entry.model, arguments.inner_steps) for name, entry in models.items()}
+    rows = {name: translation_method(method.model, arguments.inner_steps) for name, method in models.items()}
     judges = [load_judge(name) for name in arguments.judge]
     tasks = _tasks(arguments, models)
     content = evaluate_translations(
@@ -159,18 +159,18 @@ def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Entr
         draws=1 if arguments.draws is None else arguments.draws,
         seed=arguments.seed or 0,
     )
-    report = TranslationReport(**content, models={name: entry.card for name, entry in models.items()})
-    shown = translated(tasks, rows, report.split, columns=min(COLUMNS, tasks.shots, tasks.queries))
+    report = TranslationReport(**content, models={name: method.card for name, method in models.items()})
+    shown = translate_pairs(tasks, rows, report.split, columns=min(COLUMNS, tasks.shots, tasks.queries))
     written = [*report.write(arguments.out), Path(arguments.out) / "translations.png"]
     save_png(written[-1], grid(shown))
     print(report.to_markdown())
     print("written: " + ", ".join(map(str, written)))
 
 
-def _tasks(arguments: argparse.Namespace, models: dict[str, Entry]) -> DomainTasks:
+def _tasks(arguments: argparse.Namespace, models: dict[str, Method]) -> DomainTasks:
     """Return the pairs, with as many query images as the smallest class leaves, at most 50."""
     shots = SHOTS if arguments.shots is None else arguments.shots
-    shapes = {name: entry.model.game.example_shape for name, entry in models.items()}
+    shapes = {name: method.model.game.example_shape for name, method in models.items()}
     shape = next((each["source"] for each in shapes.values()), None)
     seed = arguments.seed or 0
     # With one query image, to find out first how many there are.

@@ -9,9 +9,9 @@ from meta_gan import storage
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import sources
 from meta_gan.cli.progress import Progress
-from meta_gan.features import NETWORKS
-from meta_gan.judges import METHODS, PURPOSES, JudgeRecipe, train_judge
-from meta_gan.judges.spectrograms import judged
+from meta_gan.features import NETWORKS, PURPOSES
+from meta_gan.judges import METHODS, JudgeRecipe, train_judge
+from meta_gan.judges.spectrograms import judge_source
 
 EXAMPLE = "meta-gan judge --data my_classes/ --out judges/mine --method prototypical --network conv4 --seed 1"
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     recipe = JudgeRecipe(**{"ways": min(JudgeRecipe().ways, max(2, len(tasks.splits["train"]))), **given})
     print(f"recipe: {dataclasses.asdict(recipe)}", flush=True)
     print(tasks.source.describe(), flush=True)
-    source = judged(tasks.source)
+    source = judge_source(tasks.source)
     progress = Progress()
     made = train_judge(source, recipe, on_progress=lambda step, *_: progress("training", step, recipe.steps))
     made.save(arguments.out)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan.judges.spectrograms import shown
+from meta_gan.judges.spectrograms import preview_drawing
 from meta_gan.report.rendering import style_sheet
 from meta_gan.tasks import Source
 from meta_gan.tasks.episodes import by_domain
@@ -32,7 +32,7 @@ def read(path: str, game: Any, card: dict[str, Any], domain: str, invert: str) -
 def write(folder: Path, card: dict[str, Any], samples: np.ndarray, given: Sequence[np.ndarray]) -> str:
     """Write samples, and the sets that were given beside them; return what else was written, in words."""
     medium = of_card(card)
-    return medium.write_samples(folder, samples, given, shown(medium), style_sheet())
+    return medium.write_samples(folder, samples, given, preview_drawing(medium), style_sheet())
 
 
 def described(card: dict[str, Any]) -> str:
@@ -42,4 +42,4 @@ def described(card: dict[str, Any]) -> str:
 
 def sheet(source: Source, path: Path) -> None:
     """Write a contact sheet of a source: pictures, spectrograms, or lines of text."""
-    source.medium.sheet(source, path, shown(source.medium))
+    source.medium.sheet(source, path, preview_drawing(source.medium))

@@ -8,6 +8,7 @@ from meta_gan import loading, storage
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import outputs
+from meta_gan.tasks.episodes import by_domain
 
 EXAMPLE = "meta-gan sample --model glyph --count 100 --out more --seed 1"
 
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
     else:
         game = adapted.adaptation.game
-        inputs = [outputs.read(arguments.inputs, game, adapted.data_card, "source", "auto")]
+        domain = next(iter(by_domain(game.example_shape)))
+        inputs = [outputs.read(arguments.inputs, game, adapted.data_card, domain, "auto")]
         made = adapted.translate(inputs[0])
     with storage.new_folder(arguments.out) as folder:
         beside = outputs.write(folder, adapted.data_card, made, inputs)

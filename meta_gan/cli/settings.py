@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +85,8 @@ def _read(path: str) -> dict[str, Any]:
         config = tomllib.loads(text) if ending == ".toml" else json.JSONDecoder().raw_decode(text.lstrip())[0]
     except ValueError as error:
         raise ValueError(f"--config must be a valid {ending} file. Received: {path!r}: {error}") from error
-    for name, table in {"the file": config, "'episodes'": config.get("episodes", {}) if config else {}}.items():
-        if not isinstance(table, Mapping):
-            raise ValueError(f"{name} of --config must be a table of settings. Received: {table!r}")
+    if not isinstance(config, dict) or not isinstance(config.get("episodes", {}), dict):
+        raise ValueError(f"--config and its 'episodes' must be tables of settings. Received: {path!r}")
     known = ("recipe", "train", "source", "episodes", *_FLAGS, *_RECORDS)
     unknown = [name for name in config if name not in known]
     unknown += [f"episodes.{name}" for name in config.get("episodes", {}) if name not in _EPISODES]

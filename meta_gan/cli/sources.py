@@ -44,7 +44,7 @@ def open_tasks(
     tasks = open_source(arguments.data, image_shape=shape, archives=arguments.archives, **own, **options)
     if arguments.protocol is None:
         return tasks
-    return Tasks(splits.apply(tasks.source, arguments.protocol), **options)
+    return Tasks(splits.apply_split(tasks.source, arguments.protocol), **options)
 
 
 def open_pairs(

@@ -160,11 +160,7 @@ class PolicyGradient(Estimator):
                 fresh = loop.begin(meta)
                 state = controller.remember(fresh.meta_learner_state, carry.meta_learner_state)
                 carry = fresh._replace(meta_learner_state=state)
-            own = functional.fold(key, trial)
-            steering = PolicySteering(
-                controller, lambda logits, step, own=own: drawn(logits, functional.fold(own, step))
-            )
-            exploring = dataclasses.replace(loop, steering=steering)
+            exploring = dataclasses.replace(loop, steering=_exploring(controller, functional.fold(key, trial)))
             carry, part, records = self._attempt(exploring, controller, meta, carry, episode, steps)
             parts.append(part)
         metrics = metrics_of(loop, records, loop.objectives(loop.final(meta, carry), episode))
@@ -268,6 +264,11 @@ def controller_of(meta_learner: MetaLearner) -> ScheduleController:
     if not isinstance(meta_learner, ScheduleController):
         raise ValueError(f"the meta-learner must be a ScheduleController. Received: {type(meta_learner).__name__}")
     return meta_learner
+
+
+def _exploring(controller: ScheduleController, key: Tensor) -> PolicySteering:
+    """Return steering that draws every action by its probability."""
+    return PolicySteering(controller, lambda logits, step: drawn(logits, functional.fold(key, step)))
 
 
 def reward_of(first: Tensor, last: Tensor, now: Tensor, stopped: Tensor, cost: float) -> tuple[Tensor, Tensor, Tensor]:

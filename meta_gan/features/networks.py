@@ -1,8 +1,7 @@
-"""The feature networks of judges: images in, features out.
+"""Architectures of feature networks: functional Keras models from images to features.
 
-Both are made of this package's normalisation and of average pooling, so that a network of the purpose
-"objective" may stand in a loss that is differentiated twice; maximum pooling, which ProtoNets use, is avoided
-for that reason. They are plain functional Keras models, which `keras.saving` stores and restores.
+They use this package's normalisation layers, and average pooling where ProtoNets use maximum pooling, because a network
+of the purpose "objective" is part of a loss that is differentiated twice.
 """
 
 from __future__ import annotations
@@ -18,33 +17,35 @@ from meta_gan.checks import check_integer, check_shape
 from meta_gan.networks.base import seeded_normal
 
 MOST_FEATURES = 256
-"""A larger last map is averaged over its positions, because distances in many dimensions say little."""
+"""A larger last map is averaged over its positions: distances in many dimensions are less informative."""
 _SMALLEST_SIDE = 8
 
 
-def _require_image_shape(example_shape: Any) -> tuple[int, int, int]:
-    """Return the three sides, refused unless they are those of an image of 8x8 or more and 1 to 4 channels."""
+def _check_image_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return (height, width, channels) of images of 8x8 or more with 1 to 4 channels."""
     shape = check_shape(example_shape)
     if len(shape) != 3 or min(shape[:2]) < _SMALLEST_SIDE or shape[2] > 4:
         raise ValueError(
-            f"`example_shape` must be (height, width, channels) of at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} pixels "
-            f"with 1 to 4 channels. Received: example_shape={shape}"
+            f"'example_shape' must be (height, width, channels) of at least {_SMALLEST_SIDE} x {_SMALLEST_SIDE} pixels "
+            f"with 1 to 4 channels. Received: {shape}"
         )
     return shape[0], shape[1], shape[2]
 
 
 class _Stack:
-    """What the two networks are built with: named layers of one dtype, and kernels of one seed."""
+    """A builder of named layers with one dtype and with kernels of one seed."""
 
-    def __init__(self, example_shape: Any, width: int, seed: int, stream: str, dtype: Any) -> None:
-        self.example_shape = _require_image_shape(example_shape)
+    def __init__(self, example_shape: Sequence[int], width: int, seed: int, stream: str, dtype: Any) -> None:
+        self.example_shape = _check_image_shape(example_shape)
         self.width = check_integer(width, "width", 1)
         self.dtype, self.stream = dtype, stream
         self.normal = seeded_normal(check_integer(seed, "seed", 0), stream)
         self.images = keras.Input(self.example_shape, dtype=dtype or "float32", name="images")
 
-    def convolve(self, x: Any, channels: int, name: str, kernel: int = 3, strides: int = 1) -> Any:
-        """Return a convolution without a bias, which the normalisation after it would cancel or stand in for."""
+    def convolve(
+        self, x: keras.KerasTensor, channels: int, name: str, kernel: int = 3, strides: int = 1
+    ) -> keras.KerasTensor:
+        """Return a convolution without a bias, which the normalisation after it makes superfluous."""
         layer = keras.layers.Conv2D(
             channels,
             kernel,
@@ -58,38 +59,38 @@ class _Stack:
         )
         return layer(x)
 
-    def rectify(self, x: Any, name: str) -> Any:
-        """Return relu(normalised x)."""
+    def rectify(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Return the ReLU of normalised `x`."""
         x = layers.BatchNormalization(name=f"normalize_{name}", dtype=self.dtype)(x)
         return keras.layers.ReLU(name=f"relu_{name}", dtype=self.dtype)(x)
 
-    def halve(self, x: Any, name: str, padding: str = "valid") -> Any:
-        """Return 2x2 averages."""
+    def halve(self, x: keras.KerasTensor, name: str, padding: str = "valid") -> keras.KerasTensor:
+        """Return averages of 2x2 pixels."""
         pool = keras.layers.AveragePooling2D(
             2, padding=padding, data_format="channels_last", name=f"pool_{name}", dtype=self.dtype
         )
         return pool(x)
 
-    def finish(self, features: Any) -> keras.Model:
+    def finish(self, features: keras.KerasTensor) -> keras.Model:
         """Return the model from images to `features`."""
         return keras.Model(self.images, features, name=self.stream)
 
 
 def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: Any = None) -> keras.Model:
-    """Return four times convolution 3x3, batch normalisation, ReLU and 2x2 average, flattened.
+    """Return a network of four blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 average pooling.
 
     Args:
         example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
-        width: int >= 1, the channels of every convolution.
-        seed: int >= 0, the seed of the initial weights.
-        dtype: of the weights and features; by default Keras's own.
+        width: channels of every convolution, >= 1.
+        seed: of the initial weights, >= 0.
+        dtype: of the weights and features; None for Keras's default.
 
     Returns:
-        A model from float[n, *example_shape] to float[n, d]: the last map flattened if d <= 256 (d = width for
-        28x28), else averaged over its positions. A map that cannot be halved any more is not.
+        A model from float[n, *example_shape] to float[n, d]: the last map, flattened if d <= 256 (for 28x28, d = width)
+        or else averaged over its positions. A map with a side of 1 is not halved further.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> conv4((28, 28, 1))(tf.zeros([5, 28, 28, 1])).shape
@@ -114,15 +115,15 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
 
     Args:
         example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
-        width: int >= 1, the channels of the first block; the others have 2 * width.
-        seed: int >= 0, the seed of the initial weights.
-        dtype: of the weights and features; by default Keras's own.
+        width: channels of the first block, >= 1; the others have 2 * width.
+        seed: of the initial weights, >= 0.
+        dtype: of the weights and features; None for Keras's default.
 
     Returns:
-        A model from float[n, *example_shape] to float[n, 4 * width], averages over the positions.
+        A model from float[n, *example_shape] to float[n, 4 * width], averaged over positions.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> residual((28, 28, 1))(tf.zeros([5, 28, 28, 1])).shape
@@ -130,7 +131,7 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
 
     Reference:
         He et al., Identity Mappings in Deep Residual Networks, 2016; shortcuts are averaged before their 1x1
-        convolution, after He et al., Bag of Tricks for Image Classification, 2019.
+        convolution, as in He et al., Bag of Tricks for Image Classification, 2019.
     """
     stack = _Stack(example_shape, width, seed, "residual", dtype)
     x = stack.convolve(stack.images, stack.width, "stem")
@@ -140,8 +141,8 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
     return stack.finish(keras.layers.GlobalAveragePooling2D(name="features", dtype=dtype)(x))
 
 
-def _residual_block(stack: _Stack, x: Any, channels: int, name: str) -> Any:
-    """Return half-sized x + f(x), where f is twice normalisation, ReLU and convolution."""
+def _residual_block(stack: _Stack, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
+    """Return x + f(x) at half the size, where f is two blocks of normalisation, ReLU and convolution."""
     shortcut = stack.halve(x, name, padding="same")
     if channels != x.shape[-1]:
         shortcut = stack.convolve(shortcut, channels, f"{name}_shortcut", kernel=1)
@@ -151,4 +152,4 @@ def _residual_block(stack: _Stack, x: Any, channels: int, name: str) -> Any:
 
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {"conv4": conv4, "residual": residual}
-"""The networks that a recipe can name."""
+"""The architectures by name."""

@@ -1,6 +1,6 @@
-"""Judges: frozen feature networks that score generated examples, and their training."""
+"""Judges, the feature networks that score generated images, and their training."""
 
 from meta_gan.judges.judge import Judge, load_judge, shipped_judges
-from meta_gan.judges.training import METHODS, PURPOSES, JudgeRecipe, train_judge
+from meta_gan.judges.training import METHODS, JudgeRecipe, train_judge
 
-__all__ = ["METHODS", "PURPOSES", "Judge", "JudgeRecipe", "load_judge", "shipped_judges", "train_judge"]
+__all__ = ["METHODS", "Judge", "JudgeRecipe", "load_judge", "shipped_judges", "train_judge"]

@@ -1,7 +1,7 @@
-"""Pinned recipes that train judges on the meta-training classes of a source.
+"""Training of feature networks on the meta-training classes of a source, and their validation.
 
-Nothing but the training classes' images reaches the weights, and every draw is a function of (seed, step): the same
-recipe on the same source gives the same judge.
+Only images of the training classes decide the weights, and every draw is a function of (seed, step): the same recipe on
+the same source gives the same network.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
-from meta_gan.features.networks import NETWORKS
+from meta_gan.features import NETWORKS, PURPOSES, FeatureNetwork
 from meta_gan.judges.augmentation import random_affine
 from meta_gan.judges.judge import Judge
-from meta_gan.judges.validation import validate, within_class_distance
+from meta_gan.metrics import pair_distances, prototypical_accuracy
 from meta_gan.networks.base import seeded_normal
 from meta_gan.tasks import Source, Tasks
 from meta_gan.tasks.episodes import ALGORITHM
@@ -28,32 +28,35 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
 
 METHODS = ("prototypical", "classification")
-PURPOSES = ("judge", "objective")
-_DRAW, _WARP = 1, 2  # what a draw is for, so that no two share a key
+VALIDATION_WAYS, VALIDATION_SHOTS, VALIDATION_EPISODES = 20, 5, 100
+MOST_IMAGES = 20
+"""Images of a class that validation uses, at most."""
+_DRAW, _WARP = 1, 2  # streams of draws, so that no two share a key
+_VALIDATION_SEED = 0  # fixed, so that all networks of a source are validated on the same episodes
 
 
 @dataclass(frozen=True)
 class JudgeRecipe:
-    """Everything that decides a judge, but for its data.
+    """How a feature network is trained.
 
     Attributes:
-        method: "prototypical" (episodes; nearest class mean) or "classification" (over all training classes, by
-            distance to one learned prototype each).
-        network: "conv4" or "residual", see `judge_networks`.
-        width: int >= 1, the network's.
-        augmentation: whether every image is warped, see `augmentation.random_affine`.
-        steps: int >= 1, of the optimizer; some hundreds at least, because the normalisations' moving averages, by
-            which a judge sees, lag a hundred steps behind the weights.
-        ways: int >= 2, classes of an episode (prototypical).
-        shots: int >= 1, images of a class that make its prototype (prototypical).
-        queries: int >= 1, images of a class to be told apart (prototypical).
-        batch: int >= 2, images of a step (classification).
-        rate: > 0, Adam's first learning rate, which falls to 0 along a cosine.
-        seed: int in [0, 2^31), of the weights and of every draw.
-        purpose: "judge", or "objective" for a network that losses may use and no report does.
+        method: "prototypical" (episodes, nearest class mean) or "classification" (over all training classes, by
+            distance to one learned prototype per class).
+        network: "conv4" or "residual", see `features`.
+        width: width of the network, >= 1.
+        augmentation: whether images are warped by `augmentation.random_affine`.
+        steps: optimizer steps, >= 1. Use some hundreds at least: the moving averages of the normalisation layers, which
+            inference uses, lag a hundred steps behind the weights.
+        ways: classes of an episode, >= 2 (prototypical).
+        shots: images of a class that its prototype is the mean of, >= 1 (prototypical).
+        queries: images of a class to classify, >= 1 (prototypical).
+        batch: images of a step, >= 2 (classification).
+        rate: Adam's initial learning rate, > 0; it decays to 0 along a cosine.
+        seed: of the weights and of every draw, in [0, 2^31).
+        purpose: "judge", or "objective" for a network that may be part of a loss and scores nothing.
 
     Raises:
-        ValueError: if a field is out of range.
+        ValueError: a field is out of range.
 
     Example:
         >>> JudgeRecipe(network="residual", width=32).method
@@ -78,7 +81,6 @@ class JudgeRecipe:
     purpose: str = "judge"
 
     def __post_init__(self) -> None:
-        """Check the fields."""
         check_choice(self.method, "method", METHODS)
         check_choice(self.network, "network", tuple(NETWORKS))
         check_choice(self.purpose, "purpose", PURPOSES)
@@ -90,14 +92,14 @@ class JudgeRecipe:
 
 
 def restrict(source: Source, split: str) -> Source:
-    """Return only the classes of one split and their images, labelled 0..k-1, as training classes.
+    """Return the classes of one split with their images, labelled 0..k-1, as training classes.
 
     Raises:
-        DataError: if `split` is no split, or has no classes.
+        DataError: `split` is unknown or has no classes.
     """
     chosen = source.split_classes(split)
     if len(chosen) == 0:
-        raise DataError(f"{source.name}: the {split} split needs at least 1 class. Received: 0")
+        raise DataError(f"{source.name}: the {split} split must have at least 1 class. Received: 0")
     kept = np.isin(source.labels, chosen)
     return Source(
         images=source.images[kept],
@@ -109,13 +111,13 @@ def restrict(source: Source, split: str) -> Source:
     )
 
 
-def prototypical_loss(features: Any, ways: int, shots: int) -> tuple[Any, Any]:
-    """Return cross-entropy and accuracy of the queries by their squared distances to the class means.
+def prototypical_loss(features: tf.Tensor, ways: int, shots: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the cross-entropy and accuracy of classifying queries by their squared distances to class means.
 
     Args:
-        features: float[ways * (shots + queries), d], class by class, in each the shots first.
-        ways: classes.
-        shots: images of a class that make its mean.
+        features: float[ways * (shots + queries), d], class by class, the shots of each class first.
+        ways: number of classes.
+        shots: images of a class that its mean is taken of.
 
     Returns:
         (float[], float[]).
@@ -129,32 +131,32 @@ def prototypical_loss(features: Any, ways: int, shots: int) -> tuple[Any, Any]:
     return _nearest_loss(tf.reshape(queries, [-1, features.shape[-1]]), means, labels)
 
 
-def _nearest_loss(queries: Any, prototypes: Any, labels: Any) -> tuple[Any, Any]:
-    """Return cross-entropy and accuracy of softmax(-squared distance)."""
-    # The squared norm of the query is the same for all prototypes, and softmax does not see it.
+def _nearest_loss(queries: tf.Tensor, prototypes: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the cross-entropy and accuracy of softmax(-squared distance)."""
+    # The squared norm of the query is left out: it is the same for all prototypes, so softmax cancels it.
     logits = 2.0 * tf.matmul(queries, prototypes, transpose_b=True) - tf.reduce_sum(tf.square(prototypes), 1)
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
     hit = tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels)
     return loss, tf.reduce_mean(tf.cast(hit, tf.float32))
 
 
-def _key(recipe: JudgeRecipe, step: Any, role: int) -> Any:
+def _key(recipe: JudgeRecipe, step: tf.Tensor, role: int) -> tf.Tensor:
     return tf.random.fold_in(tf.constant([recipe.seed, role], tf.int32), tf.cast(step, tf.int32), alg=ALGORITHM)
 
 
-def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
-    """Yield (images float32[ways * (shots + queries), ...], no labels) for ever."""
+def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yield images float32[ways * (shots + queries), ...] without labels, forever."""
     tasks = Tasks(data, recipe.shots, recipe.queries, recipe.seed)
     for episode in tasks.train(recipe.ways):
         images = tf.concat([episode.support, episode.query], axis=1)
         yield tf.reshape(images, [-1, *data.example_shape]), tf.zeros([0], tf.int32)
 
 
-def _batches(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[Any, Any]]:
-    """Yield (images float32[batch, ...], labels int32[batch]) for ever."""
+def _batches(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yield images float32[batch, ...] and labels int32[batch], forever."""
     images, labels, levels = tf.constant(data.images), tf.constant(data.labels), tf.constant(LEVELS)
 
-    def draw(step: Any) -> tuple[Any, Any]:
+    def draw(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         key = _key(recipe, step, _DRAW)
         chosen = tf.random.stateless_uniform([recipe.batch], key, 0, len(data.labels), dtype=tf.int32, alg=ALGORITHM)
         return tf.gather(levels, tf.cast(tf.gather(images, chosen), tf.int32)), tf.gather(labels, chosen)
@@ -174,7 +176,7 @@ def _make_step(network: keras.Model, data: Source, recipe: JudgeRecipe) -> Calla
     optimizer.build(weights)
 
     @tf.function(autograph=False)
-    def step_of(images: Any, labels: Any, step: Any) -> Any:
+    def step_of(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if recipe.augmentation:
             images = random_affine(images, _key(recipe, step, _WARP))
         with tf.GradientTape() as tape:
@@ -195,22 +197,22 @@ def train_judge(
     recipe: JudgeRecipe,
     on_progress: Callable[[int, float, float], None] | None = None,
     name: str = "judge",
-) -> Judge:
-    """Train a judge on the training classes of a source.
+) -> FeatureNetwork:
+    """Train a feature network on the training classes of a source.
 
     Args:
-        source: images of 8x8 or more; its validation classes are only measured on, its test classes not looked at.
+        source: images of 8x8 or more. Its validation classes serve for validation only, its test classes for nothing.
         recipe: how to train.
         on_progress: called after each step with the number of steps done, the loss and the accuracy of the step.
-        name: what reports call the judge, until it is saved: then it bears its folder's name.
+        name: the network's name in reports until it is saved, when its folder's name replaces it.
 
     Returns:
-        A `Judge` whose card has the keys "data" (name, image shape, polarity and classes that it was trained on),
-        "recipe", "purpose", "validation" (see `judge_validation.validate`) and "scale".
+        A `Judge`, or a `FeatureNetwork` if the recipe's purpose is "objective". Its card has the keys "data" (name,
+        image shape, polarity and training classes), "recipe", "purpose", "validation" (see `validate`) and "scale".
 
     Raises:
-        DataError: if there are too few training classes or images for the recipe.
-        ValueError: if images are too small for the network, or the training diverged.
+        DataError: too few training classes or images for the recipe.
+        ValueError: images are too small for the network, or the training diverged.
 
     Example:
         >>> judge = train_judge(glyphs().source, PINNED["glyphs28"][1])
@@ -220,7 +222,7 @@ def train_judge(
     needed = recipe.ways if recipe.method == "prototypical" else 2
     if len(data.class_names) < needed:
         raise DataError(
-            f"{source.name}: this recipe needs at least {needed} training classes. Received: {len(data.class_names)}"
+            f"{source.name}: the source must have at least {needed} training classes. Received: {len(data.class_names)}"
         )
     network = NETWORKS[recipe.network](data.example_shape, recipe.width, recipe.seed)
     step_of = _make_step(network, data, recipe)
@@ -228,15 +230,15 @@ def train_judge(
     for step, (images, labels) in zip(range(recipe.steps), stream, strict=False):
         loss, accuracy = (float(value) for value in step_of(images, labels, tf.constant(step)))
         if not np.isfinite(loss):
-            raise ValueError(f"the loss must stay finite; try a smaller `rate`. Received: {loss} at step {step}")
+            raise ValueError(f"the loss must stay finite; try a smaller 'rate'. Received: {loss} at step {step}")
         if on_progress is not None:
             on_progress(step + 1, loss, accuracy)
-    return _judge(network, source, data, recipe, name)
+    return _with_card(network, source, data, recipe, name)
 
 
-def _judge(network: keras.Model, source: Source, data: Source, recipe: JudgeRecipe, name: str) -> Judge:
-    """Measure the unit of distance and the accuracy, and put together what is known."""
-    raw = Judge(network, name)
+def _with_card(network: keras.Model, source: Source, data: Source, recipe: JudgeRecipe, name: str) -> FeatureNetwork:
+    """Return the trained network with its scale and its card."""
+    raw = FeatureNetwork(network, name)
     classes = hashlib.sha256("\n".join(data.class_names).encode("utf-8", "surrogatepass")).hexdigest()
     unseen = len(source.split_classes("validation")) > 0
     card = {
@@ -251,7 +253,71 @@ def _judge(network: keras.Model, source: Source, data: Source, recipe: JudgeReci
         "purpose": recipe.purpose,
         "validation": validate(raw, restrict(source, "validation")) if unseen else None,
     }
-    return Judge(network, name, card, within_class_distance(raw, data))
+    kind = Judge if recipe.purpose == "judge" else FeatureNetwork
+    return kind(network, name, card, within_class_distance(raw, data))
+
+
+def features_by_class(network: FeatureNetwork, source: Source, at_most: int = MOST_IMAGES) -> list[np.ndarray]:
+    """Return the features of up to `at_most` images of every class, drawn without replacement.
+
+    Args:
+        network: the feature network.
+        source: the images, of all splits.
+        at_most: images of a class, >= 1.
+
+    Returns:
+        For each class float32[n, dim], n >= 0.
+    """
+    generator = np.random.default_rng(_VALIDATION_SEED)
+    order = generator.permutation(len(source.labels))
+    chosen = [order[source.labels[order] == index][:at_most] for index in range(len(source.class_names))]
+    features = network.features(source.images[np.concatenate(chosen)])
+    return np.split(features, np.cumsum([len(indices) for indices in chosen])[:-1])
+
+
+def validate(network: FeatureNetwork, source: Source) -> dict[str, Any] | None:
+    """Return the nearest-prototype accuracy of a network over fixed episodes.
+
+    Args:
+        network: the feature network.
+        source: the classes to classify, with up to 20 images each.
+
+    Returns:
+        {"accuracy": in [0, 1], "ways": 20 or all classes if there are fewer, "shots": 5}, over 100 episodes; None if
+        fewer than two classes have more than 5 images.
+
+    Example:
+        >>> validate(load_judge("omniglot28-conv"), restrict(source, "validation"))
+    """
+    enough = [features for features in features_by_class(network, source) if len(features) > VALIDATION_SHOTS]
+    ways = min(VALIDATION_WAYS, len(enough))
+    if ways < 2:
+        return None
+    generator, scores = np.random.default_rng(_VALIDATION_SEED), []
+    for _ in range(VALIDATION_EPISODES):
+        classes = [generator.permutation(enough[index]) for index in generator.permutation(len(enough))[:ways]]
+        parts = np.s_[:VALIDATION_SHOTS], np.s_[VALIDATION_SHOTS:]
+        scores.append(prototypical_accuracy(*([rows[part] for rows in classes] for part in parts)))
+    return {"accuracy": round(float(np.mean(scores)), 6), "ways": ways, "shots": VALIDATION_SHOTS}
+
+
+def within_class_distance(network: FeatureNetwork, source: Source) -> float:
+    """Return the distance between two images of one class, averaged over pairs, then over classes.
+
+    Args:
+        network: the feature network.
+        source: the classes, with up to 20 images each; classes of one image are left out.
+
+    Returns:
+        float >= 0, in the network's present unit.
+
+    Raises:
+        ValueError: no class has two images.
+    """
+    means = [pair_distances(x).mean() for x in features_by_class(network, source) if len(x) > 1]
+    if not means:
+        raise ValueError(f"{source.name}: a class must have at least 2 images. Received: none that has")
+    return float(np.mean(means))
 
 
 PINNED: dict[str, tuple[str, JudgeRecipe]] = {
@@ -263,4 +329,4 @@ PINNED: dict[str, tuple[str, JudgeRecipe]] = {
     "omniglot28-objective": ("omniglot28.npz", JudgeRecipe(augmentation=True, seed=3, purpose="objective")),
     "glyphs28": ("glyphs", JudgeRecipe(augmentation=True, seed=4)),
 }
-"""The judges that ship: the name of the source that each was trained on, and its recipe."""
+"""The shipped networks: the name of the source that each was trained on, and its recipe."""

@@ -72,8 +72,10 @@ class ResidualMetaLearner(RatedMetaLearner):
         # Without Adam, a readout of 0 would make no step, and nothing could be learned from it.
         last = "zeros" if self.residual else self._draw(90)
         self.of_tensor = self._dense(2, "of_tensor", self.hidden, "zeros")
-        self.told = self._dense(_HIDDEN_OF_PARAMETER, "told", self.hidden, self._draw(91))
-        self.seen = self._dense(_HIDDEN_OF_PARAMETER, "seen", features.OF_PARAMETER + self.turned, self._draw(92))
+        # The hidden layer of a parameter: from its tensor's embedding, and from its own features.
+        self.from_tensor = self._dense(_HIDDEN_OF_PARAMETER, "told", self.hidden, self._draw(91))
+        inputs = features.OF_PARAMETER + self.turned
+        self.from_parameter = self._dense(_HIDDEN_OF_PARAMETER, "seen", inputs, self._draw(92))
         self.of_parameter = self._dense(2, "of_parameter", _HIDDEN_OF_PARAMETER, last)
 
     def _draw(self, number: int) -> keras.initializers.Initializer:
@@ -89,7 +91,7 @@ class ResidualMetaLearner(RatedMetaLearner):
         raise NotImplementedError
 
     def _begin(self, tensors: int) -> Any:
-        """Return the memory of a player with so many tensors before its first move."""
+        """Return the memory of a player of that many tensors before its first move."""
         raise NotImplementedError
 
     def _embed(self, player: str, memory: Mapping[str, Any], tensors: Tensor, game: Tensor) -> tuple[Tensor, Any]:
@@ -147,7 +149,7 @@ class ResidualMetaLearner(RatedMetaLearner):
         """Return the step float[rows, length], of which the update is the negative."""
         of_tensor = tf.tanh(self.of_tensor(hidden))
         read = self._read_one_by_one if self.fused else self._read
-        correction, scale = read(blocks.each(self.told(hidden)), parameters)
+        correction, scale = read(blocks.each(self.from_tensor(hidden)), parameters)
         # Exactly 0 for a direction of 0, with a bounded slope there.
         size = features.root_mean_square(blocks, direction) - features.TINY
         correction *= tf.exp(0.1 * scale) * blocks.each(size)[:, None]
@@ -158,26 +160,27 @@ class ResidualMetaLearner(RatedMetaLearner):
 
     def _layers_of_parameter(self) -> list[Tensor]:
         """Return kernel and bias of the two layers that are applied to every parameter."""
-        return [tf.cast(v, self.compute_dtype) for layer in (self.seen, self.of_parameter) for v in layer.weights]
+        weights = [*self.from_parameter.weights, *self.of_parameter.weights]
+        return [tf.cast(weight, self.compute_dtype) for weight in weights]
 
-    def _read(self, told: Tensor, parameters: Tensor) -> list[Tensor]:
-        """Return the two numbers per parameter, float[rows, length] each, from its features and its tensor's `told`.
+    def _read(self, from_tensor: Tensor, parameters: Tensor) -> list[Tensor]:
+        """Return the two numbers per parameter, float[rows, length] each, from its features and its tensor's.
 
         Kernels multiply from the left, row by row: parameters stay side by side, and a row in the cache.
         """
         seen, offset, read, shift = self._layers_of_parameter()
         kernels = tf.tile(tf.transpose(seen)[None], [parameters.shape[0], 1, 1])
-        # `told` is the weight of one more feature, which is always 1.
-        kernels = tf.concat([kernels, (told + offset)[:, :, None]], axis=2)
+        # The tensor's part is the weight of one more feature, which is always 1.
+        kernels = tf.concat([kernels, (from_tensor + offset)[:, :, None]], axis=2)
         inside = tf.nn.relu(tf.matmul(kernels, tf.pad(parameters, [[0, 0], [0, 1], [0, 0]], constant_values=1.0)))
         return tf.unstack(tf.matmul(read, inside, transpose_a=True) + shift[:, None], axis=1)
 
-    def _read_one_by_one(self, told: Tensor, parameters: Tensor) -> list[Tensor]:
+    def _read_one_by_one(self, from_tensor: Tensor, parameters: Tensor) -> list[Tensor]:
         """Return the same as `_read`, written out unit by unit: XLA fuses it into one loop that stays in registers."""
         seen, offset, read, shift = self._layers_of_parameter()
         outputs, inputs = tf.unstack(shift), tf.unstack(parameters, axis=1)
         for unit in range(_HIDDEN_OF_PARAMETER):
-            inside = (told[:, unit] + offset[unit])[:, None]
+            inside = (from_tensor[:, unit] + offset[unit])[:, None]
             for kernel, values in zip(tf.unstack(seen[:, unit]), inputs, strict=True):
                 inside += kernel * values
             inside = tf.nn.relu(inside)

@@ -227,13 +227,8 @@ class Generator(Network):
     """Base of generators. An unconditioned one passes its layers to `stack`; others override `call`.
 
     Args:
-        example_shape: shape of one example, without the batch axis.
         latent_dim: int >= 1, size of `z`.
-        seed: int >= 0, seed of the initial weights.
-        **kwargs: the other arguments of `Network`.
-
-    Raises:
-        ValueError: if an argument is out of range.
+        example_shape, seed, **kwargs: see `Network`.
 
     Example:
         >>> class Affine(Generator):
@@ -258,12 +253,7 @@ class Discriminator(Network):
     """Base of discriminators. An unconditioned one passes its layers to `stack`; others override `call`.
 
     Args:
-        example_shape: shape of one example, without the batch axis.
-        seed: int >= 0, seed of the initial weights.
-        **kwargs: the other arguments of `Network`.
-
-    Raises:
-        ValueError: if an argument is out of range.
+        example_shape, seed, **kwargs: see `Network`.
 
     Example:
         >>> class Linear(Discriminator):
@@ -284,13 +274,8 @@ class Encoder(Network):
     """Base of a variational autoencoder's encoders of single examples; a subclass passes its layers to `stack`.
 
     Args:
-        example_shape: shape of one example, without the batch axis.
         latent_dim: int >= 1, size of z; the last layer has `2 * latent_dim` units.
-        seed: int >= 0, seed of the initial weights.
-        **kwargs: the other arguments of `Network`.
-
-    Raises:
-        ValueError: if an argument is out of range.
+        example_shape, seed, **kwargs: see `Network`.
     """
 
     def __init__(self, example_shape: Shape, latent_dim: int, seed: int = 0, **kwargs: Any) -> None:

@@ -87,8 +87,8 @@ def _layers_down(
     network: DCGANDiscriminator | ImageEncoder, make: LayerFactory, normalization: str
 ) -> tuple[list[keras.layers.Layer], int]:
     """Return the layers from an image to its flat features, and the number of features."""
-    height, width, inputs = network.example_shape
     levels, stack = count_levels(network.example_shape), []
+    height, width, inputs = network.example_shape
     for level in range(levels):
         channels = channels_at(network.width, level)
         # As in the paper, none after the first convolution: it would hide the image's own mean and contrast.
@@ -236,11 +236,9 @@ def dcgan(
     """Return a DCGAN generator and a discriminator of the same width.
 
     Args:
-        example_shape: (height, width, channels), see `count_levels`.
-        latent_dim: int >= 1, size of `z`.
-        width: int >= 1, channels of both networks at the image end.
+        example_shape, latent_dim, width: see `DCGANGenerator`.
         normalization: of the generator; the discriminator has none, so that a gradient penalty is sound.
-        seed: int >= 0, seed of the initial weights; the two networks draw from different streams of it.
+        seed: int >= 0; the two networks draw their initial weights from different streams of it.
         **kwargs: `dtype` and other arguments of both Keras models.
 
     Returns:

@@ -165,13 +165,8 @@ def mlp(
     """Return a fully connected generator and a discriminator of the same width and depth.
 
     Args:
-        example_shape: shape of one example, of any rank >= 1.
-        latent_dim: int >= 1, size of `z`.
-        width: int >= 1, units of each hidden layer.
-        depth: int >= 0, number of hidden layers of each network.
-        output: "tanh" for examples in [-1, 1], or "linear".
-        activation: "leaky_relu" (slope .2), or the smooth "tanh" or "softplus".
-        seed: int >= 0, seed of the initial weights; the two networks draw from different streams of it.
+        example_shape, latent_dim, width, depth, output, activation: see `MLPGenerator`.
+        seed: int >= 0; the two networks draw their initial weights from different streams of it.
         **kwargs: `dtype` and other arguments of both Keras models.
 
     Returns:

@@ -458,14 +458,10 @@ def fusion(
     """Return a fusion generator and a discriminator of the same width, for a game that conditions on the support set.
 
     Args:
-        example_shape: (height, width, channels), sides multiples of 4 from 8 to 64.
-        latent_dim: int >= 3.
-        width: int >= 1, see `FusionGenerator`.
+        example_shape, latent_dim, width, detail, temperature: see `FusionGenerator`.
         embedding_dim: int >= 0, size of the task embedding of the game's task encoder; 0 for a game without one.
         normalization: "meta" or "none"; without a task embedding the discriminator has none.
-        detail: int >= 1, see `FusionGenerator`.
-        seed: int >= 0, seed of the initial weights.
-        temperature: float > 0, see `FusionGenerator`.
+        seed: int >= 0; the two networks draw their initial weights from different streams of it.
 
     Returns:
         `(generator, discriminator)`.

@@ -245,11 +245,9 @@ def sagan(
     """Return a SAGAN generator and a discriminator of the same width.
 
     Args:
-        example_shape: (height, width, channels), see `networks.convolutional.count_levels`.
-        latent_dim: int >= 1, size of `z`.
-        width: int >= 1, channels of both networks at the image end.
+        example_shape, latent_dim, width: see `SAGANGenerator`.
         embedding_dim: int >= 0, size of the task embedding, which both need in every call; 0 for none.
-        seed: int >= 0, seed of the initial weights; the two networks draw from different streams of it.
+        seed: int >= 0; the two networks draw their initial weights from different streams of it.
         **kwargs: `attention`, `dtype` and other arguments of both networks.
 
     Returns:

@@ -197,11 +197,13 @@ class TranslationGame(Adversarial):
     def build(self, network: Translator, shape: Mapping[str, tuple[int, ...]], rate: int | None, seed: int) -> Game:
         single = shape["source"]
         # Two networks of one kind and seed would start with the same weights.
-        forth = network.build(single, self.embedding_dim, seed)
+        translator, discriminator = network.build(single, self.embedding_dim, seed)
         back = network.build(single, self.embedding_dim, seed + 1) if self.cycle else (None, None)
         return Translation(
-            *forth,
-            *back,
+            translator,
+            discriminator,
+            back=back[0],
+            back_discriminator=back[1],
             loss=self.loss,
             penalty=self.penalty,
             cycle=self.cycle,

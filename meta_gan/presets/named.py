@@ -93,17 +93,10 @@ _VAE = Recipe(
     "vae", DCGAN(latent_dim=32), VAEGame(TaskEncoder(64)), algorithm=Conditional(Adam(2e-4)), outer=Outer(1e-3)
 )
 # One way, where the content term ties a translation to its input.
-_TRANSLATION = Recipe(
-    "translation",
-    Translator(width=16),
-    TranslationGame(loss=losses.LeastSquares(), penalty=losses.R1(0.1), content=1.0),
-    FOMAML(_ADAM, inner_steps=5),
-    Outer(1e-3),
-)
+_ONE_WAY = TranslationGame(loss=losses.LeastSquares(), penalty=losses.R1(0.1), content=1.0)
+_TRANSLATION = Recipe("translation", Translator(width=16), _ONE_WAY, FOMAML(_ADAM, inner_steps=5), Outer(1e-3))
 # There and back: Zhu et al., 2017.
-_CYCLEGAN = replace(
-    _TRANSLATION, name="cyclegan", game=replace(_TRANSLATION.game, content=0.0, cycle=10.0, identity=5.0)
-)
+_CYCLEGAN = replace(_TRANSLATION, name="cyclegan", game=replace(_ONE_WAY, content=0.0, cycle=10.0, identity=5.0))
 
 PRESETS = {
     recipe.name: recipe

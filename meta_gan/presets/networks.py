@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import keras
 
 from meta_gan import networks
-from meta_gan.networks.dcgan import NORMALIZATIONS
-from meta_gan.networks.fusion import NORMALIZATIONS as FUSION_NORMALIZATIONS
+from meta_gan.networks.convolutional import NORMALIZATIONS
+from meta_gan.networks.image_fusion import NORMALIZATIONS as FUSION_NORMALIZATIONS
 from meta_gan.networks.task_encoder import POOLINGS
 from meta_gan.presets.nodes import Node, choice, flag, integer, number
 

@@ -32,7 +32,7 @@ def integer(default: int, least: int = 0) -> Any:
     return _checked(default, functools.partial(check_integer, least=least))
 
 
-def number(default: float | None, **bounds: float) -> Any:
+def number(default: float | None, **bounds: Any) -> Any:
     """Declare a field of a finite number within the `bounds` of `check_number`, or None if that is the default."""
 
     def check(value: Any, argument: str) -> None:

@@ -184,22 +184,22 @@ def build(recipe: Recipe, example_shape: Any, rate: int | None = None) -> MetaMo
         ),
         averaging=outer.averaging or None,
     )
-    rate_of = {META_LEARNER: getattr(algorithm.meta_learner, "meta_rate", outer.rate)}
-    optimizers = {group: outer.build(rate_of.get(group, outer.rate)) for group in model.groups}
+    meta_rate = getattr(algorithm.meta_learner, "meta_rate", outer.rate)
+    optimizers = {group: outer.build(meta_rate if group == META_LEARNER else outer.rate) for group in model.groups}
     model.compile(optimizer=optimizers, clip=outer.clip or None, skip_nonfinite=recipe.learned)
     return model
 
 
 def _game(recipe: Recipe, shape: Any, rate: int | None) -> Game:
-    domains = isinstance(shape, Mapping)
+    domains, translates = isinstance(shape, Mapping), isinstance(recipe.game, TranslationGame)
     if domains and len(set(shape.values())) > 1:
         raise ValueError(f"'example_shape' must be the same for both domains. Received: {dict(shape)}")
-    if isinstance(recipe.game, TranslationGame):
-        if not domains:
-            raise ValueError(
-                "'example_shape' must be {'source': shape, 'target': shape} when game is 'translation' (on the "
-                f"command line: give --target). Received: {shape}"
-            )
+    if translates and not domains:
+        raise ValueError(
+            "'example_shape' must be {'source': shape, 'target': shape} when game is 'translation' (on the command "
+            f"line: give --target). Received: {shape}"
+        )
+    if translates or not domains:
         return recipe.game.build(recipe.network, shape, rate, recipe.seed)
-    game = recipe.game.build(recipe.network, shape["target"] if domains else shape, rate, recipe.seed)
-    return Transfer(game, source_steps=max(1, (recipe.inner_steps + 1) // 2)) if domains else game
+    game = recipe.game.build(recipe.network, shape["target"], rate, recipe.seed)
+    return Transfer(game, source_steps=max(1, (recipe.inner_steps + 1) // 2))

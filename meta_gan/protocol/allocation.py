@@ -1,7 +1,7 @@
-"""What few-shot-28 fixes: how many images, which ones, which classes, and the numbers of steps of the curve.
+"""The classes of an evaluation, and which of their images are support, oracle and reference images.
 
-All of it is decided by sha256 of names, not by a random generator, so that it is the same with every version of
-every library, and adding a class moves none of the others.
+Everything is decided by sha256 of names and not by a random generator: it is the same with all versions of all
+libraries, and an added class changes nothing for the others.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta_gan.checks import check_integer
+from meta_gan.metrics import copy_threshold
+from meta_gan.protocol.settings import NAME
 from meta_gan.tasks import Source
 
-NAME = "few-shot-28"
-CURVE = (0, 1, 5, 10, 20, 50, 100)
-SAMPLES = 15
-WAYS = 20
-QUICK_CLASSES = 100
+MOST_ORACLE = 15
 REFERENCE_SHARE = 0.4
 MOST_REFERENCES = 1000
-MANY_REFERENCES = 200
-"""From this many references a class on, precision, recall, density and coverage mean something."""
+THRESHOLD_IMAGES = 100
+"""Images of a class that its copy threshold is measured on, at most."""
+
+Images = Sequence[np.ndarray | None]
+"""For each class uint8[n, *example], or None where a row has no image of the class."""
 
 
 @dataclass(frozen=True)
-class Allocation:
-    """Which images of a class play which part; indices into the source, disjoint.
+class ClassParts:
+    """The support, oracle and reference images of a class, as disjoint indices into the source.
 
     Attributes:
-        support: int64[shots], what a model adapts to.
-        oracle: int64[at most 15], real images that are scored as if they were generated; fewer than 2 are none.
-        references: int64[>= 2], what every row is scored against, the same ones for every draw and `shots`.
+        support: int64[shots], what a method adapts to.
+        oracle: int64[n], n <= 15, real images that are scored as if they were generated; empty if fewer than 2.
+        references: int64[n], n >= 2, what every row is scored against; the same for all draws and shots.
     """
 
     support: np.ndarray
@@ -41,15 +42,65 @@ class Allocation:
     references: np.ndarray
 
 
+@dataclass(frozen=True)
+class Allocation:
+    """The evaluated classes and the parts of their images, for one draw of the support sets.
+
+    Attributes:
+        source: labelled images.
+        classes: int64[classes], in the order of the evaluation.
+        parts: for each class.
+    """
+
+    source: Source
+    classes: np.ndarray
+    parts: Sequence[ClassParts]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the classes."""
+        return [self.source.class_names[index] for index in self.classes]
+
+    def images(self, part: str) -> list[np.ndarray]:
+        """Return the images of a part ("support", "oracle" or "references") of each class."""
+        return [self.source.images[getattr(parts, part)] for parts in self.parts]
+
+    def oracle(self) -> list[np.ndarray | None]:
+        """Return the oracle images of each class, None where there are none."""
+        return [images if len(images) else None for images in self.images("oracle")]
+
+    def wrong(self, count: int) -> list[np.ndarray | None]:
+        """Return for each class up to `count` real images of the class half-way round; None for a single class."""
+        images = [np.concatenate(parts) for parts in zip(self.images("support"), self.images("oracle"), strict=True)]
+        half = len(images) // 2
+        return [images[(place + half) % len(images)][:count] if half else None for place in range(len(images))]
+
+    def pooled_counts(self, samples: int) -> list[int]:
+        """Return how many images of each class pooled distances use: as many as the oracle has, at most `samples`."""
+        return [min(len(parts.oracle), len(parts.references), samples) for parts in self.parts]
+
+    def others(self) -> list[int]:
+        """Return the source's classes that have images and are not evaluated."""
+        return [int(index) for index in np.unique(self.source.labels) if index not in self.classes]
+
+    def members(self, index: int) -> np.ndarray:
+        """Return the first 100 images of a class."""
+        return self.source.images[np.flatnonzero(self.source.labels == index)[:THRESHOLD_IMAGES]]
+
+    def thresholds(self) -> list[float]:
+        """Return the `metrics.copy_threshold` of each class."""
+        return [copy_threshold(self.members(index)) for index in self.classes]
+
+
 def _rank(*parts: object) -> str:
     return hashlib.sha256("\t".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def class_order(source: Source, split: str) -> np.ndarray:
-    """The classes of a split, int64[classes], in the fixed order from which a form of N classes takes the first N.
+    """Return the classes of a split, int64[classes], in the fixed order of which an evaluation of N uses the first N.
 
     Raises:
-        ValueError: an unknown split, or one without classes.
+        ValueError: `split` is unknown or has no classes.
     """
     classes = source.split_classes(split)
     if len(classes) == 0:
@@ -57,28 +108,20 @@ def class_order(source: Source, split: str) -> np.ndarray:
     return np.array(sorted(classes, key=lambda index: _rank(NAME, source.class_names[index])), np.int64)
 
 
-def allocate(source: Source, index: int, shots: int, draw: int = 0) -> Allocation:
-    """Deals the images of a class out.
+def allocate(source: Source, classes: np.ndarray, shots: int, draw: int = 0) -> Allocation:
+    """Return the parts of all images of `classes`, as `allocate_class` does for each."""
+    return Allocation(source, classes, [allocate_class(source, int(index), shots, draw) for index in classes])
 
-    References are .4 of the class's images (8 of Omniglot's 20), at least 2 and at most 1000, of those that the
-    publisher held out where the class has such and others. The rest is put in an order of its own for every draw: first
-    the support, then up to 15 oracle images (7 of Omniglot's at 5 shots). Of each of the source's groups one image
-    takes part.
 
-    Args:
-        source: the images.
-        index: the class.
-        shots: support images, >= 1.
-        draw: which draw of the support, >= 0.
+def allocate_class(source: Source, index: int, shots: int, draw: int = 0) -> ClassParts:
+    """Return the parts of the images of one class.
 
-    Returns:
-        An `Allocation`.
+    References are 40 % of the class's images (8 of Omniglot's 20), at least 2 and at most 1000, or those that the
+    publisher held out if there are any. The rest is put in an order that depends on the draw: first the support, then
+    up to 15 oracle images (7 of Omniglot's at 5 shots). Of each of the source's groups one image is used.
 
     Raises:
-        ValueError: the class has fewer than `shots + 2` images (or groups).
-
-    Example:
-        >>> allocate(source, 0, shots=5).references
+        ValueError: the class has fewer than `shots + 2` images (or groups), or an argument is out of range.
     """
     shots, draw = check_integer(shots, "shots", 1), check_integer(draw, "draw", 0)
     name, members = source.class_names[index], np.flatnonzero(source.labels == index)
@@ -99,45 +142,30 @@ def allocate(source: Source, index: int, shots: int, draw: int = 0) -> Allocatio
         count = max(2, min(int(REFERENCE_SHARE * len(order)), len(order) - shots, MOST_REFERENCES))
         references, pool = order[:count], order[count:]
     pool = sorted(pool, key=lambda position: _rank(NAME, name, position, "draw", draw))
-    oracle = pool[shots : shots + SAMPLES]
+    oracle = pool[shots : shots + MOST_ORACLE]
     oracle = oracle if len(oracle) >= 2 else []
-    return Allocation(*(members[np.array(part, np.int64)] for part in (pool[:shots], oracle, references)))
+    return ClassParts(*(members[np.array(part, np.int64)] for part in (pool[:shots], oracle, references)))
 
 
-def opponents(names: Sequence[str], position: int, ways: int = WAYS) -> np.ndarray:
-    """The classes among which samples of one must be recognised.
+def opponents(names: Sequence[str], position: int, ways: int) -> np.ndarray:
+    """Return the classes among which samples of one class must be recognised: int64[min(ways, n)] positions in `names`.
 
-    Args:
-        names: of the evaluated classes.
-        position: of the class in question among them.
-        ways: how many take part, itself included; fewer where there are fewer classes.
-
-    Returns:
-        int64[min(ways, n)] positions in `names`, `position` first, the others fixed by the names.
-
-    Example:
-        >>> opponents(["a", "b"], 1).tolist()
-        [1, 0]
+    `position`, that of the class, is first; the others are chosen by the names.
     """
     others = [other for other in range(len(names)) if other != position]
     others.sort(key=lambda other: _rank(NAME, "opponents", names[position], names[other]))
     return np.array([position, *others[: ways - 1]], np.int64)
 
 
-def allocation_digest(source: Source, classes: np.ndarray, shots: int, draws: int) -> str:
-    """The sha256 of which images play which part, over classes and draws."""
-    lines = [_line(source, int(index), shots, draw) for index in classes for draw in range(draws)]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _line(source: Source, index: int, shots: int, draw: int) -> str:
-    """The class's name, then the numbers within the class, from 1, of support, oracle and references."""
+def allocation_line(source: Source, index: int, shots: int, draw: int = 0) -> str:
+    """Return a class's name and the numbers, from 1, of its support, oracle and reference images, tab-separated."""
     members = {int(image): place for place, image in enumerate(np.flatnonzero(source.labels == index), 1)}
-    dealt = allocate(source, index, shots, draw)
-    parts = [",".join(str(members[int(i)]) for i in part) for part in (dealt.support, dealt.oracle, dealt.references)]
+    found = allocate_class(source, index, shots, draw)
+    parts = [",".join(str(members[int(i)]) for i in part) for part in (found.support, found.oracle, found.references)]
     return "\t".join([source.class_names[index], *parts])
 
 
-def allocation_lines(source: Source, classes: np.ndarray, shots: int, draw: int = 0) -> list[str]:
-    """The lines of the committed `A_drawings.txt`: class name, support, oracle and reference images, counted from 1."""
-    return [_line(source, int(index), shots, draw) for index in classes]
+def allocation_digest(source: Source, classes: np.ndarray, shots: int, draws: int) -> str:
+    """Return the sha256 of the `allocation_line` of all classes and draws."""
+    lines = [allocation_line(source, int(index), shots, draw) for index in classes for draw in range(draws)]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()

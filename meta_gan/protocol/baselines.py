@@ -1,16 +1,14 @@
-"""The plain augmentations that a model has to beat, with the face of a model: `adapt`, then `sample`.
+"""Baselines: plain augmentations of the support images, with the interface of a model (`adapt`, then `sample`).
 
-They learn nothing. Image i is made from support image i modulo k by draws of (seed, i), so that it depends neither on
-the count nor on the other images. `Affine` is data augmentation as one would do it with care: at four times the
-resolution, so that thin strokes survive two interpolations.
+They learn nothing. Sample i is made from support image i modulo k with draws of (seed, i), so it depends neither on the
+number of samples nor on the other samples.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,110 +19,95 @@ from meta_gan.tasks.pixels import check_images, to_uint8
 ZOOM = 4
 CHUNK = 2**21  # values that are warped at once
 
-Change = Callable[[np.ndarray, list[np.random.Generator]], np.ndarray]
+Draws = list[np.random.Generator]
 
 
-class AdaptedBaseline:
-    """What `Baseline.adapt` returns: images of the class by a fixed recipe.
+class AdaptedBaseline(NamedTuple):
+    """A baseline with its support set, float32[k, height, width, channels] in [-1, 1]."""
 
-    Args:
-        images: float32[k, height, width, channels] in [-1, 1], taken in turn.
-        change: from float32[n, height, width, channels] and a generator for each to the changed images.
-    """
-
-    def __init__(self, images: np.ndarray, change: Change):
-        self.images, self.change = images, change
+    baseline: Baseline
+    support: np.ndarray
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Makes images of the class.
+        """Make images of the class.
 
         Args:
-            count: how many, >= 1.
-            seed: int32 range; the same seed gives the same images; image i does not depend on `count`.
+            count: number of images, >= 1.
+            seed: in the int32 range; the same seed gives the same images.
 
         Returns:
             float32[count, height, width, channels] in [-1, 1].
 
         Raises:
-            ValueError: `count` below 1, or a seed outside the int32 range.
+            ValueError: an argument is out of range.
         """
         count, key = check_integer(count, "count", 1), check_integer(seed, "seed") % 2**32
-        draws = [np.random.default_rng([key, i]) for i in range(count)]
-        return self.change(self.images[np.arange(count) % len(self.images)], draws)
+        images = self.support[np.arange(count) % len(self.support)]
+        return self.baseline.change(images, [np.random.default_rng([key, i]) for i in range(count)], self.support)
 
 
 @dataclass(frozen=True)
 class Baseline(ABC):
-    """What the plain augmentations share."""
+    """The base of the baselines."""
 
-    name: ClassVar[str]
-
-    def adapt(self, support: Any, steps: int | None = None, seed: int = 0) -> AdaptedBaseline:
-        """Takes a support set; nothing is learned, so `steps` and `seed` change nothing.
+    def adapt(self, support: np.ndarray, steps: int | None = None, seed: int = 0) -> AdaptedBaseline:
+        """Take a support set.
 
         Args:
-            support: uint8[k, height, width, channels], or floats of that shape in [-1, 1], k >= 1.
-            steps: ignored, there because a model has it.
-            seed: likewise; the seed of `sample` counts.
+            support: uint8[k, height, width, channels], or floats in [-1, 1], k >= 1.
+            steps: ignored; a model's `adapt` has it.
+            seed: likewise.
 
         Returns:
             An `AdaptedBaseline`.
 
         Raises:
-            ValueError: a support of another rank, range or dtype, with NaN, or empty.
+            ValueError: `support` has another rank, range or dtype, is empty or is not finite.
 
         Example:
             >>> Shift(pixels=2).adapt(np.zeros((5, 28, 28, 1), np.uint8)).sample(100, seed=0).shape
             (100, 28, 28, 1)
         """
-        return self.adapted(check_images(support, np.shape(support)[1:]))
+        return AdaptedBaseline(self, check_images(support, np.shape(support)[1:]))
 
     @abstractmethod
-    def adapted(self, support: np.ndarray) -> AdaptedBaseline:
-        """Does what `adapt` promises, with a support of float32[k, height, width, channels] in [-1, 1]."""
+    def change(self, images: np.ndarray, draws: Draws, support: np.ndarray) -> np.ndarray:
+        """Return changed images: float32[n, height, width, channels], each with its own generator, of a support set."""
 
 
 @dataclass(frozen=True)
 class Copy(Baseline):
-    """The support images, in turn."""
+    """The support images."""
 
-    name: ClassVar[str] = "copy"
-
-    def adapted(self, support: np.ndarray) -> AdaptedBaseline:
-        return AdaptedBaseline(support, lambda images, draws: images)
+    def change(self, images: np.ndarray, draws: Draws, support: np.ndarray) -> np.ndarray:
+        return images
 
 
 @dataclass(frozen=True)
 class Repeat(Baseline):
-    """The first support image, again and again: a control that every score should see through."""
+    """The first support image, repeated: a control that all scores should detect."""
 
-    name: ClassVar[str] = "one image repeated"
-
-    def adapted(self, support: np.ndarray) -> AdaptedBaseline:
-        return AdaptedBaseline(support[:1], lambda images, draws: images)
+    def change(self, images: np.ndarray, draws: Draws, support: np.ndarray) -> np.ndarray:
+        return np.repeat(support[:1], len(images), axis=0)
 
 
 @dataclass(frozen=True)
 class Shift(Baseline):
-    """The support images moved by whole pixels, down and right by two draws from -pixels..pixels; (0, 0) may occur.
+    """The support images shifted down and right by whole pixels, both drawn uniformly from -pixels..pixels.
 
     Args:
-        pixels: greatest shift in each direction, >= 0. What is uncovered becomes `background`.
+        pixels: the largest shift, >= 0. Uncovered pixels get the level of `background`.
 
     Raises:
-        ValueError: `pixels` below 0.
+        ValueError: `pixels` is below 0.
     """
 
     pixels: int = 2
-    name: ClassVar[str] = "shift"
 
     def __post_init__(self) -> None:
         check_integer(self.pixels, "pixels", 0)
 
-    def adapted(self, support: np.ndarray) -> AdaptedBaseline:
-        return AdaptedBaseline(support, self._change)
-
-    def _change(self, images: np.ndarray, draws: list[np.random.Generator]) -> np.ndarray:
+    def change(self, images: np.ndarray, draws: Draws, support: np.ndarray) -> np.ndarray:
         moves = np.stack([draw.integers(-self.pixels, self.pixels + 1, 2) for draw in draws])
         _, height, width, _ = images.shape
         rows, columns = (np.arange(size) - moves[:, axis, None] for axis, size in enumerate((height, width)))
@@ -136,65 +119,57 @@ class Shift(Baseline):
 
 @dataclass(frozen=True)
 class Affine(Baseline):
-    """The support images under random affine maps about their centre: scaled, sheared, turned, then moved.
+    """The support images under random affine maps about their centre: scaled, sheared, rotated, then shifted.
 
-    Bilinear both ways at 4 times the resolution, averaged back; on drawings (see `is_drawing`) ink x of [0, 1] then
-    becomes (x - .25) / .5, clipped. What is uncovered becomes `background`. Each draw is uniform in its range.
+    This is careful data augmentation: at 4 times the resolution, bilinear both ways and averaged, so that thin strokes
+    survive two interpolations. In drawings (see `is_drawing`) the contrast is restored: ink x in [0, 1] becomes
+    (x - .25) / .5, clipped. Uncovered pixels get the level of `background`. Each amount is uniform in [-limit, limit].
 
     Args:
-        rotation: greatest angle, radians, either way; positive turns counter-clockwise.
-        scale: greatest departure of the size from 1, in [0, 1).
-        shear: greatest horizontal shear, either way.
-        pixels: greatest shift, pixels, in each direction.
+        rotation: radians, >= 0; positive draws turn counter-clockwise.
+        scale: change of the size relative to 1, in [0, 1).
+        shear: horizontal shear, >= 0.
+        pixels: shift in each direction, >= 0.
 
     Raises:
-        ValueError: an argument below 0 or not finite, or `scale` of 1 or more.
+        ValueError: a limit is out of range.
     """
 
     rotation: float = 0.25
     scale: float = 0.15
     shear: float = 0.2
     pixels: float = 2.0
-    name: ClassVar[str] = "affine"
 
     def __post_init__(self) -> None:
         for name, end in (("rotation", np.inf), ("scale", 1), ("shear", np.inf), ("pixels", np.inf)):
             check_number(getattr(self, name), name, least=0, below=end)
 
-    def adapted(self, support: np.ndarray) -> AdaptedBaseline:
-        drawing = is_drawing(support)
-
-        def change(images: np.ndarray, draws: list[np.random.Generator]) -> np.ndarray:
-            warped = self._warped(images, draws)
-            # (x - .25) / .5 of ink x = (v + 1) / 2 is 2 v; of ink (1 - v) / 2, dark on light, as well.
-            return np.clip(2 * warped, -1, 1) if drawing else warped
-
-        return AdaptedBaseline(support, change)
-
-    def _warped(self, images: np.ndarray, draws: list[np.random.Generator]) -> np.ndarray:
+    def change(self, images: np.ndarray, draws: Draws, support: np.ndarray) -> np.ndarray:
         angle, size, slant, down, right = np.stack([draw.uniform(-1, 1, 5) for draw in draws]).T
         cosine, sine = np.cos(self.rotation * angle), np.sin(self.rotation * angle)
         size, slant = 1 + self.scale * size, self.shear * slant
-        # In (row, column), rows downwards; `back` leads from a point of the new image to one of the old.
+        # Coordinates are (row, column), rows downwards; `back` maps points of the new image to the old one.
         turn = np.array([[cosine, -sine], [sine, cosine]])
         lean = np.array([[size, 0 * size], [size * slant, size]])
         back = np.linalg.inv(np.einsum("ijn,jkn->nik", turn, lean))
         moves = self.pixels * np.stack([down, right], axis=1)
         step = max(1, CHUNK // (ZOOM**2 * images[0].size))
         starts = range(0, len(images), step)
-        return np.concatenate([warp(*(a[i : i + step] for a in (images, back, moves))) for i in starts])
+        warped = np.concatenate([warp(*(a[i : i + step] for a in (images, back, moves))) for i in starts])
+        # (x - .25) / .5 of ink x = (v + 1) / 2 is 2 v; so it is for dark ink on light, (1 - v) / 2.
+        return np.clip(2 * warped, -1, 1) if is_drawing(support) else warped
 
 
 def warp(images: np.ndarray, back: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Draws images anew under affine maps at 4 times their resolution, and averages back.
+    """Return images under affine maps, computed at 4 times their resolution and averaged.
 
     Args:
         images: float32[n, height, width, channels].
-        back: float[n, 2, 2], from (row, column) about the centre of a new image to those of the old one.
-        moves: float[n, 2], pixels down and right, in the new image.
+        back: float[n, 2, 2], the maps from (row, column) about the centre of a new image to those of the old one.
+        moves: float[n, 2], the shift of the new image, pixels down and right.
 
     Returns:
-        float32[n, height, width, channels]; what lies outside of the old image is its `background`.
+        float32[n, height, width, channels]; pixels from outside an old image have the level of its `background`.
     """
     count, height, width, channels = images.shape
     rows, columns, stride = height * ZOOM, width * ZOOM, width * ZOOM + 2
@@ -203,9 +178,9 @@ def warp(images: np.ndarray, back: np.ndarray, moves: np.ndarray) -> np.ndarray:
     framed[:, 1:-1, 1:-1] = _enlarged(_enlarged(images, 1), 2)
     centre = (np.array([rows, columns]) - 1) / 2
     new = np.indices((rows, columns)).reshape(2, -1).T - centre - ZOOM * moves[:, None]
-    # One pixel further by the frame, which stands for all that lies outside.
+    # Shifted by the frame of one pixel, which represents everything outside.
     old = np.clip(new @ back.swapaxes(1, 2) + centre + 1, 0, [rows + 1, columns + 1])
-    # The last pixel of the frame is reached with a weight of 1 from the one before it.
+    # The last pixel of the frame is reached from the one before it, with weight 1.
     corner = np.minimum(old.astype(np.intp), [rows, columns])
     down, right = np.moveaxis(old - corner, -1, 0).astype(np.float32)[..., None]
     index = (np.arange(count)[:, None] * (rows + 2) + corner[..., 0]) * stride + corner[..., 1]
@@ -216,7 +191,7 @@ def warp(images: np.ndarray, back: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(images: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation between pixels' centres along an axis; constant beyond the outermost."""
+    """Interpolate linearly between the centres of pixels along an axis; constant beyond the outermost."""
     size = images.shape[axis]
     centres = np.clip((np.arange(size * ZOOM) + 0.5) / ZOOM - 0.5, 0, size - 1)
     low = centres.astype(np.intp)
@@ -226,17 +201,17 @@ def _enlarged(images: np.ndarray, axis: int) -> np.ndarray:
 
 
 def background(images: np.ndarray) -> np.ndarray:
-    """float32[n, channels], the median level of each image's border: the outermost row or column on each side."""
+    """Return the median level of each image's outermost rows and columns, float32[n, channels]."""
     sides = [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]]
     return np.median(np.concatenate(sides, axis=1), axis=1)
 
 
 def is_drawing(images: np.ndarray) -> bool:
-    """Tells whether images, float32[n, height, width, channels] in [-1, 1] judged together, are drawings.
+    """Return whether images, float32[n, height, width, channels] in [-1, 1], are drawings.
 
-    The greys of drawings are the soft edges of strokes: there is one channel, at least 65 % of all pixels are within 32
+    In drawings, greys are the soft edges of strokes: there is one channel, at least 65 % of all pixels are within 32
     levels of black or white, and at most 15 % of the others are away from an edge (levels differ by less than 128 in
-    the 3 x 3 pixels around). The first share alone does not tell scans of digits (USPS) from shoes (Fashion-MNIST).
+    the 3 x 3 pixels around). The first share alone does not separate scanned digits (USPS) from Fashion-MNIST.
     """
     if images.shape[-1] != 1:
         return False

@@ -1,20 +1,22 @@
-"""The classifier of the classification gain: a small convolutional network, trained in one call of one function.
+"""The classification gain: what generated images add to a small classifier that is trained on few real images.
 
-The gain of a generator is the accuracy on held-out images after training on a few real images a class and what was
-generated from them, less that after training on the real ones alone. Every training has the same number of steps,
-whatever the size of its training set, so that no row of a comparison gets more compute than another.
+The gain is the accuracy on reference images of a classifier that was trained on the support and on generated images,
+less that of one trained on the support alone. All trainings have the same number of steps, whatever the size of the
+training set, so that no row gets more compute than another.
 
 Reference: Antoniou, Storkey and Edwards, "Data Augmentation Generative Adversarial Networks", 2017, section 5.3. Our
-network is a smaller one, because a comparison needs thousands of trainings.
+network is smaller, because an evaluation needs thousands of trainings.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,27 +25,33 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
 from meta_gan.meta_learners import Adam
+from meta_gan.metrics import bootstrap_mean
+from meta_gan.protocol.settings import Settings
 from meta_gan.tasks import DataError, check_images
 
+NONE = "none"
+"""The row of the support alone, from which gains are measured."""
+GROUP_SEED = 0
+"""Of the drawn groups of classes, which are the same in all evaluations of the same classes."""
 LEAST_SIDE, MOST_CHANNELS = 8, 4
 CHUNK = 256
-"""How many test images are classified at once."""
+"""Test images that are classified at once."""
 WEIGHTS, BATCHES = 0, 1
 """The streams of draws of a training."""
 
 
 @dataclass(frozen=True)
 class ClassifierRecipe:
-    """How the classifier is made and trained; the defaults are those of the protocol.
+    """How the classifier is built and trained; the defaults are those of the protocol.
 
     Args:
-        steps: of Adam, >= 1, at a rate that falls to 0 along half a cosine.
+        steps: steps of Adam, >= 1.
         batch: images of a step, drawn uniformly with replacement, >= 1.
-        rate: step size at the start, > 0.
-        width: channels of the first convolution, >= 1; each of the other two has twice as many as the one before.
+        rate: initial learning rate, > 0; it decays to 0 along half a cosine.
+        width: channels of the first of three convolutions, >= 1; each other has twice as many as the one before.
 
     Raises:
-        ValueError: an argument outside its range.
+        ValueError: an argument is out of range.
     """
 
     steps: int = 400
@@ -57,90 +65,63 @@ class ClassifierRecipe:
         check_number(self.rate, "rate", above=0)
 
 
-def accuracy(
-    recipe: ClassifierRecipe,
-    train_images: Any,
-    train_labels: Any,
-    test_images: Any,
-    test_labels: Any,
-    ways: int,
-    seed: int,
+def classifier_accuracy(
+    recipe: ClassifierRecipe, train: Sequence[np.ndarray], test: Sequence[np.ndarray], seed: int
 ) -> float:
-    """Trains a classifier from scratch, and returns the share of test images that it puts into their class.
+    """Train a classifier from scratch and return its accuracy on test images.
 
     Args:
-        recipe: how.
-        train_images: uint8[n, height, width, channels], or floats of that shape in [-1, 1]; n >= 1, sides of at least
-            8 pixels, at most 4 channels.
-        train_labels: int[n] in 0..ways-1.
-        test_images: images of the same shape, m >= 1.
-        test_labels: int[m] in 0..ways-1.
-        ways: how many classes there are, >= 2.
-        seed: int32 range, of the weights and of the minibatches; the same seed gives the same number.
+        recipe: of the classifier.
+        train: for each of two or more classes uint8[n, height, width, channels], or floats in [-1, 1]; sides of at
+            least 8 pixels, at most 4 channels.
+        test: images of the same classes.
+        seed: of the weights and minibatches, in the int32 range.
 
     Returns:
-        float in [0, 1].
+        In [0, 1].
 
     Raises:
-        ValueError: arrays that do not fit together or are outside of their ranges.
+        ValueError: an argument is out of range, or the two have different classes or image shapes.
 
     Example:
-        >>> images = np.repeat(np.array([0, 255], np.uint8), 5 * 64).reshape(10, 8, 8, 1)
-        >>> labels = np.repeat([0, 1], 5)
-        >>> accuracy(ClassifierRecipe(steps=20), images, labels, images, labels, ways=2, seed=0)
+        >>> classes = [np.full((5, 8, 8, 1), level, np.uint8) for level in (0, 255)]
+        >>> classifier_accuracy(ClassifierRecipe(steps=20), classes, classes, seed=0)
         1.0
     """
-    ways, seed = check_integer(ways, "ways", 2), check_integer(seed, "seed")
-    example_shape = tuple(np.shape(train_images)[1:])
+    if len(train) != len(test) or len(train) < 2:
+        raise DataError(
+            f"'train' and 'test' must have the same classes, 2 or more. Received: {len(train)}, {len(test)}"
+        )
+    example_shape = tuple(np.shape(train[0])[1:])
     if len(example_shape) != 3 or min(example_shape[:2]) < LEAST_SIDE or not 1 <= example_shape[2] <= MOST_CHANNELS:
         raise DataError(
-            f"`train_images` must have shape [n, height, width, channels] with sides of at least {LEAST_SIDE} and at "
-            f"most {MOST_CHANNELS} channels. Received: shape {np.shape(train_images)}"
+            f"'train' must have images [n, height, width, channels] with sides of at least {LEAST_SIDE} and at most "
+            f"{MOST_CHANNELS} channels. Received: shape {np.shape(train[0])}"
         )
-    train = _labelled(train_images, train_labels, example_shape, ways, "train")
-    test = _labelled(test_images, test_labels, example_shape, ways, "test")
-    return float(trainer(recipe, example_shape, ways)(*train, *test, tf.constant(seed, tf.int32)))
+    data = []
+    for name, classes in (("train", train), ("test", test)):
+        images = check_images(np.concatenate(classes), example_shape, name)
+        data += [images, np.repeat(np.arange(len(classes), dtype=np.int32), [len(part) for part in classes])]
+    function = make_trainer(recipe, example_shape, len(train))
+    return float(function(*data, tf.constant(check_integer(seed, "seed"), tf.int32)))
 
 
 def class_draws(classes: int, ways: int, count: int, seed: int) -> np.ndarray:
-    """Draws the classes of fixed classification problems; draw i does not depend on `count`.
-
-    Args:
-        classes: how many there are.
-        ways: how many a draw has, >= 1, all different.
-        count: of draws, >= 1.
-        seed: int32 range.
-
-    Returns:
-        int64[count, ways] in 0..classes-1.
+    """Draw groups of `ways` different classes, int64[count, ways]; group i does not depend on `count`.
 
     Raises:
-        ValueError: fewer classes than ways, or an argument outside its range.
-
-    Example:
-        >>> sorted(class_draws(3, 3, 1, seed=0)[0].tolist())
-        [0, 1, 2]
+        ValueError: fewer classes than ways, or an argument is out of range.
     """
     check_integer(ways, "ways", 1)
     if check_integer(classes, "classes", 1) < ways:
-        raise ValueError(f"`classes` must be at least `ways`, {ways}. Received: {classes}")
+        raise ValueError(f"'classes' must be at least 'ways', {ways}. Received: {classes}")
     key = check_integer(seed, "seed") % 2**32
     draws = [np.random.default_rng([key, i]) for i in range(check_integer(count, "count", 1))]
     return np.stack([draw.choice(classes, ways, replace=False) for draw in draws])
 
 
-def initial_weights(example_shape: tuple[int, ...], ways: int, width: int, key: Any) -> list[Any]:
-    """Draws the kernels of three convolutions (He) and a dense layer (LeCun), each followed by its zero bias.
-
-    Args:
-        example_shape: (height, width, channels).
-        ways: outputs.
-        width: channels of the first convolution.
-        key: int32[2].
-
-    Returns:
-        Eight float32 tensors.
-    """
+def initial_weights(example_shape: tuple[int, ...], ways: int, width: int, key: tf.Tensor) -> list[tf.Tensor]:
+    """Return the kernels of three convolutions (He) and a dense layer (LeCun), each followed by its zero bias."""
     height, breadth, channels = example_shape
     cells = math.prod(-(-size // 8) for size in (height, breadth))
     sizes = [channels, width, 2 * width, 4 * width]
@@ -152,18 +133,12 @@ def initial_weights(example_shape: tuple[int, ...], ways: int, width: int, key: 
     return weights
 
 
-def logits(weights: list[Any], images: Any) -> Any:
-    """The network: three 3 x 3 convolutions, each with a 2 x 2 maximum and ReLU, flattened, and a dense layer.
+def logits(weights: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """Return the classifier's outputs, float32[n, ways]: three 3x3 convolutions, and a dense layer.
 
-    Maxima, because with strides alone the network knows a drawing by its exact place: from 5 drawings of each of 20
-    unseen Omniglot characters it gets 53 % right where this one gets 73 %, and shifted copies seem twice as good.
-
-    Args:
-        weights: as from `initial_weights`.
-        images: float32[n, height, width, channels].
-
-    Returns:
-        float32[n, ways].
+    Each convolution is followed by a 2x2 maximum and ReLU. With strides instead of maxima the network depends on the
+    position of a drawing: trained on 5 drawings of each of 20 unseen Omniglot characters it has an accuracy of 53 %
+    instead of 73 %, and shifted copies seem twice as useful.
     """
     *convolutions, kernel, bias = weights
     x = images
@@ -173,21 +148,17 @@ def logits(weights: list[Any], images: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def trainer(recipe: ClassifierRecipe, example_shape: tuple[int, ...], ways: int) -> Callable[..., Any]:
-    """Makes the function that trains and tests; one trace serves any number of images and any seed.
+def make_trainer(recipe: ClassifierRecipe, example_shape: tuple[int, ...], ways: int) -> Callable[..., tf.Tensor]:
+    """Return the graph of a training and its test, traced once for all numbers of images and all seeds.
 
-    Args:
-        recipe: how.
-        example_shape: (height, width, channels).
-        ways: how many classes.
-
-    Returns:
-        A `tf.function` from (train images float32[n, *example_shape], train labels int32[n], test images, test labels,
-        seed int32[]) to the accuracy float64[].
+    It is a `tf.function` from (train images float32[n, *example_shape], train labels int32[n], test images, test
+    labels, seed int32[]) to the accuracy float64[].
     """
     data = [tf.TensorSpec([None, *example_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
 
-    def train_and_test(images: Any, labels: Any, test_images: Any, test_labels: Any, seed: Any) -> Any:
+    def train_and_test(
+        images: tf.Tensor, labels: tf.Tensor, test_images: tf.Tensor, test_labels: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
         key = functional.seed_pair(seed)
         weights = initial_weights(example_shape, ways, recipe.width, functional.fold(key, WEIGHTS))
         weights = _trained(recipe, weights, images, labels, functional.fold(key, BATCHES))
@@ -197,10 +168,12 @@ def trainer(recipe: ClassifierRecipe, example_shape: tuple[int, ...], ways: int)
     return tf.function(train_and_test, autograph=False, input_signature=signature)
 
 
-def _trained(recipe: ClassifierRecipe, weights: list[Any], images: Any, labels: Any, key: Any) -> list[Any]:
-    rule, count = Adam(recipe.rate, first_decay=0.9), tf.shape(images)[0]
+def _trained(
+    recipe: ClassifierRecipe, weights: list[tf.Tensor], images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor
+) -> list[tf.Tensor]:
+    adam, count = Adam(recipe.rate, first_decay=0.9), tf.shape(images)[0]
 
-    def step(t: Any, weights: list[Any], state: Any) -> Any:
+    def step(t: tf.Tensor, weights: list[tf.Tensor], state: Any) -> tuple[tf.Tensor, list[tf.Tensor], Any]:
         chosen = tf.random.stateless_uniform([recipe.batch], functional.fold(key, t), 0, count, tf.int32)
         with tf.GradientTape() as tape:
             tape.watch(weights)
@@ -208,18 +181,18 @@ def _trained(recipe: ClassifierRecipe, weights: list[Any], images: Any, labels: 
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, chosen), scores)
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, weights)
-        state, deltas = rule.update(state, "net", {"net": weights}, gradients, {}, key)
-        pace = 0.5 + 0.5 * tf.cos(math.pi * tf.cast(t, tf.float32) / recipe.steps)
-        return t + 1, [w + pace * d for w, d in zip(weights, deltas, strict=True)], state
+        state, deltas = adam.update(state, "net", {"net": weights}, gradients, {}, key)
+        decay = 0.5 + 0.5 * tf.cos(math.pi * tf.cast(t, tf.float32) / recipe.steps)
+        return t + 1, [w + decay * d for w, d in zip(weights, deltas, strict=True)], state
 
-    start = (tf.constant(0), weights, rule.begin({"net": weights}))
+    start = (tf.constant(0), weights, adam.begin({"net": weights}))
     return tf.while_loop(lambda t, *_: t < recipe.steps, step, start, parallel_iterations=1)[1]
 
 
-def _tested(weights: list[Any], images: Any, labels: Any) -> Any:
+def _tested(weights: list[tf.Tensor], images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     count = tf.shape(images)[0]
 
-    def step(start: Any, right: Any) -> Any:
+    def step(start: tf.Tensor, right: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.argmax(logits(weights, images[start : start + CHUNK]), axis=-1, output_type=tf.int32)
         return start + CHUNK, right + tf.math.count_nonzero(chosen == labels[start : start + CHUNK], dtype=tf.int32)
 
@@ -227,15 +200,82 @@ def _tested(weights: list[Any], images: Any, labels: Any) -> Any:
     return right / count
 
 
-def _labelled(
-    images: Any, labels: Any, example_shape: tuple[int, ...], ways: int, which: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images as float32 in [-1, 1] and labels as int32, of one length."""
-    checked, array = check_images(images, example_shape, f"{which}_images"), np.asarray(labels)
-    if array.shape != (len(checked),) or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= ways:
-        raise DataError(
-            f"`{which}_labels` must be {len(checked)} integers in 0..{ways - 1}, one for each image. "
-            f"Received: {array.dtype}{list(array.shape)}"
-            + (f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "iu" else "")
-        )
-    return checked, array.astype(np.int32)
+class AccuracyLog:
+    """Accuracies of trained classifiers on disk, one JSON line each, so that a resumed evaluation reuses them.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.values = path, {}
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                self.values[entry["row"], entry["draw"], entry["seed"]] = entry["accuracy"]
+            except (ValueError, KeyError, TypeError):
+                # The process was killed while it wrote this line; the accuracy is measured and appended again.
+                continue
+        if text and not text.endswith("\n"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+
+    def get(self, row: str, draw: int, seed: int, measure: Callable[[], float]) -> float:
+        """Return the accuracy of a row, group of classes and classifier seed; call `measure` if it is not there."""
+        key = (row, draw, seed)
+        if key not in self.values:
+            value = float(measure())
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"row": row, "draw": draw, "seed": seed, "accuracy": value}) + "\n")
+            self.values[key] = value
+        return self.values[key]
+
+
+def classification_gains(
+    support: Sequence[np.ndarray],
+    references: Sequence[np.ndarray],
+    added: Mapping[str, Sequence[np.ndarray] | None],
+    settings: Settings,
+    log: AccuracyLog,
+    progress: Callable[[int, int], None],
+    recipe: ClassifierRecipe | None = None,
+) -> dict[str, dict[str, Any] | None]:
+    """Measure the classification gain of every row.
+
+    Args:
+        support: for each class uint8[shots, *example].
+        references: for each class the test images.
+        added: for each row and class the generated images; None for a row that is not measured.
+        settings: with the numbers of groups, of seeds for each and of classes in each (all if there are fewer).
+        log: where accuracies are kept.
+        progress: called with the numbers of trained classifiers and of all.
+        recipe: of the classifier; None for the protocol's.
+
+    Returns:
+        {row: {"classification_accuracy": interval, "classification_gain": interval}}, intervals over groups as
+        dictionaries; None for a row that is not measured. The row `none` is the support alone.
+    """
+    recipe = recipe or ClassifierRecipe()
+    draws, seeds = settings.classification_draws, settings.classification_seeds
+    groups = class_draws(len(support), min(settings.ways, len(support)), draws, GROUP_SEED)
+    rows: dict[str, Sequence[np.ndarray] | None] = {NONE: [images[:0] for images in support], **added}
+    measured = {row: images for row, images in rows.items() if images is not None}
+    found, total = {}, len(measured) * draws * seeds
+    for row, images in measured.items():
+        table = np.zeros((draws, seeds))
+        for draw, group in enumerate(groups):
+            train = [np.concatenate([support[way], images[way]]) for way in group]
+            test = [references[way] for way in group]
+            for seed in range(seeds):
+                measure = functools.partial(classifier_accuracy, recipe, train, test, seed)
+                table[draw, seed] = log.get(row, draw, seed, measure)
+                progress((len(found) * draws + draw) * seeds + seed + 1, total)
+        found[row] = table.mean(axis=1)
+    results: dict[str, dict[str, Any] | None] = dict.fromkeys(rows)
+    for row, values in found.items():
+        results[row] = {
+            "classification_accuracy": bootstrap_mean(values).as_dict(),
+            "classification_gain": None if row == NONE else bootstrap_mean(values - found[NONE]).as_dict(),
+        }
+    return results

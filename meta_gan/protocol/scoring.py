@@ -1,125 +1,82 @@
-"""Scores of rows: per class by the pure metrics, then means and intervals over classes."""
+"""`Row`: the images and scores of a method in a report; and the scores of all rows under all judges."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from meta_gan.judges.judge import Judge
-from meta_gan.metrics import pooled
-from meta_gan.metrics import scores as metrics
-from meta_gan.metrics.intervals import Interval, bootstrap_mean
-from meta_gan.metrics.neighbours import precision_recall_density_coverage
-from meta_gan.protocol import allocation as protocol
-from meta_gan.protocol.allocation import Allocation
-from meta_gan.tasks import Source
+from meta_gan import metrics
+from meta_gan.judges import Judge
+from meta_gan.metrics import Interval, bootstrap_mean
+from meta_gan.protocol.allocation import Allocation, Images, opponents
+from meta_gan.protocol.classification import NONE, class_draws
+from meta_gan.protocol.methods import ORACLE
+from meta_gan.protocol.settings import COLLAPSED, RATE_SCALES, Settings
 
-CURVE_METRICS = (
-    "energy_distance",
-    "recognisability",
-    "relative_diversity",
-    "copy_rate",
-    "support_closeness",
-)
-MOST_REAL_PAIRS = 100
-"""Of a class with more images, the first so many give the threshold of a copy."""
-Images = Sequence[np.ndarray | None]
-"""For each class uint8[n, *example], or None where a row has no image of the class."""
+CLASS_SCORES = ("energy_distance", "recognisability", "relative_diversity", "copy_rate", "support_closeness")
+"""The scores of every class, which the curve has too."""
+MANY_SCORES = ("precision", "recall", "density", "coverage")
+MANY_REFERENCES = 200
+"""The number of reference images of a class from which on `MANY_SCORES` are measured."""
+POOLED_SCORES = ("frechet_distance", "kernel_distance")
+PROTOTYPE_SEED = 1
 
 
 @dataclass(frozen=True)
-class Deal:
-    """The evaluated classes of a source, and for one draw which of their images play which part."""
+class Row:
+    """A row of a report: images of every class, and where their scores go.
 
-    source: Source
-    classes: np.ndarray
-    parts: Sequence[Allocation]
+    Attributes:
+        name: of the row; on a curve, the number of inner steps.
+        images: from the number of a draw to the images of each class.
+        place: "rows", "controls" or "curve".
+        method: the name of the method whose curve it is on.
+    """
 
-    @property
-    def names(self) -> list[str]:
-        """The classes' names, in order."""
-        return [self.source.class_names[index] for index in self.classes]
-
-    def images(self, part: str) -> list[np.ndarray]:
-        """The images of a part (support, oracle or references), class by class."""
-        return [self.source.images[getattr(dealt, part)] for dealt in self.parts]
-
-    def oracle(self) -> list[np.ndarray | None]:
-        """The oracle images of each class, None where there are too few for any."""
-        return [made if len(made) else None for made in self.images("oracle")]
-
-    def wrong(self, count: int) -> list[np.ndarray | None]:
-        """For each class up to `count` real images of the class half-way round the order; None for a lone class."""
-        images = [np.concatenate(parts) for parts in zip(self.images("support"), self.images("oracle"), strict=True)]
-        half = len(images) // 2
-        return [images[(place + half) % len(images)][:count] if half else None for place in range(len(images))]
-
-    def pooled_counts(self, samples: int) -> list[int]:
-        """How many images of each class the pooled distances take: as many as the oracle has, at most `samples`."""
-        return [min(len(dealt.oracle), len(dealt.references), samples) for dealt in self.parts]
-
-    def others(self) -> list[int]:
-        """The source's classes that have images and are not evaluated."""
-        return [int(index) for index in np.unique(self.source.labels) if index not in self.classes]
-
-    def members(self, index: int) -> np.ndarray:
-        """The first 100 images of a class."""
-        return self.source.images[np.flatnonzero(self.source.labels == index)[:MOST_REAL_PAIRS]]
-
-    def thresholds(self) -> list[float]:
-        """Below which pixel distance an image of each class is a copy; see `metrics.copy_threshold`."""
-        return [metrics.copy_threshold(self.members(index)) for index in self.classes]
-
-
-def copy_rates(images: Images, support: Sequence[np.ndarray], thresholds: Sequence[float]) -> np.ndarray:
-    """The copy rate of each class, float64[classes], NaN where there is no image; no judge is needed for it."""
-    rates = [
-        np.nan if made is None else metrics.copy_rate(made, near, limit)
-        for made, near, limit in zip(images, support, thresholds, strict=True)
-    ]
-    return np.array(rates)
+    name: str
+    images: Callable[[int], Images]
+    place: str
+    method: str = ""
 
 
 class Scorer:
-    """One judge's scores against one deal.
+    """The scores of images under one judge, for one draw of the support sets.
 
     Args:
-        judge: whose features count.
-        deal: support and references.
-        ways: among how many classes samples are recognised. Where fewer are evaluated, classes of the other splits,
-            which the generator may have seen, stand beside them.
+        judge: the judge.
+        allocation: the support and reference images.
+        ways: number of classes among which samples are recognised. If fewer are evaluated, classes of the other splits
+            are added, which the generator may have been trained on.
     """
 
-    def __init__(self, judge: Judge, deal: Deal, ways: int = protocol.WAYS):
-        self.judge, self.deal = judge, deal
-        self.support = self.features(deal.images("support"))
-        self.references = self.features(deal.images("references"))
-        others = deal.others() if len(deal.classes) < ways else []
-        found = [*self.references, *self.features([deal.members(index) for index in others])]
+    def __init__(self, judge: Judge, allocation: Allocation, ways: int = 20):
+        self.judge, self.allocation = judge, allocation
+        self.support = self.features(allocation.images("support"))
+        self.references = self.features(allocation.images("references"))
+        others = allocation.others() if len(allocation.classes) < ways else []
+        found = [*self.references, *self.features([allocation.members(index) for index in others])]
         self.prototypes = np.stack([features.mean(axis=0) for features in found])
-        names = [*deal.names, *[deal.source.class_names[index] for index in others]]
-        self.ways = [protocol.opponents(names, position, ways) for position in range(len(deal.names))]
+        names = [*allocation.names, *[allocation.source.class_names[index] for index in others]]
+        self.ways = [opponents(names, position, ways) for position in range(len(allocation.names))]
 
     def features(self, images: Images) -> list[Any]:
-        """The features of each class's images, float32[n, d], None for None."""
+        """Return the features of the images of each class, float32[n, d]; None for None."""
         present = [made for made in images if made is not None]
         sizes = np.cumsum([len(made) for made in present])[:-1]
         parts = iter(np.split(self.judge.features(np.concatenate(present)), sizes) if present else [])
         return [None if made is None else next(parts) for made in images]
 
-    def per_class(self, features: Sequence[Any], copies: np.ndarray) -> dict[str, np.ndarray]:
-        """The scores that have a value for every class, float64[classes], NaN where a row has no image of it."""
-        rows = [self._class(position, found) for position, found in enumerate(features)]
-        scores = {name: np.array([row.get(name, np.nan) for row in rows]) for name in CURVE_METRICS}
-        for name in ("precision", "recall", "density", "coverage"):
-            scores[name] = np.array([row.get(name, np.nan) for row in rows])
+    def class_scores(self, features: Sequence[Any], copies: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the scores of each class, float64[classes], NaN where a row has no images; `copies` are copy rates."""
+        rows = [self._scores_of(position, found) for position, found in enumerate(features)]
+        scores = {name: np.array([row.get(name, np.nan) for row in rows]) for name in (*CLASS_SCORES, *MANY_SCORES)}
         return {**scores, "copy_rate": copies}
 
-    def _class(self, position: int, made: Any) -> dict[str, float]:
+    def _scores_of(self, position: int, made: np.ndarray | None) -> dict[str, float]:
         if made is None:
             return {}
         real, ways = self.references[position], self.ways[position]
@@ -130,52 +87,171 @@ class Scorer:
         }
         if len(ways) > 1:
             scores["recognisability"] = metrics.recognisability(made, self.prototypes[ways], 0)
-        if len(real) >= protocol.MANY_REFERENCES:
-            scores |= precision_recall_density_coverage(real, made)
+        if len(real) >= MANY_REFERENCES:
+            scores |= metrics.precision_recall_density_coverage(real, made)
         return scores
 
-    def pooled(self, features: Sequence[Any], counts: Sequence[int]) -> dict[str, Interval | None]:
-        """Fréchet and kernel distance of all classes at once, from the first `counts[c]` images of class c.
+    def pooled_scores(self, features: Sequence[Any], counts: Sequence[int]) -> dict[str, Interval | None]:
+        """Return the Fréchet and kernel distances of all classes pooled, of the first `counts[c]` images of class c.
 
-        None where a row has not as many images of every class, for these distances depend on their number.
+        They are None if a class has fewer images, because these distances depend on the number of images.
         """
-        names = ("frechet_distance", "kernel_distance")
         if not sum(counts) or any(f is None or len(f) < n for f, n in zip(features, counts, strict=True)):
-            return dict.fromkeys(names)
-        made = [found[:n] for found, n in zip(features, counts, strict=True) if n]
-        real = [found[:n] for found, n in zip(self.references, counts, strict=True) if n]
-        return dict(zip(names, (pooled.frechet_interval(made, real), pooled.kernel_interval(made, real)), strict=True))
+            return dict.fromkeys(POOLED_SCORES)
+        made, real = (
+            [found[:n] for found, n in zip(each, counts, strict=True) if n] for each in (features, self.references)
+        )
+        intervals = metrics.frechet_interval(made, real), metrics.kernel_interval(made, real)
+        return dict(zip(POOLED_SCORES, intervals, strict=True))
 
-    def prototypical(self, features: Sequence[Any] | None, draws: np.ndarray) -> np.ndarray:
-        """The few-shot classifier's accuracy on the references, float64[draws].
+    def prototypical_accuracy(self, features: Sequence[Any] | None, groups: np.ndarray) -> np.ndarray:
+        """Return the accuracy on the references of nearest-prototype classifiers, float64[groups].
 
         Args:
-            features: added to the support's before the prototypes are taken; None for the support alone.
-            draws: int[draws, ways], the classes (by position) of every episode; an episode with a class of which
-                there is no image has NaN.
+            features: added to those of the support before prototypes are computed; None for the support alone.
+            groups: int[groups, ways], positions of the classes of each classifier. The accuracy of a group is NaN if
+                `features` has nothing of one of its classes.
         """
         values = []
-        for ways in draws:
-            added = [None] * len(ways) if features is None else [features[way] for way in ways]
-            if features is not None and any(part is None for part in added):
-                values.append(np.nan)
-                continue
-            shown = [
-                self.support[way] if more is None else np.concatenate([self.support[way], more])
-                for way, more in zip(ways, added, strict=True)
-            ]
-            values.append(metrics.prototypical_accuracy(shown, [self.references[way] for way in ways]))
+        for ways in groups:
+            known = [self.support[way] for way in ways]
+            if features is not None:
+                added = [features[way] for way in ways]
+                if any(part is None for part in added):
+                    values.append(np.nan)
+                    continue
+                known = [np.concatenate(pair) for pair in zip(known, added, strict=True)]
+            values.append(metrics.prototypical_accuracy(known, [self.references[way] for way in ways]))
         return np.array(values)
 
 
-def over_draws(values: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean over draws of values of each class, NaN where no draw has one."""
+def copy_rates(images: Images, support: Sequence[np.ndarray], thresholds: Sequence[float]) -> np.ndarray:
+    """Return the copy rate of each class, float64[classes], NaN where there are no images."""
+    rates = [
+        np.nan if made is None else metrics.copy_rate(made, near, limit)
+        for made, near, limit in zip(images, support, thresholds, strict=True)
+    ]
+    return np.array(rates)
+
+
+def score_rows(
+    rows: Sequence[Row],
+    scorers: Sequence[Sequence[Scorer]],
+    settings: Settings,
+    progress: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """Return the parts of a report that need judges.
+
+    Args:
+        rows: in the order of the report.
+        scorers: for each judge, one scorer for each draw.
+        settings: of the evaluation.
+        progress: called with "scores" and the numbers of scored rows, of all judges, and of all.
+
+    Returns:
+        {"judges", "rows", "controls", "curve", "floor", "none"}. Pooled distances and the nearest-prototype classifier
+        are those of the first draw.
+    """
+    allocations = [scorer.allocation for scorer in scorers[0]]
+    thresholds, counts = allocations[0].thresholds(), allocations[0].pooled_counts(settings.samples)
+    groups = _prototype_groups(len(allocations[0].classes), settings)
+    alone = [of_judge[0].prototypical_accuracy(None, groups) for of_judge in scorers]
+    parts: dict[str, Any] = {"judges": {}, "rows": {}, "controls": {}, "curve": {}, "floor": {}, NONE: {}}
+    for of_judge, accuracies in zip(scorers, alone, strict=True):
+        parts["judges"][of_judge[0].judge.name] = _describe_judge(of_judge[0].judge)
+        parts[NONE][of_judge[0].judge.name] = {"prototypical_accuracy": _interval(accuracies)}
+    done = 0
+    for row in rows:
+        images = [row.images(draw) for draw in range(len(allocations))]
+        support = [allocation.images("support") for allocation in allocations]
+        copies = [copy_rates(each, near, thresholds) for each, near in zip(images, support, strict=True)]
+        for of_judge, accuracies in zip(scorers, alone, strict=True):
+            judge, features = (
+                of_judge[0].judge.name,
+                [s.features(each) for s, each in zip(of_judge, images, strict=True)],
+            )
+            each = [s.class_scores(f, c) for s, f, c in zip(of_judge, features, copies, strict=True)]
+            scores = class_intervals({name: mean_over_draws([found[name] for found in each]) for name in each[0]})
+            if row.place == "curve":
+                curve = parts["curve"].setdefault(row.method, {}).setdefault(judge, {})
+                for name in CLASS_SCORES:
+                    curve.setdefault(name, {})[row.name] = scores[name]
+            else:
+                for name, value in of_judge[0].pooled_scores(features[0], counts).items():
+                    scores[name] = None if value is None else value.as_dict()
+                augmented = of_judge[0].prototypical_accuracy(features[0], groups)
+                scores["prototypical_accuracy"] = _interval(augmented)
+                scores["prototypical_gain"] = _interval(augmented - accuracies)
+                parts[row.place].setdefault(row.name, {})[judge] = scores
+            if row.name == ORACLE:
+                floor = {name: scores[name] and scores[name]["mean"] for name in POOLED_SCORES}
+                parts["floor"][judge] = {**floor, "count": sum(counts)}
+            done += 1
+            progress("scores", done, len(rows) * len(scorers))
+    return parts
+
+
+def _prototype_groups(classes: int, settings: Settings) -> np.ndarray:
+    ways = min(settings.ways, classes)
+    if ways < 2:
+        return np.zeros((0, 0), np.int64)
+    # If every group has all classes, one is enough, and it has no interval.
+    return class_draws(classes, ways, settings.prototype_draws if ways < classes else 1, PROTOTYPE_SEED)
+
+
+def mean_over_draws(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean over draws of the values of each class, NaN where no draw has a value."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice")
         return np.nanmean(np.stack(values), axis=0)
 
 
-def intervals(scores: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Means and bootstrap intervals as the report holds them; None where a score is nowhere defined."""
+def class_intervals(scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return means and bootstrap intervals over classes as dictionaries; None for a score without values."""
     found = {name: bootstrap_mean(values) for name, values in scores.items()}
     return {name: None if np.isnan(value.mean) else value.as_dict() for name, value in found.items()}
+
+
+def _interval(values: np.ndarray) -> dict[str, float | None] | None:
+    """Return the interval over groups of classes; None if one has no value."""
+    return None if not len(values) or np.isnan(values).any() else bootstrap_mean(values).as_dict()
+
+
+def _describe_judge(judge: Judge) -> dict[str, Any]:
+    data, recipe = judge.card.get("data") or {}, judge.card.get("recipe") or {}
+    classes = data.get("classes")
+    return {
+        "sha256": judge.sha256,
+        "network": recipe.get("network"),
+        "method": recipe.get("method"),
+        "augmentation": recipe.get("augmentation"),
+        "trained_on": f"{len(classes)} classes of {data['name']}" if classes else None,
+        "features": judge.dim,
+        "validation_accuracy": (judge.card.get("validation") or {}).get("accuracy"),
+    }
+
+
+def stability(scorer: Scorer, rates: Mapping[float, Sequence[np.ndarray]]) -> dict[str, Any] | None:
+    """Return the share of adaptations that diverge or collapse at other inner rates.
+
+    Args:
+        scorer: of the first judge and draw.
+        rates: for each of `RATE_SCALES` the images of the first classes, none of a class if the adaptation diverged.
+
+    Returns:
+        {"share_failed", "by_rate": {SCALE: {"diverged", "collapsed", "adaptations"}}}; None without classes.
+    """
+    classes = len(rates[RATE_SCALES[0]])
+    if not classes:
+        return None
+    by_rate, failed = {}, 0
+    for scale, images in rates.items():
+        diversity = [
+            metrics.relative_diversity(scorer.judge.features(made), real)
+            for made, real in zip(images, scorer.references, strict=False)
+            if len(made)
+        ]
+        counts = {"diverged": classes - len(diversity), "collapsed": sum(value < COLLAPSED for value in diversity)}
+        failed += sum(counts.values())
+        by_rate[f"{scale:g}"] = {**counts, "adaptations": classes}
+    return {"share_failed": failed / (classes * len(RATE_SCALES)), "by_rate": by_rate}

@@ -1,4 +1,4 @@
-"""The committed class splits of few-shot-28's tasks A to D, applied to a source by the names of its classes."""
+"""The committed class splits of the tasks A to D of few-shot-28, applied to a source by the names of its classes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,14 @@ SHA256 = {
 """The sha256 of each committed file."""
 
 
-def folds(task: str) -> list[dict[str, str]]:
-    """Reads a committed split.
-
-    Args:
-        task: A, B, C or D.
-
-    Returns:
-        For each fold `{class name: train | validation | test}`.
+def read_folds(task: str) -> list[dict[str, str]]:
+    """Return the committed split of a task (A, B, C or D): for each fold {class name: train, validation or test}.
 
     Raises:
-        ValueError: an unknown task, or a file that is not the committed one.
+        ValueError: `task` is unknown, or the file is not the committed one.
 
     Example:
-        >>> folds("B")[3]["3"]
+        >>> read_folds("B")[3]["3"]
         'test'
     """
     if task not in SHA256:
@@ -43,24 +37,24 @@ def folds(task: str) -> list[dict[str, str]]:
     if (digest := hashlib.sha256(data).hexdigest()) != SHA256[task]:
         raise ValueError(f"the split of task {task} must have the sha256 {SHA256[task]}. Received: {digest}")
     rows = [line.split("\t") for line in data.decode("utf-8").splitlines()]
-    found: list[dict[str, str]] = [{} for _ in range(1 + max(int(fold) for fold, _, _ in rows))]
+    folds: list[dict[str, str]] = [{} for _ in range(1 + max(int(fold) for fold, _, _ in rows))]
     for fold, split, name in rows:
-        found[int(fold)][name] = split
-    return found
+        folds[int(fold)][name] = split
+    return folds
 
 
-def parse(text: str) -> tuple[str, int]:
-    """Reads `A`, `B/3`, `C/0` or `D` as a task and a fold.
+def parse_task(text: str) -> tuple[str, int]:
+    """Return the task and the fold of `A`, `B/3`, `C/0` or `D`.
 
     Raises:
-        ValueError: an unknown task or fold, or no fold where there are several.
+        ValueError: the task or fold is unknown, or the fold is missing where there are several.
 
     Example:
-        >>> parse("B/3")
+        >>> parse_task("B/3")
         ('B', 3)
     """
     task, _, fold = text.partition("/")
-    count = len(folds(task))
+    count = len(read_folds(task))
     if count == 1 and not fold:
         return task, 0
     if not fold.isdecimal() or not int(fold) < count:
@@ -69,46 +63,42 @@ def parse(text: str) -> tuple[str, int]:
     return task, int(fold)
 
 
-def apply(source: Source, text: str) -> Source:
-    """Splits a source's classes as the protocol does.
+def apply_split(source: Source, text: str) -> Source:
+    """Return a source with the class split of a task.
 
     Args:
-        source: whose class names are those of the task, no more and no fewer.
-        text: as `parse` takes it.
-
-    Returns:
-        The same images with the task's split.
+        source: its class names must be those of the task.
+        text: the task, as for `parse_task`.
 
     Raises:
-        ValueError: an unknown task, or other classes.
+        ValueError: the task is unknown, or the source has other classes.
 
     Example:
-        `apply(from_npz("mnist.npz").source, "B/3")` holds the digit 3 out.
+        `apply_split(from_npz("mnist.npz").source, "B/3")` holds out the digit 3.
     """
-    task, fold = parse(text)
-    split = folds(task)[fold]
-    names = source.class_names
+    task, fold = parse_task(text)
+    split, names = read_folds(task)[fold], source.class_names
     if set(split) != set(names) or len(set(names)) != len(names):
         odd = sorted(set(split) ^ set(names))
         raise ValueError(
-            f"{source.name}: task {task} needs its {len(split)} classes, each once. "
+            f"{source.name}: the source must have the {len(split)} classes of task {task}, each once. "
             f"Received: {len(names)} classes; {len(odd)} differ: {odd[:3]}"
         )
     values = np.array([SPLITS.index(split[name]) for name in names], np.int8)
     return dataclasses.replace(source, class_split=values)
 
 
-def recognise(source: Source) -> str | None:
-    """Names the task whose classes and split a source has, such as `B/3`; None for data of one's own."""
-    held = dict(zip(source.class_names, [SPLITS[value] for value in source.class_split], strict=True))
+def recognise_task(source: Source) -> str | None:
+    """Return the task whose classes and split a source has, such as `B/3`; None for other data."""
+    own = dict(zip(source.class_names, [SPLITS[value] for value in source.class_split], strict=True))
     for task in SHA256:
-        known = folds(task)
-        if held in known:
-            return task if len(known) == 1 else f"{task}/{known.index(held)}"
+        folds = read_folds(task)
+        if own in folds:
+            return task if len(folds) == 1 else f"{task}/{folds.index(own)}"
     return None
 
 
-def digest(source: Source) -> str:
-    """The sha256 of a source's own split: its lines `split<TAB>class name`, sorted."""
+def split_digest(source: Source) -> str:
+    """Return the sha256 of a source's split, as sorted lines `split<TAB>class name`."""
     lines = sorted(f"{SPLITS[s]}\t{name}" for name, s in zip(source.class_names, source.class_split, strict=True))
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
 from meta_gan.report import figures
@@ -66,7 +65,6 @@ def style_sheet() -> str:
 
 def page(report: Report, galleries: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the HTML page of a report; see `Report.to_html`."""
-    _check_galleries(report, galleries)
     pictured = {row: galleries[row] for row in report.scored if row in galleries}
     shown = sections(report)
     if pictured:
@@ -80,33 +78,3 @@ def page(report: Report, galleries: Mapping[str, Mapping[str, Any]]) -> str:
     return _HTML.get_template("report.html").render(
         report=report, sections=shown, plots=drawn, lines=figures.lines(report), galleries=pictured
     )
-
-
-def _check_galleries(report: Report, galleries: Mapping[str, Any]) -> None:
-    for row, gallery in galleries.items():
-        path = f"galleries[{row!r}]"
-        if row not in report.scored:
-            raise ValueError(f"'galleries' must be of rows of the report. Received: {row!r}")
-        _check_keys(gallery, ("classes", "support", "samples", "nearest"), path)
-        count = len(gallery["classes"])
-        for key in ("support", "samples") if count else ():
-            _check_images(gallery[key], (count, None), f"{path}[{key!r}]")
-        for place, pair in enumerate(gallery["nearest"]):
-            _check_keys(pair, ("class", "generated", "support", "distance", "copy"), f"{path}['nearest'][{place}]")
-            for key in ("generated", "support"):
-                _check_images(pair[key], (), f"{path}['nearest'][{place}][{key!r}]")
-
-
-def _check_keys(holder: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
-    for key in keys:
-        if key not in holder:
-            raise ValueError(f"{path} must have the key {key!r}. Received: {sorted(holder)}")
-
-
-def _check_images(images: np.ndarray, leading: tuple[int | None, ...], path: str) -> None:
-    """`leading` are the sizes before height, width and channels, None for any."""
-    fits = images.ndim == len(leading) + 3 and images.shape[-1] in (1, 3) and images.size > 0
-    fits = fits and all(size in (None, have) for size, have in zip(leading, images.shape, strict=False))
-    if not fits or images.dtype != np.uint8:
-        wanted = ", ".join([*("n" if size is None else str(size) for size in leading), "height, width, 1 or 3"])
-        raise ValueError(f"{path} must be uint8[{wanted}]. Received: {images.dtype}{list(images.shape)}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from meta_gan.report.rendering import markdown, page
 from meta_gan.report.sections import interval, sections
@@ -42,6 +44,30 @@ def _check(value: Any, form: Mapping[Any, Any], path: str) -> None:
         inner = form.get(key, form.get(...))
         if inner is not None and not (entry is None and inner is INTERVAL):
             _check(entry, inner, f"{path}.{key}")
+
+
+def _check_galleries(galleries: Mapping[str, Mapping[str, Any]], rows: Iterable[str]) -> None:
+    for row, gallery in galleries.items():
+        if row not in rows:
+            raise ValueError(f"'galleries' must be of rows of the report. Received: {row!r}")
+        path, count = f"galleries.{row}", len(gallery.get("classes", ()))
+        _check(gallery, dict.fromkeys(("classes", "support", "samples", "nearest")), path)
+        for key in ("support", "samples") if count else ():
+            _check_images(gallery[key], (count, None), f"{path}.{key}")
+        for place, pair in enumerate(gallery["nearest"]):
+            keys = ("class", "generated", "support", "distance", "copy")
+            _check(pair, dict.fromkeys(keys), f"{path}.nearest.{place}")
+            for key in ("generated", "support"):
+                _check_images(pair[key], (), f"{path}.nearest.{place}.{key}")
+
+
+def _check_images(images: np.ndarray, leading: tuple[int | None, ...], path: str) -> None:
+    """`leading` are the sizes before height, width and channels, None for any."""
+    fits = images.ndim == len(leading) + 3 and images.shape[-1] in (1, 3) and images.size > 0
+    fits = fits and all(size in (None, have) for size, have in zip(leading, images.shape, strict=False))
+    if not fits or images.dtype != np.uint8:
+        wanted = ", ".join([*("n" if size is None else str(size) for size in leading), "height, width, 1 or 3"])
+        raise ValueError(f"'{path}' must be uint8[{wanted}]. Received: {images.dtype}{list(images.shape)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +230,7 @@ class Report(_Results):
         Raises:
             ValueError: a gallery of no row, or of other arrays.
         """
+        _check_galleries(galleries, self.scored)
         return page(self, galleries)
 
 

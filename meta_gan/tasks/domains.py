@@ -147,9 +147,8 @@ def _checked(pairs: Any, source: Source, target: Source) -> dict[str, np.ndarray
             if source is target and a == b:
                 raise DataError(f"a pair must be of two different classes of a source. Received: {names}")
             if (a, b) in seen:
-                raise DataError(
-                    f"a pair of classes must occur once, in one split. Received: {names} in {seen[a, b]} and {split}"
-                )
+                received = f"{names} in {seen[a, b]} and {split}"
+                raise DataError(f"a pair of classes must occur once, in one split. Received: {received}")
             seen[a, b] = split
     if not seen:
         raise DataError("'pairs' must hold at least 1 pair. Received: none")
@@ -161,7 +160,7 @@ def _class_pairs(split: str, pairs: Any, source: Source, target: Source) -> np.n
     counts = (len(source.class_names), len(target.class_names))
     if not len(pairs):
         return np.zeros((0, 2), np.int32)
-    array = np.array(pairs, dtype=object) if not isinstance(pairs, np.ndarray) else pairs
+    array = pairs if isinstance(pairs, np.ndarray) else np.array(pairs, dtype=object)
     integers = array.ndim == 2 and array.shape[1] == 2 and all(isinstance(n, (int, np.integer)) for n in array.flat)
     if not integers or (array.astype(np.int64) < 0).any() or (array.astype(np.int64) >= counts).any():
         raise DataError(
@@ -217,9 +216,7 @@ def pair_classes(
         by: "all" for every class of the source with every class of the target, or "name" for classes of the same name,
             such as a digit in two hands; classes that only one of the sources has are then left out.
         both_ways: whether each pair is also a task in the other direction, so that one translator learns both.
-        shots: support images of each domain.
-        queries: query images of each domain.
-        seed: the key of every draw.
+        shots, queries, seed: see `DomainTasks`.
 
     Returns:
         `DomainTasks`.
@@ -255,10 +252,7 @@ def pair_domains(source: Source, shots: int = 5, queries: int = 7, seed: int = 0
 
     Args:
         source: its classes are the domains; see `group_by` of `from_arrays`.
-        shots: support images of each domain.
-        queries: query images of each domain.
-        seed: the key of every draw.
-        paired: whether image i of both query sets is of one group; see `DomainTasks`.
+        shots, queries, seed, paired: see `DomainTasks`.
 
     Returns:
         `DomainTasks` of all ordered pairs of two different classes of one split.
@@ -278,13 +272,10 @@ def pair_domains(source: Source, shots: int = 5, queries: int = 7, seed: int = 0
 
 
 def merged(*sources: Source) -> Source:
-    """Make one source of several.
+    """Make one source of several with images of one shape.
 
     Classes are named "SOURCE CLASS" and stay in their split; groups of different sources stay different; sources of one
     name are numbered.
-
-    Raises:
-        DataError: images of different shapes.
 
     Example:
         >>> merged(digits, clothes).class_names[0]
@@ -320,7 +311,7 @@ def _merged_groups(sources: tuple[Source, ...]) -> np.ndarray | None:
 
 
 def _refuse_mixed(source: Source, target: Source) -> None:
-    """Raise a DataError if a class is trained on in one domain and tested in the other."""
+    """Raise a DataError if a class is in different splits of the two domains."""
     here, there = (dict(zip(s.class_names, s.class_split.tolist(), strict=True)) for s in (source, target))
     for name in here:
         if name in there and here[name] != there[name]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import to_uint8
@@ -15,7 +15,7 @@ GAP, GAP_LEVEL = 2, 96
 """The pixels between two images of a grid, and their grey level."""
 
 
-def save_png(path: str | Path, image: Any) -> None:
+def save_png(path: str | Path, image: ArrayLike) -> None:
     """Write one image as a PNG file; its folder is made if necessary.
 
     Args:
@@ -38,7 +38,7 @@ def save_png(path: str | Path, image: Any) -> None:
     Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(path, format="PNG")
 
 
-def grid(rows: Sequence[Any]) -> np.ndarray:
+def grid(rows: Sequence[ArrayLike]) -> np.ndarray:
     """Lay rows of images out as one picture, with grey gaps; short rows end in grey.
 
     Args:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from meta_gan.checks import IMAGE_AXES, check_examples, check_shape
 from meta_gan.tasks.errors import DataError, data_errors
@@ -80,7 +81,7 @@ def polarity_of(images: np.ndarray, at_most: int = 2000) -> str:
     return DARK_ON_LIGHT if dark > light else LIGHT_ON_DARK
 
 
-def check_images(images: Any, image_shape: Any, argument: str = "support") -> np.ndarray:
+def check_images(images: ArrayLike, image_shape: Sequence[int], argument: str = "support") -> np.ndarray:
     """Return images as float32 in [-1, 1] after checking them.
 
     Args:

@@ -51,9 +51,9 @@ def test_the_table_by_hand():
         scores = {score: {"mean": 1.0} for score in ablations.SCORES} | {"energy_distance": {"mean": energy}}
         seeds[seed] = {"rows": {"model": dict.fromkeys(ablations.JUDGES, scores)}, "training": {"steps": 7}}
         seeds[seed]["stopped"] = "training stopped after step 8" if seed == "1" else ""
-    head, rule, line, *rest = ablations.table({"flagship": seeds}).splitlines()
+    head, delimiter, line, *rest = ablations.table({"flagship": seeds}).splitlines()
     assert head.startswith("| row | seeds | outer steps | energy_distance |") and not rest
-    assert rule.count("---") == head.count("|") - 1 == line.count("|") - 1
+    assert delimiter.count("---") == head.count("|") - 1 == line.count("|") - 1
     assert line.startswith(
         "| flagship | 2 | 7, 7 (then diverged) | 0.200 (0.100, 0.300) / 0.200 (0.100, 0.300) | 1.000 (1.000, 1.000)"
     )

@@ -22,9 +22,9 @@ def untrained():
     return schedules.controller()
 
 
-def runs(rule, name):
+def runs(controller, name):
     script, every, _ = schedules.GRIDS[name]
-    return schedules.Runs(rule, lambda numbers: schedules.Scripted(rule, script, every, numbers))
+    return schedules.Runs(controller, lambda numbers: schedules.Scripted(controller, script, every, numbers))
 
 
 def test_a_constant_is_adam_at_that_rate(untrained):

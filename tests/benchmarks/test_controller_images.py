@@ -10,8 +10,10 @@ from tests.toys import random_episodes, tiny_gan
 
 
 def model_of(calm):
-    rule = ScheduleController(images.adam(1e-3), images.STEPS, images.EVERY, actions=("rates", "turns"), calm=calm)
-    return mg.MetaModel(tiny_gan(), mg.Algorithm("controller", rule, PolicyGradient(rollouts=2), images.STEPS))
+    controller = ScheduleController(
+        images.adam(1e-3), images.STEPS, images.EVERY, actions=("rates", "turns"), calm=calm
+    )
+    return mg.MetaModel(tiny_gan(), mg.Algorithm("controller", controller, PolicyGradient(rollouts=2), images.STEPS))
 
 
 def test_an_untrained_controller_chooses_no_change():
@@ -24,10 +26,10 @@ def test_an_untrained_controller_chooses_no_change():
 def test_choices_of_a_policy_accumulate():
     """Readouts that always double the rate: 2, 4, 8, 16, and no more."""
     model = model_of(0.1)
-    rule = model.meta_learner
-    bias = np.zeros(rule.policy.readout.bias.shape, np.float32)
-    bias[rule.knobs[0].options.index(2.0)] = 4.0
-    rule.policy.readout.bias.assign(bias)
+    controller = model.meta_learner
+    bias = np.zeros(controller.policy.readout.bias.shape, np.float32)
+    bias[controller.knobs[0].options.index(2.0)] = 4.0
+    controller.policy.readout.bias.assign(bias)
     knobs = images.chosen(model, random_episodes(tasks=2, shape=(2,), seed=0))
     np.testing.assert_allclose(knobs[0, :, 0], [2, 4, 8, 16, 16, 16, 16, 16])
     np.testing.assert_array_equal(knobs[..., 1:], 1.0)

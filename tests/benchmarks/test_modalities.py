@@ -8,7 +8,7 @@ import pytest
 from benchmarks.common import Size
 from benchmarks.modalities import comparison as modalities
 from benchmarks.modalities import names, voices
-from meta_gan.metrics.texts import ngram_distance
+from meta_gan.metrics.ngrams import ngram_distance
 from meta_gan.tasks.media import Sounds
 
 LETTERS = "abcdefgh"

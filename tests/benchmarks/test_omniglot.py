@@ -43,7 +43,7 @@ def test_the_training_is_a_valid_command(name, network, tmp_path, calls):
     assert recipe.outer.decay_steps == 15 * omniglot.STEPS_A_MINUTE[name]
     assert config.minutes == 15 and config.processor_time and config.meta_batch == 4
     assert "--resume" not in arguments
-    omniglot.train(rule, "drawings.npz", tmp_path, 15.0, 0)
+    omniglot.train(name, "drawings.npz", tmp_path, 15.0, 0)
     assert calls[1][0][-1] == "--resume", "an interrupted run is resumed"
 
 
@@ -53,8 +53,8 @@ def test_a_failed_training_is_an_error(tmp_path):
 
 
 def small_model():
-    rule = mg.meta_learners.MetaSGD(0.01)
-    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", rule, mg.Unrolled(2), 1, "^generator/"))
+    meta_learner = mg.meta_learners.MetaSGD(0.01)
+    return mg.MetaModel(tiny_dcgan(), mg.Algorithm("learned", meta_learner, mg.Unrolled(2), 1, "^generator/"))
 
 
 def test_adam_starts_from_the_same_initial_weights():
@@ -74,8 +74,8 @@ def test_the_best_rate_ends_nearest(monkeypatch):
     """By hand, .003 is nearest at fifty steps though not at ten, and a diverged run is infinitely far."""
 
     class Known:
-        def __init__(self, game, rule, compiled, mask):
-            assert rule.rates.value == 1.0 and not compiled and mask == "^generator/"
+        def __init__(self, game, meta_learner, compiled, mask):
+            assert meta_learner.rates.value == 1.0 and not compiled and mask == "^generator/"
 
         def __call__(self, start, tasks, rate):
             found = np.full((2, 51), 5.0)

@@ -108,7 +108,9 @@ def test_a_failed_command_is_an_error(tmp_path):
 def test_the_table_by_hand():
     scores = {score: {"mean": 0.5} for score in other_data.SCORES}
     one = {"a": scores, "b": {**scores, "recognisability": None}}
-    head, rule, first, *rest = other_data.table({"icons32": {"rows": dict.fromkeys(other_data.ROWS, one)}}).splitlines()
+    head, delimiter, first, *rest = other_data.table(
+        {"icons32": {"rows": dict.fromkeys(other_data.ROWS, one)}}
+    ).splitlines()
     assert head.startswith("| data | row | energy_distance | recognisability |") and len(rest) == 4
-    assert rule.count("---") == head.count("|") - 1 == first.count("|") - 1
+    assert delimiter.count("---") == head.count("|") - 1 == first.count("|") - 1
     assert first.startswith("| icons32 | oracle | 0.500 / 0.500 | 0.500 / - | 0.500 / 0.500 |")

@@ -97,10 +97,10 @@ def test_what_diverges_counts_as_far():
 def test_a_learned_rule_starts_as_what_it_corrects():
     """Adam far from rest and descent near it: it comes nearer before any training."""
     episodes = toy_games.instances("saddle", 4, 1)
-    rule = toy_games.LEARNED["recurrent"]()
-    assert isinstance(rule, RecurrentMetaLearner)
-    before = toy_games.played(toy_games.GAMES["saddle"][0](), rule, episodes, 1)["end"]
-    after = toy_games.played(toy_games.GAMES["saddle"][0](), rule, episodes, 15)["end"]
+    meta_learner = toy_games.LEARNED["recurrent"]()
+    assert isinstance(meta_learner, RecurrentMetaLearner)
+    before = toy_games.played(toy_games.GAMES["saddle"][0](), meta_learner, episodes, 1)["end"]
+    after = toy_games.played(toy_games.GAMES["saddle"][0](), meta_learner, episodes, 15)["end"]
     assert np.all(after < before)
 
 

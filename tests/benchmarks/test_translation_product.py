@@ -68,7 +68,7 @@ def test_what_a_game_cannot_do_is_said(adapted):
     gan = mg.MetaModel(tiny_gan(), mg.FOMAML(0, 0.1)).adapt(np.zeros((2, 2), np.float32))
     with pytest.raises(ValueError, match=r"'translate' needs a game .* Received: GAN"):
         gan.translate(np.zeros((2, 2), np.float32))
-    with pytest.raises(ValueError, match=r"`images` must have shape"):
+    with pytest.raises(ValueError, match=r"'images' must have shape"):
         adapted[0].translate(np.zeros((2, 5), np.float32))
 
 

@@ -233,7 +233,7 @@ def test_data_that_cannot_be_tasks(tmp_path, refused, arrays, message):
 def test_data_of_one_class_cannot_be_trained_on_in_pairs(tmp_path, refused):
     path = saved(tmp_path / "d.npz", **helpers.arrays((0,)))
     flags = ["--preset", "fomaml", "--data", path, "--out", tmp_path / "runs", "--set", "meta_batch=2"]
-    assert "`meta_batch` must be at most the number of classes" in refused("train", *flags, out=tmp_path / "runs")
+    assert "'meta_batch' must be at most the number of classes" in refused("train", *flags, out=tmp_path / "runs")
 
 
 @pytest.mark.parametrize(("flag", "value"), [("shots", 0), ("queries", -1), ("shots", 12)])

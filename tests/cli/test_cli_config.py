@@ -114,14 +114,14 @@ def test_every_setting_of_a_run_has_a_path():
     [
         ("c.toml", "colour = 1", "'colour' must be a setting, one of recipe, train, source, "),
         ("c.toml", "[episodes]\nways = 1", "'episodes.ways' must be a setting, one of "),
-        ("c.toml", "episodes = 1", "'episodes' of --config must be a table of settings. Received: 1"),
+        ("c.toml", "episodes = 1", "--config and its 'episodes' must be tables of settings. Received: "),
         ("c.toml", 'source = "d"\n[recipe]\ncolour = 1', "'recipe.colour' must be a setting, one of name, network, "),
         ("c.toml", 'source = "d"\n[train]\nsteps = "1"', "'train.steps' must be an integer >= 1"),
         ("c.toml", 'source = "d"\nrecipe = "fusion"', "'recipe' must be a table of settings. Received: 'fusion'"),
         ("c.toml", "[recipe]\nseed = 1", "--data must be given, or be 'source' in the file of --config"),
         ("c.toml", "source =", "--config must be a valid .toml file. Received: "),
         ("c.json", "{", "--config must be a valid .json file. Received: "),
-        ("c.json", "[1]", "the file of --config must be a table of settings. Received: [1]"),
+        ("c.json", "[1]", "--config and its 'episodes' must be tables of settings. Received: "),
         ("c.yaml", "source: d", "--config must be a .json or .toml file. Received: "),
     ],
 )
@@ -136,9 +136,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, refused):
 
 
 def test_a_run_records_how_its_data_was_opened(world, tmp_path, capsys):
-    more = ["--image-shape", "8x8x1", "--target", world.data, "--pair", "name", "--both-ways"]
+    more = ["--image-shape", "8x8x1", "--target", world.data, "--pair", "all", "--both-ways"]
     config = dry(capsys, *train_arguments(world, tmp_path / "out"), *more)
     assert (config["image_shape"], config["target"]) == ("8x8x1", str(world.data))
-    assert (config["pair"], config["both_ways"]) == ("name", True)
+    assert (config["pair"], config["both_ways"]) == ("all", True)
     (tmp_path / "c.json").write_text(json.dumps(config), "utf-8")
     assert dry(capsys, "train", "--config", tmp_path / "c.json", "--out", tmp_path / "out") == config

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import meta_gan
-from meta_gan.protocol.translations import evaluate_translations, row_of
+from meta_gan.protocol.translations import evaluate_translations, translation_method
 from meta_gan.tasks.pictures import GAP, save_png
 from meta_gan.tasks.pixels import to_uint8
 from tests.cli.conftest import OFTEN, call
@@ -86,7 +86,7 @@ def test_evaluate_measures_what_translates(world, pairs, tmp_path, capsys):
     assert (report["shots"], report["queries"]) == (3, min(helpers.tasks().source.class_sizes) - 3)
     source, target = (meta_gan.tasks.open_source(str(path)).source for path in (world.data, world.root / "other.npz"))
     tasks = meta_gan.tasks.pair_classes(source, target, "name", shots=3, queries=report["queries"])
-    rows = {"mine": row_of(meta_gan.load(pairs[0]), 1)}
+    rows = {"mine": translation_method(meta_gan.load(pairs[0]), 1)}
     expected = evaluate_translations(tasks, rows, draws=2)["rows"]
     assert report["rows"]["identity"] == expected["identity"]
     for score, value in expected["mine"].items():
@@ -108,7 +108,7 @@ def test_one_source_twice_is_one_source(world, tmp_path):
 BAD = {
     "classes of one source by name": (
         lambda w, p: ["evaluate", "--data", w.data, "--target", w.data, "--pair", "name"],
-        "must have classes to pair 'name'",
+        "must have classes to pair by 'name'",
     ),
     "a flag of few-shot-28": (
         lambda w, p: ["evaluate", "--data", w.data, "--target", w.data, "--classes", 3],
@@ -137,7 +137,7 @@ BAD = {
         lambda w, p: ["sample", "--model", w.adapted, "--inputs", p[1]],
         "'translate' needs a game with that endpoint",
     ),
-    "one source": (lambda w, p: train(w, None, target=False), "'translation' needs the shapes of two domains"),
+    "one source": (lambda w, p: train(w, None, target=False), "(on the command line: give --target). Received: "),
     "a pair of one": (lambda w, p: train(w, None, "--pair", "name", target=False), "--pair needs --target"),
     "a protocol": (lambda w, p: train(w, None, "--protocol", "A"), "--protocol must be left out with --target"),
 }

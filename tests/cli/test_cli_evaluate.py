@@ -17,7 +17,7 @@ JUDGE = ["--method", "prototypical", "--network", "conv4", "--width", "4", "--st
 
 @pytest.fixture(autouse=True)
 def short_classifiers(monkeypatch):
-    monkeypatch.setattr("meta_gan.protocol.gains.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
+    monkeypatch.setattr("meta_gan.protocol.classification.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def judge(world):
 @pytest.fixture(scope="module")
 def evaluated(world, judge):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meta_gan.protocol.gains.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
+        patch.setattr("meta_gan.protocol.classification.ClassifierRecipe", lambda: ClassifierRecipe(steps=2, batch=4))
         out = world.root / "evaluated"
         arguments = ["--model", world.run, "--judge", judge, "--inner-steps", 1, "--shots", 3, "--quick"]
         assert call("evaluate", "--data", world.data, "--out", out, *arguments) == 0
@@ -161,9 +161,8 @@ def test_judge_refuses_what_is_there_and_bad_recipes(world, judge, tmp_path, ref
 
 
 def test_default_judges_are_those_of_the_data(monkeypatch, world, judge):
-    shipped = {"fits": load_judge(judge), "other": load_judge(judge), "objective": load_judge(judge)}
+    shipped = {"fits": load_judge(judge), "other": load_judge(judge)}
     shipped["other"].card["data"] = {"name": "elsewhere", "classes": ["another class"]}
-    shipped["objective"].card["purpose"] = "objective"
     monkeypatch.setattr(evaluate, "shipped_judges", lambda: list(shipped))
     monkeypatch.setattr(evaluate, "load_judge", shipped.__getitem__)
     source = helpers.tasks().source

@@ -158,7 +158,7 @@ def test_bad_support_sets(request, tmp_path, refused, kind, support, flags, said
 def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
     given = ("--data", sounds / "data", "--out", tmp_path / "net", "--purpose", "objective", "--no-augmentation")
     assert call("judge", *given, "--ways", 2, "--shots", 1, "--queries", 1, "--steps", 1, "--width", 2) == 0
-    assert meta_gan.judges.load_judge(str(tmp_path / "net")).example_shape == (32, 32, 1)
+    assert meta_gan.features.load(str(tmp_path / "net")).example_shape == (32, 32, 1)
     features = (*SMALL, "latent_dim=4", f"game.features={tmp_path / 'net'}")
     given = ("--data", sounds / "data", "--out", tmp_path / "runs", *COMMON, "--dry-run")
     assert call("train", "--preset", "sound", *given, "--set", *features) == 0

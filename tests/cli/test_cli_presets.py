@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meta_gan import presets
+from meta_gan import features, presets
 from meta_gan.judges import load_judge
 from tests.cli.conftest import call, train_arguments
 from tests.cli.test_cli_train import resolved
@@ -70,7 +70,7 @@ def test_symmetries_of_images_that_are_not_square_are_refused(world, tmp_path, r
     arrays = helpers.arrays()
     np.savez(data, **{**arrays, "images": np.repeat(arrays["images"], 2, axis=2)})
     message = refused(*train_arguments(world, out, "symmetries=true", data=data), out=out)
-    assert "oblong.npz: `symmetries` needs square images. Received: (8, 16, 1)" in message
+    assert "oblong.npz: 'symmetries' needs square images. Received: (8, 16, 1)" in message
     assert "symmetries" in refused(*train_arguments(world, out, "symmetries=true", "--dry-run", data=data), out=out)
 
 
@@ -83,7 +83,7 @@ def test_resume_with_symmetries_is_refused(world, refused):
 
 
 def test_judge_writes_a_network_of_the_purpose(world, objective):
-    made = load_judge(objective)
+    made = features.load(objective)
     assert made.card["purpose"] == made.card["recipe"]["purpose"] == "objective"
     assert made.example_shape == helpers.SHAPE
     assert "Never a judge" in (objective / "README.md").read_text("utf-8")

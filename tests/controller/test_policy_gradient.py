@@ -263,7 +263,7 @@ def test_rates_are_spread_over_tasks():
         ({"cost": float("nan")}, "cost"),
         ({"spread": 0.5}, "spread"),
         ({"normalize": 1}, "normalize"),
-        ({"rate": "a"}, "`rate` must be a number finite and > 0"),
+        ({"rate": "a"}, "'rate' must be a finite number > 0"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -25,7 +25,7 @@ from tests.toys import tiny_gan, tiny_vae
         ({"actions": ("speed",)}, "'actions' must be some of.*speed"),
         ({"holdout": 1.0}, "holdout"),
         ({"calm": float("inf")}, "calm"),
-        ({"calm": 0.0}, "calm` must be a number finite and > 0"),
+        ({"calm": 0.0}, "calm` must be a finite number > 0"),
         ({"holdout": "a"}, "holdout` must be a number in"),
         ({"logit_clip": 0.0}, "logit_clip"),
         ({"closed_loop": 1}, "closed_loop"),

@@ -21,7 +21,7 @@ def test_conv4_has_the_weights_of_the_paper():
     assert sum(np.prod(v.shape) for v in network.trainable_variables) == network.count_params() - 4 * 2 * 64
 
 
-def test_residual_has_these_weights():
+def test_residual_has_the_expected_number_of_weights():
     """Stem, three blocks of two 3x3 kernels (32, 64, 64), one 1x1 shortcut, the widening, eight normalisations."""
     kernels = 9 * 32 + 18 * 32 * 32 + 9 * (32 * 64 + 64 * 64) + 18 * 64 * 64 + 32 * 64 + 64 * 128
     channels = 32 + 32 + 32 + 64 + 64 + 64 + 64 + 128
@@ -58,7 +58,7 @@ def test_residual_halves_three_times_and_rounds_up(shape, sides):
     assert network(np.zeros((3, *shape), np.float32)).shape == (3, 16)
 
 
-def test_a_block_that_adds_nothing_is_the_average():
+def test_a_residual_block_with_a_zero_kernel_is_average_pooling():
     """With its last kernel at 0, the middle of a block of equal channels is the 2x2 average of its input."""
     network = residual(SHAPE, width=4)
     network.get_layer("block_0_conv").kernel.assign(tf.zeros([3, 3, 4, 4]))
@@ -85,7 +85,7 @@ def test_kernels_of_one_network_differ():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_signals_neither_vanish_nor_explode(name):
-    """Initial features in training, where batches are normalised, are of order one whatever the width."""
+    """Initial features in training, where batches are normalised, are of order one for all widths."""
     for width in (8, 64):
         spread = np.std(NETWORKS[name](SHAPE, width)(IMAGES, training=True))
         assert 0.02 < spread < 3
@@ -95,10 +95,10 @@ def test_signals_neither_vanish_nor_explode(name):
 def test_the_arguments_are_checked(name):
     make = NETWORKS[name]
     for shape in ((7, 28, 1), (28, 7, 1), (28, 28), (28, 28, 5), (28, 28, 0), 28, (28.0, 28, 1)):
-        with pytest.raises(ValueError, match=r".example_shape. must be .*Received"):
+        with pytest.raises(ValueError, match=r"example_shape. must be .*Received"):
             make(shape)
     for bad in ({"width": 0}, {"width": 1.5}, {"seed": -1}, {"seed": True}):
-        with pytest.raises(ValueError, match=r"must be an int >= \d. Received"):
+        with pytest.raises(ValueError, match=r"must be .* Received"):
             make(SHAPE, **bad)
 
 
@@ -114,7 +114,7 @@ def test_saving_keeps_every_feature(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_at_inference_every_image_is_seen_by_itself(name):
+def test_at_inference_images_are_independent(name):
     network = NETWORKS[name](SHAPE, 8)
     alone = np.concatenate([network(IMAGES[i : i + 1]) for i in range(6)])
     np.testing.assert_allclose(network(IMAGES), alone, atol=1e-6)
@@ -122,7 +122,7 @@ def test_at_inference_every_image_is_seen_by_itself(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_layer_may_be_differentiated_twice(name):
+def test_all_layers_can_be_differentiated_twice(name):
     network = NETWORKS[name](SHAPE, 4)
     check_differentiable(network)
     assert not [layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]

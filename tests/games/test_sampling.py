@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
+from meta_gan import functional, metrics
 from meta_gan.games import GAN, VAE, Transfer, Translation
 from meta_gan.games.sampling import copied_share
-from meta_gan.metrics import scores as metrics
 from tests.toys import Scalar, tiny_gan
 
 SEED = tf.constant([3, 4], tf.int32)

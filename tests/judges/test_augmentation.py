@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.judges.augmentation import AffineRanges, border_level, random_affine
+from meta_gan.judges.augmentation import border_level, random_affine
 
 NONE = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0}
 KEY = tf.constant([3, 4])
@@ -16,9 +16,9 @@ RAMPS = np.stack([X, Y], axis=-1).astype(np.float32)
 INSIDE = slice(6, -6)  # a part that no warp below takes out of the image
 
 
-def maps(ranges, key=KEY):
+def maps(key=KEY, **limits):
     """float[COUNT, 2, 3]: for each image the map from an output (x, y, 1), about the middle, to an input (x, y)."""
-    warped = random_affine(tf.constant(np.repeat(RAMPS[None], COUNT, 0)), key, ranges).numpy()[:, INSIDE, INSIDE]
+    warped = random_affine(tf.constant(np.repeat(RAMPS[None], COUNT, 0)), key, **limits).numpy()[:, INSIDE, INSIDE]
     places = np.stack([X, Y, np.ones_like(X)], axis=-1)[INSIDE, INSIDE].reshape(-1, 3)
     found = np.linalg.lstsq(places, warped.transpose(1, 2, 0, 3).reshape(len(places), -1), rcond=None)[0]
     fitted = (places @ found).reshape(*X[INSIDE, INSIDE].shape, COUNT, 2).transpose(2, 0, 1, 3)
@@ -31,20 +31,20 @@ def fills(values, most):
     return np.abs(values).max() <= most + 1e-4 and values.min() < -0.95 * most and values.max() > 0.95 * most
 
 
-def test_ranges_of_zero_change_nothing():
+def test_limits_of_zero_change_nothing():
     images = np.random.default_rng(0).uniform(-1, 1, (4, 9, 12, 3)).astype(np.float32)
-    np.testing.assert_allclose(random_affine(tf.constant(images), KEY, AffineRanges(**NONE)), images, atol=1e-6)
+    np.testing.assert_allclose(random_affine(tf.constant(images), KEY, **NONE), images, atol=1e-6)
 
 
 def test_a_shift_is_a_shift():
-    found = maps(AffineRanges(**{**NONE, "shift": 2.0}))
+    found = maps(**{**NONE, "shift": 2.0})
     np.testing.assert_allclose(found[:, :, :2], np.broadcast_to(np.eye(2), (COUNT, 2, 2)), atol=1e-4)
     assert fills(found[:, 0, 2], 2.0) and fills(found[:, 1, 2], 2.0)
     assert abs(np.corrcoef(found[:, 0, 2], found[:, 1, 2])[0, 1]) < 0.2
 
 
 def test_a_rotation_keeps_lengths_and_the_middle():
-    found = maps(AffineRanges(**{**NONE, "rotation": 0.25}))
+    found = maps(**{**NONE, "rotation": 0.25})
     turn = found[:, :, :2]
     np.testing.assert_allclose(turn @ turn.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (COUNT, 2, 2)), atol=1e-3)
     np.testing.assert_allclose(found[:, :, 2], 0, atol=1e-3)
@@ -52,21 +52,21 @@ def test_a_rotation_keeps_lengths_and_the_middle():
 
 
 def test_a_scale_is_along_each_axis_about_the_middle():
-    found = maps(AffineRanges(**{**NONE, "scale": 0.15}))
+    found = maps(**{**NONE, "scale": 0.15})
     np.testing.assert_allclose(found[:, [0, 1], [1, 0]], 0, atol=1e-4)
     np.testing.assert_allclose(found[:, :, 2], 0, atol=1e-3)
     assert fills(found[:, 0, 0] - 1, 0.15) and fills(found[:, 1, 1] - 1, 0.15)
 
 
-def test_a_shear_moves_rows_against_each_other():
-    found = maps(AffineRanges(**{**NONE, "shear": 0.2}))
+def test_a_shear_shifts_rows_relative_to_each_other():
+    found = maps(**{**NONE, "shear": 0.2})
     np.testing.assert_allclose(found[:, :, 0], np.broadcast_to([1.0, 0.0], (COUNT, 2)), atol=1e-4)
     np.testing.assert_allclose(found[:, 1, 1], 1, atol=1e-4)
     assert fills(found[:, 0, 1], 0.2)
 
 
 def test_all_together_is_rotation_times_shear_times_scale():
-    found = maps(AffineRanges(shift=0.0))
+    found = maps(shift=0.0)
     # The determinant of rotation and shear is 1, so that of the product is the two scales'.
     assert np.all(np.abs(np.linalg.det(found[:, :, :2]) - 1) < 1.15**2 - 1 + 1e-3)
     assert np.std(np.linalg.det(found[:, :, :2])) > 0.05
@@ -80,10 +80,10 @@ def test_the_border_level_is_a_median_per_channel():
 
 
 @pytest.mark.parametrize("paper", [-1.0, 0.3, 1.0])
-def test_what_comes_from_outside_is_the_images_own_paper(paper):
+def test_pixels_from_outside_have_the_level_of_the_border(paper):
     images = np.full((COUNT, 12, 12, 1), paper, np.float32)
     images[:, 4:8, 4:8] = -paper
-    warped = random_affine(tf.constant(images), KEY, AffineRanges(shift=9.0)).numpy()
+    warped = random_affine(tf.constant(images), KEY, shift=9.0).numpy()
     low, high = sorted([paper, -paper])
     assert warped.min() >= low - 1e-6 and warped.max() <= high + 1e-6
     moved_out = np.abs(warped - paper).max(axis=(1, 2, 3)) < 1e-6
@@ -106,21 +106,8 @@ def test_draws_are_a_function_of_the_key():
         assert np.abs(first - random_affine(images, tf.constant(other))).max() > 0.1
 
 
-def test_images_of_a_batch_are_warped_apart():
+def test_images_of_a_batch_are_warped_independently():
     image = np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 1)).astype(np.float32)
     warped = random_affine(tf.constant(np.repeat(image, 5, 0)), KEY).numpy()
     gaps = np.abs(warped[:, None] - warped[None]).max(axis=(2, 3, 4))
     assert gaps[~np.eye(5, dtype=bool)].min() > 0.01
-
-
-@pytest.mark.parametrize("name", ["rotation", "scale", "shear", "shift"])
-@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
-def test_ranges_are_checked(name, value):
-    with pytest.raises(ValueError, match=rf"'{name}' must be a finite number >= 0.*Received: "):
-        AffineRanges(**{name: value})
-
-
-def test_ranges_have_upper_bounds():
-    for bad in ({"rotation": 3.2}, {"scale": 1.0}):
-        with pytest.raises(ValueError, match="must be a finite number >= 0"):
-            AffineRanges(**bad)

@@ -1,251 +1,26 @@
-"""A judge: its features by hand, what it refuses, and every way to save and find one."""
-
-import hashlib
-import json
+"""Judges: feature networks that are never part of a loss."""
 
 import keras
-import numpy as np
 import pytest
 
 from meta_gan import loading, storage
-from meta_gan.features.networks import conv4, residual
-from meta_gan.judges.judge import BATCH, Judge, load_judge, shipped_judges
-from meta_gan.networks import DCGANDiscriminator
-
-SHAPE = (8, 8, 1)
-LEVELS = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), dtype=np.uint8)
-DATA = {"name": "rings", "example_shape": list(SHAPE), "classes": ["a", "b"], "classes_sha256": "0"}
-CARD = {
-    "data": DATA,
-    "recipe": {"network": "conv4", "steps": 7},
-    "validation": {"accuracy": 0.9, "ways": 2, "shots": 5},
-}
+from meta_gan.features import FeatureNetwork, load, shipped_names
+from meta_gan.judges import Judge, load_judge, shipped_judges
 
 
 def mean_level():
     """A network whose one feature is the mean of the image."""
-    return keras.Sequential([keras.Input(SHAPE), keras.layers.GlobalAveragePooling2D()], name="mean")
+    return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D()], name="mean")
 
 
-def trained(seed=0):
-    """A small network whose moving averages are not the initial ones."""
-    network = conv4(SHAPE, 6, seed)
-    network(LEVELS / 127.5 - 1, training=True)
-    return network
-
-
-@pytest.fixture(scope="module")
-def judge():
-    return Judge(trained(), "small", CARD, 0.25)
-
-
-@pytest.fixture
-def folder(judge, tmp_path):
-    judge.save(tmp_path / "rings-judge")
-    return tmp_path / "rings-judge"
-
-
-def test_features_are_those_of_the_network_over_the_scale():
-    images = np.stack([np.zeros(SHAPE, np.uint8), np.full(SHAPE, 255, np.uint8)])
-    images = np.concatenate([images, np.concatenate([images[:1, :4], images[1:, :4]], axis=1)])
-    for scale in (1.0, 4.0):
-        features = Judge(mean_level(), "mean", scale=scale).features(images)
-        np.testing.assert_array_equal(features, np.array([[-1.0], [1.0], [0.0]]) / scale)
-        assert features.dtype == np.float32
-
-
-def test_bytes_and_floats_have_the_same_features(judge):
-    np.testing.assert_array_equal(judge.features(LEVELS), judge.features((LEVELS / 127.5 - 1).astype(np.float32)))
-    np.testing.assert_allclose(judge.features(LEVELS), trained()(LEVELS / 127.5 - 1) / 0.25, atol=1e-5)
-
-
-@pytest.mark.parametrize("make", [conv4, residual])
-def test_features_do_not_depend_on_the_company(make):
-    judge = Judge(make(SHAPE, 6), "small")
-    together = judge.features(LEVELS)
-    for part in (slice(0, 1), slice(3, 20), slice(7, 40)):
-        np.testing.assert_allclose(judge.features(LEVELS[part]), together[part], atol=1e-6)
-    np.testing.assert_allclose(judge.features(LEVELS[::-1]), together[::-1], atol=1e-6)
-
-
-@pytest.mark.parametrize("count", [1, 16, 17, BATCH, BATCH + 1, 2 * BATCH + 30])
-def test_the_same_images_give_the_same_bits_in_their_order(judge, count):
-    images = np.random.default_rng(count).uniform(-1, 1, (count, *SHAPE)).astype(np.float32)
-    features = judge.features(images)
-    assert features.shape == (count, judge.dim)
-    np.testing.assert_array_equal(features, judge.features(images))
-    last = judge.features(images[-1:])
-    np.testing.assert_allclose(features[-1:], last, atol=1e-6)
-
-
-def test_nothing_is_learned_while_judging(judge):
-    before = [value.copy() for value in judge.network.get_weights()]
-    judge.features(LEVELS)
-    for old, new in zip(before, judge.network.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-
-
-def test_a_judge_tells_what_it_is(judge):
-    assert (judge.name, judge.example_shape, judge.dim, judge.scale) == ("small", SHAPE, 6, 0.25)
-    assert judge.card == {**CARD, "purpose": "judge", "scale": 0.25}
-    assert json.loads(json.dumps(judge.card)) == judge.card
-    nothing = {"data": None, "recipe": None, "purpose": "judge", "validation": None, "scale": 1.0}
-    assert Judge(mean_level(), "mean").card == nothing
-
-
-def test_wrong_images_are_refused(judge):
-    for images in (LEVELS[0], LEVELS[..., 0], LEVELS[:, :7], LEVELS[:0], np.zeros((2, 8, 8, 3), np.uint8)):
-        with pytest.raises(ValueError, match=r"'images' must have shape \[n, 8, 8, 1\] with n >= 1. Received"):
-            judge.features(images)
-    floats = LEVELS / 127.5 - 1
-    for bad, message in ((np.nan, "must be finite"), (np.inf, "must be finite"), (1.5, r"must lie in \[-1, 1\]")):
-        floats[3, 2, 1, 0] = bad
-        with pytest.raises(ValueError, match=message):
-            judge.features(floats)
-    with pytest.raises(ValueError, match=r"uint8 in 0..255 or floating point"):
-        judge.features(LEVELS.astype(np.int64))
-
-
-def test_features_that_are_not_finite_are_refused():
-    network = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2)])
-    judge = Judge(network, "broken")
-    network.layers[-1].bias.assign([0.0, np.nan])
-    with pytest.raises(ValueError, match=r"features of judge 'broken' must be finite"):
-        judge.features(LEVELS)
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
-def test_the_scale_is_positive(scale):
-    with pytest.raises(ValueError, match=r"'scale' must be a finite number > 0. Received"):
-        Judge(mean_level(), "mean", scale=scale)
-
-
-def two_inputs():
-    images, more = keras.Input(SHAPE), keras.Input(SHAPE)
-    return keras.Model([images, more], keras.layers.Flatten()(images + more))
-
-
-WRONG = {
-    "maps": lambda: keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(2, 3)]),
-    "vectors in": lambda: keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]),
-    "any size": lambda: keras.Sequential([keras.Input((None, None, 1)), keras.layers.GlobalAveragePooling2D()]),
-    "unbuilt": lambda: keras.Sequential([keras.layers.Flatten()]),
-    "a dict": lambda: keras.Model(image := keras.Input(SHAPE), {"a": keras.layers.Flatten()(image)}),
-    "two inputs": two_inputs,
-    "one for all": lambda: keras.Sequential([keras.Input(SHAPE), keras.layers.Reshape((8, 8)), Pooled()]),
-    "whole numbers": lambda: keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), Rounded()]),
-}
-
-
-class Pooled(keras.layers.Layer):
-    """A layer that mixes the images of a batch."""
-
-    def call(self, inputs):
-        return keras.ops.mean(inputs, axis=0)
-
-
-class Rounded(keras.layers.Layer):
-    """A layer whose outputs are no features."""
-
-    def call(self, inputs):
-        return keras.ops.cast(inputs, "int32")
-
-
-@pytest.mark.parametrize("kind", WRONG)
-def test_a_model_that_does_not_map_images_to_features_is_refused(kind):
-    with pytest.raises(ValueError, match=r"must map images \[n, height, width, channels\].*Received: a model from"):
-        load_judge(WRONG[kind]())
-
-
-def test_any_keras_model_may_judge():
-    network = mean_level()
-    judge = load_judge(network)
-    assert (judge.name, judge.dim, judge.example_shape) == ("mean", 1, SHAPE)
-    np.testing.assert_allclose(judge.features(LEVELS)[:, 0], (LEVELS / 127.5 - 1).mean(axis=(1, 2, 3)), atol=1e-6)
-    subclassed = load_judge(DCGANDiscriminator(SHAPE, width=2))
-    assert subclassed.features(LEVELS).shape == (40, 1)
-
-
-def test_a_keras_file_may_judge(tmp_path):
-    network, file = trained(), tmp_path / "mine.keras"
-    network.save(file)
-    judge = load_judge(file)
-    assert judge.name == "mine" and judge.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    np.testing.assert_array_equal(judge.features(LEVELS), load_judge(network).features(LEVELS))
-    file.write_bytes(file.read_bytes()[:300])
-    for path in (file, tmp_path / "absent.keras"):
-        with pytest.raises(ValueError, match=r"must be a readable Keras model. Received"):
-            load_judge(str(path))
-
-
-def test_the_digest_follows_the_weights_and_the_scale():
-    digest = Judge(trained(), "a").sha256
-    assert digest == Judge(trained(), "b", CARD).sha256
-    assert len({digest, Judge(trained(1), "a").sha256, Judge(trained(), "a", scale=2.0).sha256}) == 3
-
-
-def test_a_saved_judge_comes_back_to_the_bit(judge, folder):
-    again = load_judge(folder)
-    np.testing.assert_array_equal(again.features(LEVELS), judge.features(LEVELS))
-    assert again.name == "rings-judge"
-    assert (again.card, again.scale, again.sha256) == (judge.card, judge.scale, judge.sha256)
-    assert judge.sha256 == hashlib.sha256((folder / storage.WEIGHTS).read_bytes()).hexdigest()
-    text = (folder / storage.CARD).read_text()
-    for words in ("A judge", "[8, 8, 1]", "features: 6", "2 classes of rings", "0.900 (2 ways, 5 shots)", "steps: 7"):
-        assert words in text
-    with pytest.raises(ValueError, match="must not exist yet"):
-        judge.save(folder)
-    Judge(trained(1), "other").save(folder, overwrite=True)
-    assert load_judge(folder).sha256 != judge.sha256
-    assert "Never a loss" in text and "not recorded" in (folder / storage.CARD).read_text()
-
-
-def test_the_card_of_an_objective_says_that_it_is_no_judge(tmp_path):
-    Judge(mean_level(), "m", {"purpose": "objective"}).save(tmp_path / "m")
-    assert "Never a judge" in (tmp_path / "m" / storage.CARD).read_text()
-    assert load_judge(tmp_path / "m").card["purpose"] == "objective"
-
-
-def test_damage_is_refused(folder):
-    weights, config = folder / storage.WEIGHTS, folder / storage.CONFIG
-    good, text = weights.read_bytes(), config.read_text()
-    weights.write_bytes(good[:-200] + bytes([good[-200] ^ 1]) + good[-199:])
-    with pytest.raises(ValueError, match="must have the sha256"):
-        load_judge(folder)
-    weights.write_bytes(good)
-    for key in ("network", "card"):
-        config.write_text(json.dumps({k: v for k, v in json.loads(text).items() if k != key}))
-        with pytest.raises(ValueError, match="must hold a whole judge"):
-            load_judge(folder)
-    wider = {**json.loads(text), "network": keras.saving.serialize_keras_object(conv4(SHAPE, 7))}
-    config.write_text(json.dumps(wider))
-    with pytest.raises(ValueError, match="must have shapes"):
-        load_judge(folder)
-
-
-def test_another_kind_of_folder_is_refused_in_one_message(tmp_path):
-    storage.write_model(tmp_path / "m", {"kind": "meta_model"}, {"a": np.zeros(2)}, card="a model")
-    with pytest.raises(ValueError, match=r"m' must hold a judge. Received: a meta_model$"):
-        load_judge(tmp_path / "m")
-
-
-def test_what_is_not_there_is_named(tmp_path):
-    (tmp_path / "file").write_text("x")
-    for path in ("no-such-judge", tmp_path / "file", str(tmp_path / "absent")):
-        with pytest.raises(ValueError, match=r"a folder, a .keras file, a Keras model or one of the shipped names"):
-            load_judge(path)
-    with pytest.raises(ValueError, match=r"must hold config.json"):
-        load_judge(tmp_path)
-
-
-def test_shipped_judges_are_found_by_name(judge, tmp_path, monkeypatch):
-    assert all(load_judge(name).name == name for name in shipped_judges())
+def test_an_objective_is_no_judge(tmp_path, monkeypatch):
+    objective = FeatureNetwork(mean_level(), "m", {"purpose": "objective"})
     monkeypatch.setattr(loading, "shipped_root", lambda: tmp_path)
-    assert shipped_judges() == []
-    judge.save(tmp_path / "judges" / "b")
-    judge.save(tmp_path / "judges" / "a")
-    (tmp_path / "judges" / "notes").mkdir()
-    assert shipped_judges() == ["a", "b"] and loading.shipped() == []
-    assert load_judge("b").name == "b" and load_judge("b").sha256 == judge.sha256
-    with pytest.raises(ValueError, match=r"shipped names \['a', 'b'\]. Received: 'c'"):
-        load_judge("c")
+    objective.save(tmp_path / "judges" / "m")
+    Judge(mean_level(), "j").save(tmp_path / "judges" / "j")
+    assert "is never a judge" in (tmp_path / "judges" / "m" / storage.CARD).read_text()
+    assert type(load("m")) is FeatureNetwork and load("m").card["purpose"] == "objective"
+    assert shipped_names() == ["j", "m"] and shipped_judges() == ["j"] and shipped_names("objective") == ["m"]
+    for make in (lambda: load_judge("m"), lambda: Judge(mean_level(), "m", {"purpose": "objective"})):
+        with pytest.raises(ValueError, match=r"a judge must never have been the objective.*Received: 'm'"):
+            make()

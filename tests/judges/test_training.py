@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.features.networks import NETWORKS
-from meta_gan.judges.judge import Judge, load_judge
-from meta_gan.judges.training import PINNED, JudgeRecipe, prototypical_loss, restrict, train_judge
-from meta_gan.judges.validation import validate, within_class_distance
+from meta_gan import features
+from meta_gan.features import NETWORKS, FeatureNetwork
+from meta_gan.judges import Judge, JudgeRecipe, train_judge
+from meta_gan.judges.training import PINNED, prototypical_loss, restrict, validate, within_class_distance
 from meta_gan.tasks import DataError, Source
 from tests.toys import weekly
 
@@ -66,7 +66,7 @@ def test_groups_stay_with_their_images():
 
 
 def test_a_split_without_classes_is_refused():
-    with pytest.raises(DataError, match=r"patterns: the test split needs at least 1 class. Received: 0"):
+    with pytest.raises(DataError, match=r"patterns: the test split must have at least 1 class. Received: 0"):
         restrict(dataclasses.replace(SOURCE, class_split=np.minimum(SPLIT, 1)), "test")
 
 
@@ -108,20 +108,22 @@ def test_another_recipe_is_another_judge(kind, change):
 
 @pytest.mark.parametrize("method", ["prototypical", "classification"])
 @pytest.mark.slow
-def test_it_learns_what_holds_for_classes_never_seen(method):
+def test_training_generalises_to_unseen_classes(method):
     """Six ways, so that chance is .17. Untrained features see little but how light an image is."""
     heard = []
     recipe = dataclasses.replace(TINY, method=method, steps=300, ways=8, shots=3, queries=5, batch=60, width=16)
+    recipe = dataclasses.replace(recipe, purpose="judge")
     judge = train_judge(SOURCE, recipe, lambda *news: heard.append(news))
     assert [step for step, _, _ in heard] == list(range(1, 301))
     losses, accuracies = (np.array(values) for values in list(zip(*heard, strict=True))[1:])
     assert losses[-20:].mean() < 0.2 * losses[:5].mean() and accuracies[-20:].mean() > 0.9
+    assert isinstance(judge, Judge)
     assert judge.card["validation"]["ways"] == 6 and judge.card["validation"]["accuracy"] > 0.45
     untrained = Judge(NETWORKS["conv4"](SOURCE.example_shape, 16, 0), "untrained")
     assert validate(untrained, restrict(SOURCE, "validation"))["accuracy"] < 0.25
 
 
-def test_the_unit_is_two_images_of_one_training_class():
+def test_the_scale_is_the_distance_within_a_training_class():
     judge = trained("prototypical")
     assert judge.scale > 0 and judge.card["scale"] == judge.scale
     assert within_class_distance(judge, restrict(SOURCE, "train")) == pytest.approx(1, rel=1e-5)
@@ -130,7 +132,7 @@ def test_the_unit_is_two_images_of_one_training_class():
     assert np.mean(means) == pytest.approx(1, rel=1e-4)
 
 
-def test_the_card_says_on_what_and_how(tmp_path):
+def test_the_card_has_data_and_recipe(tmp_path):
     judge = trained("prototypical")
     names = [f"pattern {index}" for index in range(10)]
     assert judge.name == "prototypical" and judge.card["purpose"] == "objective"
@@ -143,12 +145,13 @@ def test_the_card_says_on_what_and_how(tmp_path):
     }
     assert JudgeRecipe(**judge.card["recipe"]) == TINY
     judge.save(tmp_path / "net")
-    again = load_judge(tmp_path / "net")
+    again = features.load(tmp_path / "net")
+    assert type(again) is type(judge) is FeatureNetwork, "its purpose is 'objective'"
     np.testing.assert_array_equal(again.features(SOURCE.images), judge.features(SOURCE.images))
     assert again.card == judge.card and again.sha256 == judge.sha256
 
 
-def test_without_validation_classes_nothing_is_claimed():
+def test_without_validation_classes_the_card_has_no_validation():
     no_validation = dataclasses.replace(SOURCE, class_split=np.where(SPLIT == 1, 2, SPLIT).astype(np.int8))
     judge = train_judge(no_validation, TINY)
     assert judge.card["validation"] is None
@@ -156,10 +159,10 @@ def test_without_validation_classes_nothing_is_claimed():
 
 
 def test_data_too_small_for_the_recipe_is_refused():
-    with pytest.raises(DataError, match=r"needs at least 11 training classes. Received: 10"):
+    with pytest.raises(DataError, match=r"must have at least 11 training classes. Received: 10"):
         train_judge(SOURCE, dataclasses.replace(TINY, ways=11))
     one = np.array([0] + [1] * 19, np.int8)
-    with pytest.raises(DataError, match=r"needs at least 2 training classes. Received: 1"):
+    with pytest.raises(DataError, match=r"must have at least 2 training classes. Received: 1"):
         train_judge(patterns(one), TINIES["classification"])
     with pytest.raises(DataError, match=r"every class needs at least shots \+ queries = 13"):
         train_judge(SOURCE, dataclasses.replace(TINY, queries=11))
@@ -168,7 +171,7 @@ def test_data_too_small_for_the_recipe_is_refused():
         train_judge(small, TINY)
 
 
-def test_a_training_that_diverges_is_told():
+def test_a_diverging_training_raises():
     with pytest.raises(ValueError, match=r"the loss must stay finite.*Received: (nan|inf) at step"):
         train_judge(SOURCE, dataclasses.replace(TINY, rate=1e30, steps=9))
 
@@ -182,12 +185,12 @@ def test_a_training_that_diverges_is_told():
     ],
 )
 def test_the_fields_are_checked(field, value):
-    with pytest.raises(ValueError, match=rf"'{field}' must be .*Received: "):
+    with pytest.raises(ValueError, match=rf"{field}.* must be .*Received: "):
         dataclasses.replace(TINY, **{field: value})
 
 
-def test_the_pinned_judges_are_what_the_protocol_asks_for():
-    """Two judges of Omniglot that differ in seed, network and augmentation, and a third net that is none."""
+def test_the_pinned_judges_differ_as_the_protocol_requires():
+    """Two judges of Omniglot that differ in seed, network and augmentation, and a third network that is none."""
     assert all(data in ("omniglot28.npz", "glyphs") for data, _ in PINNED.values())
     recipes = {name: recipe for name, (_, recipe) in PINNED.items()}
     judges = [r for name, (data, r) in PINNED.items() if data == "omniglot28.npz" and r.purpose == "judge"]

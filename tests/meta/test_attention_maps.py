@@ -63,7 +63,7 @@ def test_equal_shares_without_attention():
     ("change", "message"),
     [
         ({"steps": 0}, "'steps' must be an integer >= "),
-        ({"support": SUPPORT * 9}, r"`support` must lie in \[-1, 1\]"),
+        ({"support": SUPPORT * 9}, r"'support' must lie in \[-1, 1\]"),
         (
             {"model": RecurrentMetaLearner(0.01, hidden=3)},
             "must have a meta-learner with attention. Received: Recurrent",

@@ -265,7 +265,7 @@ def test_what_it_passes_on():
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, True, "1", None])
 def test_bad_weights_are_refused(weight):
-    with pytest.raises(ValueError, match=r"weights\['generator'\]. must be a number finite and >= 0. Received: "):
+    with pytest.raises(ValueError, match=r"weights\['generator'\]. must be a finite number >= 0. Received: "):
         Consistent(Unrolled(1), {"generator": weight})
 
 

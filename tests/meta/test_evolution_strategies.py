@@ -122,13 +122,13 @@ def test_it_learns_a_rate():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma": 0.0}, "`sigma` must be a number finite and > 0"),
-        ({"sigma": math.inf}, "`sigma` must be a number finite and > 0"),
-        ({"pairs": 0}, "`pairs` must be a whole number in"),
-        ({"pairs": 2.0}, "`pairs` must be a whole number in"),
-        ({"pairs": None}, "`pairs` must be a whole number in"),
-        ({"window": 0}, "`window` must be a whole number in"),
-        ({"window": True}, "`window` must be a whole number in"),
+        ({"sigma": 0.0}, "'sigma' must be a finite number > 0"),
+        ({"sigma": math.inf}, "'sigma' must be a finite number > 0"),
+        ({"pairs": 0}, "'pairs' must be an integer"),
+        ({"pairs": 2.0}, "'pairs' must be an integer"),
+        ({"pairs": None}, "'pairs' must be an integer"),
+        ({"window": 0}, "'window' must be an integer"),
+        ({"window": True}, "'window' must be an integer"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):

@@ -10,7 +10,7 @@ from meta_gan.games import Terms
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Displacement, JointTraining, Unrolled
 from meta_gan.meta.inner_loop import ADAPT
-from tests.games.nets import batch_norm_gan, support_gan, dropout_gan, point_features
+from tests.games.nets import batch_norm_gan, dropout_gan, point_features, support_gan
 from tests.toys import adapt, flat_close, numbers, one, parts, random_episodes, weekly
 
 EPISODES = random_episodes(tasks=3)

@@ -128,12 +128,12 @@ def test_a_ramp_is_trained_with():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"last": 0}, "`last` must be a whole number in"),
-        ({"window": 0}, "`window` must be a whole number in"),
-        ({"window": 2, "last": 3}, "`window` must be a whole number in"),
-        ({"rescale": -0.1}, "`rescale` must be a number finite and >= 0"),
-        ({"rescale": math.nan}, "`rescale` must be a number finite and >= 0"),
-        ({"rescale": True}, "`rescale` must be a number finite and >= 0"),
+        ({"last": 0}, "'last' must be an integer"),
+        ({"window": 0}, "'window' must be an integer"),
+        ({"window": 2, "last": 3}, "'window' must be an integer"),
+        ({"rescale": -0.1}, "'rescale' must be a finite number >= 0"),
+        ({"rescale": math.nan}, "'rescale' must be a finite number >= 0"),
+        ({"rescale": True}, "'rescale' must be a finite number >= 0"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):

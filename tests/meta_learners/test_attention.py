@@ -111,8 +111,7 @@ def test_the_inner_loop_passes_the_task_embedding():
     meta_learner = AttentionMetaLearner(0.05, hidden=4, heads=1, embedding_dim=3)
     model = mg.MetaModel(game, mg.Algorithm("conditioned", meta_learner, Unrolled(2), 2))
     shake(model.meta_learner, 0.2)
-    pieces = (game, model.meta_learner, model.mask, model.meta_weights())
-    estimate = Unrolled(2).task(*pieces, one(random_episodes()), 2)
+    estimate = Unrolled(2).task(model.loop, model.meta_weights(), one(random_episodes()), 2)
     names = [v.path for v in model.meta_learner.trainable_variables]
     reading = [g for name, g in zip(names, estimate.meta_learner, strict=True) if "of_task_embedding" in name]
     assert reading and max(np.abs(g).max() for g in reading) > 0

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import CoordinatewiseLSTM, GradientDescent, MetaLSTM
 from meta_gan.meta_learners.ancestors.coordinatewise_lstm import logarithm_and_sign
 from meta_gan.types import MetaWeights
@@ -113,18 +112,18 @@ def test_only_the_meta_lstm_receives_the_loss():
 def test_the_meta_gradient_equals_finite_differences(kind):
     rates = {"generator": 0.1, "discriminator": 0.05}
     meta_learner = KINDS[kind](rates, hidden=3, dtype="float64")
-    game, meta_learner, mask, _ = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
+    loop, meta = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
     shake(meta_learner, 0.05)
-    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
+    meta = meta._replace(meta_learner=[tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(learned):
         start = MetaWeights(meta.initial, learned)
-        carry, _ = adapt((game, meta_learner, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
-    got = tf.function(lambda: Unrolled(2).task(game, meta_learner, mask, meta, episode, 3), autograph=False)()
+    got = tf.function(lambda: Unrolled(2).task(loop, meta, episode, 3), autograph=False)()
     values = [v.numpy() for v in meta.meta_learner]
     for draw in range(3):
         direction = [np.random.default_rng([draw, i]).normal(size=v.shape) for i, v in enumerate(values)]

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import ALFA, Adam, GradientDescent, LearnedAdam, MetaCurvature, MetaSGD, PerStepRates
 from meta_gan.meta_learners.ancestors.alfa import symmetric_log
 from meta_gan.meta_learners.ancestors.meta_curvature import modes
@@ -152,19 +151,18 @@ def test_the_meta_gradient_equals_finite_differences(name):
     rates = {"generator": 0.2, "discriminator": 0.1}
     options = {"PerStepRates": {"moves": 3}, "ALFA": {"hidden": 4}, "LearnedAdam": {"epsilon": 1e-2}}.get(name, {})
     meta_learner = type(LEARNED[name]())(rates, **options, dtype="float64")
-    pieces = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
+    loop, meta = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
     shake(meta_learner, 0.1)
-    game, meta_learner, mask, _ = pieces
-    meta = MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
+    meta = meta._replace(meta_learner=[tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(learned):
         start = MetaWeights(meta.initial, learned)
-        carry, _ = adapt((game, meta_learner, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
-    got = tf.function(lambda: Unrolled(2).task(game, meta_learner, mask, meta, episode, 3), autograph=False)()
+    got = tf.function(lambda: Unrolled(2).task(loop, meta, episode, 3), autograph=False)()
     values, checked = [v.numpy() for v in meta.meta_learner], set()
     for index, variable in enumerate(meta_learner.trainable_variables):
         direction = [np.zeros_like(v) for v in values]

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.losses import NonSaturating
-from meta_gan.meta import Unrolled, inner_loop
+from meta_gan.meta import Unrolled
 from meta_gan.meta_learners import Adam, AttentionMetaLearner, RecurrentMetaLearner
 from meta_gan.types import MetaWeights
 from tests.meta_learners.helpers import SEED, START, ready, shake, slopes, trajectory
@@ -49,7 +48,7 @@ def test_turned_adds_one_feature_per_parameter(kind):
     for own, other in zip(ahead.trainable_variables, plain.trainable_variables, strict=True):
         own.assign(tf.concat([other, tf.zeros_like(own[-1:])], axis=0) if own.shape != other.shape else other)
     assert max(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) < 1e-12
-    ahead.seen.kernel[-1].assign(tf.ones_like(ahead.seen.kernel[-1]))
+    ahead.from_parameter.kernel[-1].assign(tf.ones_like(ahead.from_parameter.kernel[-1]))
     assert min(apart(trajectory(ahead, 5), trajectory(plain, 5)).values()) > 1e-6
 
 
@@ -173,14 +172,9 @@ def test_tensors_without_a_gradient_do_not_move(kind, residual):
 def gan_pieces(kind, **options):
     rates = {"generator": 0.05, "discriminator": 0.03}
     meta_learner = KINDS[kind](rates, epsilon=1e-2, **{"dtype": "float64", **SMALL[kind], **options})
-    game, meta_learner, mask, _ = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
+    loop, meta = parts(tiny_gan("float64", loss=NonSaturating()), meta_learner)
     shake(meta_learner, 0.05)
-    return (
-        game,
-        meta_learner,
-        mask,
-        MetaWeights(functional.read(game.nets), [tf.convert_to_tensor(v) for v in meta_learner.trainable_variables]),
-    )
+    return loop, meta._replace(meta_learner=[tf.convert_to_tensor(v) for v in meta_learner.trainable_variables])
 
 
 @pytest.mark.parametrize("kind", ["recurrent", pytest.param("attention", marks=pytest.mark.slow)])
@@ -188,14 +182,14 @@ def gan_pieces(kind, **options):
 def test_the_meta_gradient_equals_finite_differences(kind, game_features, step, rtol):
     """For the meta-learner's weights and both nets' initial weights, through three steps. Float32 signals need a wide
     tolerance, and kinks on either side a small step."""
-    pieces = game, meta_learner, mask, meta = gan_pieces(kind, game_features=game_features)
+    pieces = loop, meta = gan_pieces(kind, game_features=game_features)
     episode = one(random_episodes(dtype="float64"))
 
     @tf.function(autograph=False)
     def distance(weights, learned):
         start = MetaWeights(meta.initial._replace(weights=weights), learned)
-        carry, _ = adapt((game, meta_learner, mask, start), episode, 3)
-        return inner_loop.distance(game, inner_loop.final(mask, start, carry), episode)
+        carry, _ = adapt((loop, start), episode, 3)
+        return loop.distance(loop.final(start, carry), episode)
 
     got = tf.function(lambda: Unrolled(2).task(*pieces, episode, 3), autograph=False)()
     sources = {"meta-learner": (meta.meta_learner, got.meta_learner)}

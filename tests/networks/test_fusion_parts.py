@@ -154,7 +154,7 @@ def test_same_images_match_alike():
 def test_a_moved_image_is_found_where_it_went():
     # six features that each mark a place, and positions of nothing: only content speaks
     marks = tf.reshape(tf.eye(6, dtype=tf.float64), [1, 2, 3, 6])
-    layer = set_weights(matching(given=6, depth=6, values=6), key=np.eye(6), value=np.eye(6))
+    layer = set_weights(matching(inputs=6, depth=6, values=6), key=np.eye(6), value=np.eye(6))
     rolled = tf.concat([marks, tf.roll(marks, 1, axis=2)], axis=0)
     shifts, _ = layer(rolled)
     # one place to the right, 2/3 of half an image; the last place comes back at the left

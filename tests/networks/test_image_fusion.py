@@ -258,8 +258,8 @@ def test_without_the_matched_warp_samples_start_near_their_anchor(shape, width):
 
 
 def test_the_anchor_moves_towards_the_partner():
-    # A bar, and the same bar two cells of the matching further down. Positions do not count in the match, and the warp is
-    # the whole shift to the partner, without the mean shift.
+    # A bar, and the same bar two cells of the matching further down. Positions do not count in the match, and the warp
+    # is the whole shift to the partner, without the mean shift.
     upper, lower = (-np.ones((32, 32, 1)) for _ in range(2))
     upper[9:14], lower[17:22] = 1.0, 1.0
     support = tf.constant(np.stack([upper, lower]), "float32")

@@ -1,4 +1,4 @@
-"""A network with scales and shifts: itself at first, then by hand, in a game, saved, and frozen."""
+"""Scales and shifts of a network: equal to it at the start, by hand, in a game, saved, and frozen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ X = np.random.default_rng(0).uniform(-1, 1, (3, 8, 8, 1)).astype(np.float32)
 
 
 def line():
-    """x -> 2 x + 1, with an image shape to say."""
+    """x -> 2 x + 1, with an example shape."""
     layer = keras.layers.Dense(1)
     net = keras.Sequential([keras.Input((1,)), layer])
     layer.kernel.assign([[2.0]])
@@ -34,7 +34,7 @@ def state(net):
     return [tf.convert_to_tensor(v) for v in net.non_trainable_variables]
 
 
-def test_a_fresh_one_is_the_network_itself():
+def test_a_new_wrapper_equals_the_network():
     for net in (networks.Translator((8, 8, 1), width=2), networks.dcgan((8, 8, 1), width=2)[1]):
         expected = net(X)
         np.testing.assert_array_equal(ScaleAndShift(net)(X), expected)
@@ -73,7 +73,7 @@ def test_every_weight_and_change_has_its_gradient():
     assert gradients == {"kernel": 4.0, "bias": 1.0, "channel_scale_0": 8.0, "channel_shift_1": 1.0}
 
 
-def test_state_of_the_network_is_carried_on():
+def test_the_networks_state_is_updated():
     """Batch statistics assigned inside the network come out of a pure call as from the network alone."""
     body = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), BatchNormalization()])
     body.example_shape = (2,)
@@ -89,7 +89,7 @@ def test_state_of_the_network_is_carried_on():
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_saved_and_loaded_it_is_the_same(frozen, tmp_path):
+def test_file_round_trip(frozen, tmp_path):
     net = ScaleAndShift(networks.Translator((8, 8, 1), width=2, seed=3), frozen)
     for number, change in enumerate(net.changes):
         change.assign(change + 0.01 * (number + 1))
@@ -120,7 +120,7 @@ def test_a_frozen_stack_of_layers_is_loaded(tmp_path):
     assert float(again(np.ones((1, 1), np.float32))[0, 0]) == 3.0 and len(again.trainable_variables) == 2
 
 
-def test_calls_change_no_weight_of_one_that_is_not_trained_any_more():
+def test_calls_change_no_weight_of_a_wrapper_that_is_not_trainable():
     net = ScaleAndShift(line())
     net.changes[0].assign([1.5])
     net.trainable = False
@@ -135,7 +135,7 @@ def test_it_has_the_dtype_of_its_network():
     np.testing.assert_array_equal(net(x), net.network(x))
 
 
-def test_a_task_embedding_that_the_network_cannot_take_is_rejected():
+def test_a_conditioning_that_the_network_does_not_take_is_rejected():
     with pytest.raises(ValueError, match="'conditioning' must be None: Sequential takes none"):
         ScaleAndShift(line())(np.ones((1, 1), np.float32), conditioning={"task_embedding": np.zeros(3)})
 
@@ -165,7 +165,7 @@ def test_a_recipe_adapts_scales_and_shifts_alone(name):
     )
 
 
-def test_what_cannot_be_changed_is_rejected():
+def test_bad_networks_and_recipes_are_rejected():
     with pytest.raises(ValueError, match="'network' must be built"):
         ScaleAndShift(keras.Sequential([keras.layers.Dense(1)]))
     with pytest.raises(ValueError, match=r"'algorithm.mask' must be '' with network.scale_and_shift"):

@@ -74,7 +74,7 @@ def test_with_the_exact_posterior_the_bound_is_the_evidence(draws):
     np.testing.assert_allclose(game.log_evidence(snapshot, tf.constant(X), CODE, draws, SEED), evidence(X), rtol=1e-9)
 
 
-def test_the_loss_is_the_negative_bound_a_number():
+def test_the_loss_is_the_negative_bound_per_number():
     """40,000 draws of z; the deviation of their mean is below .005."""
     game, snapshot = linear()
     many = tf.constant(np.repeat(X[:1], 40_000, axis=0))
@@ -96,7 +96,7 @@ def test_task_embeddings_reconstructions_and_samples_are_of_the_class():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["dcgan", "mlp"])
-def test_a_recipe_of_a_vae_with_a_task_embedding_has_it_and_what_is_saved_comes_back(tmp_path, network):
+def test_a_conditioned_vae_recipe_has_a_prior_and_is_saved_and_loaded(tmp_path, network):
     sizes = {"width": 4, "latent_dim": 3, "embedding_dim": 5}
     recipe = presets.get("vae", network=network, algorithm="fomaml", inner_steps=2, **sizes)
     model = presets.build(recipe, (8, 8, 1))
@@ -116,7 +116,7 @@ def test_a_recipe_of_a_vae_with_a_task_embedding_has_it_and_what_is_saved_comes_
     np.testing.assert_allclose(served(images=tf.constant(support))["images"], expected, atol=1e-5)
 
 
-def test_round_trip_and_refusals():
+def test_round_trip_and_rejected_arguments():
     net = placed()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(net))
     assert again.get_config() == net.get_config()

@@ -5,9 +5,8 @@ import pytest
 
 import meta_gan
 from meta_gan import presets
-from meta_gan.features.networks import conv4
+from meta_gan.features import FeatureNetwork, conv4
 from meta_gan.games import Terms
-from meta_gan.judges import Judge
 from tests.presets.helpers import SHAPE, build, copies
 from tests.toys import random_episodes
 
@@ -16,7 +15,7 @@ SCALE = 3.0
 
 def saved(folder, purpose, shape=SHAPE):
     """The folder of an untrained judge."""
-    Judge(conv4(shape, 2, seed=4), "untrained", {"purpose": purpose}, SCALE).save(folder)
+    FeatureNetwork(conv4(shape, 2, seed=4), "untrained", {"purpose": purpose}, SCALE).save(folder)
     return str(folder)
 
 
@@ -37,7 +36,7 @@ def model(objective):
 def test_the_features_are_in_units(model, objective):
     """Divided by the judge's scale, as its own are: else a weight would mean another thing with every net."""
     images = np.random.default_rng(0).uniform(-1, 1, (2, *SHAPE)).astype(np.float32)
-    judge = meta_gan.judges.load_judge(objective)
+    judge = meta_gan.features.load(objective)
     assert judge.scale == SCALE
     found = np.asarray(model.game.nets["features"](images))
     np.testing.assert_allclose(found, judge.features(images), rtol=1e-5, atol=1e-6)

@@ -110,13 +110,13 @@ def test_spectrogram_features_tell_pitches_apart():
 @pytest.mark.slow
 def test_a_network_that_was_trained_on_spectrograms(tmp_path):
     from meta_gan.judges import train_judge
-    from meta_gan.judges.spectrograms import spectrogram_source
+    from meta_gan.judges.spectrograms import judge_source
     from meta_gan.tasks import from_sounds
 
     draw = np.random.default_rng(0).normal(0, 0.1, (24, 1024))
     source = from_sounds(draw, np.repeat(["a", "b"], 12), 8000, class_split=[0, 0]).source
     made = JudgeRecipe(width=4, steps=2, ways=2, shots=2, queries=2, augmentation=False, purpose="objective")
-    train_judge(spectrogram_source(source), made).save(tmp_path / "net")
+    train_judge(judge_source(source), made).save(tmp_path / "net")
     net = features(str(tmp_path / "net"), SOUNDS, 8000)
     assert net(tf.zeros([2, *SOUNDS])).shape[0] == 2
     with pytest.raises(ValueError, match="must name a network for images of"):

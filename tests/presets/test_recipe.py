@@ -184,7 +184,7 @@ def test_what_goes_together_is_allowed(name, changes):
 
 
 def test_a_recipe_of_parts():
-    """What a preset is made of is what a recipe of one's own is made of."""
+    """A recipe can be made of the same parts as a preset."""
     game = games.GANGame(loss=losses.Hinge(), penalty=losses.R1(0.5))
     recipe = presets.Recipe("mine", networks.DCGAN(width=4), game, algorithms.MAML(inner_steps=3))
     same = presets.get("maml", name="mine", width=4, penalty_weight=0.5, inner_steps=3)

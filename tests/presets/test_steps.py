@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan
-from meta_gan import presets
-from meta_gan.judges import load_judge
+from meta_gan import features, presets
 from tests.presets.helpers import RATE, copies, shape_of, small, still
 from tests.toys import random_episodes
 
@@ -78,7 +77,7 @@ def test_the_feature_net_of_fusion_stays_to_the_bit(fusion):
 
 def test_the_feature_net_of_fusion_is_the_shipped_one_in_units(fusion):
     images = np.random.default_rng(0).uniform(-1, 1, (3, *DRAWING)).astype(np.float32)
-    wanted = load_judge(presets.get("fusion").game.features).features(images)
+    wanted = features.load(presets.get("fusion").game.features).features(images)
     np.testing.assert_allclose(fusion.model.game.nets["features"](images), wanted, rtol=1e-4, atol=1e-5)
 
 

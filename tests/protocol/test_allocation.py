@@ -6,8 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from meta_gan.protocol import allocation as protocol
-from meta_gan.protocol.allocation import allocate, allocation_digest, allocation_lines, class_order, opponents
+from meta_gan.protocol.allocation import allocate_class, allocation_digest, allocation_line, class_order, opponents
 from tests.protocol.helpers import patterned_source
 
 
@@ -16,8 +15,8 @@ def rank(*parts):
 
 
 def sizes(source, shots, index=0, draw=0):
-    dealt = allocate(source, index, shots, draw)
-    return len(dealt.support), len(dealt.oracle), len(dealt.references)
+    found = allocate_class(source, index, shots, draw)
+    return len(found.support), len(found.oracle), len(found.references)
 
 
 @pytest.mark.parametrize(
@@ -33,15 +32,15 @@ def sizes(source, shots, index=0, draw=0):
         (100, 5, (5, 15, 40)),
     ],
 )
-def test_how_many_images_play_each_part(examples, shots, expected):
-    """20 images are Omniglot's 5 + 7 + 8; a lone oracle image is none, for it has no pair."""
+def test_the_sizes_of_the_parts(examples, shots, expected):
+    """Omniglot's 20 images are 5 + 7 + 8. A single oracle image is left out, because diversity needs two."""
     assert sizes(patterned_source(1, examples), shots) == expected
 
 
 def test_parts_are_disjoint_and_of_the_class():
     source = patterned_source(3)
-    dealt = allocate(source, 1, 5)
-    together = np.concatenate([dealt.support, dealt.oracle, dealt.references])
+    found = allocate_class(source, 1, 5)
+    together = np.concatenate([found.support, found.oracle, found.references])
     assert len(set(together.tolist())) == 20
     assert set(source.labels[together]) == {1}
 
@@ -51,51 +50,52 @@ def test_the_order_is_that_of_sha256():
     source = patterned_source(2)
     order = sorted(range(20), key=lambda place: rank("few-shot-28", "class 1", place))
     rest = sorted(order[8:], key=lambda place: rank("few-shot-28", "class 1", place, "draw", 3))
-    dealt = allocate(source, 1, 5, draw=3)
-    np.testing.assert_array_equal(dealt.references, 20 + np.array(order[:8]))
-    np.testing.assert_array_equal(dealt.support, 20 + np.array(rest[:5]))
-    np.testing.assert_array_equal(dealt.oracle, 20 + np.array(rest[5:]))
+    found = allocate_class(source, 1, 5, draw=3)
+    np.testing.assert_array_equal(found.references, 20 + np.array(order[:8]))
+    np.testing.assert_array_equal(found.support, 20 + np.array(rest[:5]))
+    np.testing.assert_array_equal(found.oracle, 20 + np.array(rest[5:]))
 
 
-def test_references_stay_over_draws_and_shots_and_the_support_does_not():
+def test_references_depend_on_neither_draw_nor_shots():
     source = patterned_source(1)
-    first, other = allocate(source, 0, 5, 0), allocate(source, 0, 5, 1)
+    first, other = allocate_class(source, 0, 5, 0), allocate_class(source, 0, 5, 1)
     np.testing.assert_array_equal(first.references, other.references)
-    np.testing.assert_array_equal(first.references, allocate(source, 0, 10).references)
-    np.testing.assert_array_equal(first.support, allocate(source, 0, 10).support[:5])
+    np.testing.assert_array_equal(first.references, allocate_class(source, 0, 10).references)
+    np.testing.assert_array_equal(first.support, allocate_class(source, 0, 10).support[:5])
     assert set(first.support) != set(other.support)
 
 
-def test_another_class_elsewhere_changes_nothing():
+def test_an_added_class_changes_nothing_for_others():
     few, many = patterned_source(2), patterned_source(5)
-    np.testing.assert_array_equal(allocate(few, 1, 5).support, allocate(many, 1, 5).support)
+    np.testing.assert_array_equal(allocate_class(few, 1, 5).support, allocate_class(many, 1, 5).support)
 
 
 def test_held_out_images_are_the_references():
     source = patterned_source(2, 30)
     held = np.zeros(60, bool)
     held[[31, 40, 59]] = True
-    dealt = allocate(dataclasses.replace(source, held_out=held), 1, 5)
-    assert set(dealt.references) == {31, 40, 59}
-    assert not held[dealt.support].any() and not held[dealt.oracle].any()
-    assert (len(dealt.support), len(dealt.oracle)) == (5, 15)
-    # A class of which all images, or none, were held out is dealt as if nobody had held any.
+    found = allocate_class(dataclasses.replace(source, held_out=held), 1, 5)
+    assert set(found.references) == {31, 40, 59}
+    assert not held[found.support].any() and not held[found.oracle].any()
+    assert (len(found.support), len(found.oracle)) == (5, 15)
+    # A class of which all images, or none, were held out is found as if nobody had held any.
     np.testing.assert_array_equal(
-        allocate(dataclasses.replace(source, held_out=held), 0, 5).references, allocate(source, 0, 5).references
+        allocate_class(dataclasses.replace(source, held_out=held), 0, 5).references,
+        allocate_class(source, 0, 5).references,
     )
     everything = dataclasses.replace(source, held_out=np.ones(60, bool))
-    np.testing.assert_array_equal(allocate(everything, 1, 5).support, allocate(source, 1, 5).support)
+    np.testing.assert_array_equal(allocate_class(everything, 1, 5).support, allocate_class(source, 1, 5).support)
 
 
-def test_of_each_group_one_image_takes_part():
+def test_one_image_of_each_group_is_used():
     source = patterned_source(1, 20)
     grouped = dataclasses.replace(source, groups=np.repeat(np.arange(10, dtype=np.int32), 2))
-    dealt = allocate(grouped, 0, 5)
-    together = np.concatenate([dealt.support, dealt.oracle, dealt.references])
-    assert [len(part) for part in (dealt.support, dealt.oracle, dealt.references)] == [5, 0, 4]
+    found = allocate_class(grouped, 0, 5)
+    together = np.concatenate([found.support, found.oracle, found.references])
+    assert [len(part) for part in (found.support, found.oracle, found.references)] == [5, 0, 4]
     assert len(set(grouped.groups[together])) == len(together)
     with pytest.raises(ValueError, match=r"at least shots \+ 2 = 11 groups of images.*'class 0' with 10"):
-        allocate(grouped, 0, 9)
+        allocate_class(grouped, 0, 9)
 
 
 def test_references_are_at_most_a_thousand():
@@ -108,14 +108,14 @@ def test_too_few_images_are_refused():
     with pytest.raises(
         ValueError, match=r"patterns: a class must have at least shots \+ 2 = 7 images.*'class 0' with 6"
     ):
-        allocate(source, 0, 5)
+        allocate_class(source, 0, 5)
     assert sizes(source, 4) == (4, 0, 2)
 
 
 @pytest.mark.parametrize(("shots", "draw"), [(0, 0), (1.5, 0), (True, 0), (5, -1), (5, 0.0)])
 def test_bad_arguments_are_refused(shots, draw):
-    with pytest.raises(ValueError, match=r"`(shots|draw)` must be a whole number"):
-        allocate(patterned_source(1), 0, shots, draw)
+    with pytest.raises(ValueError, match=r"'(shots|draw)' must be an integer"):
+        allocate_class(patterned_source(1), 0, shots, draw)
 
 
 def test_classes_come_in_the_order_of_sha256_within_their_split():
@@ -131,25 +131,25 @@ def test_classes_come_in_the_order_of_sha256_within_their_split():
 
 def test_opponents_are_fixed_and_all_different():
     names = [f"class {index}" for index in range(30)]
-    first = opponents(names, 4)
+    first = opponents(names, 4, 20)
     assert first[0] == 4 and len(set(first.tolist())) == 20
-    np.testing.assert_array_equal(first, opponents(names, 4))
-    assert set(first.tolist()) != set(opponents(names, 5).tolist())
+    np.testing.assert_array_equal(first, opponents(names, 4, 20))
+    assert set(first.tolist()) != set(opponents(names, 5, 20).tolist())
     nearest = min((n for n in names if n != "class 4"), key=lambda n: rank("few-shot-28", "opponents", "class 4", n))
     assert names[first[1]] == nearest
 
 
-def test_few_classes_are_all_opponents():
-    assert sorted(opponents(list("abc"), 2).tolist()) == [0, 1, 2]
-    assert opponents(["a"], 0).tolist() == [0]
+def test_all_of_few_classes_are_opponents():
+    assert sorted(opponents(list("abc"), 2, 20).tolist()) == [0, 1, 2]
+    assert opponents(["a"], 0, 20).tolist() == [0]
 
 
 def test_opponents_are_drawn_evenly():
-    """Every class stands against every other about equally often: 19 of 39 others each time."""
+    """Every class is an opponent of every other about equally often: 19 of 39 each time."""
     names = [f"class {index}" for index in range(40)]
     met = np.zeros((40, 40))
     for position in range(40):
-        met[position, opponents(names, position)[1:]] += 1
+        met[position, opponents(names, position, 20)[1:]] += 1
     assert met.sum() == 40 * 19
     # A column is a sum of 39 draws of probability 19/39: 19 with a deviation of 3.1.
     assert np.abs(met.sum(axis=0) - 19).max() < 4 * 3.1
@@ -157,18 +157,13 @@ def test_opponents_are_drawn_evenly():
 
 def test_the_digest_is_of_the_lines():
     source, classes = patterned_source(3), np.array([2, 0])
-    lines = [allocation_lines(source, [index], 5, draw)[0] for index in classes for draw in (0, 1)]
+    lines = [allocation_line(source, index, 5, draw) for index in classes for draw in (0, 1)]
     assert allocation_digest(source, classes, 5, 2) == hashlib.sha256("\n".join(lines).encode()).hexdigest()
     assert allocation_digest(source, classes, 5, 2) != allocation_digest(source, classes, 4, 2)
 
 
-def test_a_line_counts_the_images_of_a_class_from_one():
-    name, *parts = allocation_lines(patterned_source(2), [1], 5)[0].split("\t")
+def test_a_line_numbers_the_images_of_a_class_from_one():
+    name, *parts = allocation_line(patterned_source(2), 1, 5).split("\t")
     numbers = [int(number) for part in parts for number in part.split(",")]
     assert name == "class 1" and [part.count(",") + 1 for part in parts] == [5, 7, 8]
     assert sorted(numbers) == list(range(1, 21))
-
-
-def test_the_numbers_that_the_protocol_fixes():
-    assert protocol.CURVE == (0, 1, 5, 10, 20, 50, 100)
-    assert (protocol.SAMPLES, protocol.WAYS, protocol.QUICK_CLASSES) == (15, 20, 100)

@@ -1,4 +1,4 @@
-"""The plain augmentations: draws known by hand, where ink goes, the rule for drawings, refusals."""
+"""The baselines: draws by hand, positions of ink, recognition of drawings, bad arguments."""
 
 import dataclasses
 
@@ -33,18 +33,18 @@ def first_draw(seed, index):
     return np.random.default_rng([seed, index])
 
 
-def test_copies_are_the_support_in_turn():
+def test_copies_are_the_support_images_in_order():
     samples = Copy().adapt(NOISE).sample(7)
     np.testing.assert_array_equal(samples, NOISE[[0, 1, 2, 0, 1, 2, 0]])
     samples[:] = 0
     np.testing.assert_array_equal(Copy().adapt(NOISE).sample(3), NOISE)
 
 
-def test_the_control_is_the_first_image_alone():
+def test_repeat_is_the_first_image_only():
     np.testing.assert_array_equal(Repeat().adapt(NOISE).sample(4), NOISE[[0, 0, 0, 0]])
 
 
-def test_levels_become_floats():
+def test_uint8_becomes_floats():
     levels = np.array([0, 51, 255, 255], np.uint8).reshape(1, 2, 2, 1)
     np.testing.assert_allclose(Copy().adapt(levels).sample(1).ravel(), [-1, -0.6, 1, 1], atol=1e-7)
 
@@ -60,8 +60,8 @@ def test_a_pixel_is_shifted_by_its_draw():
     assert (0, 0) in moves
 
 
-def test_what_a_shift_pushes_out_is_gone_and_what_it_uncovers_is_background():
-    """A corner pixel, of an image whose border is at level .5 by its median."""
+def test_shifted_out_pixels_are_lost_and_uncovered_ones_are_background():
+    """A corner pixel in an image whose border has the median level .5."""
     image = np.full((1, 6, 6, 1), 0.5, np.float32)
     image[0, 0, 0], image[0, 2:4, 2:4] = 1.0, -1.0
     for index, sample in enumerate(Shift(pixels=1).adapt(image).sample(20, seed=1)):
@@ -73,7 +73,7 @@ def test_what_a_shift_pushes_out_is_gone_and_what_it_uncovers_is_background():
         np.testing.assert_array_equal(sample, wanted)
 
 
-def test_a_shift_by_nothing_is_a_copy_and_one_beyond_the_image_is_background():
+def test_a_shift_by_zero_is_a_copy_and_one_beyond_the_image_is_background():
     np.testing.assert_array_equal(Shift(pixels=0).adapt(NOISE).sample(5), Copy().adapt(NOISE).sample(5))
     far = Shift(pixels=10**6).adapt(NOISE).sample(3)
     np.testing.assert_array_equal(far, np.broadcast_to(background(NOISE)[:, None, None], NOISE.shape))
@@ -90,16 +90,16 @@ def test_the_background_is_the_median_of_the_border_by_channel():
         assert background(thin).shape == (2, 2)
 
 
-def test_affine_by_nothing_leaves_a_constant_image():
+def test_the_identity_map_keeps_a_constant_image():
     for level in (-1.0, -0.3, 0.2, 1.0):
         images = np.full((2, 8, 11, 3), level, np.float32)
         np.testing.assert_allclose(STILL.adapt(images).sample(2), images, atol=1e-6)
 
 
-def test_affine_by_nothing_is_a_slight_blur():
+def test_the_identity_map_is_a_slight_blur():
     """Up by 4 with linear weights and averaged back: 1/8, 3/4, 1/8 along each axis."""
     weights = np.array([0.125, 0.75, 0.125])
-    # The dot alone would be a drawing; three channels are none.
+    # One channel would be a drawing, three are not.
     image = np.repeat(dots((4, 4)), 3, axis=-1)
     wanted = -np.ones((9, 9))
     wanted[3:6, 3:6] += 2 * np.outer(weights, weights)
@@ -107,7 +107,7 @@ def test_affine_by_nothing_is_a_slight_blur():
         np.testing.assert_allclose(channel, wanted, atol=1e-6)
 
 
-def test_affine_by_nothing_is_near_the_identity_on_a_blurred_image():
+def test_the_identity_map_hardly_changes_a_blurred_image():
     rows, columns = np.indices((16, 16)) / 15
     image = (0.6 * np.sin(3 * rows) * np.cos(2 * columns)).astype(np.float32)[None, ..., None]
     np.testing.assert_allclose(STILL.adapt(image).sample(1), image, atol=0.02)
@@ -120,7 +120,7 @@ def test_strokes_of_a_drawing_keep_their_contrast():
         np.testing.assert_allclose(STILL.adapt(stroke).sample(1), stroke, atol=1e-6)
 
 
-def test_a_move_goes_down_and_right_by_its_draw():
+def test_a_shift_moves_ink_by_its_draw():
     baseline = Affine(rotation=0, scale=0, shear=0, pixels=2)
     square = dots(*((r, c) for r in range(6, 9) for c in range(6, 9)), size=15)
     for index, sample in enumerate(baseline.adapt(np.repeat(square, 3, axis=-1)).sample(10, seed=5)):
@@ -136,7 +136,7 @@ def test_a_move_goes_down_and_right_by_its_draw():
         ({"shear": 0.2}, 2, lambda s: [[1, 0], [s, 1]]),
     ],
 )
-def test_ink_goes_where_the_map_says(options, drawn, matrix):
+def test_ink_moves_as_the_matrix_says(options, drawn, matrix):
     """A square off the centre, right and above: its centre of ink in (row, column), under each map alone."""
     baseline = dataclasses.replace(STILL, **options)
     square = dots(*((r, c) for r in (6, 7) for c in (19, 20)), size=28)
@@ -159,7 +159,7 @@ def test_a_positive_angle_turns_counter_clockwise():
     assert centre_of_ink(turn[angles.argmin()][..., :1])[0] > 2.5, "below"
 
 
-def test_a_move_beyond_the_image_leaves_its_background():
+def test_a_shift_beyond_the_image_leaves_its_background():
     gone = warp(NOISE, np.tile(np.eye(2), (3, 1, 1)), np.full((3, 2), 50.0))
     np.testing.assert_allclose(gone, np.broadcast_to(background(NOISE)[:, None, None], NOISE.shape), atol=1e-6)
 
@@ -183,7 +183,7 @@ def test_drawings_are_nearly_black_and_white_with_grey_at_edges():
     assert not is_drawing(NOISE[..., :1]), "steep, but grey"
 
 
-def test_the_support_is_judged_together():
+def test_drawings_are_recognised_by_the_whole_support():
     """A stroke with 18 grey pixels beside it, and a blot of one flat grey pixel: 1 of 19 is away from an edge."""
     soft, blot = dots(*((row, 4) for row in range(9))), dots()
     soft[0, :, (3, 5)], blot[0, 4, 4] = 0.0, -0.2
@@ -191,7 +191,7 @@ def test_the_support_is_judged_together():
     assert is_drawing(np.concatenate([soft, blot]))
 
 
-@pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
+@pytest.mark.parametrize("baseline", BASELINES, ids=repr)
 def test_an_image_depends_on_seed_and_index_only(baseline):
     adapted = baseline.adapt(NOISE, steps=3, seed=1)
     many = adapted.sample(20, seed=2)
@@ -205,8 +205,7 @@ def test_an_image_depends_on_seed_and_index_only(baseline):
     assert (len(np.unique(many[::3], axis=0)) > 1) == moving
 
 
-def test_names_and_equality():
-    assert [b.name for b in BASELINES] == ["copy", "one image repeated", "shift", "affine"]
+def test_equality():
     assert Shift(2) == Shift() != Shift(1) and hash(Affine()) == hash(Affine())
     with pytest.raises(dataclasses.FrozenInstanceError):
         Shift().pixels = 3
@@ -214,26 +213,26 @@ def test_names_and_equality():
         Baseline()
 
 
-@pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
+@pytest.mark.parametrize("baseline", BASELINES, ids=repr)
 def test_bad_arguments_are_refused(baseline):
     for bad in (NOISE[0], NOISE[:0], NOISE * 2, np.full_like(NOISE, np.nan), NOISE.astype(int), None):
         with pytest.raises(ValueError, match="Received"):
             baseline.adapt(bad)
     adapted = baseline.adapt(NOISE)
     for count, seed in ((0, 0), (1.5, 0), (1, 2**31), (1, None)):
-        with pytest.raises(ValueError, match=r"must be a whole number.* Received"):
+        with pytest.raises(ValueError, match=r"must be .* Received"):
             adapted.sample(count, seed=seed)
 
 
 @pytest.mark.parametrize("options", [{"rotation": -0.1}, {"scale": 1.0}, {"shear": np.nan}, {"pixels": np.inf}])
 def test_bad_ranges_are_refused(options):
-    with pytest.raises(ValueError, match=r"must lie in \[0, .*\)\. Received"):
+    with pytest.raises(ValueError, match=r"must be a finite number >= 0.*Received"):
         Affine(**options)
 
 
 @pytest.mark.parametrize("pixels", [-1, 1.5, None])
 def test_bad_shifts_are_refused(pixels):
-    with pytest.raises(ValueError, match="'pixels' must be an integer"):
+    with pytest.raises(ValueError, match=r"pixels. must be"):
         Shift(pixels)
 
 
@@ -242,7 +241,7 @@ def test_bad_shifts_are_refused(pixels):
     ("name", "drawn"),
     [("omniglot28", 1.0), ("mnist", 1.0), ("kmnist_test", 1.0), ("usps", 1.0), ("fashion_mnist", 0.0)],
 )
-def test_the_rule_knows_drawings_from_photographs(data_folder, name, drawn):
+def test_drawings_are_told_from_photographs(data_folder, name, drawn):
     source = from_npz(data_folder / f"{name}.npz").source
     draw = np.random.default_rng(0)
     supports = [

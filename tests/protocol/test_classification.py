@@ -1,5 +1,6 @@
-"""The classifier of the classification gain: what it learns, what it does not, seeds, traces, refusals."""
+"""The classifier of the classification gain, the gains, and their log."""
 
+import json
 import math
 
 import numpy as np
@@ -8,16 +9,29 @@ import tensorflow as tf
 
 from meta_gan.protocol.baselines import Shift
 from meta_gan.protocol.classification import (
+    GROUP_SEED,
+    AccuracyLog,
     ClassifierRecipe,
-    accuracy,
     class_draws,
+    classification_gains,
+    classifier_accuracy,
     initial_weights,
     logits,
-    trainer,
+    make_trainer,
 )
+from meta_gan.protocol.settings import Settings
 from meta_gan.tasks import from_npz
 
 QUICK = ClassifierRecipe(steps=60, batch=16, rate=0.01, width=8)
+
+
+def by_class(images, labels, ways=4):
+    """The images of each class."""
+    return [images[np.asarray(labels) == way] for way in range(ways)]
+
+
+def accuracy(recipe, images, labels, test_images, test_labels, ways, seed):
+    return classifier_accuracy(recipe, by_class(images, labels, ways), by_class(test_images, test_labels, ways), seed)
 
 
 def squares(count, seed, ways=4, noise=0.3, shape=(9, 10, 1)):
@@ -31,7 +45,7 @@ def squares(count, seed, ways=4, noise=0.3, shape=(9, 10, 1)):
     return np.clip(images, -1, 1).astype(np.float32), labels
 
 
-def test_what_can_be_told_apart_is():
+def test_separable_classes_are_learned():
     assert accuracy(QUICK, *squares(40, 0), *squares(100, 1), ways=4, seed=0) == 1.0
 
 
@@ -43,7 +57,7 @@ def test_random_labels_stay_at_chance():
     assert abs(score - 0.25) < 0.08
 
 
-def test_untaught_classes_are_never_right():
+def test_classes_without_training_images_are_never_predicted():
     """Trained on classes 0 and 1 of 4, balanced tests: at most half can be right, and half are."""
     images, labels = squares(80, 0)
     known = labels < 2
@@ -58,14 +72,14 @@ def test_accuracy_is_the_share_that_is_right():
     assert accuracy(QUICK, *squares(40, 0), images[:1], labels[:1], ways=4, seed=0) == 1.0
 
 
-def test_the_same_seed_gives_the_same_number_and_another_another():
+def test_the_accuracy_is_a_function_of_the_seed():
     train, test = squares(12, 0, noise=0.9), squares(400, 1, noise=0.9)
     scores = [accuracy(QUICK, *train, *test, ways=4, seed=seed) for seed in (0, 0, 1, -5)]
     assert scores[0] == scores[1] and len(set(scores)) == 3
     assert all(type(score) is float and round(score * 400, 6) % 1 == 0 for score in scores)
 
 
-def test_levels_and_floats_give_the_same_number():
+def test_uint8_and_floats_give_the_same_accuracy():
     (train, labels), (test, wanted) = squares(20, 0, noise=0.9), squares(200, 1, noise=0.9)
     levels = [np.rint((images + 1) * 127.5).astype(np.uint8) for images in (train, test)]
     floats = [(images / 127.5 - 1).astype(np.float32) for images in levels]
@@ -73,17 +87,17 @@ def test_levels_and_floats_give_the_same_number():
     assert first == second < 1.0
 
 
-def test_one_trace_serves_any_counts_and_seeds():
+def test_one_trace_serves_all_numbers_of_images_and_seeds():
     recipe = ClassifierRecipe(steps=2, batch=3, width=1)
     for count, tests, seed in ((4, 4, 0), (9, 5, 1), (50, 300, -2), (1, 1, 2**31 - 1)):
         accuracy(recipe, *squares(count, 0), *squares(tests, 1), ways=4, seed=seed)
-    function = trainer(ClassifierRecipe(steps=2, batch=3, width=1), (9, 10, 1), 4)
+    function = make_trainer(ClassifierRecipe(steps=2, batch=3, width=1), (9, 10, 1), 4)
     assert function.experimental_get_tracing_count() == 1
-    assert function is not trainer(recipe, (9, 10, 1), 5)
+    assert function is not make_trainer(recipe, (9, 10, 1), 5)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 2), (16, 8, 3), (33, 8, 4)])
-def test_images_of_any_shape(shape):
+def test_images_of_several_shapes(shape):
     """Classes by brightness; the last layer is fed by all the network's cells or channels."""
     draw = np.random.default_rng(0)
     labels = np.arange(20) % 2
@@ -154,11 +168,11 @@ def test_draws_have_different_classes_and_do_not_depend_on_their_count():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((19, 20, 1, 0), "`classes` must be at least `ways`, 20. Received: 19"),
-        ((5, 0, 1, 0), "'ways' must be an integer"),
-        ((5, 2, 0, 0), "'count' must be an integer"),
-        ((5, 2, 1, 0.5), "'seed' must be an integer"),
-        ((5.0, 2, 1, 0), "'classes' must be an integer"),
+        ((19, 20, 1, 0), "'classes' must be at least 'ways', 20. Received: 19"),
+        ((5, 0, 1, 0), "ways. must be"),
+        ((5, 2, 0, 0), "count. must be"),
+        ((5, 2, 1, 0.5), "seed. must be"),
+        ((5.0, 2, 1, 0), "classes. must be"),
     ],
 )
 def test_bad_draws_are_refused(arguments, message):
@@ -166,39 +180,32 @@ def test_bad_draws_are_refused(arguments, message):
         class_draws(*arguments)
 
 
-GOOD = {
-    **dict(zip(("train_images", "train_labels"), squares(8, 0), strict=True)),
-    **dict(zip(("test_images", "test_labels"), squares(8, 1), strict=True)),
-}
+GOOD = {"train": by_class(*squares(8, 0)), "test": by_class(*squares(8, 1))}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train_images": np.zeros((8, 7, 9, 1), np.uint8)}, "`train_images` must have shape .* at least 8"),
-        ({"train_images": np.zeros((8, 9, 9, 5), np.uint8)}, "`train_images` must have shape .* most 4 channels"),
-        ({"train_images": np.zeros((8, 9, 9), np.uint8)}, "`train_images` must have shape"),
-        ({"train_images": GOOD["train_images"] * 9}, "`train_images` must lie in"),
-        ({"test_images": np.zeros((8, 9, 9, 1), np.uint8)}, r"`test_images` must have shape \[n, 9, 10, 1\]"),
-        ({"test_images": GOOD["test_images"][:0], "test_labels": []}, "with n >= 1"),
-        ({"test_images": GOOD["test_images"] * np.nan}, "`test_images` must be finite"),
-        ({"train_labels": np.arange(7) % 4}, "`train_labels` must be 8 integers"),
-        ({"train_labels": np.arange(8)}, r"`train_labels` must be 8 integers in 0\.\.3.* Received: .* from 0 to 7"),
-        ({"test_labels": np.arange(8) - 1}, r"`test_labels` must be 8 integers in 0\.\.3.* Received: .* from -1 to 6"),
-        ({"test_labels": np.zeros(8)}, "`test_labels` must be 8 integers"),
-        ({"test_labels": ["a"] * 8}, "`test_labels` must be 8 integers"),
-        ({"ways": 1}, "'ways' must be an integer"),
-        ({"seed": 2**31}, "'seed' must be an integer"),
+        ({"train": [np.zeros((2, 7, 9, 1), np.uint8)] * 4}, "'train' must have images .* at least 8"),
+        ({"train": [np.zeros((2, 9, 9, 5), np.uint8)] * 4}, "'train' must have images .* most 4 channels"),
+        ({"train": [np.zeros((2, 9, 9), np.uint8)] * 4}, "'train' must have images"),
+        ({"train": [images * 9 for images in GOOD["train"]]}, "train. must lie in"),
+        ({"test": [np.zeros((2, 9, 9, 1), np.uint8)] * 4}, r"test. must have shape \[n, 9, 10, 1\]"),
+        ({"test": [images[:0] for images in GOOD["test"]]}, "with n >= 1"),
+        ({"test": [images * np.nan for images in GOOD["test"]]}, "test. must be finite"),
+        ({"test": GOOD["test"][:3]}, "must have the same classes, 2 or more. Received: 4, 3"),
+        ({"train": GOOD["train"][:1], "test": GOOD["test"][:1]}, "must have the same classes, 2 or more"),
+        ({"seed": 2**31}, "seed. must be"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        accuracy(QUICK, **{**GOOD, "ways": 4, "seed": 0, **change})
+        classifier_accuracy(QUICK, **{**GOOD, "seed": 0, **change})
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"batch": 0}, {"width": 1.5}, {"rate": 0.0}, {"rate": math.inf}])
 def test_bad_recipes_are_refused(change):
-    with pytest.raises(ValueError, match=rf"`{next(iter(change))}` must be .* Received"):
+    with pytest.raises(ValueError, match=rf"{next(iter(change))}. must be .* Received"):
         ClassifierRecipe(**change)
 
 
@@ -215,8 +222,101 @@ def test_more_drawings_help_on_unseen_characters(data_folder):
         five = (drawings[:, :5] / 127.5 - 1).astype(np.float32)
         sets = {"none": drawings[:, :5], "more": drawings[:, :12], "shift": np.concatenate([five, shifted], axis=1)}
         for row, images in sets.items():
-            train, test = (np.concatenate(a) for a in (images, drawings[:, 12:]))
-            labels, wanted = np.repeat(np.arange(20), images.shape[1]), np.repeat(np.arange(20), 8)
-            scores[row].append(accuracy(ClassifierRecipe(), train, labels, test, wanted, ways=20, seed=index))
+            scores[row].append(classifier_accuracy(ClassifierRecipe(), images, drawings[:, 12:], index))
     none, more, shift = (np.mean(scores[row]) for row in ("none", "more", "shift"))
     assert none > 0.65 and more > none + 0.05 and shift > none + 0.05
+
+
+CLASSES, SHAPE = 6, (8, 8, 1)
+
+
+def images_of(value, count):
+    return [np.full((count, *SHAPE), value + index, np.uint8) for index in range(CLASSES)]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Records every training; the accuracy is a hundredth of the number of training images of class 0."""
+    seen = []
+
+    def record(recipe, train, test, seed):
+        seen.append(([[*images[:, 0, 0, 0]] for images in train], [[*images[:, 0, 0, 0]] for images in test], seed))
+        return len(train[0]) / 100 + seed / 1000
+
+    monkeypatch.setattr("meta_gan.protocol.classification.classifier_accuracy", record)
+    return seen
+
+
+def measure(path, added, ways=4, progress=lambda done, total: None):
+    settings = Settings(classification_draws=2, classification_seeds=3, ways=ways)
+    return classification_gains(images_of(0, 5), images_of(100, 8), added, settings, AccuracyLog(path), progress)
+
+
+def test_gains_are_relative_to_the_support_alone(tmp_path, calls):
+    found = measure(tmp_path / "log", {"more": images_of(50, 10), "fewer": images_of(60, 2)})
+    assert found["none"]["classification_accuracy"]["mean"] == pytest.approx(0.051)
+    assert found["none"]["classification_gain"] is None
+    assert found["more"]["classification_gain"]["mean"] == pytest.approx(0.10)
+    assert found["fewer"]["classification_accuracy"]["mean"] == pytest.approx(0.071)
+    assert len(calls) == 3 * 2 * 3
+
+
+def test_all_rows_have_the_same_groups_and_seeds(tmp_path, calls):
+    measure(tmp_path / "log", {"more": images_of(50, 10)})
+    groups = class_draws(CLASSES, 4, 2, GROUP_SEED)
+    for row, number in enumerate((5, 15)):
+        for draw, group in enumerate(groups):
+            for seed in range(3):
+                train, test, used = calls[row * 6 + draw * 3 + seed]
+                assert test == [[100 + way] * 8 for way in group] and used == seed
+                assert train == [[way] * 5 + [50 + way] * (number - 5) for way in group]
+
+
+def test_a_row_without_images_has_no_gain(tmp_path, calls):
+    found = measure(tmp_path / "log", {"absent": None})
+    assert found["absent"] is None and len(calls) == 6
+
+
+def test_a_group_has_all_classes_if_there_are_few(tmp_path, calls):
+    measure(tmp_path / "log", {}, ways=20)
+    assert len(calls[0][0]) == CLASSES
+
+
+def test_progress_counts_the_classifiers(tmp_path, calls):
+    seen = []
+    measure(tmp_path / "log", {"more": images_of(50, 1)}, progress=lambda *pair: seen.append(pair))
+    assert seen == [(n, 12) for n in range(1, 13)]
+
+
+def test_logged_accuracies_are_not_measured_again(tmp_path, calls):
+    first = measure(tmp_path / "log", {"more": images_of(50, 10)})
+    again = measure(tmp_path / "log", {"more": images_of(50, 10)})
+    assert again == first and len(calls) == 12
+
+
+def test_an_incomplete_line_is_measured_again(tmp_path, calls):
+    path = tmp_path / "log"
+    first = measure(path, {"more": images_of(50, 10)})
+    text = path.read_text()
+    path.write_text(text[:-20])
+    assert measure(path, {"more": images_of(50, 10)}) == first and len(calls) == 13
+    lines = path.read_text().splitlines()
+    assert json.loads(lines[-1]) == json.loads(text.splitlines()[-1])
+    assert measure(path, {"more": images_of(50, 10)}) == first and len(calls) == 13
+
+
+def test_a_classifier_learns_from_added_images(tmp_path):
+    """More real images of each class raise the accuracy more than noise does."""
+    draw = np.random.default_rng(0)
+    patterns = draw.choice([60, 195], (4, 1, *SHAPE))
+
+    def drawn(count, amount=90):
+        return list(np.clip(patterns + draw.normal(0, amount, (4, count, *SHAPE)), 0, 255).astype(np.uint8))
+
+    noise = [draw.integers(0, 256, (20, *SHAPE)).astype(np.uint8) for _ in range(4)]
+    added = {"real": drawn(20), "noise": noise}
+    settings = Settings(classification_draws=1, classification_seeds=2, ways=4)
+    log = AccuracyLog(tmp_path / "log")
+    found = classification_gains(drawn(1), drawn(20), added, settings, log, lambda done, total: None)
+    assert found["real"]["classification_gain"]["mean"] > 0.05
+    assert found["real"]["classification_accuracy"]["mean"] > found["noise"]["classification_accuracy"]["mean"]

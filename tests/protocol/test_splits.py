@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from meta_gan.protocol import allocation as protocol
 from meta_gan.protocol import splits
+from meta_gan.protocol.allocation import allocation_line
 from meta_gan.tasks import from_npz
 from meta_gan.tasks.base import SPLITS, Source
 
@@ -28,11 +28,11 @@ def test_a_file_that_was_changed_is_refused(tmp_path, monkeypatch):
     (tmp_path / "D.txt").write_text("0\ttest\t0\n")
     monkeypatch.setattr(splits, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=r"split of task D must have the sha256 ac07e159.*Received: [0-9a-f]{64}"):
-        splits.folds("D")
+        splits.read_folds("D")
 
 
 def test_task_a_has_the_official_evaluation_characters_as_its_test_split():
-    (fold,) = splits.folds("A")
+    (fold,) = splits.read_folds("A")
     counts = {split: list(fold.values()).count(split) for split in SPLITS}
     assert counts == {"train": 813, "validation": 151, "test": 659}
     alphabets = {split: {name.split("/")[0] for name, s in fold.items() if s == split} for split in SPLITS}
@@ -42,7 +42,7 @@ def test_task_a_has_the_official_evaluation_characters_as_its_test_split():
 
 
 def test_task_b_holds_each_digit_out_once():
-    folds = splits.folds("B")
+    folds = splits.read_folds("B")
     assert len(folds) == 10
     for digit, fold in enumerate(folds):
         assert {name for name, split in fold.items() if split == "test"} == {str(digit)}
@@ -50,7 +50,7 @@ def test_task_b_holds_each_digit_out_once():
 
 
 def test_task_c_tests_every_class_in_one_of_five_folds():
-    folds = splits.folds("C")
+    folds = splits.read_folds("C")
     tested = [sorted(name for name, split in fold.items() if split == "test") for fold in folds]
     assert [len(names) for names in tested] == [2] * 5
     assert len({name for names in tested for name in names}) == 10
@@ -59,12 +59,12 @@ def test_task_c_tests_every_class_in_one_of_five_folds():
 
 
 def test_task_d_tests_every_digit():
-    assert splits.folds("D") == [{str(digit): "test" for digit in range(10)}]
+    assert splits.read_folds("D") == [{str(digit): "test" for digit in range(10)}]
 
 
 @pytest.mark.parametrize(("text", "parsed"), [("A", ("A", 0)), ("B/3", ("B", 3)), ("C/4", ("C", 4)), ("D", ("D", 0))])
 def test_names_of_tasks(text, parsed):
-    assert splits.parse(text) == parsed
+    assert splits.parse_task(text) == parsed
 
 
 @pytest.mark.parametrize(
@@ -81,50 +81,52 @@ def test_names_of_tasks(text, parsed):
 )
 def test_other_names_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        splits.parse(text)
+        splits.parse_task(text)
 
 
-def test_a_split_is_applied_by_name_whatever_the_order():
+def test_a_split_is_applied_by_name_in_any_order():
     names = [str(digit) for digit in (3, 1, 4, 0, 5, 9, 2, 6, 8, 7)]
-    source = splits.apply(source_of(names), "B/4")
+    source = splits.apply_split(source_of(names), "B/4")
     assert [names[index] for index in source.split_classes("test")] == ["4"]
     assert len(source.split_classes("train")) == 9
-    assert splits.recognise(source) == "B/4"
+    assert splits.recognise_task(source) == "B/4"
 
 
 @pytest.mark.parametrize("names", [list("012345678"), list("012345678a"), [*"0123456789", "10"], list("0123456788")])
 def test_other_classes_are_refused(names):
-    with pytest.raises(ValueError, match=r"named: task D needs its 10 classes, each once. Received: \d+ classes"):
-        splits.apply(source_of(names), "D")
+    with pytest.raises(
+        ValueError, match=r"named: the source must have the 10 classes of task D, each once. Received: \d+ classes"
+    ):
+        splits.apply_split(source_of(names), "D")
 
 
-def test_data_of_ones_own_is_not_taken_for_a_task():
-    assert splits.recognise(source_of("0123456789", [0] * 9 + [1])) is None
-    assert splits.recognise(source_of("0123456789", [2] * 10)) == "D"
-    assert splits.recognise(source_of("ab")) is None
+def test_other_data_is_not_recognised_as_a_task():
+    assert splits.recognise_task(source_of("0123456789", [0] * 9 + [1])) is None
+    assert splits.recognise_task(source_of("0123456789", [2] * 10)) == "D"
+    assert splits.recognise_task(source_of("ab")) is None
 
 
 def test_the_digest_is_of_names_and_splits_only():
-    one = splits.digest(source_of("ab", [0, 2]))
+    one = splits.split_digest(source_of("ab", [0, 2]))
     assert one == hashlib.sha256(b"test\tb\ntrain\ta").hexdigest()
-    assert one == splits.digest(source_of("ba", [2, 0])), "whatever the order"
-    assert one != splits.digest(source_of("ab", [2, 0]))
+    assert one == splits.split_digest(source_of("ba", [2, 0])), "in any order"
+    assert one != splits.split_digest(source_of("ab", [2, 0]))
 
 
 @pytest.mark.data
 def test_the_real_sets_have_the_classes_of_the_tasks(data_folder):
     omniglot = from_npz(data_folder / "omniglot28.npz").source
-    assert splits.recognise(omniglot) == "A", "the file's own split is the committed one"
-    np.testing.assert_array_equal(splits.apply(omniglot, "A").class_split, omniglot.class_split)
+    assert splits.recognise_task(omniglot) == "A", "the file's own split is the committed one"
+    np.testing.assert_array_equal(splits.apply_split(omniglot, "A").class_split, omniglot.class_split)
     mnist, fashion = (from_npz(data_folder / f"{name}.npz").source for name in ("mnist", "fashion_mnist"))
-    assert len(splits.apply(mnist, "B/7").split_classes("train")) == 9
-    assert len(splits.apply(fashion, "C/2").split_classes("test")) == 2
+    assert len(splits.apply_split(mnist, "B/7").split_classes("train")) == 9
+    assert len(splits.apply_split(fashion, "C/2").split_classes("test")) == 2
 
 
 @pytest.mark.data
-def test_the_committed_drawings_are_those_of_the_rule(data_folder):
+def test_the_committed_drawings_are_those_of_the_allocation(data_folder):
     source = from_npz(data_folder / "omniglot28.npz").source
     classes = np.concatenate([source.split_classes(split) for split in ("validation", "test")])
-    text = "\n".join(protocol.allocation_lines(source, classes, 5)) + "\n"
+    text = "".join(f"{allocation_line(source, int(index), 5)}\n" for index in classes)
     assert text == (splits.FOLDER / "A_drawings.txt").read_text("utf-8")
     assert hashlib.sha256(text.encode()).hexdigest() == DRAWINGS

@@ -221,7 +221,7 @@ def test_a_missing_key_of_the_report_is_named():
 def test_a_missing_key_of_a_gallery_is_named(key):
     lacking = gallery(("a",))
     del lacking[key]
-    with pytest.raises(ValueError, match=rf"galleries\['copy'\] must have the key '{key}'. Received: \["):
+    with pytest.raises(ValueError, match=rf"'galleries.copy' must have the key '{key}'. Received: \["):
         html(content(), {"copy": lacking})
 
 
@@ -229,7 +229,7 @@ def test_a_missing_key_of_a_gallery_is_named(key):
 def test_a_missing_key_of_a_pair_is_named(key):
     lacking = gallery(("a",))
     del lacking["nearest"][1][key]
-    with pytest.raises(ValueError, match=rf"galleries\['copy'\]\['nearest'\]\[1\] must have the key '{key}'"):
+    with pytest.raises(ValueError, match=rf"'galleries.copy.nearest.1' must have the key '{key}'"):
         html(content(), {"copy": lacking})
 
 
@@ -251,7 +251,7 @@ def test_a_gallery_of_no_row_is_refused():
 @pytest.mark.parametrize("key", ["support", "samples"])
 def test_other_arrays_are_refused(key, block):
     shown = {**gallery(("a", "b")), key: block}
-    message = rf"galleries\['copy'\]\['{key}'\] must be uint8\[2, n, height, width, 1 or 3\]. Received: {block.dtype}\["
+    message = rf"'galleries.copy.{key}' must be uint8\[2, n, height, width, 1 or 3\]. Received: {block.dtype}\["
     with pytest.raises(ValueError, match=message):
         html(content(), {"copy": shown})
 
@@ -259,5 +259,7 @@ def test_other_arrays_are_refused(key, block):
 def test_other_pairs_are_refused():
     shown = gallery(("a", "b"))
     shown["nearest"][0]["generated"] = np.zeros((8, 8), np.uint8)
-    with pytest.raises(ValueError, match=r"\['nearest'\]\[0\]\['generated'\] must be uint8\[height, width, 1 or 3\]"):
+    with pytest.raises(
+        ValueError, match=r"'galleries.copy.nearest.0.generated' must be uint8\[height, width, 1 or 3\]"
+    ):
         html(content(), {"copy": shown})

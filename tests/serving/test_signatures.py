@@ -112,9 +112,9 @@ def test_many_classes_at_once_are_each_as_alone(served):
 
 def test_many_classes_need_as_many_seeds(served):
     supports = np.stack([support(2)] * 2)
-    with pytest.raises(ValueError, match="`support` and `seed` must have one length"):
+    with pytest.raises(ValueError, match="'support' and 'seed' must have one length"):
         served.call("adapt_and_sample_many", support=supports, steps=0, num=1, seed=[1])
-    with pytest.raises(ValueError, match=r"the length of `support` along axis 0 must lie in \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"the length of 'support' along axis 0 must lie in \[1, 3\]"):
         served.call("adapt_and_sample_many", support=np.stack([support(1)] * 4), steps=0, num=1, seed=[1] * 4)
 
 

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 
 __all__ = ["COMMANDS", "DESCRIPTION", "EPILOG", "main"]
 
@@ -39,13 +42,36 @@ def _help() -> str:
     return parser.format_help()
 
 
+@contextlib.contextmanager
+def _quiet_standard_error() -> Iterator[None]:
+    """Hold back what libraries write to standard error while they load, and show it only if loading fails.
+
+    TensorFlow's C++ libraries log to the file descriptor before any log level takes effect.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not hasattr(sys.stderr, "fileno") or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
+        yield
+        return
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def main() -> None:
     """Run the command line: print the help at once, hand everything else to `meta_gan.cli.program`."""
     if sys.argv[1:] in (["-h"], ["--help"]):
         print(_help(), end="")
         return
-    # Read once, when TensorFlow is imported: at this level it keeps its start-up messages to itself.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from meta_gan.cli.program import main as run
+    with _quiet_standard_error():
+        from meta_gan.cli.program import main as run
 
     run()

@@ -100,7 +100,7 @@ class Support(NamedTuple):
 
 
 def load_support(
-    path: str | Path, image_shape: Any, *, invert: str = "auto", polarity: str | None = LIGHT_ON_DARK
+    path: str | Path, image_shape: Sequence[int], *, invert: str = "auto", polarity: str | None = LIGHT_ON_DARK
 ) -> Support:
     """Read a user's pictures into the shape and polarity that a model was trained on.
 

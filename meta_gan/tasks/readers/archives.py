@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def from_npz(
     path: str | Path,
     *,
     split_key: str = "class_split",
-    image_shape: Any = None,
+    image_shape: Sequence[int] | None = None,
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,

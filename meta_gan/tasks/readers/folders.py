@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def class_files(path: Path, what: str, suffixes: tuple[str, ...]) -> tuple[list[
     return [file for files in classes.values() for file in files], labels, list(classes)
 
 
-def from_folder(path: str | Path, image_shape: Any = None, *, shots: int = 5, queries: int = 7, seed: int = 0) -> Tasks:
+def from_folder(
+    path: str | Path, image_shape: Sequence[int] | None = None, *, shots: int = 5, queries: int = 7, seed: int = 0
+) -> Tasks:
     """Make tasks from a folder that holds one folder of images for each class, named after it.
 
     PNG, JPEG, BMP, GIF (first frame) and WebP files are read as `load_support` reads them. The classes are split

@@ -13,9 +13,10 @@ import logging
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,7 +49,7 @@ FORMAT = 2
 logger = logging.getLogger("meta_gan")
 
 
-def glyphs(image_shape: Any = (28, 28, 1), *, shots: int = 5, queries: int = 7, seed: int = 0) -> Tasks:
+def glyphs(image_shape: Sequence[int] = (28, 28, 1), *, shots: int = 5, queries: int = 7, seed: int = 0) -> Tasks:
     """Make tasks of characters in twelve typefaces, white on black; nothing is downloaded.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def open_source(
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,
-    image_shape: Any = None,
+    image_shape: Sequence[int] | None = None,
     archives: str | Path | None = None,
     rate: int | None = None,
     length: int | None = None,
@@ -56,16 +57,7 @@ def open_source(
         raise DataError(f"'archives' must be None except for 'tfds:NAME'. Received: {archives} with {spec!r}")
     path = Path(spec)
     kind = "images" if spec == "glyphs" or not path.is_dir() else _kind_of(path)
-    if kind == "images" and (rate is not None or length is not None):
-        raise DataError(
-            "'rate' and 'length' are for folders of sounds or texts, and sounds of TFDS. "
-            f"Received: rate={rate}, length={length} with {spec!r}"
-        )
-    if kind != "images" and (image_shape is not None or (rate is not None and kind != "sounds")):
-        raise DataError(
-            f"{path}: 'image_shape' is for images and 'rate' for sounds. "
-            f"Received: image_shape={image_shape}, rate={rate}"
-        )
+    _check_options(spec, kind, image_shape, rate, length)
     if spec == "glyphs":
         return glyphs((28, 28, 1) if image_shape is None else image_shape, **episode)
     if kind == "sounds":
@@ -81,8 +73,20 @@ def open_source(
     raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: {spec!r}, at which there is nothing")
 
 
+def _check_options(
+    spec: str, kind: str, image_shape: Sequence[int] | None, rate: int | None, length: int | None
+) -> None:
+    """Refuse options that a source of this kind does not have."""
+    if kind == "images" and (rate is not None or length is not None):
+        required = "'rate' and 'length' are for folders of sounds or texts, and sounds of TFDS"
+        raise DataError(f"{required}. Received: rate={rate}, length={length} with {spec!r}")
+    if kind != "images" and (image_shape is not None or (rate is not None and kind != "sounds")):
+        required = "'image_shape' is for images and 'rate' for sounds"
+        raise DataError(f"{spec}: {required}. Received: image_shape={image_shape}, rate={rate}")
+
+
 def _kind_of(path: Path) -> str:
-    """Return what a folder is of: the first class folder that holds a sound or an image decides."""
+    """Return "images", "sounds" or "texts": the first class folder that holds a sound or an image decides."""
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
     for folder in (folder for folder in folders if not folder.name.startswith(".")):
         if files_in(folder, sounds.SUFFIXES):

@@ -34,7 +34,7 @@ def from_tfds(
     *,
     archives: str | Path | None = None,
     split_names: Sequence[str] | None = None,
-    image_shape: Any = None,
+    image_shape: Sequence[int] | None = None,
     rate: int | None = None,
     length: int | None = None,
     data_dir: str | Path | None = None,
@@ -192,7 +192,7 @@ def _read_images(builder: Any, splits: list[str], key: str, label_key: str, shap
     return np.concatenate(images), np.concatenate(labels), np.concatenate(held_out), Pictures()
 
 
-def _is_sound(builder: Any, key: str, shape: Any, rate: int | None, length: int | None) -> bool:
+def _is_sound(builder: Any, key: str, shape: tuple[int, ...] | None, rate: int | None, length: int | None) -> bool:
     """Return True if the examples are sounds; refuse an argument that is for the other kind."""
     import tensorflow_datasets as tfds
 

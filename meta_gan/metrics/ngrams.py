@@ -1,4 +1,4 @@
-"""Scores of short texts: n-gram distance, novelty, and n-gram models to stand beside."""
+"""Scores of short texts: n-gram distance, novelty and validity; and n-gram models as baselines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from meta_gan.checks import check_integer
 
 START, END = "\x02", "\x03"
-"""Marks at the ends of a text, in n-grams; no text may hold them."""
+"""Marks of the start and end of a text in n-grams; a text must not contain them."""
 
 
-def grams(texts: Iterable[str], order: int) -> Counter[str]:
-    """Count the n-grams of texts, with marks at their ends.
+def count_ngrams(texts: Iterable[str], order: int) -> Counter[str]:
+    """Count the n-grams of texts, with the marks of start and end.
 
     Example:
-        >>> sorted(grams(["ab"], 2).items())
+        >>> sorted(count_ngrams(["ab"], 2).items())
         [('\\x02a', 1), ('ab', 1), ('b\\x03', 1)]
     """
     counts: Counter[str] = Counter()
@@ -28,10 +28,10 @@ def grams(texts: Iterable[str], order: int) -> Counter[str]:
 
 
 def divergence(first: Counter[str], second: Counter[str]) -> float:
-    """Return the Jensen-Shannon divergence of two counts, in bits: 0 for the same shares, 1 where nothing is shared.
+    """Return the Jensen-Shannon divergence of two counts, in bits: 0 for equal shares, 1 for no common key.
 
     Raises:
-        ValueError: a count of nothing.
+        ValueError: a count is empty.
 
     Example:
         >>> divergence(Counter("aab"), Counter("c"))
@@ -41,7 +41,7 @@ def divergence(first: Counter[str], second: Counter[str]) -> float:
         Lin, Divergence Measures Based on the Shannon Entropy, 1991.
     """
     if not first.total() or not second.total():
-        raise ValueError(f"both counts must hold something. Received: totals {first.total()} and {second.total()}")
+        raise ValueError(f"both counts must be above 0. Received: totals {first.total()} and {second.total()}")
     keys = sorted(set(first) | set(second))
     p, q = (np.array([count[key] for key in keys]) / count.total() for count in (first, second))
     middle = (p + q) / 2
@@ -54,71 +54,70 @@ def divergence(first: Counter[str], second: Counter[str]) -> float:
 
 
 def ngram_distance(made: Sequence[str], real: Sequence[str], most: int = 3) -> float:
-    """Return how far texts are from others in their n-grams: the mean divergence over n = 1 to `most`.
+    """Return the divergence between the n-grams of two sets of texts, averaged over n = 1 to `most`.
 
-    Biased upwards, the more so the fewer texts: read it beside that of real texts at the same numbers.
+    It is biased upwards, more so for fewer texts: report it beside that of real texts at the same numbers.
 
     Args:
         made: n texts, n >= 1.
         real: m texts, m >= 1.
-        most: int >= 1.
+        most: the largest n, >= 1.
 
     Returns:
         In [0, 1], bits.
 
     Raises:
-        ValueError: no text on one side.
+        ValueError: no text on one side, or `most` is below 1.
 
     Example:
         >>> ngram_distance(["ab", "ba"], ["ba", "ab"])
         0.0
     """
     orders = range(1, check_integer(most, "most", 1) + 1)
-    return float(np.mean([divergence(grams(made, n), grams(real, n)) for n in orders]))
+    return float(np.mean([divergence(count_ngrams(made, n), count_ngrams(real, n)) for n in orders]))
 
 
 def novelty(made: Sequence[str], known: Iterable[str]) -> float:
-    """Return the share of texts that are not among the known ones.
+    """Return the share of texts that are not among known ones.
 
     Example:
         >>> novelty(["a", "b"], ["b", "c"])
         0.5
     """
     seen = set(known)
-    _require_some(made)
-    return float(np.mean([text not in seen for text in made]))
+    return _mean([text not in seen for text in made])
 
 
-def valid(made: Sequence[str], alphabet: str, length: int) -> float:
-    """Return the share of texts of 1 to `length` characters of an alphabet.
+def valid_share(made: Sequence[str], alphabet: str, length: int) -> float:
+    """Return the share of texts with 1 to `length` characters, all of an alphabet.
 
     Example:
-        >>> valid(["ab", "", "abc"], "ab", 2)
+        >>> valid_share(["ab", "", "abc"], "ab", 2)
         0.3333333333333333
     """
-    _require_some(made)
-    return float(np.mean([0 < len(text) <= length and set(text) <= set(alphabet) for text in made]))
+    return _mean([0 < len(text) <= length and set(text) <= set(alphabet) for text in made])
 
 
-def _require_some(made: Sequence[str]) -> None:
-    if not len(made):
-        raise ValueError("`made` must hold at least 1 text. Received: none")
+def _mean(of_texts: list[bool]) -> float:
+    if not of_texts:
+        raise ValueError("'made' must have at least 1 text. Received: none")
+    return float(np.mean(of_texts))
 
 
 class NGramModel:
-    """An interpolated n-gram model after Witten and Bell: what a few texts do not tell, a base model or chance does.
+    """An n-gram model with Witten-Bell interpolation, which backs off to a base model or to a uniform distribution.
 
-    The probability of a character c after a context h, seen t times with u different followers, is
-    `(count(h c) + u p(c | shorter h)) / (t + u)`; after the shortest context the base model's, or 1 / characters.
+    The probability of a character c after a context h that occurs t times, with u distinct followers, is
+    `(count(h c) + u p(c | shorter h)) / (t + u)`. Below the shortest context it is the base model's, or uniform.
 
     Args:
-        texts: n >= 1 of them.
-        order: int >= 1, characters of an n-gram.
-        base: a model of the same order for what is below the shortest context; None for chance.
-        alphabet: characters that chance chooses from; None for those of the texts, or the base model's.
+        texts: at least one.
+        order: n, the characters of an n-gram, >= 1.
+        base: a model of the same order to back off to; None for a uniform distribution.
+        alphabet: characters of the uniform distribution; None for those of the texts. Not allowed with a base.
 
     Raises:
-        ValueError: no text, an empty one or one of other characters, an order below 1, or not the base model's.
+        ValueError: no text, an empty one or one of other characters, an order below 1, or a base of another order.
 
     Example:
         >>> model = NGramModel(["ab"], order=1)
@@ -143,12 +142,10 @@ class NGramModel:
         wrong = [text for text in texts if not text or not set(text) <= set(characters)]
         if wrong or (base is not None and alphabet is not None):
             raise ValueError(
-                "texts must be of 1 or more characters of the alphabet, which is the base model's where there is one. "
+                "'texts' must have 1 or more characters of the alphabet, which is the base model's where there is one. "
                 f"Received: {wrong[:3]}, alphabet={alphabet!r}, base {'given' if base is not None else 'None'}"
             )
-        self.order: int = order
-        self.base = base
-        self.characters: list[str] = characters
+        self.order, self.base, self.characters = order, base, characters
         place = {character: i for i, character in enumerate(self.characters)}
         self._counts: dict[str, np.ndarray] = {}
         for text in texts:
@@ -159,8 +156,10 @@ class NGramModel:
                     counts[place[marked[i]]] += 1
 
     def probabilities(self, context: str) -> np.ndarray:
-        """Return float64[characters + 1] after a context, of `characters`, the end last."""
-        below = self._below(context)
+        """Return the probabilities of `characters` after a context, float64[n]; the last is that of the end."""
+        below = np.full(len(self.characters), 1.0 / len(self.characters))
+        if self.base is not None:
+            below = self.base.probabilities(context)
         context = (START * (self.order - 1) + context)[len(context) :]
         for n in range(self.order):
             counts = self._counts.get(context[len(context) - n :])
@@ -169,21 +168,16 @@ class NGramModel:
                 below = (counts + followers * below) / (counts.sum() + followers)
         return below
 
-    def _below(self, context: str) -> np.ndarray:
-        if self.base is None:
-            return np.full(len(self.characters), 1.0 / len(self.characters))
-        return self.base.probabilities(context)
-
     def sample(self, count: int, length: int, seed: int = 0) -> list[str]:
         """Draw texts of at most `length` characters.
 
         Args:
-            count: int >= 1.
-            length: int >= 1; a text that has no end by then is cut.
-            seed: >= 0, decides the draws.
+            count: number of texts, >= 1.
+            length: >= 1; a longer text is cut.
+            seed: >= 0.
 
         Returns:
-            `count` texts; one of no characters is drawn again.
+            `count` texts; an empty one is drawn again.
         """
         draw = np.random.default_rng(seed)
         made: list[str] = []

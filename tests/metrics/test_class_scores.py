@@ -1,23 +1,25 @@
-"""Scores of one class: by hand, against loops and scipy, without bias, and on copies, oracles and wrong classes."""
+"""Scores of one class: by hand, against loops and reference code, their bias, and on copies and wrong classes."""
 
 import math
 
 import numpy as np
 import pytest
 
-from meta_gan.metrics.scores import (
+from meta_gan.metrics import (
     copy_rate,
     copy_threshold,
     energy_distance,
-    nearest,
+    nearest_images,
+    precision_recall_density_coverage,
     prototypical_accuracy,
     recognisability,
     relative_diversity,
     support_closeness,
 )
-from tests.metrics.test_neighbours import golden
+from tests.metrics.test_distances import golden
 
 NAN = float("nan")
+KEYS = ("precision", "recall", "density", "coverage")
 
 
 def column(*values):
@@ -81,16 +83,16 @@ def test_recognisability_by_hand_with_ties_as_wrong_and_noise_at_chance():
     prototypes = column(0, 1, 5)
     generated = column(0.1, 0.5, 0.9, 2.9, 3.0, 3.1)
     assert [recognisability(generated, prototypes, i) for i in range(3)] == [1 / 6, 2 / 6, 1 / 6]
-    assert recognisability(np.zeros((4, 3)), np.zeros((5, 3)), 0) == 0, "a judge that says the same of all"
+    assert recognisability(np.zeros((4, 3)), np.zeros((5, 3)), 0) == 0, "equal features of all images"
     noise = np.random.default_rng(0).normal(size=(4000, 20))
     assert recognisability(noise, np.eye(20), target=3) == pytest.approx(1 / 20, abs=0.012)
 
 
-def test_a_target_that_is_no_class_and_a_single_prototype_are_refused():
+def test_an_unknown_target_and_a_single_prototype_are_refused():
     for target in (-1, 2, 1.0, True):
-        with pytest.raises(ValueError, match=r"'target' must be an integer >= 0 and <= 1\. Received: "):
+        with pytest.raises(ValueError, match=r"'target' must be an integer >= 0 .*Received: "):
             recognisability(column(0), column(0, 1), target)
-    with pytest.raises(ValueError, match=r"`prototypes` must have shape .* n >= 2\. Received: shape \(1, 1\)"):
+    with pytest.raises(ValueError, match=r"'prototypes' must have shape .* n >= 2\. Received: shape \(1, 1\)"):
         recognisability(column(0), column(0), 0)
 
 
@@ -121,11 +123,11 @@ def test_copy_threshold_by_hand_and_by_scipy():
     np.testing.assert_allclose(copy_threshold(golden()[0]), 0.9413421050903514, rtol=1e-6)
 
 
-def test_nearest_by_hand_takes_the_first_of_equally_near_ones():
-    index, distance = nearest(column(0.9, 0.5, -1), column(0, 1, 0))
+def test_nearest_images_by_hand_takes_the_first_of_several():
+    index, distance = nearest_images(column(0.9, 0.5, -1), column(0, 1, 0))
     assert index.dtype == np.int64 and index.tolist() == [1, 0, 0]
     np.testing.assert_allclose(distance, [0.1, 0.5, 1], rtol=1e-12)
-    index, distance = nearest(drawings(0)[[3, 0, 4]], drawings(0))
+    index, distance = nearest_images(drawings(0)[[3, 0, 4]], drawings(0))
     assert index.tolist() == [3, 0, 4] and distance.tolist() == [0, 0, 0]
 
 
@@ -137,14 +139,14 @@ def test_copies_have_copy_rate_one_even_where_the_threshold_is_zero():
         assert copy_rate(support[[1, 1, 4, 0]], support, threshold) == 1
 
 
-def test_copies_survive_the_way_through_a_models_range():
+def test_copies_are_found_in_uint8_and_in_floats():
     support = np.random.default_rng(0).integers(256, size=(5, 4, 4, 3)).astype(np.uint8)
     as_floats = (support / 127.5 - 1.0).astype(np.float32)
     assert copy_rate(as_floats, support, 0) == copy_rate(support, as_floats, 0) == 1
     assert copy_threshold(support) == copy_threshold(as_floats)
 
 
-def test_the_pair_that_sets_the_threshold_is_no_copy_in_either_order():
+def test_the_pair_at_the_threshold_is_no_copy_in_either_order():
     assert copy_rate(column(0.25), column(0, 1), 0.25) == 0
     assert copy_rate(column(0.25), column(0, 1), np.nextafter(0.25, 1)) == 1
     for seed in range(20):
@@ -153,7 +155,7 @@ def test_the_pair_that_sets_the_threshold_is_no_copy_in_either_order():
         assert copy_rate(real[:6], real[6:], threshold) == copy_rate(real[6:], real[:6], threshold) == 0
 
 
-def test_new_real_images_are_hardly_ever_copies():
+def test_new_real_images_are_rarely_copies():
     classes = [(drawings(seed), drawings(1000 + seed, 30)) for seed in range(60)]
     rates = [copy_rate(new, images[:5], copy_threshold(images)) for images, new in classes]
     assert 0 < np.mean(rates) < 0.05
@@ -167,7 +169,7 @@ def test_support_closeness_by_hand():
     assert math.isnan(support_closeness(column(1), column(0, 9), column(0, 9, 9)))
 
 
-def test_support_closeness_tells_copies_and_jittered_copies_from_an_oracle():
+def test_support_closeness_of_copies_jittered_copies_and_an_oracle():
     generator = np.random.default_rng(0)
     support, real, oracle = (generator.normal(size=(n, 8)) for n in (5, 400, 400))
     copies = support[generator.integers(5, size=400)]
@@ -195,11 +197,11 @@ def test_prototypical_accuracy_takes_arrays_as_well_as_lists():
 
 def test_prototypical_accuracy_refuses_classes_that_do_not_match():
     for support, received in (([column(0), column(1)], "2 and 1"), ([column(0)], "1 and 1")):
-        with pytest.raises(ValueError, match=rf"equally many classes, at least 2\. Received: {received}"):
+        with pytest.raises(ValueError, match=rf"of the same classes, at least 2\. Received: {received}"):
             prototypical_accuracy(support, [column(0)])
-    with pytest.raises(ValueError, match=r"`support\[1\]` must have shape \[n, 1\] .* Received: shape \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"'support\[1\]' must have shape \[n, 1\] .* Received: shape \(1, 2\)"):
         prototypical_accuracy([column(0), np.zeros((1, 2))], [column(0), column(0)])
-    with pytest.raises(ValueError, match=r"`queries\[1\]` must have shape \[n, 1\] .* Received: shape \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"'queries\[1\]' must have shape \[n, 1\] .* Received: shape \(0, 1\)"):
         prototypical_accuracy([column(0), column(1)], [column(0), column()])
 
 
@@ -207,9 +209,9 @@ def test_a_single_row_has_no_pairs_and_is_refused():
     two, one = column(0, 1), column(0)
     for score in (energy_distance, relative_diversity):
         for name, pair in (("generated", (one, two)), ("real", (two, one))):
-            with pytest.raises(ValueError, match=rf"`{name}` must have shape .* n >= 2\. Received: shape \(1, 1\)"):
+            with pytest.raises(ValueError, match=rf"'{name}' must have shape .* n >= 2\. Received: shape \(1, 1\)"):
                 score(*pair)
-    with pytest.raises(ValueError, match=r"`real_pixels` must have shape \[n, \.\.\.\] with n >= 2\. Received: shape"):
+    with pytest.raises(ValueError, match=r"'real_pixels' must have shape \[n, \.\.\.\] with n >= 2\. Received: shape"):
         copy_threshold(one)
 
 
@@ -217,7 +219,7 @@ SCORES = {
     "energy_distance": energy_distance,
     "relative_diversity": relative_diversity,
     "recognisability": lambda x, y: recognisability(x, y, 0),
-    "nearest": nearest,
+    "nearest_images": nearest_images,
     "copy_rate": lambda x, y: copy_rate(x, y, 1.0),
     "support_closeness": lambda x, y: support_closeness(x, y, y),
     "support_closeness of real": lambda x, y: support_closeness(x, x, y),
@@ -238,10 +240,85 @@ def test_nan_and_other_dimensions_are_refused_on_either_side(name):
 def test_images_of_another_shape_or_dtype_and_bad_thresholds_are_refused():
     images = drawings(0, 3)
     for support in (images.reshape(3, 64), images[:0]):
-        with pytest.raises(ValueError, match=r"`support` must have shape \[n, 8, 8, 1\] with n >= 1\. Received: shape"):
-            nearest(images, support)
-    with pytest.raises(ValueError, match=r"`generated` must be uint8 or floating point\. Received: dtype int64"):
+        with pytest.raises(ValueError, match=r"'support' must have shape \[n, 8, 8, 1\] with n >= 1\. Received: shape"):
+            nearest_images(images, support)
+    with pytest.raises(ValueError, match=r"'generated' must be uint8 or floating point\. Received: dtype int64"):
         copy_rate(images.astype(np.int64), images, 0)
     for threshold in (-0.1, NAN, math.inf):
         with pytest.raises(ValueError, match=r"'threshold' must be a finite number >= 0\. Received: "):
             copy_rate(images, images, threshold)
+
+
+def test_precision_recall_density_coverage_by_hand():
+    # Real balls: [-1, 1], [0, 2], [1, 3]. Generated balls have radius 8.5. The row .5 is in two of the real balls, 9
+    # in none; the ball [1, 3] holds nothing; both generated balls reach a real row.
+    scores = precision_recall_density_coverage([[0.0], [1.0], [2.0]], [[0.5], [9.0]], nearest=1)
+    assert [scores[key] for key in KEYS] == [1 / 2, 1.0, (2 + 0) / 2, 2 / 3]
+
+
+def test_a_row_is_not_its_own_neighbour_but_its_duplicate_is():
+    # Real radii 0, 0, 1, 1; generated ones .5, .5, 1, 1. The row 0 is in both balls of no radius, 7 in that of 6.
+    real, generated = [[0.0], [0.0], [5.0], [6.0]], [[0.0], [0.5], [7.0], [8.0]]
+    scores = precision_recall_density_coverage(real, generated, nearest=1)
+    assert [scores[key] for key in KEYS] == [2 / 4, 3 / 4, (2 + 0 + 1 + 0) / 4, 3 / 4]
+
+
+@pytest.mark.parametrize(
+    ("nearest", "expected"),
+    [
+        (1, (0.425, 0.6666666666666666, 0.65, 0.3)),
+        (5, (0.8, 0.95, 0.635, 0.8)),
+    ],
+)
+def test_precision_recall_density_coverage_equal_the_reference_code(nearest, expected):
+    # prdc 0.2 with scikit-learn 1.9.1: prdc.compute_prdc(x, y, nearest) with x, y = golden()
+    scores = precision_recall_density_coverage(*golden(), nearest=nearest)
+    assert list(scores) == list(KEYS)
+    np.testing.assert_allclose(list(scores.values()), expected, rtol=1e-12)
+
+
+def test_precision_and_recall_swap_with_the_sets():
+    x, y = golden()
+    one, other = precision_recall_density_coverage(x, y), precision_recall_density_coverage(y, x)
+    assert (one["precision"], one["recall"]) == (other["recall"], other["precision"])
+
+
+def test_density_and_coverage_of_equal_distributions():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(2, 1500, 3))
+    scores = precision_recall_density_coverage(x, y, nearest=3)
+    assert scores["density"] == pytest.approx(1, abs=0.05)
+    assert scores["coverage"] == pytest.approx(1 - 2**-3, abs=0.03)
+
+
+def test_precision_and_recall_of_copies_are_perfect():
+    x, _ = golden()
+    scores = precision_recall_density_coverage(x, x.copy())
+    assert scores["precision"] == scores["recall"] == scores["coverage"] == 1
+    assert scores["density"] > 1
+
+
+def test_one_image_repeated_has_precision_but_little_coverage():
+    x, _ = golden()
+    scores = precision_recall_density_coverage(x, np.repeat(x[:1], 20, axis=0))
+    assert scores["precision"] == 1
+    assert scores["recall"] == 1 / 60 and scores["coverage"] < 0.3
+
+
+def test_precision_and_recall_of_a_distant_set_are_zero():
+    x, y = golden()
+    assert set(precision_recall_density_coverage(x, y + 100).values()) == {0.0}
+
+
+def test_too_few_rows_for_the_nearest_neighbour_are_refused():
+    x, y = golden()
+    with pytest.raises(ValueError, match=r"'real' must have shape \[n, d\] with n >= 6\. Received: shape \(5, 5\)"):
+        precision_recall_density_coverage(x[:5], y)
+    with pytest.raises(ValueError, match=r"'generated' must have shape .* n >= 4\. Received: shape \(3, 5\)"):
+        precision_recall_density_coverage(x, y[:3], nearest=3)
+
+
+@pytest.mark.parametrize("nearest", [0, 2.0, True])
+def test_a_bad_nearest_is_refused(nearest):
+    with pytest.raises(ValueError, match=r"'nearest' must be an integer >= 1 .*Received: "):
+        precision_recall_density_coverage(*golden(), nearest=nearest)

@@ -7,17 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from meta_gan.metrics.intervals import UNDEFINED, Interval, bootstrap_mean, percentile_bounds, resampled_counts
+from meta_gan.metrics.bootstrap import Interval, bootstrap_mean, percentile_bounds, resampled_counts
 
 NAN = float("nan")
 
 
 def test_as_dict_rounds_to_six_digits_and_has_null_for_nan():
     assert Interval(1 / 3, -1234567.8, NAN).as_dict() == {"mean": 0.333333, "low": -1234570.0, "high": None}
-    assert json.dumps(UNDEFINED.as_dict(), allow_nan=False) == '{"mean": null, "low": null, "high": null}'
+    assert json.dumps(Interval(NAN, NAN, NAN).as_dict(), allow_nan=False) == '{"mean": null, "low": null, "high": null}'
 
 
-def test_as_dict_holds_plain_floats_whatever_went_in():
+def test_as_dict_has_plain_floats_for_all_number_types():
     values = Interval(np.float32(0.5), np.float64(1e-9), 2).as_dict().values()
     assert [type(v) for v in values] == [float] * 3 and list(values) == [0.5, 1e-9, 2.0]
 
@@ -47,7 +47,7 @@ def test_bounds_by_hand():
     assert percentile_bounds([3.0]) == (3.0, 3.0)
 
 
-def test_equal_values_have_an_interval_of_no_width():
+def test_equal_values_have_an_interval_of_width_zero():
     assert bootstrap_mean([0.1] * 7) == Interval(pytest.approx(0.1, rel=1e-15), *[pytest.approx(0.1, rel=1e-15)] * 2)
     assert bootstrap_mean([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
@@ -97,7 +97,7 @@ def test_is_a_function_of_the_seed():
     assert bootstrap_mean(values, seed=4) == bootstrap_mean(values, seed=4) != bootstrap_mean(values, seed=5)
 
 
-def test_moves_and_stretches_with_the_values():
+def test_the_interval_follows_affine_maps_of_the_values():
     values = np.random.default_rng(2).exponential(size=40)
     moved = bootstrap_mean(3 * values + 7)
     assert moved == pytest.approx([3 * x + 7 for x in bootstrap_mean(values)], rel=1e-12)
@@ -109,7 +109,7 @@ def test_a_higher_level_is_wider():
     assert 0 < widths[0] < widths[1] < widths[2]
 
 
-def test_holds_the_true_mean_about_as_often_as_it_says():
+def test_the_interval_contains_the_true_mean_at_its_level():
     generator = np.random.default_rng(0)
     intervals = [bootstrap_mean(generator.normal(size=60), resamples=300, level=0.9, seed=i) for i in range(400)]
     share = np.mean([low < 0 < high for _, low, high in intervals])
@@ -118,13 +118,13 @@ def test_holds_the_true_mean_about_as_often_as_it_says():
 
 @pytest.mark.parametrize("values", [[1.0, math.inf], [[1.0, 2.0]], 3.0])
 def test_values_of_another_shape_or_infinite_are_refused(values):
-    with pytest.raises(ValueError, match=r"`values` must be numbers of shape \[classes\].*Received: "):
+    with pytest.raises(ValueError, match=r"'values' must be numbers of shape \[classes\].*Received: "):
         bootstrap_mean(values)
 
 
 @pytest.mark.parametrize("scores", [[], [1.0, NAN], [[1.0]], [-math.inf]])
 def test_scores_of_another_shape_or_not_finite_are_refused(scores):
-    with pytest.raises(ValueError, match=r"`resampled` must be finite numbers of shape \[n\].*Received: "):
+    with pytest.raises(ValueError, match=r"'resampled' must be finite numbers of shape \[n\].*Received: "):
         percentile_bounds(scores)
 
 
@@ -136,8 +136,8 @@ def test_a_level_outside_its_range_is_refused(options):
 
 
 @pytest.mark.parametrize("options", [{"resamples": 0}, {"resamples": 1.5}, {"seed": -1}, {"seed": True}])
-def test_options_that_are_not_whole_numbers_are_refused(options):
-    with pytest.raises(ValueError, match=r"must be an integer >= [01] and .*\. Received: "):
+def test_options_that_are_not_integers_are_refused(options):
+    with pytest.raises(ValueError, match=r"must be an integer >= [01] .*Received: "):
         bootstrap_mean([1.0, 2.0], **options)
-    with pytest.raises(ValueError, match=r"'classes' must be an integer >= 1 and .*\. Received: 0"):
+    with pytest.raises(ValueError, match=r"classes. must be .* Received: 0"):
         resampled_counts(0, 1, 0)
