@@ -1,4 +1,4 @@
-"""Names in files that earlier versions saved, translated to the names of today."""
+"""Keys of saved configurations that have been renamed, and their translation to the present names."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ RENAMED = {
 
 
 def current_names(config: Any) -> Any:
-    """Return a saved configuration with every key that has been renamed since under its present name.
+    """Return a saved configuration with every renamed key replaced by its present name.
 
     Args:
         config: nested dicts and lists, as read from a `config.json` or handed to a `from_config`.
 
     Returns:
-        A new structure of the same values. A configuration that this version wrote comes back unchanged.
+        A new structure with the same values. A configuration written by this version is unchanged.
 
     Example:
         >>> current_names({"code_dim": 64, "layers": [{"width": 16}]})

@@ -1,12 +1,13 @@
-"""Folders that appear whole or not at all, and the format of a saved model.
+"""Folders that are written atomically, and the format of a saved model.
 
-A folder is written beside its place and renamed into it, so that an interrupted save leaves nothing that looks like
-a model. Weights are an `.npz` without pickles, its sha256 in `config.json`: a flipped bit is an error, not a weight.
+A folder is written beside its final place and then renamed, so that an interrupted save leaves nothing like a model.
+Weights are an `.npz` without pickles, whose sha256 is in `config.json`, so that damage is found when loading.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -26,11 +27,11 @@ CONFIG, WEIGHTS, CARD = "config.json", "weights.npz", "README.md"
 
 @contextmanager
 def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
-    """Yields a temporary folder that takes its final place when the block ends without an error.
+    """Yield a temporary folder that is renamed to `path` when the block ends without an error.
 
     Args:
-        path: the final place; it must not exist (or be an empty folder) unless `overwrite`.
-        overwrite: replace what is there.
+        path: the final place, which must not exist (or be an empty folder) unless `overwrite`.
+        overwrite: whether to replace what is there.
 
     Raises:
         ValueError: the place is taken, or cannot be written.
@@ -47,7 +48,7 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
         try:
             yield work
         except OSError as error:
-            raise ValueError(f"writing {str(final)!r} failed, nothing was kept. Received: {error}") from error
+            raise ValueError(f"writing {str(final)!r} failed, and nothing was kept. Received: {error}") from error
         if final.is_dir():
             shutil.rmtree(final)
         else:
@@ -58,7 +59,7 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Raises ValueError when a place for output is taken by anything but an empty folder."""
+    """Raise a ValueError if `path` exists and is not an empty folder, unless `overwrite`."""
     final = Path(path)
     taken = final.exists() and (not final.is_dir() or any(final.iterdir()))
     if taken and not overwrite:
@@ -66,7 +67,7 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes readable JSON in one replace."""
+    """Write indented JSON atomically."""
     final = Path(path)
     work = final.with_name(f".{final.name}.part")
     work.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -80,14 +81,14 @@ def write_model(
     overwrite: bool = False,
     card: str | None = None,
 ) -> None:
-    """Writes a model as one new folder; see `write_into`.
+    """Write a model as a new folder; see `write_into`.
 
     Args:
         path: the folder to make.
         config: JSON values.
         arrays: the weights by name.
-        overwrite: replace a folder that is there.
-        card: the card's Markdown; by default that of a model, see `describe`.
+        overwrite: whether to replace an existing folder.
+        card: the model card in Markdown; by default that of `describe`.
     """
     with new_folder(path, overwrite) as folder:
         write_into(folder, config, arrays, card)
@@ -99,7 +100,7 @@ def write_into(
     arrays: dict[str, np.ndarray],
     card: str | None = None,
 ) -> None:
-    """Writes `weights.npz`, a card, and `config.json` with the format and the weights' sha256."""
+    """Write `weights.npz`, a card, and `config.json` with the format and the weights' sha256."""
     root = Path(folder)
     named: Any = arrays
     np.savez(root / WEIGHTS, **named)
@@ -110,10 +111,10 @@ def write_into(
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a saved folder's `config.json`.
+    """Read a saved folder's `config.json`.
 
     Raises:
-        ValueError: it is absent, is no JSON, or is of a newer format.
+        ValueError: it is absent, is no JSON, or has a newer format.
     """
     file = Path(path) / CONFIG
     try:
@@ -130,7 +131,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads and verifies what `write_model` wrote.
+    """Read and verify what `write_model` wrote.
 
     Raises:
         ValueError: another kind of folder, or weights that are absent or damaged.
@@ -151,21 +152,26 @@ def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any],
 
 
 def check_arrays(path: Any, arrays: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> None:
-    """Raises ValueError unless the arrays have just the expected shapes, in order of their names."""
+    """Raise a ValueError unless the arrays, in the order of their names, have the expected shapes."""
     stored = [arrays[name].shape for name in sorted(arrays)]
     if stored != shapes:
-        raise ValueError(f"the weights of {str(path)!r} must have shapes {shapes}. Received: {stored}")
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(stored, shapes, strict=False))
+        first = len(list(same))
+        raise ValueError(
+            f"the weights of {str(path)!r} must have shapes of the model, {shapes[first : first + 1]} at position "
+            f"{first} of {len(shapes)}. Received: {stored[first : first + 1]}, of {len(stored)} arrays"
+        )
 
 
 def examples(shape: Any, data: dict[str, Any]) -> str:
-    """What a model's examples are, in words: their shape, and of pictures the polarity, of sounds the rate."""
+    """Describe a model's examples by shape, and by polarity (pictures), rate (sounds) or alphabet (texts)."""
     medium = data.get("medium", "pictures")
     known = {"sounds": f"{data.get('rate')} samples a second", "texts": f"of {data.get('alphabet')!r}"}
     return f"{medium} {shape}, {known.get(medium, 'polarity ' + str(data.get('polarity', 'not recorded')))}"
 
 
 def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """A model card in Markdown: what it is, what it was trained on, how to use it."""
+    """Return a model card in Markdown: the model, its training data, and its use."""
     data, training = config.get("data") or {}, config.get("training") or {}
     splits = data.get("splits") or {}
     algorithm = config["algorithm"]["config"]

@@ -1,7 +1,7 @@
 """Layers for sequences: log-mel spectrograms and bands of sounds, phase shuffling, and counts of a text's symbols.
 
-Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers: their derivatives are right to any
-order and in any float dtype.
+Sounds are float[n, samples, 1] in [-1, 1]. All layers are sums, products and gathers, so that their derivatives of any
+order are right in any float dtype.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class LogMel(keras.layers.Layer):
     There is one frame per hop, two hops long, with a Hann window; sounds are taken to be silent beyond their ends. -1
     is a mean power far below 1e-7, and 1 a power of .03. Loud tones exceed 1, so that every power has a derivative.
 
-    Keras's `MelSpectrogram` clips at the loudest frame, leaves out the lowest frequencies, and has another mel scale.
+    Keras's `MelSpectrogram` clips levels relative to the loudest of the whole batch, so that rows depend on each other,
+    and does not take float64, in which derivatives are tested.
 
     Args:
         rate: > 0, samples per second.

@@ -169,17 +169,17 @@ def test_bad_parts_are_refused():
     generator, _ = networks.mlp((2,), 2)
     for encoder, message in (
         (networks.MLPEncoder((3,), 2), r"the net 'encoder' must take examples of shape \(2,\)"),
-        (networks.MLPEncoder((2,), 3), r"the encoder must make 4 numbers, .* Received: 6"),
+        (networks.MLPEncoder((2,), 3), r"the net 'encoder' must make 4 numbers, .* Received: 6"),
         (
             keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]),
-            r"the encoder must make 4 numbers, .* Received: 3",
+            r"the net 'encoder' must make 4 numbers, .* Received: 3",
         ),
     ):
         with pytest.raises(ValueError, match=message):
             VAE(generator, encoder)
     with pytest.raises(ValueError, match=r"'beta' must be a finite number >= 0"):
         VAE(generator, networks.MLPEncoder((2,), 2), beta=-1.0)
-    with pytest.raises(ValueError, match=r"`likelihood` must be one, such as Bernoulli\(\)\. Received: 'gaussian'"):
+    with pytest.raises(ValueError, match=r"'likelihood' must have a method 'log_likelihood'\. Received: 'gaussian'"):
         VAE(generator, networks.MLPEncoder((2,), 2), likelihood="gaussian")
     with pytest.raises(ValueError, match=r"'draws' must be an integer >= 1 and < 2\^31"):
         game, snapshot = linear()

@@ -248,9 +248,7 @@ def test_file_round_trip_gives_equal_outputs_and_state(name, tmp_path):
     layer = LAYERS[name]()
     inputs = keras.Input(IMAGES.shape[1:], **F64)
     model = keras.Model(inputs, layer(inputs))
-    raw(layer).assign(
-        np.random.default_rng(1).normal(size=raw(layer).shape)
-    )  # so that u differs from the one that build computes
+    raw(layer).assign(np.random.default_rng(1).normal(size=raw(layer).shape))  # so that u is not build's
     model(IMAGES, training=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

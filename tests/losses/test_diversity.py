@@ -87,9 +87,7 @@ def test_first_and_second_derivatives_equal_finite_differences():
 
 def test_tensors_that_would_be_broadcast_are_refused():
     first, second, z_first, z_second = batch()
-    with pytest.raises(
-        ValueError, match=r"'first' and 'second' must be tensors of one shape\. Received: shapes \(3, 2"
-    ):
+    with pytest.raises(ValueError, match=r"'first' and 'second' must be .*one shape\. Received: shapes \(3, 2"):
         ModeSeeking()(first, second[:1], z_first, z_second)
     with pytest.raises(ValueError, match=r"'z_first' and 'z_second'.*Received: shapes \(3, 5\)"):
         ModeSeeking()(first, second, z_first, z_second[:, :1])
