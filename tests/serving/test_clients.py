@@ -18,7 +18,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2, 
 import meta_gan as mg
 from examples import grpc_client, grpc_server, rest_client
 from meta_gan import export, serving
-from tests.games.nets import told_gan
+from tests.games.nets import support_gan
 from tests.serving.conftest import support
 
 ROOT = pathlib.Path(mg.__file__).parents[1]
@@ -198,7 +198,7 @@ def test_before_adaptation_the_plain_generator_is_converted_too(model, tmp_path)
     own = model.adaptation.copy(model.meta_weights(averaged=True).initial).nets["generator"]
     np.testing.assert_allclose(session.run(None, {session.get_inputs()[0].name: z})[0], own(z), atol=1e-5)
     with pytest.raises(ValueError, match="'export' without a support set needs a game that is not conditioned"):
-        mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05)).export(tmp_path / "h.onnx", format="onnx")
+        mg.MetaModel(support_gan(), mg.FOMAML(1, 0.05)).export(tmp_path / "h.onnx", format="onnx")
     assert not (tmp_path / "h.onnx").exists()
 
 

@@ -12,15 +12,15 @@ import meta_gan as mg
 from meta_gan import export, serving
 from meta_gan.games import Terms, Transfer
 from meta_gan.serving import graphs
-from tests.games.nets import batch_norm_gan, told_gan
+from tests.games.nets import batch_norm_gan, support_gan
 from tests.serving.conftest import LIMITS, support
-from tests.toys import random_episodes, tiny_vae, told_translation, weekly
+from tests.toys import conditioned_translation, random_episodes, tiny_vae, weekly
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GAMES = {
-    "told_gan": lambda: told_gan(terms=Terms(mode_seeking=0.1)),
+    "conditioned_gan": lambda: support_gan(terms=Terms(mode_seeking=0.1)),
     "vae": tiny_vae,
-    "told_translation": told_translation,
+    "conditioned_translation": conditioned_translation,
     "transfer": lambda: Transfer(batch_norm_gan()),
 }
 # What TensorFlow calls stateful and changes nothing by itself: control flow, assertions, reading what a variable holds.
@@ -29,7 +29,7 @@ HARMLESS = {"While", "If", "StatefulPartitionedCall", "Assert", "ReadVariableOp"
 FILES = {"ReadFile", "WriteFile", "MatchingFiles", "SaveV2", "RestoreV2", "MergeV2Checkpoints", "PyFuncStateless"}
 
 
-@pytest.fixture(scope="module", params=["vae", *weekly("told_translation", "told_gan", "transfer")])
+@pytest.fixture(scope="module", params=["vae", *weekly("conditioned_translation", "conditioned_gan", "transfer")])
 def other(request, tmp_path_factory):
     """`(name, model, folder)` of an export of another family."""
     made = mg.MetaModel(GAMES[request.param](), mg.FOMAML(1, 0.05))
@@ -136,11 +136,11 @@ def test_so_are_those_of_other_families_and_what_conditions_them(other):
     given = random_episodes(shots=3, shape=sets).support
     given = (
         {f"{k}_support": np.tanh(v[0]) for k, v in given.items()}
-        if name in ("told_translation", "transfer")
+        if name in ("conditioned_translation", "transfer")
         else {"support": np.tanh(given[0])}
     )
-    rest = {"images": given["source_support"]} if name == "told_translation" else {"num": 4}
-    what = "translate" if name == "told_translation" else "sample"
+    rest = {"images": given["source_support"]} if name == "conditioned_translation" else {"num": 4}
+    what = "translate" if name == "conditioned_translation" else "sample"
     weights = served.call("adapt", **given, steps=2, seed=5)
     seed = {} if what == "translate" else {"seed": 5}
     (by_weights,) = served.call(f"{what}_adapted", **weights, **rest, **seed).values()
@@ -150,7 +150,7 @@ def test_so_are_those_of_other_families_and_what_conditions_them(other):
 
 
 def test_the_code_of_a_task(tmp_path):
-    model = mg.MetaModel(told_gan(), mg.FOMAML(1, 0.05))
+    model = mg.MetaModel(support_gan(), mg.FOMAML(1, 0.05))
     model.export(tmp_path / "1", LIMITS)
     images = random_episodes(shots=3).support[0].numpy().clip(-1, 1)
     code = serving.load(tmp_path / "1").call("encode_task", support=images)["task_embedding"]
