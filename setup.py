@@ -24,6 +24,8 @@ setup(
     ],
     package_dir={"meta_gan.saved_models": "saved_models", "meta_gan_command": "meta_gan/cli/launcher"},
     package_data={
+        "meta_gan": ["py.typed"],
+        "trainers": ["py.typed"],
         "meta_gan.saved_models": ["*.md", "*/*", "*/*/*"],
         "meta_gan.protocol": ["class_splits/*"],
         "meta_gan.report": ["templates/*"],

@@ -180,7 +180,7 @@ def test_divergence_is_exit_code_4_in_one_line(world, tmp_path, refused):
         (["--seed", str(2**31)], "'recipe.seed' must be an integer >= 0 and < 2^31. Received: 2147483648"),
         (["--image-shape", "8x8"], "--image-shape must be HxWxC, such as 28x28x1. Received: '8x8'"),
         (["--image-shape", "9x9x1"], "even height and width of at least 8"),
-        (["--archives", "a"], "'archives' must be None except for `tfds:NAME`"),
+        (["--archives", "a"], "'archives' must be None except for 'tfds:NAME'"),
         (["--set", "colour=1"], "'colour' must be a setting, one of recipe, recipe.name, recipe.network, "),
         (["--set", "width"], "--set must be KEY=VALUE. Received: 'width'"),
         (["--set", "features=x"], "'features' must name one setting, 'recipe.game.features' or 'recipe.game.terms."),

@@ -197,7 +197,7 @@ def test_the_terms():
 
 
 def test_a_generator_without_any_term_is_refused():
-    with pytest.raises(ValueError, match=r"^game.terms: a generator needs a term of weight > 0. Received: "):
+    with pytest.raises(ValueError, match=r"^game.terms: one of the terms must be > 0. Received: "):
         build(adversarial=0.0)
 
 
