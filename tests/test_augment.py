@@ -70,7 +70,7 @@ def test_the_seeds_of_classes():
     assert len(set(seeds)) == 300 and min(seeds) >= 0 and max(seeds) < 2**31
     assert all(type(seed) is int for seed in seeds)
     for seed, index in ((2**31, 0), (0.5, 0), (0, -1), (0, None)):
-        with pytest.raises(ValueError, match=r"must be a whole number.* Received"):
+        with pytest.raises(ValueError, match=r"must be an integer.* Received"):
             class_seed(seed, index)
 
 

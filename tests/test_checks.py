@@ -167,5 +167,5 @@ def test_the_shape_of_an_image(shape):
 def test_finite_arrays():
     array = np.arange(3.0)
     assert check_finite(array, "x") is array
-    with pytest.raises(ValueError, match="'x' must be finite. Received: 2 values that are NaN or infinite"):
+    with pytest.raises(ValueError, match=r"'x' must be finite\. Received: 2 values that are NaN or infinite"):
         check_finite(np.array([NAN, 0.0, -INFINITY]), "x")

@@ -120,7 +120,7 @@ def test_gradient_of_what_is_looked_up_is_dense():
 
 
 def test_gradient_has_the_shape_of_its_source_in_a_graph():
-    """An operation may pass on a gradient whose shape is known only when it runs; learned meta-learners need it before."""
+    """The shape of a gradient may only be known when it runs; learned meta-learners need it before."""
 
     @tf.custom_gradient
     def forgetful(x):

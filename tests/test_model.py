@@ -144,7 +144,7 @@ def test_the_moving_average_by_hand_after_two_steps():
 
 @pytest.mark.parametrize("averaging", [0.0, 1.0, -0.1, float("nan")])
 def test_bad_averaging_is_refused(averaging):
-    with pytest.raises(ValueError, match="'averaging' must be None or lie in"):
+    with pytest.raises(ValueError, match="'averaging' must be a finite number > 0 and < 1"):
         make(averaging=averaging)
 
 

@@ -138,7 +138,7 @@ def tiny_vae(dtype="float32", seed=0, **options):
     return VAE(generator, encoder, **{"likelihood": Gaussian(0.5), **options})
 
 
-def told_vae(**options):
+def conditioned_vae(**options):
     """A VAE of 8 x 8 images whose decoder is told of the support set by a code."""
     generator, _ = networks.sagan((8, 8, 1), latent_dim=3, width=4, embedding_dim=5)
     encoder = networks.ImageEncoder((8, 8, 1), 3, width=4)
@@ -173,7 +173,7 @@ def flat_translation(**options):
     return Translation(translator, keras.Sequential([*flat, layers.Dense(1, kernel_initializer=norm)]), **options)
 
 
-def told_translation(**options):
+def conditioned_translation(**options):
     """A translation of 8 x 8 images whose translator is told of the target's support set by a code."""
     translator = networks.Translator((8, 8, 1), width=2, blocks=1, embedding_dim=3)
     _, critic = networks.dcgan((8, 8, 1), width=2)

@@ -84,7 +84,7 @@ class Input:
         for axis, (least, most) in enumerate(self.bounds):
             scalar = self.spec.shape.rank == 0
             measured = value if scalar else tf.shape(value)[axis]
-            what = f"'{self.name}'" if scalar else f"the length of '{self.name}' along axis {axis}"
+            what = f"`{self.name}`" if scalar else f"the length of `{self.name}` along axis {axis}"
             said = f"{what} must lie in [{least}, {most}], the limit set at export. Received:"
             made.append(tf.debugging.Assert(tf.logical_and(measured >= least, measured <= most), [said, measured]))
         if self.spec.dtype.is_floating:
@@ -93,7 +93,7 @@ class Input:
                 # A NaN is not <= anything. (Of no numbers the maximum is -infinity.)
                 furthest = FURTHEST if self.examples else self.spec.dtype.max
                 said = "finite and lie in [-1, 1]" if self.examples else "finite"
-                said = f"'{self.name}' must be {said}. Received a greatest size of:"
+                said = f"`{self.name}` must be {said}. Received a greatest size of:"
                 inside = tf.reduce_all(tf.abs(value) <= tf.cast(furthest, value.dtype))
                 made.append(tf.debugging.Assert(inside, [said, size]))
         return made

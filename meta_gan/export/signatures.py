@@ -128,7 +128,7 @@ class Signatures:
         def run(values: Values) -> dict[str, Tensor]:
             of_each = [values["support"], values["seed"]]
             lengths = [tf.shape(each)[0] for each in of_each]
-            said = "'support' and 'seed' must have one length along axis 0. Received:"
+            said = "`support` and `seed` must have one length along axis 0. Received:"
             with tf.control_dependencies([tf.debugging.Assert(tf.equal(*lengths), [said, *lengths])]):
                 of_each = [tf.identity(each) for each in of_each]
 

@@ -129,6 +129,9 @@ class NGramModel:
         for Language Modeling, 1999.
     """
 
+    order: int
+    characters: list[str]
+
     def __init__(
         self, texts: Sequence[str], order: int = 3, base: NGramModel | None = None, alphabet: str | None = None
     ):

@@ -261,7 +261,8 @@ def classification_gains(
     groups = class_draws(len(support), min(settings.ways, len(support)), draws, GROUP_SEED)
     rows: dict[str, Sequence[np.ndarray] | None] = {NONE: [images[:0] for images in support], **added}
     measured = {row: images for row, images in rows.items() if images is not None}
-    found, total = {}, len(measured) * draws * seeds
+    found: dict[str, np.ndarray] = {}
+    total = len(measured) * draws * seeds
     for row, images in measured.items():
         table = np.zeros((draws, seeds))
         for draw, group in enumerate(groups):

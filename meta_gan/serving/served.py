@@ -164,7 +164,10 @@ def _tensor(name: str, value: Any, wanted: dict[str, Any]) -> Any:
 
 
 def _said(error: tf.errors.InvalidArgumentError) -> str:
-    """Return the message of an assertion without the place in the graph where it stands."""
+    """Return the message of an assertion without the place in the graph where it stands.
+
+    Graphs quote names in backquotes, because TensorFlow would escape other quotes.
+    """
     lines = [line.strip() for line in str(error.message).splitlines()]
-    kept = [line for line in lines if " must " in line]
+    kept = [line for line in lines if line.startswith(("b'", "[`")) or "`" in line]
     return kept[-1] if kept else str(error.message)

@@ -8,9 +8,12 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan.games import Translation
 from meta_gan.tasks import Source, pair_classes
-from tests.toys import numbers, one, random_episodes, tiny_gan, tiny_translation, told_translation
+from tests.toys import conditioned_translation, numbers, one, random_episodes, tiny_gan, tiny_translation
 
-MADE = {"there and back": lambda: tiny_translation(cycle=1.0), "told": lambda: told_translation(content=1.0)}
+MADE = {
+    "there and back": lambda: tiny_translation(cycle=1.0),
+    "conditioned": lambda: conditioned_translation(content=1.0),
+}
 
 
 @pytest.fixture(scope="module", params=MADE)

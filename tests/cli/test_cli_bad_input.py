@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from meta_gan import AdaptedModel
-from meta_gan.cli import outputs
+from meta_gan.tasks.media import medium
 from tests.trainers import helpers
 
 
@@ -196,8 +196,8 @@ def full(*_, **__):
 
 # What fails is late in the work: the last picture, or the SavedModel itself.
 FULL = {
-    "adapt": (outputs, "grid"),
-    "sample": (outputs, "grid"),
+    "adapt": (medium, "grid"),
+    "sample": (medium, "grid"),
     "export": (type(keras.export.ExportArchive()), "write_out"),
 }
 
@@ -216,8 +216,8 @@ def test_a_full_disk_leaves_no_file(world, tmp_path, refused, monkeypatch, comma
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((24, 8, 8), np.uint8)}, "must hold `images` and `labels`"),
-        (helpers.arrays() | {"labels": np.arange(120)}, "class_split` must be"),
+        ({"images": np.zeros((24, 8, 8), np.uint8)}, "must hold 'images' and 'la"),
+        (helpers.arrays() | {"labels": np.arange(120)}, "'class_split' must be"),
         (helpers.arrays() | {"images": np.full((120, 8, 8), np.nan)}, "must be finite"),
         (
             {"images": np.zeros((13, 8, 8), np.uint8), "labels": np.array([0] * 12 + [1])},
@@ -233,7 +233,9 @@ def test_data_that_cannot_be_tasks(tmp_path, refused, arrays, message):
 def test_data_of_one_class_cannot_be_trained_on_in_pairs(tmp_path, refused):
     path = saved(tmp_path / "d.npz", **helpers.arrays((0,)))
     flags = ["--preset", "fomaml", "--data", path, "--out", tmp_path / "runs", "--set", "meta_batch=2"]
-    assert "'meta_batch' must be at most the number of classes" in refused("train", *flags, out=tmp_path / "runs")
+    assert "'meta_batch' must be at most the 1 tasks of the train split" in refused(
+        "train", *flags, out=tmp_path / "runs"
+    )
 
 
 @pytest.mark.parametrize(("flag", "value"), [("shots", 0), ("queries", -1), ("shots", 12)])

@@ -198,7 +198,7 @@ def test_divergence_is_exit_code_4_in_one_line(world, tmp_path, refused):
         (["--set", "keep=0"], "'train.keep' must be an integer >= 1 and < 2^31. Received: 0"),
         (["--set", "picture_steps=0,x"], "'train.picture_steps' must be integers separated by commas. Received: '0,x'"),
         (["--set", "picture_steps=-1"], "'train.picture_steps' must be an integer >= 0 and < 2^31. Received: -1"),
-        (["--set", "meta_batch=7"], "'meta_batch' must be at most the number of classes of the train split, 6,"),
+        (["--set", "meta_batch=7"], "'meta_batch' must be at most the 6 tasks of the train split"),
     ],
 )
 def test_a_bad_setting_is_refused(world, tmp_path, refused, more, message):

@@ -40,7 +40,7 @@ from meta_gan.meta_learners import (
     RecurrentMetaLearner,
 )
 from tests.games.nets import batch_norm_gan, point_features, support_gan, tiny_fusion, tiny_sounds, tiny_texts
-from tests.toys import tiny_dcgan, tiny_gan, tiny_translation, tiny_vae, told_translation, told_vae
+from tests.toys import conditioned_translation, conditioned_vae, tiny_dcgan, tiny_gan, tiny_translation, tiny_vae
 
 TOLD, FUSION = "points, told of the support set", "images, told of the support set"
 TRANSLATED, TOLD_TRANSLATION = "points, translated there and back", "images, translated, told of the target"
@@ -72,9 +72,9 @@ GAMES = {
     # A choice of a symbol is an edge, too.
     TEXTS: lambda: tiny_texts("float64", terms=Terms(adversarial=0.5, likelihood=10.0), holdout=1),
     VARIATIONAL: tiny_vae,
-    TOLD_VAE: lambda: told_vae(likelihood=Bernoulli()),
+    TOLD_VAE: lambda: conditioned_vae(likelihood=Bernoulli()),
     TRANSLATED: lambda: tiny_translation(cycle=1.0, identity=0.5),
-    TOLD_TRANSLATION: lambda: told_translation(content=1.0),
+    TOLD_TRANSLATION: lambda: conditioned_translation(content=1.0),
     TRANSFERRED: lambda: Transfer(support_gan(), source_weight=0.5),
 }
 

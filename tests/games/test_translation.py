@@ -12,7 +12,7 @@ from meta_gan.layers import BatchNormalization
 from meta_gan.losses import R1, GradientPenalty, NonSaturating, RelativisticAverage
 from meta_gan.meta_learners import Adam
 from meta_gan.types import Episode, Settings
-from tests.toys import adapt, dense, flat_close, parts, random_episodes, tiny_translation, told_translation
+from tests.toys import adapt, conditioned_translation, dense, flat_close, parts, random_episodes, tiny_translation
 
 SEED = tf.constant([1, 2])
 # x = 1 becomes 3 and y = 2 becomes .5; the discriminators see .5 y and 2 x.
@@ -124,7 +124,7 @@ def test_nets_of_another_dtype_learn_from_float32_episodes(dtype):
 @pytest.mark.slow
 def test_a_meta_learner_receives_the_task_embedding():
     meta_learner = mg.meta_learners.AttentionMetaLearner(hidden=4, heads=2, embedding_dim=3)
-    model = mg.MetaModel(told_translation(), mg.Algorithm("attention", meta_learner, mg.Unrolled(2), 1))
+    model = mg.MetaModel(conditioned_translation(), mg.Algorithm("attention", meta_learner, mg.Unrolled(2), 1))
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
     metrics = model.meta_step(random_episodes(shape=model.game.example_shape))
     assert float(metrics["gradient_norm/meta_learner"]) > 0
@@ -152,7 +152,7 @@ def test_each_player_moves_its_own_nets():
 
 
 def test_a_translator_receives_the_embedding_of_the_domain_that_it_makes():
-    game = told_translation()
+    game = conditioned_translation()
     episode = random_episodes(tasks=1, shape=game.example_shape)
     support = {domain: examples[0] for domain, examples in episode.support.items()}
     snapshot = functional.read(game.nets)

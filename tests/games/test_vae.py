@@ -9,7 +9,7 @@ import meta_gan as mg
 from meta_gan import functional, losses, networks
 from meta_gan.games import VAE
 from meta_gan.types import Settings
-from tests.toys import flat_close, one, random_episodes, ring_episodes, tiny_gan, tiny_vae, told_vae
+from tests.toys import conditioned_vae, flat_close, one, random_episodes, ring_episodes, tiny_gan, tiny_vae
 
 SEED = tf.constant([3, 4])
 WEIGHTS, OFFSET, DEVIATION = np.array([0.6, -1.1]), np.array([0.2, 0.1]), 0.5
@@ -114,7 +114,7 @@ def test_the_distance_is_that_of_its_samples():
 
 def test_a_task_encoder_conditions_the_decoder():
     """Two support sets give two generators, and the meta-gradient reaches the task encoder."""
-    game = told_vae()
+    game = conditioned_vae()
     assert game.conditioned and game.players == {"autoencoder": ("generator", "encoder", "task_encoder")}
     model = mg.MetaModel(game, mg.FOMAML(2, 0.05))
     episodes = random_episodes(shape=(8, 8, 1))
@@ -159,7 +159,7 @@ def test_an_exported_model_reconstructs_and_checks_its_images(tmp_path):
 
 
 def test_round_trip():
-    for game in (tiny_vae(beta=0.5, likelihood=losses.Bernoulli(0.01)), told_vae()):
+    for game in (tiny_vae(beta=0.5, likelihood=losses.Bernoulli(0.01)), conditioned_vae()):
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(game))
         assert again.get_config() == game.get_config() and type(again) is VAE
         flat_close(functional.read(again.nets), functional.read(game.nets))

@@ -66,7 +66,7 @@ def test_the_table():
 
 @pytest.mark.parametrize("steps", [-1, 2.0, 1.0, None, "2", True, False])
 def test_bad_inner_steps_are_refused(steps):
-    with pytest.raises(ValueError, match=rf"inner_steps. must be a whole number in \[0, 2\^31\)\. Received: {steps!r}"):
+    with pytest.raises(ValueError, match=rf"'inner_steps' must be an integer >= 0 and < 2\^31\. Received: {steps!r}"):
         FOMAML(steps)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_gan.layers import warping
+from meta_gan.layers import resampling
 from meta_gan.networks.base import LayerFactory
 from meta_gan.networks.image_fusion import Matching, Pyramid, check_sides
 from tests.layers.finite_differences import directional_error
@@ -102,7 +102,7 @@ def test_matching_equals_loops():
     keys = flat @ layer.key.kernel.numpy() + layer.key.bias.numpy()
     keys = keys / np.sqrt(np.mean(keys**2, axis=-1, keepdims=True) + 1e-3) + layer.position.numpy()
     values = flat @ layer.value.kernel.numpy() + layer.value.bias.numpy()
-    places = warping.grid(*SIDES).reshape(6, 2)
+    places = resampling.grid(*SIDES).reshape(6, 2)
     shifts, gathered = np.zeros((3, 3, 6, 2)), np.zeros((3, 6, 3))
     keenness = np.exp(layer.keenness.numpy())
     for j, i, p in np.ndindex(3, 3, 6):
@@ -118,7 +118,7 @@ def test_matching_equals_loops():
 def test_where_nothing_tells_places_apart_the_match_is_the_middle():
     layer = set_weights(matching(), value_bias=[1.0, 2.0, 3.0])
     shifts, gathered = layer(uniform(2, *SIDES, 4))
-    places = warping.grid(*SIDES).reshape(6, 2)
+    places = resampling.grid(*SIDES).reshape(6, 2)
     np.testing.assert_allclose(shifts, np.broadcast_to(-places, (2, 2, 6, 2)), atol=1e-12)
     np.testing.assert_allclose(gathered, np.broadcast_to([1.0, 2.0, 3.0], (2, 6, 3)), atol=1e-12)
 
@@ -130,7 +130,7 @@ def test_keenness_starts_such_that_places_match_themselves_in_their_own_image():
     own = np.abs(np.einsum("jjpc->jpc", shifts))
     assert own.mean() < 0.01 and np.abs(shifts).mean() > 10 * own.mean()
     layer.keenness.assign(-20.0)
-    places = warping.grid(7, 7).reshape(49, 2)
+    places = resampling.grid(7, 7).reshape(49, 2)
     np.testing.assert_allclose(layer(uniform(3, 7, 7, 16))[0], np.broadcast_to(-places, (3, 3, 49, 2)), atol=1e-6)
 
 
@@ -160,7 +160,7 @@ def test_a_moved_image_is_found_where_it_went():
     # one place to the right, 2/3 of half an image; the last place comes back at the left
     share = np.exp(6 / np.sqrt(6) / 1.006)  # of the match, against 1 of each other place; .006 is epsilon's
     full = np.array([[0, 2 / 3], [0, 2 / 3], [0, -4 / 3]] * 2)
-    places = warping.grid(2, 3).reshape(6, 2)
+    places = resampling.grid(2, 3).reshape(6, 2)
     expected = (share - 1) / (share + 5) * (places + full) - places
     np.testing.assert_allclose(shifts[0, 1], expected, atol=1e-3)
     back = np.array([[0, 4 / 3], [0, -2 / 3], [0, -2 / 3]] * 2)

@@ -125,7 +125,7 @@ def test_classes_come_in_the_order_of_sha256_within_their_split():
     assert class_order(source, "validation").tolist() == [3]
     with pytest.raises(ValueError, match=r"patterns: the validation split must have a class.*Received: 0 classes"):
         class_order(patterned_source(2), "validation")
-    with pytest.raises(ValueError, match="must be one of train, validation, test"):
+    with pytest.raises(ValueError, match="must be one of 'train', 'validation', 'test'"):
         class_order(source, "all")
 
 

@@ -19,7 +19,7 @@ from meta_gan.protocol.translations import (
 )
 from meta_gan.report import TranslationReport
 from meta_gan.tasks import Source, pair_classes, pair_domains
-from tests.toys import tiny_dcgan, tiny_gan, told_translation
+from tests.toys import conditioned_translation, tiny_dcgan, tiny_gan
 
 SIDE = 8
 
@@ -117,7 +117,7 @@ def test_two_flat_greys_are_as_alike_as_the_paper_says():
 
 
 def test_what_is_not_finite_counts_as_grey():
-    model = mg.MetaModel(told_translation(), mg.FOMAML(1, 1e30))
+    model = mg.MetaModel(conditioned_translation(), mg.FOMAML(1, 1e30))
     episode = TASKS.episode_batch("test", 0, 1)
     support = {d: episode.support[d][0].numpy() for d in ("source", "target")}
     made = translation_method(model, 3)(support, episode.query["source"][0].numpy(), 0)["images"]
@@ -134,7 +134,7 @@ def test_the_nearest_support_image_of_the_target():
 
 
 def test_a_models_row_is_what_its_adapted_model_translates():
-    model = mg.MetaModel(told_translation(), mg.FOMAML(2, 0.05))
+    model = mg.MetaModel(conditioned_translation(), mg.FOMAML(2, 0.05))
     episode = TASKS.episode_batch("test", 0, 1)
     support = {d: episode.support[d][0].numpy() for d in ("source", "target")}
     images = episode.query["source"][0].numpy()

@@ -94,7 +94,7 @@ def test_c(folder, asked, expected):
         text=True,
         timeout=240,
     )
-    assert bad.returncode == 2 and "'num' must lie in [1, 9]" in bad.stderr and not (asked / "c2.f32").exists()
+    assert bad.returncode == 2 and "`num` must lie in [1, 9]" in bad.stderr and not (asked / "c2.f32").exists()
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ def test_grpc(server, expected):
 
 def test_grpc_errors_have_their_codes(server):
     for ask, code, said in (
-        (("glyphs", SUPPORT, 99, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "'steps' must lie in [0, 5]"),
-        (("glyphs", SUPPORT * np.nan, 0, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "'support' must be finite"),
+        (("glyphs", SUPPORT, 99, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "`steps` must lie in [0, 5]"),
+        (("glyphs", SUPPORT * np.nan, 0, NUM, SEED), grpc.StatusCode.INVALID_ARGUMENT, "`support` must be finite"),
         (("gliphs", SUPPORT, 0, NUM, SEED), grpc.StatusCode.NOT_FOUND, "the model must be 'glyphs'"),
     ):
         with pytest.raises(grpc.RpcError) as refusal:

@@ -14,13 +14,13 @@ from meta_gan.games import Terms, Transfer
 from meta_gan.serving import graphs
 from tests.games.nets import batch_norm_gan, support_gan
 from tests.serving.conftest import LIMITS, support
-from tests.toys import random_episodes, tiny_vae, told_translation, weekly
+from tests.toys import conditioned_translation, random_episodes, tiny_vae, weekly
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GAMES = {
-    "told_gan": lambda: support_gan(terms=Terms(mode_seeking=0.1)),
+    "conditioned_gan": lambda: support_gan(terms=Terms(mode_seeking=0.1)),
     "vae": tiny_vae,
-    "told_translation": told_translation,
+    "conditioned_translation": conditioned_translation,
     "transfer": lambda: Transfer(batch_norm_gan()),
 }
 # What TensorFlow calls stateful and changes nothing by itself: control flow, assertions, reading what a variable holds.
@@ -29,7 +29,7 @@ HARMLESS = {"While", "If", "StatefulPartitionedCall", "Assert", "ReadVariableOp"
 FILES = {"ReadFile", "WriteFile", "MatchingFiles", "SaveV2", "RestoreV2", "MergeV2Checkpoints", "PyFuncStateless"}
 
 
-@pytest.fixture(scope="module", params=["vae", *weekly("told_translation", "told_gan", "transfer")])
+@pytest.fixture(scope="module", params=["vae", *weekly("conditioned_translation", "conditioned_gan", "transfer")])
 def other(request, tmp_path_factory):
     """`(name, model, folder)` of an export of another family."""
     made = mg.MetaModel(GAMES[request.param](), mg.FOMAML(1, 0.05))
@@ -112,9 +112,9 @@ def test_many_classes_at_once_are_each_as_alone(served):
 
 def test_many_classes_need_as_many_seeds(served):
     supports = np.stack([support(2)] * 2)
-    with pytest.raises(ValueError, match="'support' and 'seed' must have one length"):
+    with pytest.raises(ValueError, match="`support` and `seed` must have one length"):
         served.call("adapt_and_sample_many", support=supports, steps=0, num=1, seed=[1])
-    with pytest.raises(ValueError, match=r"the length of 'support' along axis 0 must lie in \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"the length of `support` along axis 0 must lie in \[1, 3\]"):
         served.call("adapt_and_sample_many", support=np.stack([support(1)] * 4), steps=0, num=1, seed=[1] * 4)
 
 
@@ -136,11 +136,11 @@ def test_so_are_those_of_other_families_and_what_conditions_them(other):
     given = random_episodes(shots=3, shape=sets).support
     given = (
         {f"{k}_support": np.tanh(v[0]) for k, v in given.items()}
-        if name in ("told_translation", "transfer")
+        if name in ("conditioned_translation", "transfer")
         else {"support": np.tanh(given[0])}
     )
-    rest = {"images": given["source_support"]} if name == "told_translation" else {"num": 4}
-    what = "translate" if name == "told_translation" else "sample"
+    rest = {"images": given["source_support"]} if name == "conditioned_translation" else {"num": 4}
+    what = "translate" if name == "conditioned_translation" else "sample"
     weights = served.call("adapt", **given, steps=2, seed=5)
     seed = {} if what == "translate" else {"seed": 5}
     (by_weights,) = served.call(f"{what}_adapted", **weights, **rest, **seed).values()

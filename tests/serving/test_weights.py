@@ -12,7 +12,7 @@ import meta_gan as mg
 from meta_gan import functional, serving
 from meta_gan.serving import weights
 from tests.games.nets import support_gan
-from tests.toys import random_episodes, tiny_gan, told_translation
+from tests.toys import conditioned_translation, random_episodes, tiny_gan
 
 SUPPORT = random_episodes().support[0].numpy()
 
@@ -39,7 +39,7 @@ def test_the_samples_are_the_same(small, file):
     assert np.abs(again.sample(4, seed=3) - model.sample(4, seed=3)).max() > 1e-4
 
 
-@pytest.mark.parametrize("make", [support_gan, told_translation])
+@pytest.mark.parametrize("make", [support_gan, conditioned_translation])
 def test_what_conditions_is_kept(tmp_path, make):
     model = mg.MetaModel(make(), mg.FOMAML(1, 0.1))
     shape = model.game.example_shape
