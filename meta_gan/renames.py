@@ -7,6 +7,7 @@ from typing import Any
 RENAMED = {
     "code": "task_embedding",
     "code_dim": "embedding_dim",
+    "code_shape": "embedding_shape",
     "image_shape": "example_shape",
     "paths": "mask",
 }

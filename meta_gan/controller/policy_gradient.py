@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer, check_number
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.controller.policy import drawn
 from meta_gan.controller.schedule_controller import PolicySteering, ScheduleController
 from meta_gan.meta.estimators import Estimate, Estimator, metrics_of
@@ -113,8 +113,7 @@ class PolicyGradient(Estimator):
         self.clip = check_number(clip, "clip", above=0, below=1)
         self.entropy = check_number(entropy, "entropy", least=0)
         self.cost = check_number(cost, "cost", least=0)
-        if not isinstance(normalize, bool):
-            raise ValueError(f"'normalize' must be True or False. Received: {normalize!r}")
+        check_bool(normalize, "normalize")
         self.spread, self.normalize = check_spread(spread), normalize
 
     def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import check_integer, check_number
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.controller.policy import ACTIONS, NEEDS, Knob, Policy, knobs_of, likeliest, log_prob
 from meta_gan.meta_learners.base import MetaLearner, Steering
 from meta_gan.types import ByPlayer, ParamInfo, Settings, Tensor, Tensors, Tree
@@ -85,8 +85,7 @@ class ScheduleController(MetaLearner):
             raise ValueError(f"'actions' must be some of {ACTIONS}. Received: {actions!r}")
         self.actions = tuple(action for action in ACTIONS if action in actions)
         self.needs = frozenset(NEEDS.get(action, action) for action in self.actions if action in (*NEEDS, "turns"))
-        if not isinstance(closed_loop, bool):
-            raise ValueError(f"'closed_loop' must be True or False. Received: {closed_loop!r}")
+        check_bool(closed_loop, "closed_loop")
         self.holdout = check_number(holdout, "holdout", least=0, below=1)
         self.calm = check_number(calm, "calm", above=0)
         self.logit_clip = check_number(logit_clip, "logit_clip", above=0)

@@ -1,6 +1,6 @@
 """Normalisation and modulation layers conditioned on the task embedding.
 
-Both take `x` float[n, ..., channels] and a `task_embedding`, float[d] for all rows or float[n, d] with one for each. No
+Both take `x` float[n, ..., channels] and a task embedding, float[d] for all rows or float[n, d] with one for each. No
 row depends on another, so that training, adaptation and export compute the same function for any number of images.
 Every derivative is right: the variance is mean((x - mean)^2), and no gradient is stopped.
 """
@@ -15,22 +15,23 @@ import numpy as np
 from keras import ops
 
 from meta_gan.checks import check_integer, check_number
+from meta_gan.renames import current_names
 from meta_gan.types import Tensor
 
 _EPSILON = 1e-3  # as in `meta_gan.layers.normalization`
 _LIMIT = 6.0  # of a predicted log variance, so that an unusual embedding cannot overflow exp
 
 
-def _check_shapes(layer: keras.layers.Layer, x_shape: Any, code_shape: Any, sizes: tuple[int, int] | None) -> None:
+def _check_shapes(layer: keras.layers.Layer, x_shape: Any, embedding_shape: Any, sizes: tuple[int, int] | None) -> None:
     """Refuse shapes that do not fit each other, or the `sizes` (channels, embedding) that the layer was built for."""
-    rows = code_shape[0] if len(code_shape) == 2 else None
-    sound = len(x_shape) >= 2 and len(code_shape) in (1, 2) and None not in (x_shape[-1], code_shape[-1])
-    sound = sound and (rows is None or x_shape[0] is None or rows == x_shape[0])
-    if not sound or (sizes is not None and (x_shape[-1], code_shape[-1]) != sizes):
+    rows = embedding_shape[0] if len(embedding_shape) == 2 else None
+    fits = len(x_shape) >= 2 and len(embedding_shape) in (1, 2) and None not in (x_shape[-1], embedding_shape[-1])
+    fits = fits and (rows is None or x_shape[0] is None or rows == x_shape[0])
+    if not fits or (sizes is not None and (x_shape[-1], embedding_shape[-1]) != sizes):
         built = "" if sizes is None else f", here {sizes[0]} channels and an embedding of size {sizes[1]}"
         raise ValueError(
             f"the inputs of {type(layer).__name__} must be x [n, ..., channels] and a task embedding [d] or [n, d] of "
-            f"known sizes{built}. Received: shapes {tuple(x_shape)} and {tuple(code_shape)}"
+            f"known sizes{built}. Received: shapes {tuple(x_shape)} and {tuple(embedding_shape)}"
         )
 
 
@@ -43,27 +44,31 @@ class _Conditioned(keras.layers.Layer):
         self.seed = check_integer(seed, "seed", 0)
         self._sizes: tuple[int, int] | None = None
 
-    def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
-        """Check the shapes, x_shape [n, ..., channels] and code_shape [d] or [n, d]."""
-        _check_shapes(self, x_shape, code_shape, None)
-        self._sizes = (int(x_shape[-1] or 0), int(code_shape[-1] or 0))
+    def build(self, x_shape: tuple[int | None, ...], embedding_shape: tuple[int | None, ...]) -> None:
+        """Check the shapes, x_shape [n, ..., channels] and embedding_shape [d] or [n, d]."""
+        _check_shapes(self, x_shape, embedding_shape, None)
+        self._sizes = (int(x_shape[-1] or 0), int(embedding_shape[-1] or 0))
 
     def _add_readout(self, name: str, stream: int, deviation: float) -> tuple[Any, Any]:
         """Make a kernel [d, channels] of seeded normals and a bias [channels] of zeros."""
-        channels, code = self._sizes or (0, 0)
+        channels, size = self._sizes or (0, 0)
         key = int(np.random.SeedSequence([self.seed, stream]).generate_state(1)[0])
         kind = keras.initializers.RandomNormal(stddev=deviation, seed=key >> 1) if deviation else "zeros"
         # `autocast=False`: under a mixed policy Keras would pass the weights in half precision.
-        kernel = self.add_weight(name=f"{name}_kernel", shape=(code, channels), initializer=kind, autocast=False)
+        kernel = self.add_weight(name=f"{name}_kernel", shape=(size, channels), initializer=kind, autocast=False)
         return kernel, self.add_weight(name=f"{name}_bias", shape=(channels,), initializer="zeros", autocast=False)
 
-    def _read_out(self, readout: tuple[Any, Any], code: Any, rank: int) -> Any:
+    def _read_out(self, readout: tuple[Any, Any], embedding: Any, rank: int) -> Any:
         """Return embedding @ kernel + bias as float[n or 1, 1, ..., 1, channels] of rank `rank`."""
         kernel, bias = readout
-        rows = ops.matmul(ops.reshape(ops.cast(code, self.variable_dtype), (-1, kernel.shape[0])), kernel) + bias
+        rows = ops.matmul(ops.reshape(ops.cast(embedding, self.variable_dtype), (-1, kernel.shape[0])), kernel) + bias
         return ops.reshape(rows, (-1, *(1,) * (rank - 2), kernel.shape[1]))
 
-    def compute_output_shape(self, x_shape: Any, code_shape: Any) -> tuple[int | None, ...]:
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the layer for the shapes that this version or an earlier one saved."""
+        super().build_from_config(current_names(config))
+
+    def compute_output_shape(self, x_shape: Any, embedding_shape: Any) -> tuple[int | None, ...]:
         """Return `x_shape`."""
         return tuple(x_shape)
 
@@ -96,16 +101,16 @@ class FiLM(_Conditioned):
         Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer, 2018.
     """
 
-    def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
-        """Make the weights for x_shape [n, ..., channels] and code_shape [d] or [n, d]."""
-        super().build(x_shape, code_shape)
+    def build(self, x_shape: tuple[int | None, ...], embedding_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for x_shape [n, ..., channels] and embedding_shape [d] or [n, d]."""
+        super().build(x_shape, embedding_shape)
         self.scale = self._add_readout("scale", 0, self.initial_deviation)
         self.offset = self._add_readout("offset", 1, self.initial_deviation)
 
-    def call(self, x: Tensor, code: Tensor) -> Tensor:
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return float[n, ..., channels] for x of that shape and a task embedding float[d] or float[n, d]."""
-        _check_shapes(self, x.shape, code.shape, self._sizes)
-        scale, offset = (self._read_out(readout, code, len(x.shape)) for readout in (self.scale, self.offset))
+        _check_shapes(self, x.shape, embedding.shape, self._sizes)
+        scale, offset = (self._read_out(readout, embedding, len(x.shape)) for readout in (self.scale, self.offset))
         return ops.cast(ops.cast(x, self.variable_dtype) * (1 + scale) + offset, self.compute_dtype)
 
 
@@ -161,23 +166,23 @@ class MetaBatchNormalization(_Conditioned):
         # In the variables' dtype, so that the result is rounded to half precision only once, at the end.
         self.film = FiLM(initial_deviation, seed, name="film", dtype=self.variable_dtype)
 
-    def build(self, x_shape: tuple[int | None, ...], code_shape: tuple[int | None, ...]) -> None:
-        """Make the weights for x_shape [n, ..., channels] and code_shape [d] or [n, d]."""
-        super().build(x_shape, code_shape)
+    def build(self, x_shape: tuple[int | None, ...], embedding_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for x_shape [n, ..., channels] and embedding_shape [d] or [n, d]."""
+        super().build(x_shape, embedding_shape)
         self.mean = self._add_readout("mean", 0, 0.0)
         self.log_variance = self._add_readout("log_variance", 0, 0.0)
         logit = keras.initializers.Constant(math.log(self.blend / (1 - self.blend)))
         self.share = None
         if len(x_shape) > 2:
             self.share = self.add_weight(name="blend", shape=(x_shape[-1],), initializer=logit, autocast=False)
-        self.film.build(x_shape, code_shape)
+        self.film.build(x_shape, embedding_shape)
 
-    def call(self, x: Tensor, code: Tensor) -> Tensor:
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return float[n, ..., channels] for x of that shape and a task embedding float[d] or float[n, d]."""
-        _check_shapes(self, x.shape, code.shape, self._sizes)
+        _check_shapes(self, x.shape, embedding.shape, self._sizes)
         rank, x = len(x.shape), ops.cast(x, self.variable_dtype)
-        mean = self._read_out(self.mean, code, rank)
-        variance = ops.exp(_LIMIT * ops.tanh(self._read_out(self.log_variance, code, rank) / _LIMIT))
+        mean = self._read_out(self.mean, embedding, rank)
+        variance = ops.exp(_LIMIT * ops.tanh(self._read_out(self.log_variance, embedding, rank) / _LIMIT))
         if self.share is not None:
             axes = tuple(range(1, rank - 1))
             own_mean = ops.mean(x, axis=axes, keepdims=True)
@@ -187,7 +192,7 @@ class MetaBatchNormalization(_Conditioned):
             mean = share * own_mean + (1 - share) * mean
             variance = share * own_variance + (1 - share) * variance + between
         normal = (x - mean) * ops.rsqrt(variance + self.epsilon)
-        return ops.cast(self.film(normal, ops.cast(code, self.variable_dtype)), self.compute_dtype)
+        return ops.cast(self.film(normal, ops.cast(embedding, self.variable_dtype)), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

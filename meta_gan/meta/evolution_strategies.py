@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.checks import check_integer, check_number
+from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.meta.estimators import Estimate, Estimator, metrics_of
 from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
@@ -80,8 +80,7 @@ class EvolutionStrategies(Estimator):
         self.sigma = check_number(sigma, "sigma", above=0)
         self.pairs = check_integer(pairs, "pairs", 1)
         self.window = None if window is None else check_integer(window, "window", 1)
-        if not isinstance(logarithm, bool):
-            raise ValueError(f"'logarithm' must be True or False. Received: {logarithm!r}")
+        check_bool(logarithm, "logarithm")
         self.logarithm, self.spread = logarithm, check_spread(spread)
 
     def check(self, meta_learner: MetaLearner, inner_steps: int) -> None:

@@ -27,19 +27,19 @@ def perturbed(kind, shape=IMAGES.shape, **options):
     return layer
 
 
-class Coded(keras.layers.Layer):
+class Embedded(keras.layers.Layer):
     """A layer of one input, for the finite differences: the task embedding is a weight."""
 
-    def __init__(self, layer, code_shape):
+    def __init__(self, layer, embedding_shape):
         super().__init__(**F64)
-        self.inner, self.code_shape = layer, code_shape
+        self.inner, self.embedding_shape = layer, embedding_shape
 
     def build(self, input_shape):
-        self.inner.build(input_shape, self.code_shape)
-        self.code = self.add_weight(name="task_embedding", shape=self.code_shape)
+        self.inner.build(input_shape, self.embedding_shape)
+        self.embedding = self.add_weight(name="task_embedding", shape=self.embedding_shape)
 
     def call(self, x):
-        return self.inner(x, self.code)
+        return self.inner(x, self.embedding)
 
 
 def test_film_by_hand():
@@ -138,9 +138,9 @@ def test_training_equals_inference_and_there_is_no_state(kind):
 
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("code_shape", [(2,), (3, 2)])
-def test_grad_of_grad_equals_finite_differences(kind, shape, code_shape):
-    assert grad_of_grad_error(lambda: Coded(kind(**F64), code_shape), shape) < 1e-6
+@pytest.mark.parametrize("embedding_shape", [(2,), (3, 2)])
+def test_grad_of_grad_equals_finite_differences(kind, shape, embedding_shape):
+    assert grad_of_grad_error(lambda: Embedded(kind(**F64), embedding_shape), shape) < 1e-6
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -152,11 +152,11 @@ def test_first_derivatives_by_input_and_embedding_equal_finite_differences(kind)
 
 def test_the_embedding_has_an_initial_gradient_only_with_a_deviation():
     for deviation, moves in [(0.0, False), (0.1, True)]:
-        layer, code = FiLM(deviation, **F64), tf.constant(CODE)
+        layer, embedding = FiLM(deviation, **F64), tf.constant(CODE)
         with tf.GradientTape() as tape:
-            tape.watch(code)
-            loss = tf.reduce_sum(tf.square(layer(IMAGES, code)))
-        assert bool(np.any(tape.gradient(loss, code) != 0)) is moves
+            tape.watch(embedding)
+            loss = tf.reduce_sum(tf.square(layer(IMAGES, embedding)))
+        assert bool(np.any(tape.gradient(loss, embedding) != 0)) is moves
 
 
 def test_initial_kernels_depend_only_on_the_seed():
@@ -183,11 +183,11 @@ def test_dtype_shape_and_dynamic_batch_in_a_graph(kind, dtype):
     layer = perturbed(kind, dtype=dtype)
     kinds = layer.compute_dtype
     specs = [tf.TensorSpec([None, None, 6, 4], kinds), tf.TensorSpec([2], kinds)]
-    compiled = tf.function(lambda x, code: layer(x, code), input_signature=specs)
-    x, code = tf.cast(IMAGES, kinds), tf.cast(CODE, kinds)
-    result = compiled(x, code)
+    compiled = tf.function(lambda x, embedding: layer(x, embedding), input_signature=specs)
+    x, embedding = tf.cast(IMAGES, kinds), tf.cast(CODE, kinds)
+    result = compiled(x, embedding)
     assert result.shape == IMAGES.shape and result.dtype == kinds
-    np.testing.assert_allclose(result, layer(x, code), rtol=1e-2 if "16" in kinds else 1e-5, atol=1e-5)
+    np.testing.assert_allclose(result, layer(x, embedding), rtol=1e-2 if "16" in kinds else 1e-5, atol=1e-5)
     assert layer.compute_output_shape((None, 4, 6, 4), (2,)) == (None, 4, 6, 4)
 
 
@@ -214,20 +214,27 @@ def test_file_round_trip_gives_equal_outputs(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", BOTH)
+def test_shapes_saved_by_earlier_versions_are_read(kind):
+    layer = kind()
+    layer.build_from_config({"shapes_dict": {"x_shape": [None, 4, 6, 4], "code_shape": [2]}})
+    assert layer.built and layer(IMAGES, CODE).shape == IMAGES.shape
+
+
+@pytest.mark.parametrize("kind", BOTH)
 def test_it_is_allowed_in_a_player(kind):
     assert check_differentiable(kind()) is None
 
 
 @pytest.mark.parametrize(
-    "x_shape, code_shape",
+    "x_shape, embedding_shape",
     [((3,), (2,)), ((3, 4), ()), ((3, 4), (1, 3, 2)), ((3, None), (2,)), ((3, 4), (None,)), ((3, 4), (2, 5))],
 )
 @pytest.mark.parametrize("kind", BOTH)
-def test_bad_shapes_are_refused(kind, x_shape, code_shape):
+def test_bad_shapes_are_refused(kind, x_shape, embedding_shape):
     with pytest.raises(
         ValueError, match=rf"inputs of {kind.__name__} must be x \[n.*embedding \[d\] or.*Received: shapes"
     ):
-        kind().build(x_shape, code_shape)
+        kind().build(x_shape, embedding_shape)
 
 
 @pytest.mark.parametrize("kind", BOTH)
