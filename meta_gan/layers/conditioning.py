@@ -22,7 +22,7 @@ _LIMIT = 6.0  # of a predicted log variance, so that an unusual embedding cannot
 
 
 def _check_shapes(layer: keras.layers.Layer, x_shape: Any, code_shape: Any, sizes: tuple[int, int] | None) -> None:
-    """Refuse shapes that do not fit each other, or the `sizes` (channels, embedding) that the layer was built for."""
+    """Raise a ValueError for shapes that do not match each other or the `sizes` (channels, embedding) at building."""
     rows = code_shape[0] if len(code_shape) == 2 else None
     sound = len(x_shape) >= 2 and len(code_shape) in (1, 2) and None not in (x_shape[-1], code_shape[-1])
     sound = sound and (rows is None or x_shape[0] is None or rows == x_shape[0])
@@ -35,7 +35,7 @@ def _check_shapes(layer: keras.layers.Layer, x_shape: Any, code_shape: Any, size
 
 
 class _Conditioned(keras.layers.Layer):
-    """What both layers share: linear readouts of the embedding, checks, the shape and the configuration."""
+    """Base of both layers: linear readouts of the embedding, checks, the shape and the configuration."""
 
     def __init__(self, initial_deviation: float = 0.0, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -74,7 +74,7 @@ class _Conditioned(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class FiLM(_Conditioned):
-    """Scales and shifts each channel by linear maps of the task embedding e: x * (1 + e A + a) + (e B + b).
+    """Scale and shift each channel by linear maps of the task embedding e: x * (1 + e A + a) + (e B + b).
 
     With `initial_deviation` 0 all weights start at 0 and the layer as the identity, so that the embedding has no
     gradient before the first update.
@@ -111,7 +111,7 @@ class FiLM(_Conditioned):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class MetaBatchNormalization(_Conditioned):
-    """Normalises by moments predicted from the task embedding, blended with each row's own, and applies a `FiLM`.
+    """Normalise by moments predicted from the task embedding, blended with those of each row, then apply a `FiLM`.
 
     With s = sigmoid(blend), a learned share for each channel, the moments of a row are those of a mixture of two
     distributions: the row's own positions (i), and the task's (t), which the task embedding e predicts:
