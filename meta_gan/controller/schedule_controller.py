@@ -1,4 +1,4 @@
-"""A policy that steers adaptation: it turns the knobs of a hand-designed meta-learner as it observes the game."""
+"""`ScheduleController`: a policy that adjusts the knobs of a hand-designed meta-learner during adaptation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WINDOW = 5.0  # moves over which the mean loss runs
 
 @keras.saving.register_keras_serializable("meta_gan")
 class ScheduleController(MetaLearner):
-    """Steers a hand-designed meta-learner by a recurrent policy.
+    """Steer a hand-designed meta-learner by a recurrent policy.
 
     As a decision process, the generator's side acts and the discriminator responds. Every few inner steps the policy
     observes some twenty numbers: what every player last reported, running means of their losses, the ratio of their
@@ -96,7 +96,7 @@ class ScheduleController(MetaLearner):
 
     @property
     def steering(self) -> Steering:
-        """The policy's most likely actions."""
+        """Steering that takes the policy's most likely actions."""
         return PolicySteering(self)
 
     def prepare(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:
