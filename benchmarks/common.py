@@ -25,7 +25,7 @@ Job = TypeVar("Job")
 
 
 class Size(SimpleNamespace):
-    """How much a benchmark does, as named numbers; two sizes with the same numbers are equal."""
+    """The size of a benchmark as named numbers; two sizes with the same numbers are equal."""
 
     def replaced(self, **changes: Any) -> Size:
         """Return a copy with other numbers."""

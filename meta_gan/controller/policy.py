@@ -14,7 +14,7 @@ from meta_gan.types import Tensor
 ACTIONS = ("rates", "turns", "penalty", "augmentation", "stop")
 """The kinds of knobs; "rates" is one knob for every player."""
 NEEDS = {"penalty": "penalty_scale", "augmentation": "augmentation"}
-"""What a game must support (`Game.supports`) for a knob to have an effect."""
+"""The setting that a game must support (`Game.supports`) for a knob to have an effect."""
 _LARGEST = 16.0
 
 

@@ -16,7 +16,7 @@ from meta_gan.types import ByPlayer, ParamInfo, Settings, Tensor, Tensors, Tree
 NEAREST, FURTHEST = 1e-3, 1e3
 """Observed distances are clipped to these bounds; one that is not finite counts as the furthest."""
 BOUND = 5.0
-"""Of the absolute value of every number of an observation."""
+"""Bound of the absolute value of every number of an observation."""
 _WINDOW = 5.0  # moves over which the mean loss runs
 
 

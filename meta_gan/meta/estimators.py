@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
 
 
 class Estimator:
-    """Maps a meta-batch to outer gradients; a subclass defines the estimate of one task.
+    """Map a meta-batch to outer gradients; a subclass defines the estimate of one task.
 
     Attributes:
         trains_meta_learner: whether it gives a gradient to the variables of a learned meta-learner.

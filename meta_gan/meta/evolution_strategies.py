@@ -22,7 +22,7 @@ from meta_gan.types import Carry, Episode, MetaWeights, Snapshot, Tensor, Tensor
 NEAREST, FURTHEST = 1e-3, 1e30
 """Bounds of distances before their logarithm is taken."""
 DIVERGED = math.log(10.0)
-"""By how much the log distance must exceed that at the start, in nats, for a task to count as diverged."""
+"""Increase of the log distance since the start, in nats, above which a task counts as diverged."""
 # Roles of draws, among those listed in `inner_loop`: of a perturbation, and of a task's rate factor.
 PERTURBATION, RATE_FACTOR = 6, 10
 

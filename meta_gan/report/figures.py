@@ -47,7 +47,7 @@ WIDTH = 5.6
 
 
 class Line(NamedTuple):
-    """How a model or a reference row is drawn: its name, colour (CSS), and dashes (empty for a solid line)."""
+    """The style in which a row is drawn: its name, colour (CSS), and dashes (empty for a solid line)."""
 
     name: str
     colour: str

@@ -25,7 +25,7 @@ COMMANDS = {
     "info": "Describe a saved model, or an exported one without running it.",
     "data": "Describe a source of classes (sizes, splits) and draw a contact sheet.",
 }
-"""What each command does; the module `meta_gan.cli.NAME` has its flags."""
+"""Descriptions of the commands; the module `meta_gan.cli.NAME` has its flags."""
 
 DESCRIPTION = "Few-shot generation by meta-learning: meta-train, adapt to a few examples, sample, serve."
 EPILOG = (
