@@ -25,7 +25,7 @@ Job = TypeVar("Job")
 
 
 class Size(SimpleNamespace):
-    """How much a benchmark does, as named numbers; two sizes with the same numbers are equal."""
+    """The size of a benchmark as named numbers; two sizes with the same numbers are equal."""
 
     def replaced(self, **changes: Any) -> Size:
         """Return a copy with other numbers."""
@@ -56,7 +56,7 @@ def parser(
 
 
 def claimed(out: Path, size: Size) -> Any:
-    """Record the size of a run in its folder, so that results of another size cannot pass for its own.
+    """Record the size of a run in its folder, so that results of different sizes cannot be confused.
 
     Returns:
         None, or the size that the folder already has, if it is another.
@@ -106,7 +106,7 @@ def method(name: str, path: str | Path) -> Method:
 
 
 def cores() -> list[int]:
-    """Return the cores that this process may use; the first two where the system does not tell."""
+    """Return the cores that this process may use; the first two if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 1]
 
 
@@ -126,7 +126,7 @@ def check(done: subprocess.CompletedProcess[str], what: str) -> None:
 
 
 def meta_gan(arguments: Sequence[str], core: int) -> subprocess.CompletedProcess[str]:
-    """Run `meta-gan` with arguments in a process pinned to one core, and return it whether it failed or not."""
+    """Run `meta-gan` with arguments in a process pinned to one core, and return it even if it failed."""
     return _run(["-m", "meta_gan.cli", *arguments], core)
 
 
@@ -147,7 +147,7 @@ def started(folder: Path) -> bool:
 def train(
     preset: str, data: str | Path, out: Path, minutes: float, core: int, fields: Iterable[str], *flags: str
 ) -> subprocess.CompletedProcess[str]:
-    """Train a preset for minutes of one core in a process of its own, or resume its last run.
+    """Train a preset for some minutes on one core in a separate process, or resume its last run.
 
     Args:
         preset: the preset's name.
@@ -167,7 +167,7 @@ def train(
 
 
 def side_by_side(jobs: Sequence[Job], work: Callable[[Job, int], None], most: int = 2) -> None:
-    """Call `work(job, core)` for every job, up to `most` at once and each on a core of its own.
+    """Call `work(job, core)` for every job, up to `most` at once, each on a separate core.
 
     Raises:
         Exception: the first error of a job, once all lanes have ended; a lane ends at its first error.

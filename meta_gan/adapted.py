@@ -21,17 +21,17 @@ FORMATS = ("saved_model", "onnx", "litert")
 
 
 class AdaptedModel:
-    """A generator of one class; what `MetaModel.adapt` returns.
+    """A generator of one class, as returned by `MetaModel.adapt`.
 
-    Holds values only: a thousand of them make no Keras model and trace nothing.
+    It stores values only. Creating many of them builds no Keras models and traces nothing.
 
     Args:
-        adaptation: of the meta-model.
+        adaptation: the compiled adaptation of the meta-model.
         snapshot: adapted values of all nets.
         support: float[k, *example] or a dict of domains, the support set, on which the nets may be conditioned. None
             before adaptation.
         data_card: describes the data that the meta-model was trained on.
-        base: the fingerprint of the meta-model, where the adaptation is not its own; "" if it is not known.
+        base: the fingerprint of the meta-model, "" if it is unknown; None to take it from `adaptation`.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class AdaptedModel:
         base: str | None = None,
     ):
         self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
-        # Now, because the meta-model may be trained further.
+        # Computed now, because the meta-model may be trained further.
         self.base = adaptation.fingerprint() if base is None else base
-        # Copies, because the caller may write into the arrays later.
+        # Copied, because the caller may write into the arrays later.
         if isinstance(support, Mapping):
             self.support: Examples | None = {domain: np.array(examples) for domain, examples in support.items()}
         else:
@@ -57,14 +57,14 @@ class AdaptedModel:
         """Draw new examples of the class.
 
         Args:
-            count: how many, >= 1.
-            seed: the same seed gives the same images; image i does not depend on `count`.
+            count: number of examples, >= 1.
+            seed: int32 range; the same seed gives the same examples, and example i does not depend on `count`.
 
         Returns:
             float32[count, *example] in [-1, 1].
 
         Raises:
-            ValueError: `count` below 1, a seed outside the int32 range, or a game that has no such endpoint.
+            ValueError: `count` below 1, a seed outside the int32 range, or the game does not have this endpoint.
         """
         self._require("sample")
         inputs = {"num": check_integer(count, "count", 1)}
@@ -72,7 +72,7 @@ class AdaptedModel:
         return self.adaptation.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
 
     def reconstruct(self, images: Any) -> np.ndarray:
-        """Encode and decode examples, by a model with an encoder.
+        """Encode and decode examples with a model that has an encoder.
 
         Args:
             images: float[n, *example] in [-1, 1], or uint8; any n >= 1.
@@ -91,13 +91,13 @@ class AdaptedModel:
         return self._of_images("reconstruct", images)["images"]
 
     def encode(self, images: Any) -> dict[str, np.ndarray]:
-        """Encode examples, by a model with an encoder.
+        """Encode examples with a model that has an encoder.
 
         Args:
             images: as in `reconstruct`.
 
         Returns:
-            `{"mean", "log_variance"}`: float[n, latent] each, of a normal with independent components.
+            `{"mean", "log_variance"}`: float[n, latent] each, the parameters of a diagonal normal distribution.
 
         Raises:
             ValueError: as in `reconstruct`.
@@ -109,11 +109,11 @@ class AdaptedModel:
         return self._of_images("encode", images)
 
     def translate(self, images: Any, back: bool = False) -> np.ndarray:
-        """Translate examples from the source to the target domain, of a game of two domains.
+        """Translate examples from the source to the target domain, with a game of two domains.
 
         Args:
             images: float[n, *source] in [-1, 1], or uint8; any n >= 1.
-            back: from the target to the source domain, by a game with translators both ways.
+            back: translate from the target to the source domain, with a game that has translators both ways.
 
         Returns:
             float[n, *target] in [-1, 1], of the nets' dtype; with `back`, float[n, *source].
@@ -146,10 +146,11 @@ class AdaptedModel:
 
     @property
     def generator(self) -> keras.Model:
-        """A plain Keras model with the adapted weights, from latents float32[n, latent_dim] to examples; for a game of
-        domains, from examples of the source to examples of the target.
+        """A plain Keras model with the adapted weights.
 
-        For a conditioned game it is a `ConditionedGenerator`, which contains the support set and its task embedding.
+        It maps latents float32[n, latent_dim] to examples or, for a game of two domains, examples of the source to
+        examples of the target. For a conditioned game it is a `ConditionedGenerator`, which contains the support set
+        and its task embedding.
         """
         game = self.adaptation.copy(self.snapshot)
         generator = game.nets[game.primary]
@@ -160,10 +161,10 @@ class AdaptedModel:
         return ConditionedGenerator(generator, conditioning, spec.shape[1:], game.output_shape)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Make a folder with `generator.keras`, `saved_model/1`, and what `from_folder` needs.
+        """Save to a new folder: `generator.keras`, `saved_model/1`, and the files that `from_folder` reads.
 
         Args:
-            path: the folder to make; it must not exist.
+            path: the folder to create; it must not exist.
 
         Raises:
             ValueError: the folder exists, or cannot be written; nothing is left half-written.
@@ -172,7 +173,7 @@ class AdaptedModel:
             self.write_into(folder)
 
     def write_into(self, folder: str | os.PathLike[str]) -> None:
-        """Write what `save` writes into an existing folder."""
+        """Write the files of `save` into an existing folder."""
         self.generator.save(os.path.join(folder, "generator.keras"))
         self.export(os.path.join(folder, "saved_model", "1"))
         serialize, adaptation = keras.saving.serialize_keras_object, self.adaptation
@@ -193,10 +194,10 @@ class AdaptedModel:
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> AdaptedModel:
-        """Load what `save` wrote; the samples are the same.
+        """Load a model that `save` wrote; it draws the same samples.
 
         Raises:
-            ValueError: no adapted model is there, or its files are damaged.
+            ValueError: the folder has no adapted model, or its files are damaged.
         """
         config, arrays = storage.read_model(path, "adapted_model")
         make = keras.saving.deserialize_keras_object
@@ -224,26 +225,26 @@ class AdaptedModel:
         """Export a SavedModel with `serving_default(z)`, `sample(num, seed)` and the game's other endpoints.
 
         Args:
-            path: the version folder to make; for another format the file, `.onnx` or `.tflite`.
-            limits: the greatest `num`, or number of rows, that a client may ask for; for a SavedModel only.
-            format: "saved_model"; or "onnx" or "litert", for the plain generator of latents, by Keras's converters. For
-                "onnx" the extra `onnx` is needed.
+            path: the version folder to create; for the other formats the file, `.onnx` or `.tflite`.
+            limits: the greatest `num`, or number of rows, of a request; for a SavedModel only.
+            format: "saved_model", or "onnx" or "litert" for the generator alone, by Keras's converters; "onnx" needs
+                the extra `onnx`.
 
         Raises:
-            ValueError: the place is taken, an unknown format, or limits for another format than a SavedModel.
+            ValueError: `path` exists, the format is unknown, or `limits` are given for a format without them.
 
         Example:
             >>> model.adapt(five_images).export("glyph.onnx", format="onnx")
         """
         if format not in FORMATS or (limits is not None and format != FORMATS[0]):
             raise ValueError(
-                f"'format' must be one of {FORMATS}, and the first where 'limits' are given. Received: {format!r}"
+                f"'format' must be one of {FORMATS}, and 'saved_model' if 'limits' are given. Received: {format!r}"
             )
         storage.check_free(path)
         if format != FORMATS[0]:
             generator = self.generator
             (spec,) = self.adaptation.game.endpoints[self.adaptation.game.default_endpoint].inputs.values()
-            generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts only what was called before
+            generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts only models that have been called
             generator.export(os.fspath(path), format=format, verbose=False)
             return
         exporting.export_adapted_model(

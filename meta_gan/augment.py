@@ -17,7 +17,7 @@ def class_seed(seed: int, index: int) -> int:
 
     Args:
         seed: int32 range.
-        index: of the class, in order of first appearance, >= 0.
+        index: index of the class in order of first appearance, >= 0.
 
     Returns:
         int in 0..2^31 - 1, unrelated for neighbouring seeds and indices.
@@ -38,26 +38,27 @@ def augment(
 ) -> tf.data.Dataset:
     """Add generated images to a labelled data set of a few images a class.
 
-    For each class, in order of first appearance: its images, then `per_class` samples of the model adapted to them.
-    The model adapts while the data set is read, to one class at a time and again in every iteration, with the same
-    result; `.cache()` keeps it. Nothing is shuffled: call `.shuffle(count)` after `.cache()`.
+    The data set has, for each class in order of first appearance, its images and then `per_class` samples of the model
+    adapted to them. The model adapts while the data set is read, to one class at a time. Every iteration adapts again,
+    with the same result, unless the data set is cached by `.cache()`. Nothing is shuffled: call `.shuffle(count)` after
+    `.cache()`.
 
     Args:
         model: a `MetaModel`, or anything with `adapt(support, steps=, seed=)` whose result has `sample(count, seed=)`,
             such as the baselines of `meta_gan.protocol`.
         images: uint8[n, height, width, channels], or floats of that shape in [-1, 1], n >= 1.
         labels: int[n] or str[n].
-        per_class: how many samples a class gets, >= 0.
+        per_class: samples added to each class, >= 0.
         steps: inner steps >= 0; None for the model's own.
-        seed: int32 range; class i is adapted to and sampled with `class_seed(seed, i)`.
+        seed: int32 range; adaptation to class i and its samples use `class_seed(seed, i)`.
 
     Returns:
         A data set of n + classes * per_class pairs (float32[height, width, channels] in [-1, 1], int64[] or
-        string[]), its cardinality known.
+        string[]), of known cardinality.
 
     Raises:
-        ValueError: images and labels that do not fit together or are out of range, a number below 0, or a model without
-            `adapt`; before any adaptation.
+        ValueError: images and labels do not fit together, an argument is out of range, or the model has no `adapt`;
+            raised before any adaptation.
 
     Example:
         >>> data = augment(model, images, labels, per_class=100)
@@ -67,7 +68,7 @@ def augment(
     """
     if not callable(getattr(model, "adapt", None)):
         raise ValueError(f"'model' must have 'adapt(support, steps=, seed=)'. Received: {type(model).__name__}")
-    # A `MetaModel` has an example shape, so that another shape is refused here and not while the data are read.
+    # The example shape of a `MetaModel` is checked here rather than while the data set is read.
     wanted = getattr(getattr(model, "game", None), "example_shape", np.shape(images)[1:])
     real, kinds = _checked(images, labels, wanted)
     per_class, seed = check_integer(per_class, "per_class", 0), check_integer(seed, "seed")

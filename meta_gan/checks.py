@@ -10,7 +10,7 @@ import numpy as np
 
 T = TypeVar("T")
 TOLERANCE = 1e-3
-"""How far outside [-1, 1] examples may lie; they are clipped."""
+"""The distance by which examples may lie outside [-1, 1] before clipping."""
 LARGEST_INTEGER = 2**31 - 1
 """The largest int32: TensorFlow would silently wrap a larger number around."""
 IMAGE_AXES = ("height", "width", "channels")

@@ -1,7 +1,7 @@
 """Keras models as pure functions of their values, algebra on trees of tensors, seeds, and mapping over tasks.
 
-This is the only file that calls `stateless_call`. Everywhere else values go in and values come out, so that an inner
-loop can be differentiated through its updates of the weights (no gradient passes Keras optimizers and `assign`).
+This is the only file that calls `stateless_call`. All other code passes weights as values, so that the inner loop
+can be differentiated through its own updates; no gradient flows through Keras optimizers and `assign`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def is_seed(variable: keras.Variable) -> bool:
 
 
 def fold(seed: Tensor, number: int | Tensor) -> Tensor:
-    """Derive a new seed from a seed and a number, the same for the same pair.
+    """Derive a new seed deterministically from a seed and a number.
 
     Args:
         seed: int32[2].
@@ -42,13 +42,13 @@ def seed_pair(seed: int | Tensor) -> Tensor:
 
 
 def read(nets: dict[str, keras.Model]) -> Snapshot:
-    """Read the present values of models into a snapshot.
+    """Read the current values of models into a snapshot.
 
     Args:
         nets: `{name: built Keras model}`.
 
     Returns:
-        `Snapshot` of `{name: [tensor]}`, trainable and non-trainable, in Keras's own order.
+        `Snapshot` of `{name: [tensor]}`, trainable and non-trainable, in Keras's order.
     """
     value = tf.convert_to_tensor
     return Snapshot(
@@ -161,23 +161,23 @@ def clip_by_norm(tensors: Sequence[Tensor], limit: float) -> Tensors:
 def gradient(tape: tf.GradientTape, target: Tensor, sources: Tree) -> Tree:
     """Return the dense gradient of a scalar for a tree of sources, zeros where it does not depend on a source."""
     found = tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    # A lookup, as of an embedding, has a sparse gradient, which has no arithmetic. And the gradient of what meets a
-    # batch of unknown size, such as a kernel of a 1-D convolution, may have lost its static shape.
+    # The gradient of a lookup, such as an embedding, is sparse and does not support arithmetic, so it is made dense. A
+    # gradient can also lose its static shape when the batch size is unknown, as for the kernel of a 1-D convolution.
     return tf.nest.map_structure(lambda g, s: tf.ensure_shape(tf.convert_to_tensor(g), s.shape), found, sources)
 
 
 def cores() -> int:
-    """Return how many tasks run side by side: the CPU's cores available to this process, at most 8."""
+    """Return the number of tasks to run in parallel: the CPU cores available to this process, at most 8."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(count, MAX_SIDE_BY_SIDE))
 
 
 def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = None) -> Any:
-    """Map a function over the leading axis of a tree, several elements side by side.
+    """Map a function over the leading axis of a tree, several elements in parallel.
 
     The function becomes one `tf.function`, traced once; a loop over groups calls it for as many tasks at a time as
     there are cores. The calls of a group do not depend on one another, so TensorFlow's inter-op threads run them in
-    parallel. This holds only while `fn` is free of stateful operations, which TensorFlow would order.
+    parallel, provided that `fn` has no stateful operations, which TensorFlow would run in order.
 
     Args:
         fn: from one element (the batch's tree without its leading axis) to a tree of tensors.

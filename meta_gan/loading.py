@@ -1,4 +1,4 @@
-"""Load saved models: from their folders, from run folders, and by the names of the models that ship."""
+"""Loading of saved models, by folder, by run folder, or by the name of a shipped model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meta_gan.types import Snapshot
 
 
 def shipped_root() -> Path:
-    """Return the folder of what ships: inside the installed package, or beside it in a source checkout."""
+    """Return the folder of the shipped models: in the installed package, or next to it in a source checkout."""
     package = Path(__file__).parent
     installed = package / "saved_models"
     return installed if installed.is_dir() else package.parent / "saved_models"
@@ -28,12 +28,12 @@ def shipped() -> list[str]:
 
 
 def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path) -> Path:
-    """Return the path that a user names, or what ships under that name; if both exist, the path, with a warning.
+    """Return a user's path, or the shipped folder of that name; if both exist, the path, with a warning.
 
     Args:
         path: a file, a folder or a name.
-        names: what ships.
-        root: the folder that holds it.
+        names: the shipped names.
+        root: the folder that contains them.
 
     Returns:
         The given path, whether or not it exists, or a folder below `root`.
@@ -44,7 +44,7 @@ def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path)
     if not here.exists():
         return ours
     warnings.warn(
-        f"{str(path)!r} is a folder here, which is used, and also ships with the package, in {str(ours)!r}. Write "
+        f"{str(path)!r} is both a folder here, which is used, and a shipped name, in {str(ours)!r}. Write "
         f"{os.path.join('.', path)!r} or that folder to choose",
         stacklevel=4,
     )
@@ -52,17 +52,17 @@ def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path)
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """Find the model folder that a user means.
+    """Return the folder of a model, given by folder, run folder or shipped name.
 
     Args:
         path: a saved model's folder; a run's folder (its `model/`); the folder of several runs (the newest that has a
             model); or the name of a shipped model, if no such path exists.
 
     Returns:
-        The folder that holds `config.json` and `weights.npz`.
+        The folder that contains `config.json` and `weights.npz`.
 
     Raises:
-        ValueError: the folder does not exist, or holds no model.
+        ValueError: the folder does not exist or has no model.
     """
     folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
@@ -88,10 +88,10 @@ def load(path: str | os.PathLike[str]) -> MetaModel:
         path: see `resolve`.
 
     Returns:
-        A `MetaModel`, ready to adapt; compile it to train on.
+        A `MetaModel`, ready to adapt; compile it to continue training.
 
     Raises:
-        ValueError: no model is there, or its files are damaged.
+        ValueError: there is no model at `path`, or its files are damaged.
 
     Example:
         >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
@@ -100,22 +100,22 @@ def load(path: str | os.PathLike[str]) -> MetaModel:
 
 
 def from_preset(name: str | os.PathLike[str]) -> MetaModel:
-    """Load a model that `save_to_preset` wrote, by its folder, or by name if it ships; the same as `load`."""
+    """Load a model that `save_to_preset` wrote, by folder or shipped name; the same as `load`."""
     return load(name)
 
 
 def start_from(model: MetaModel, path: str | os.PathLike[str]) -> None:
-    """Copy the weights of a saved model's nets into a model, to train on from there by any algorithm.
+    """Initialise a model's nets with the weights of a saved model, to continue training with any algorithm.
 
-    Where the saved model has averaged weights, they are taken, as for adaptation. The meta-learner's own variables do
-    not change.
+    If the saved model has averaged weights, they are used, as for adaptation. The meta-learner's own variables do not
+    change.
 
     Args:
-        model: a `MetaModel`; its averages, where it has them, start from the same weights.
-        path: of the saved one, see `resolve`.
+        model: a `MetaModel`; its averaged weights, if it has them, start from the same values.
+        path: the saved model, see `resolve`.
 
     Raises:
-        ValueError: no model is there, or it has other nets, or nets of other shapes; `model` is then unchanged.
+        ValueError: there is no model at `path`, or its nets have other names or shapes; `model` is then unchanged.
 
     Example:
         >>> start_from(model, "runs/trained-jointly")
@@ -140,13 +140,13 @@ def save_to_preset(
     training: Mapping[str, Any] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Save a model for adaptation, not for further training: where weights are averaged, the averages only.
+    """Save a model for adaptation, without what further training needs: averaged weights replace the trained ones.
 
     Args:
         model: a trained `MetaModel`; it does not change.
-        path: the folder to make; it must not exist.
-        training: entries of the card on the training, such as steps and seconds.
-        about: further entries of the card, such as recipe, metrics and licence.
+        path: the folder to create; it must not exist.
+        training: entries for the model card on the training, such as steps and seconds.
+        about: further entries for the model card, such as recipe, metrics and licence.
 
     Raises:
         ValueError: the folder exists, or cannot be written; nothing is left half-written.
@@ -167,9 +167,9 @@ def load_adapted(path: str | os.PathLike[str]) -> AdaptedModel:
         path: its folder.
 
     Returns:
-        An `AdaptedModel`, whose samples equal those of the one that was saved.
+        An `AdaptedModel` that draws the same samples as the saved one.
 
     Raises:
-        ValueError: no adapted model is there, or its files are damaged.
+        ValueError: the folder has no adapted model, or its files are damaged.
     """
     return AdaptedModel.from_folder(path)

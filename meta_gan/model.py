@@ -73,7 +73,7 @@ class MetaModel(keras.Model):
 
     @property
     def groups(self) -> dict[str, list[keras.Variable]]:
-        """The variables of each optimizer: one group a player, and `meta_learner` where that is learned."""
+        """The variables of each optimizer: one group for each player, and `meta_learner` if it is learned."""
         groups = {
             player: [v for net in nets for v in self.game.nets[net].trainable_variables]
             for player, nets in self.game.players.items()
@@ -92,7 +92,7 @@ class MetaModel(keras.Model):
         return MetaWeights(initial, [tf.convert_to_tensor(v) for v in self.meta_learner.trainable_variables])
 
     def start_at(self, initial: Snapshot) -> None:
-        """Assign values to the nets, of a snapshot of their shapes; averages of weights start there, too."""
+        """Assign the values of a snapshot to the nets, and to the averages of their weights."""
         functional.write(self.game.nets, initial)
         for shadow, variable in zip(self._averages, self._averaged_variables(), strict=False):
             shadow.assign(variable)
@@ -111,7 +111,7 @@ class MetaModel(keras.Model):
             clip: greatest global norm > 0 of a group's meta-gradient, one for all or `{group: norm}`; None for no
                 clipping.
             skip_nonfinite: whether an outer step whose meta-gradient is not finite is left out, and counted by the
-                metric `skipped`, in place of an error: a learned meta-learner's may explode now and then.
+                metric `skipped`, instead of raising an error: a learned meta-learner's may explode now and then.
             **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`, as in `keras.Model.compile`. XLA (off by
                 default) pays where nets are small and inner steps many; its normal and uniform draws are others.
 
@@ -156,7 +156,7 @@ class MetaModel(keras.Model):
         return {**estimate.metrics, **self._apply_if_finite(gradients, estimate.state)}
 
     def _apply_if_finite(self, gradients: dict[str, Tensors], state: ByNet) -> dict[str, Tensor]:
-        """Update everything or nothing: clipping would turn one NaN element into a NaN in every variable.
+        """Update all variables, or none if a gradient is not finite: clipping would spread one NaN to all of them.
 
         Returns:
             `{"gradient_norm/GROUP": float32[]}`, and with `skip_nonfinite` also `"skipped"`, 1 if nothing was updated.
@@ -203,11 +203,11 @@ class MetaModel(keras.Model):
             shadow.assign(variable + tf.cast(decay, variable.dtype) * (shadow - variable))
 
     def train_step(self, data: Episode) -> dict[str, Tensor]:
-        """Keras's hook: one `meta_step`, with running means for the progress bar."""
+        """Run one `meta_step`, and update the running means; called by `fit`."""
         return self._track(self.meta_step(data))
 
     def test_step(self, data: Episode) -> dict[str, Tensor]:
-        """Keras's hook: query objectives and sample-to-query distance, before and after adaptation."""
+        """Return query objectives and sample-to-query distances before and after adaptation; called by `evaluate`."""
         return self._track(self.assess(data))
 
     def assess(self, episodes: Episode) -> dict[str, Tensor]:
@@ -339,7 +339,7 @@ def _optimizers_of(groups: Groups, optimizer: Any) -> dict[str, keras.optimizers
     if set(optimizer) != set(groups):
         raise ValueError(f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}")
     if len({id(one) for one in optimizer.values()}) < len(optimizer):
-        raise ValueError("every group must have an 'optimizer' of its own. Received: one object for several groups")
+        raise ValueError("every group must have its own 'optimizer'. Received: one object for several groups")
     return dict(optimizer)
 
 

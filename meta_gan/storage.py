@@ -31,7 +31,7 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
 
     Args:
         path: the final place, which must not exist (or be an empty folder) unless `overwrite`.
-        overwrite: whether to replace what is there.
+        overwrite: whether to replace an existing folder.
 
     Raises:
         ValueError: the place is taken, or cannot be written.

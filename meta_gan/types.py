@@ -75,7 +75,7 @@ class Carry(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What a meta-learner may decide before a turn; None leaves the game's own choice.
+    """The settings of a turn that a meta-learner may change; None keeps the setting of the game.
 
     Attributes:
         rate_scale: float32[] >= 0 that multiplies the update, or None for 1.

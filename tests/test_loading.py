@@ -68,7 +68,7 @@ def test_a_folder_of_a_shipped_name_is_taken_with_a_warning(tmp_path, monkeypatc
     (tmp_path / "omniglot").mkdir()
     for name in (storage.CONFIG, storage.WEIGHTS):
         (tmp_path / "omniglot" / name).touch()
-    with pytest.warns(UserWarning, match=r"'omniglot' is a folder here, which is used.*'\./omniglot'"):
+    with pytest.warns(UserWarning, match=r"'omniglot' is both a folder here, which is used.*'\./omniglot'"):
         assert loading.resolve("omniglot") == Path("omniglot")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""The settings of a run, apart from the model's recipe."""
+"""`TrainConfig`: the settings of a training run, apart from the model's recipe."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _COUNTS = ("steps", "meta_batch", "log_every", "validate_every", "checkpoint_eve
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The length of a run, its episodes, and how often it reports.
+    """Length, episodes and reporting intervals of a run.
 
     Attributes:
         steps: outer steps, >= 1.
-        meta_batch: tasks of an outer step, >= 1.
+        meta_batch: tasks per outer step, >= 1.
         log_every: steps between lines of `metrics.jsonl`, >= 1.
         validate_every: steps between validations and pictures, >= 1.
         checkpoint_every: steps between checkpoints, >= 1.
-        keep: checkpoints kept, >= 1.
-        validation_batches: meta-batches of a validation, >= 1.
+        keep: number of checkpoints to keep, >= 1.
+        validation_batches: meta-batches per validation, >= 1.
         picture_classes: validation classes in the picture, >= 1.
-        symmetries: whether every training task is turned and mirrored at random, see `Tasks.train`.
+        symmetries: whether to rotate and mirror every training task at random, see `Tasks.train`.
         minutes: training time after which the run stops, at the end of a step, >= 0; 0 for no limit.
         processor_time: whether `minutes`, and the seconds in `metrics.jsonl`, count the processor time of all threads
-            instead of wall time, so that runs beside other work can be compared.
+            instead of wall time, so that runs on a busy machine can be compared.
         fewest_shots: fewest support images of a training step, 1 to the shots of the tasks: each step draws its number
             of support images; 0 to use all of them in every step. See `Tasks.train`.
         picture_steps: inner steps at which the picture shows samples, each >= 0.
@@ -39,7 +39,7 @@ class TrainConfig:
         copy_patience: consecutive validations over `copy_limit` after which the run stops, >= 1.
 
     Raises:
-        ValueError: a setting out of its range.
+        ValueError: a setting is out of range.
     """
 
     steps: int = 1000

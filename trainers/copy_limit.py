@@ -1,4 +1,4 @@
-"""`CopyLimit`: stops a run whose samples become copies of the support set, and chooses which model it keeps."""
+"""`CopyLimit`: stop a run whose samples become copies of the support set, and select the model to save."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ RATE = "validation/copy_rate/after"
 
 
 class CopyLimit:
-    """Decides from the copy rates of the validations so far whether to go on, and whether to save the current model.
+    """Decide from the copy rates of past validations whether to stop, and whether to save the current model.
 
-    A run that has kept the limit once stops after `patience` validations in a row that exceed it. Copies at the start
-    are no reason to stop, for a generator that begins by copying its support images has yet to learn. The untrained
-    model of step 0 does not count.
+    A run that has been within the limit stops after `patience` consecutive validations above it. A run does not stop
+    for copies at the start, because generators often begin by copying their support images. The untrained model of step
+    0 does not count.
 
     Args:
-        limit: the greatest copy rate, in (0, 1]; 0 to never stop and to save every model.
-        patience: validations in a row over the limit, >= 1.
+        limit: the largest copy rate, in (0, 1]; 0 to never stop and to save every model.
+        patience: consecutive validations above the limit, >= 1.
 
     Example:
         >>> copies = CopyLimit(limit=0.1, patience=1)
@@ -40,10 +40,10 @@ class CopyLimit:
 
     @classmethod
     def of_run(cls, config: TrainConfig, game: Any, tasks: Tasks | DomainTasks) -> CopyLimit:
-        """Make the limit that a run's settings define.
+        """Return the limit of a run's settings.
 
         Raises:
-            ValueError: a `copy_limit` for a game that draws no samples of one domain, or without validation classes.
+            ValueError: a `copy_limit` is set, but the game has no copy rate or there are no validation classes.
         """
         if config.copy_limit and not (game.has_copy_rate and tasks.splits["validation"]):
             raise ValueError(
@@ -71,14 +71,14 @@ class CopyLimit:
 
     @property
     def ever_kept(self) -> bool:
-        """True if any validation kept the limit."""
+        """True if any validation was within the limit."""
         return any(map(self._within, self.rates))
 
     @property
     def exceeded(self) -> bool:
-        """True if the run should stop: the limit was kept once, but not by the last `patience` validations."""
+        """True if the run should stop: it was within the limit once, but not in the last `patience` validations."""
         return self.ever_kept and not any(map(self._within, sorted(self.rates)[-self.patience :]))
 
     def keeps(self, step: int) -> bool:
-        """Return True if the model after `step` should be saved: its validation kept the limit, or none has so far."""
+        """Return True if the model after `step` should be saved: it is within the limit, or none has been so far."""
         return not self.ever_kept or (step in self.rates and self._within(step))

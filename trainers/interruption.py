@@ -1,4 +1,4 @@
-"""`Interruption`: Ctrl-C and termination, delayed until a step is complete."""
+"""`Interruption`: delay Ctrl-C and termination until a step is complete."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NOTICE = b"\ninterrupted: finishing the step, then saving; a second signal stops
 class Interruption:
     """A context manager that records the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt.
 
-    Python would raise after TensorFlow has updated the weights and before the step is counted, and a checkpoint of that
-    moment would have weights one step ahead of its number. So the training loop checks between two steps.
+    Without it, Python could raise after TensorFlow has updated the weights but before the step is counted. A checkpoint
+    saved then would have weights one step ahead of its number. Therefore the training loop checks between steps.
 
     Attributes:
         received: the signal's number, or None.

@@ -1,4 +1,4 @@
-"""`MetaTrainer`: a long run of meta-training that can be interrupted anywhere and resumed to the same bits."""
+"""`MetaTrainer`: long meta-training runs that can be interrupted at any time and resumed with bit-identical results."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from trainers.interruption import Interruption
 
 
 class TrainingStopped(RuntimeError):
-    """A run that diverged; the message names the last good checkpoint."""
+    """Raised when training has diverged; the message names the last good checkpoint."""
 
 
 class MetaTrainer:
-    """Trains a compiled `MetaModel` on `Tasks` or `DomainTasks`, and keeps the whole run in one folder.
+    """Train a compiled `MetaModel` on `Tasks` or `DomainTasks`, with all files of the run in one folder.
 
-    The folder holds `config.json`, `metrics.jsonl`, `reals.png`, `samples_NNNNNN.png` (for fixed validation classes:
-    the support images, then samples or translations after 0, 10 and 50 steps; texts have `.txt`), `checkpoints/`,
-    `model/`, the saved model with its card, updated at every checkpoint (or see `copy_limit`), and at the end
-    `served/STEPS/`, its SavedModel.
+    The folder contains `config.json`, `metrics.jsonl`, `checkpoints/`, `reals.png` and `samples_NNNNNN.png`: for fixed
+    validation classes, the support images, then samples or translations after 0, 10 and 50 steps (`.txt` for texts).
+    `model/` is the saved model with its card, updated at every checkpoint (but see `copy_limit`). `served/STEPS/`, its
+    SavedModel, is written at the end.
 
-    Every random draw is keyed by the step, so a resumed run needs only the weights, the optimizers and the step to end
-    in the same bits as a run that was never interrupted.
+    Every random draw is keyed by the step. A run resumed from weights, optimizers and step therefore gives the same
+    bits as a run that was never interrupted.
 
     Args:
-        model: compiled.
+        model: a compiled `MetaModel`.
         tasks: training and validation episodes.
         folder: an existing run folder, from `run_folder.new_run`.
         config: length and intervals.
-        description: what `config.json` records beside `config`, such as the recipe.
+        description: further entries of `config.json`, such as the recipe.
 
     Raises:
-        ValueError: the model is not compiled or takes another example shape, or the data do not allow such episodes or
-            a `copy_limit`; see `TrainConfig.episodes` and `CopyLimit.of_run`.
+        ValueError: the model is not compiled or takes another example shape, or the data do not allow the episodes or
+            the `copy_limit`; see `TrainConfig.episodes` and `CopyLimit.of_run`.
 
     Example:
         >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
@@ -74,7 +74,7 @@ class MetaTrainer:
                 "the term 'truth' needs pairs of domains whose query sets are paired: `DomainTasks(paired=True)`. "
                 f"Received: {tasks.name}, which are not"
             )
-        # Made now, so that data without such episodes are refused before the first file is written.
+        # Created now to raise errors of the data before the first file is written.
         spec = config.episodes(tasks).element_spec
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.description = description or {}
@@ -87,22 +87,22 @@ class MetaTrainer:
         }
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="seconds")
-        # Every variable by itself: the checkpoint of a whole Keras model silently leaves out the averages and other
-        # state, and a resumed run would start them again.
+        # A list of all variables: the checkpoint of a whole Keras model silently omits the averages and other state,
+        # which a resumed run would then start anew.
         self.checkpoint = tf.train.Checkpoint(
             step=self.step, seconds=self.seconds, variables=[v.value for v in self._variables()]
         )
-        # With the stream's signature, steps with different numbers of shots share one trace.
+        # With the signature of the data set, steps with different numbers of shots share one trace.
         self._meta_step = tf.function(model.meta_step, autograph=False, input_signature=[spec])
         self._assess = tf.function(model.assess, autograph=False)
 
     def _variables(self) -> list[keras.Variable]:
-        """Return everything that a run changes: weights, state, averages, and the optimizers' variables."""
+        """Return all variables that a run changes: weights, state, averages, and the optimizers' variables."""
         optimizers = [v for group in sorted(self.model.optimizers) for v in self.model.optimizers[group].variables]
         return [*self.model.variables, *optimizers]
 
     def _resolved(self) -> dict[str, Any]:
-        """Return what `config.json` records: enough to compare runs, and for the command line to resume this one."""
+        """Return the content of `config.json`, with which runs are compared and resumed."""
         return {
             "kind": "run",
             "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
@@ -118,7 +118,7 @@ class MetaTrainer:
         run_folder.check_same(self.folder, self._resolved(), run_folder.SAME)
 
     def restore(self) -> int:
-        """Restore the newest checkpoint, if there is one, and return the step to go on from.
+        """Restore the newest checkpoint, if there is one, and return the step to continue from.
 
         Raises:
             ValueError: the checkpoint is damaged, or of another model.
@@ -127,18 +127,19 @@ class MetaTrainer:
         if path is not None:
             try:
                 self.checkpoint.restore(path).assert_existing_objects_matched().assert_consumed()
-            # Damage is an OpError or, for a truncated file, an IndexError; another model is one of the other two.
+            # A damaged file raises OpError or, if truncated, IndexError; another model raises one of the other two.
             except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
                 raise ValueError(
-                    f"the checkpoint {path!r} must be whole and of this model; to go on from the one before, delete "
+                    f"the checkpoint {path!r} must be whole and of this model; to continue from the one before, delete "
                     f"{path}.* first. Received: {_first_line(error)}"
                 ) from error
         return int(self.step.numpy())
 
     def run(self) -> Path:
-        """Train to the end, from the newest checkpoint of the folder on.
+        """Train to the end, starting from the folder's newest checkpoint.
 
-        SIGINT and SIGTERM are handled between two steps, with a checkpoint; a second one stops at once, without.
+        After SIGINT or SIGTERM the run completes its step, saves a checkpoint and stops. A second signal stops it at
+        once.
 
         Returns:
             The folder of the saved model.
@@ -168,7 +169,7 @@ class MetaTrainer:
         return self.folder / "model"
 
     def _begin(self) -> tuple[int, bool]:
-        """Prepare the folder, and return the step to go on from, and whether the run is new."""
+        """Prepare the folder; return the step to continue from and whether the run is new."""
         fresh = run_folder.latest_checkpoint(self.folder) is None
         if not fresh:
             self.check_resumable()
@@ -213,7 +214,7 @@ class MetaTrainer:
             interruption.raise_if_received()
 
     def _ended(self) -> bool:
-        """Return True if the run should end before its last step: time is up, or samples have become copies."""
+        """Return True if the run should end before its last step: time is up, or the copy limit is exceeded."""
         return 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy()) or self.copy_limit.exceeded
 
     def _step(self, episodes: Episode) -> dict[str, tf.Tensor]:
@@ -243,13 +244,13 @@ class MetaTrainer:
             (self.model if current else MetaModel.from_folder(self.folder / "model")).export(path)
 
     def _require_finite(self) -> None:
-        """Refuse to save values that are not finite: an outer step that overflows changes weights before a gradient."""
+        """Raise `TrainingStopped` if a value is not finite: weights can overflow while gradients are still finite."""
         bad = [v.path for v in self._variables() if not np.isfinite(v.numpy()).all()]
         if bad:
             raise TrainingStopped(self._stopped(f"{bad[0]!r} and {len(bad) - 1} other variables are not finite"))
 
     def _save_model(self) -> None:
-        """Save the model, unless an earlier one with fewer copies should stay."""
+        """Save the model, unless `copy_limit` keeps an earlier one."""
         step, seconds = int(self.step.numpy()), round(float(self.seconds.numpy()), 1)
         if not self.copy_limit.keeps(step):
             return
@@ -257,7 +258,7 @@ class MetaTrainer:
         try:
             self.model.save(self.folder / "model", overwrite=True, training=training)
         except ValueError as error:
-            # `storage` raises it for a full disk; the settings have been checked by now.
+            # `storage` raises a ValueError for a full disk; the settings have already been checked.
             raise OSError(str(error)) from error
 
     def validate(self, log: run_folder.MetricsLog) -> dict[str, float]:

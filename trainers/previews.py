@@ -1,4 +1,4 @@
-"""The rows of a run's previews: real examples, and the samples of a few tasks during training."""
+"""Rows for the previews of a run: real examples, and samples for a few tasks during training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def real_rows(episodes: Episode) -> list[np.ndarray]:
 def sample_rows(model: MetaModel, episodes: Episode, steps: Sequence[int]) -> list[np.ndarray]:
     """Return a row for each task: the support sets, then samples after each number of inner steps.
 
-    A model that translates makes translations of the first domain's support set instead.
+    A model that translates shows translations of the first domain's support set instead.
 
     Args:
         model: the model in its current state.
@@ -46,7 +46,7 @@ def sample_rows(model: MetaModel, episodes: Episode, steps: Sequence[int]) -> li
             adapted = model.adapt(support, steps=count, seed=0)
             translates = "translate" in model.game.endpoints
             made = adapted.translate(first) if translates else adapted.sample(len(first), seed=0)
-            # A class on which adaptation diverged is drawn grey; the metrics record it.
+            # A class on which adaptation diverged is drawn in grey; the metrics record the divergence.
             parts.append(np.nan_to_num(made))
         rows.append(_joined(parts))
     return rows

@@ -1,4 +1,4 @@
-"""The folder of a run: numbered, locked by the process that writes it, with metrics that survive a kill."""
+"""Run folders: numbering, locking, checkpoints, and metrics that survive a kill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import tensorflow as tf
 from meta_gan import storage
 
 CHECKPOINTS, METRICS = "checkpoints", "metrics.jsonl"
-# The entries of `config.json` that must not change when a run is resumed. Its length and its intervals may.
+# The entries of `config.json` that must not change when a run is resumed. Its length and intervals may change.
 SAME = (
     *("recipe", "source", "target", "data", "episodes"),
     *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit"),
@@ -34,7 +34,7 @@ def runs(out: Path) -> list[Path]:
 
 
 def new_run(out: str | Path, label: str) -> Path:
-    """Make the next numbered run folder, such as `out/00003-reptile-glyphs`, or raise a ValueError."""
+    """Create the next numbered run folder, such as `out/00003-reptile-glyphs`; raise a ValueError if it fails."""
     root = Path(out)
     number = int(runs(root)[-1].name[:5]) + 1 if runs(root) else 0
     folder = root / f"{number:05d}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', label)}"
@@ -47,7 +47,7 @@ def new_run(out: str | Path, label: str) -> Path:
 
 
 def latest_run(out: str | Path) -> Path:
-    """Return the run to resume: `out` itself if it is a run folder, or the newest one in it. None is a ValueError."""
+    """Return the run to resume: `out` if it is a run folder, or the newest run in it; raise a ValueError if none."""
     root = Path(out)
     if (root / CHECKPOINTS).is_dir():
         return root
@@ -74,17 +74,17 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def checkpoint_manager(checkpoint: tf.train.Checkpoint, folder: Path, keep: int) -> tf.train.CheckpointManager:
-    """Return a manager of the run's checkpoints, after deleting what killed saves left behind.
+    """Return a manager of the run's checkpoints, after deleting leftovers of killed saves.
 
-    The manager's index of older checkpoints may be lost, so it is written again from the checkpoint files; otherwise
-    the manager would not delete the oldest.
+    The manager's index of older checkpoints may be lost, and without it the manager would not delete the oldest ones.
+    Therefore the index is rewritten from the checkpoint files.
     """
     root = folder / CHECKPOINTS
     for leftover in [*root.glob("*_temp"), *folder.glob(".model.*")]:
         shutil.rmtree(leftover, ignore_errors=True)
     names = [f"ckpt-{step}" for step in _steps(folder)]
     if names:
-        # Without times the manager would ignore the names.
+        # Without timestamps the manager would ignore the names.
         times = [(root / f"{name}.index").stat().st_mtime for name in names]
         tf.compat.v1.train.update_checkpoint_state(str(root), names[-1], names, all_model_checkpoint_timestamps=times)
     return tf.train.CheckpointManager(checkpoint, str(root), max_to_keep=keep, step_counter=None)
@@ -97,18 +97,18 @@ def _steps(folder: Path) -> list[int]:
 
 
 def latest_checkpoint(folder: Path) -> str | None:
-    """Return the newest checkpoint on disk, or None; TensorFlow's own answer depends on an index that may be lost."""
+    """Return the newest checkpoint on disk, or None; unlike TensorFlow's function, do not rely on an index file."""
     steps = _steps(folder)
     return str(folder / CHECKPOINTS / f"ckpt-{steps[-1]}") if steps else None
 
 
 def check_same(folder: Path, resolved: dict[str, Any], keys: Sequence[str]) -> None:
-    """Raise a ValueError if a run would be resumed with other settings; it names those that differ.
+    """Raise a ValueError that names the differing settings if a run would be resumed with other settings.
 
     Args:
-        folder: the run's, with its `config.json`.
-        resolved: the content that this file would have now.
-        keys: the entries that must not differ; a dot leads into an entry.
+        folder: the run folder, with its `config.json`.
+        resolved: the content that `config.json` would have now.
+        keys: the entries that must not differ; dots separate nested keys.
     """
     recorded, wanted = _flat(storage.read_config(folder)), _flat(json.loads(json.dumps(resolved)))
     chosen = [name for name in {**recorded, **wanted} if any(f"{name}.".startswith(f"{key}.") for key in keys)]
@@ -129,10 +129,10 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class MetricsLog:
-    """Writes `metrics.jsonl`, and TensorBoard's log if that is installed.
+    """Writer of `metrics.jsonl` and, if TensorBoard is installed, of its log.
 
     Args:
-        folder: the run's.
+        folder: the run folder.
         step: the last step to keep, -1 for a new run; lines of later steps and truncated lines are deleted.
     """
 
@@ -147,7 +147,7 @@ class MetricsLog:
         self.board = _tensorboard(folder)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Append one line and flush it; values that are not finite become null, for JSON has no NaN."""
+        """Append one line and flush it; values that are not finite become null, because JSON has no NaN."""
         line = {"step": step, **{key: number(value) for key, value in values.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

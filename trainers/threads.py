@@ -8,10 +8,10 @@ from meta_gan import functional
 
 
 def configure_threads() -> tuple[int, int]:
-    """Give every core one task: as many inter-op threads as cores (at most 8), with one intra-op thread each.
+    """Set one inter-op thread for each core (at most 8) and one intra-op thread, so that each core runs one task.
 
-    The operations of a few-shot step are too small to split over threads; whole tasks are not. One intra-op thread also
-    fixes the order of every sum, so that the same seed gives the same bits.
+    The operations of a few-shot step are too small to split over threads, but whole tasks are not. A single intra-op
+    thread also fixes the order of every sum, so that the same seed gives the same bits.
 
     Returns:
         `(inter_op, intra_op)` as set.

@@ -1,6 +1,6 @@
 """A trained controller beside hand-designed schedules: `python -m benchmarks.controller --out DIR`.
 
-`benchmarks.controller.schedules` defines what is steered, and the hand-designed schedules. Every trained row has the
+`benchmarks.controller.schedules` defines the steered game and the hand-designed schedules. Every trained row has the
 same number of outer steps of 32 adaptations each, from several seeds, on two cores; the free numbers of a hand-designed
 schedule are chosen on 60 tuning tasks. All are measured on the same unseen tasks from unseen networks, 100 tasks for
 every seed.
@@ -114,7 +114,7 @@ def trained(out: Path, name: str, seed: int, size: Size) -> schedules.Runs:
 
 
 def best_numbers(name: str, size: Size) -> tuple[schedules.Runs, tuple[float, ...]]:
-    """Return the runs of a hand-designed schedule, and its numbers with the least mean distance on tuning tasks."""
+    """Return the runs of a hand-designed schedule and the numbers with the least mean distance on tuning tasks."""
     script, every, grid = schedules.GRIDS[name]
     controller = schedules.controller()
     runs = schedules.Runs(controller, lambda numbers: schedules.Scripted(controller, script, every, numbers))
@@ -218,6 +218,6 @@ def main() -> None:
 
 
 def _train(job: tuple[str, int], core: int, own: list[str]) -> None:
-    """Train one row from one seed in a process of its own."""
+    """Train one row from one seed in a separate process."""
     common.python(["-m", "benchmarks.controller", *own, "--train", job[0], "--seed", str(job[1])], core)
     print(f"trained: {job[0]}, seed {job[1]}", flush=True)

@@ -63,7 +63,7 @@ def adam(rate: float) -> Adam:
 
 
 def best_rate(game: GAN, episodes: Episode) -> tuple[float, dict[str, float]]:
-    """Return the rate with which Adam comes nearest in 40 steps, and the mean distance of every rate."""
+    """Return the rate with which Adam reaches the least distance in 40 steps, and the mean distance of every rate."""
     curves = mixtures.Curves(game, adam(1.0), False)
     starts = functional.read(game.nets)
     found = {rate: float(np.nanmean(curves(starts, episodes, rate)[:, STEPS])) for rate in RATES}

@@ -1,4 +1,4 @@
-"""Sources from arrays with a layout of their own: emoji by vendor, fonts, handwriting by drawer, and names.
+"""Sources from arrays with special layouts: emoji by vendor, fonts, handwriting by drawer, and names.
 
 `meta_gan.tasks` reads `.npz` files of images, labels and class splits by itself.
 """

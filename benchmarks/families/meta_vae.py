@@ -1,4 +1,4 @@
-"""A variational autoencoder of a character from few drawings: meta-trained, beside the same one trained jointly.
+"""A variational autoencoder of a character from few drawings, meta-trained and trained jointly.
 
 `python -m benchmarks.families.meta_vae --data omniglot28.npz --out DIR` makes the drawings black and white (at half
 intensity), so that the likelihood is one of drawings. It trains every row of `ROWS` for the same time of one core, two
@@ -57,7 +57,7 @@ def black_and_white(data: str, folder: Path) -> Path:
 
 
 def train(row: str, data: Path, out: Path, minutes: float, core: int) -> None:
-    """Train a row, every phase in a process of its own, or resume its runs.
+    """Train a row, every phase in a separate process, or resume its runs.
 
     Raises:
         RuntimeError: the training failed; the message holds the end of its output.

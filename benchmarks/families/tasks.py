@@ -55,12 +55,12 @@ class Family:
 
 
 def digits(folder: Path) -> tuple[Source, Source]:
-    """USPS and MNIST, both 28x28."""
+    """Return USPS and MNIST, both 28x28."""
     return _sources(folder, "usps.npz", "mnist.npz")
 
 
 def clothes(folder: Path) -> tuple[Source, Source]:
-    """MNIST and Fashion-MNIST."""
+    """Return MNIST and Fashion-MNIST."""
     return _sources(folder, "mnist.npz", "fashion_mnist.npz")
 
 
@@ -89,7 +89,7 @@ def _both_ways(open_: Callable[[Path], tuple[Source, Source]], by: str) -> Calla
 
 
 def _some(tasks: DomainTasks, most: int = 24) -> DomainTasks:
-    """The same tasks with at most `most` pairs of validation and test each."""
+    """Return the same tasks with at most `most` pairs each of validation and test."""
     draw = np.random.default_rng(0)
     kept = {split: rows[np.sort(draw.permutation(len(rows))[:most])] for split, rows in tasks.pairs.items()}
     kept["train"] = tasks.pairs["train"]

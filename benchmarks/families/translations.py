@@ -91,7 +91,7 @@ def tuned(model: MetaModel, row: str, family: Family, tests: DomainTasks, judges
 
 
 def _score(scores: Mapping[str, Any], family: Family) -> float:
-    """The family's score, by the first judge where there are judges."""
+    """Return the family's score, by the first judge if there are judges."""
     named = [name for name in scores if name.split("/")[0] == family.score]
     return float(scores[min(named, key=lambda name: name.endswith("/pixels"))]["mean"])
 
@@ -205,7 +205,7 @@ def main() -> None:
 
 
 def _all(out: Path, data: Path, names: list[str], size: Size, arguments: argparse.Namespace) -> None:
-    """Create the missing parts, each in a process of its own."""
+    """Create the missing parts, each in a separate process."""
     own = ["--data", str(data), "--out", str(out), "--minutes", str(size.minutes)]
     own += ["--quick"] if arguments.quick else []
     judged_by = {FAMILIES[name].judged: name for name in names if FAMILIES[name].judged}

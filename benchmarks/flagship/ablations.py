@@ -61,7 +61,7 @@ def run_of(row: str, seed: int, out: Path) -> Path:
 
 
 def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) -> str:
-    """Train a row with a seed in a process of its own, on one core, or resume its run.
+    """Train a row with a seed in a separate process on one core, or resume its run.
 
     Returns:
         An empty string; or, for a training that diverged, the line that says so. Its last good checkpoint is evaluated.
@@ -82,7 +82,7 @@ def train(row: str, seed: int, data: str, out: Path, minutes: float, core: int) 
 
 
 def measure(row: str, folder: Path, source: Any, out: Path, classes: int) -> dict[str, Any]:
-    """Return the scores of one trained model, and of the baselines beside it, by judge."""
+    """Return the scores of one trained model, and of the baselines, by judge."""
     steps, method = ROWS[row][2], common.method("model", folder)
     settings = Settings(
         split="validation",
@@ -122,7 +122,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 def run(
     rows: Sequence[str], seeds: Sequence[int], data: str, out: Path, minutes: float, classes: int
 ) -> dict[str, Any]:
-    """Train two rows at once, each on a core of its own, then evaluate all; finished parts are kept."""
+    """Train two rows at once, each on a separate core, then evaluate all rows; skip finished parts."""
     jobs = [(row, seed) for seed in seeds for row in rows]
     stopped: dict[tuple[str, int], str] = {}
 

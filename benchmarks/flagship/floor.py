@@ -1,4 +1,4 @@
-"""Energy distance that is lost by knowing a class from five drawings only, without a generator.
+"""Energy distance that results from knowing only five drawings of a class, without a generator.
 
 Five images leave the class mean uncertain, and no generator can place its samples better than the mean is known. This
 benchmark fits a normal model of classes, in the features of a judge itself, on 459 of the 659 test characters: class

@@ -1,4 +1,4 @@
-"""Learned meta-learners on drawings: how few inner steps bring a DCGAN as near to a character as fifty of tuned Adam.
+"""Learned meta-learners on drawings: the number of inner steps to match fifty steps of tuned Adam with a DCGAN.
 
 `python -m benchmarks.meta_learners.omniglot --data omniglot28.npz --out DIR` meta-trains a plain DCGAN (or, with
 `--network fusion`, the network of the preset `fusion`, of which the context adapts) with every learned meta-learner,

@@ -1,4 +1,4 @@
-"""Small min-max games with a known equilibrium: do learned meta-learners find it sooner than hand-designed ones?
+"""Small min-max games with a known equilibrium: the speed of learned and hand-designed meta-learners.
 
 `python -m benchmarks.meta_learners --only games --out DIR` trains the learned meta-learners on 64 instances of each
 game, tunes gradient descent-ascent, the extragradient, the optimistic gradient and Adam on the same instances over
@@ -123,7 +123,7 @@ def _pair(draw: np.random.Generator) -> np.ndarray:
 
 
 def _matrix(draw: np.random.Generator) -> np.ndarray:
-    """A matrix whose game has its only equilibrium at the origin."""
+    """Return a matrix whose game has its only equilibrium at the origin."""
     while True:
         matrix = draw.uniform(-1, 1, (5, 5)) * (draw.uniform(size=(5, 5)) < 0.5)
         if np.linalg.svd(matrix, compute_uv=False)[-1] > 0.05:
@@ -149,7 +149,7 @@ def instances(name: str, count: int, seed: int) -> Episode:
 
 
 def _bounded(logs: Any) -> np.ndarray:
-    """Logarithms of distances as float64, with the greatest in place of NaN and of diverged ones."""
+    """Return logarithms of distances as float64, with NaN and divergence replaced by the greatest value."""
     found, most = logs.numpy().astype(np.float64), math.log10(FARTHEST)
     return np.where(np.isfinite(found), np.minimum(found, most), most)
 
@@ -174,7 +174,7 @@ def played(game: Toy, meta_learner: Any, episodes: Episode, moves: int) -> dict[
 
 
 def extragradient(game: Toy, rate: float, episodes: Episode, moves: int) -> dict[str, np.ndarray]:
-    """Return the same for the extragradient, which looks one move ahead and so is no meta-learner."""
+    """Return the same for the extragradient method, which is no meta-learner because it looks one move ahead."""
 
     def slopes(x: Any, y: Any, numbers: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -224,13 +224,13 @@ LEARNED: dict[str, Callable[[], Any]] = {
 
 
 def tuned(game: Toy, method: str, train: Episode, moves: int) -> float:
-    """Return the rate that ends nearest to the equilibrium on training instances; of equal ones, the soonest there."""
+    """Return the rate with the least final distance on training instances; of equal ones, the fastest."""
     found = [HAND_DESIGNED[method](game, rate, train, moves) for rate in RATES]
     return RATES[min(range(len(RATES)), key=lambda i: _order(found[i]))]
 
 
 def _order(result: dict[str, np.ndarray]) -> tuple[float, float]:
-    """The rank of a method: the mean logarithm at the end, to a tenth, then that over the moves."""
+    """Return the sort key of a method: the mean logarithm at the end, to a tenth, then the mean over the moves."""
     return round(float(result["end"].mean()), 1), float(result["path"].mean())
 
 

@@ -31,7 +31,7 @@ def tasks_of(data: Path) -> Tasks:
 
 
 def medium_of(data: Path) -> Texts:
-    """The alphabet of the names."""
+    """Return the medium of the names: texts over their alphabet."""
     medium = tasks_of(data).source.medium
     assert isinstance(medium, Texts)
     return medium

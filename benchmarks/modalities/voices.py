@@ -138,7 +138,7 @@ def threshold_of(data: Path, index: int, rate: int) -> float:
 
 
 def _judged(data: Path, split: str, judges: list[Judge], draw: int) -> list[tuple[Any, list[np.ndarray]]]:
-    """The argument `judged` of `scores_of` and the takes, for every class of a split."""
+    """Return the argument `judged` of `scores_of` and the takes, for every class of a split."""
     source = voices(data)
     rate, classes = source.medium.rate, source.split_classes(split)  # type: ignore[union-attr]
     deals = [dealt(data, index, draw) for index in classes]

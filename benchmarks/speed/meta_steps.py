@@ -33,7 +33,7 @@ Timed = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of what is measured.
+    """The sizes of the measured networks and tasks.
 
     Attributes:
         side: height and width of the images, which have one channel.
@@ -146,7 +146,7 @@ def mapped(model: mg.MetaModel, side_by_side: int) -> Callable[[mg.Episode], Any
 
 
 def _busy() -> float:
-    """Core seconds that all programs have used since the machine started; NaN where unknown."""
+    """Return the core seconds used by all programs since the machine started; NaN if unknown."""
     if not Path("/proc/stat").is_file():
         return math.nan
     fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
@@ -232,7 +232,7 @@ def on_one_core(function: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def measure_tasks(sizes: Sizes) -> list[Timed]:
-    """Time the tasks of a meta-batch two at a time, and one by one, where the operations of a task share the cores."""
+    """Time the tasks of a meta-batch two at a time, and one by one with the cores shared by a task's operations."""
     model, batch = wgan_gp(sizes, mg.Reptile(sizes.steps)), episodes(sizes, sizes.tasks)
     pairs, single = mapped(model, 2), mapped(model, 1)
     alternatives = {"two at a time": lambda: pairs(batch), "one by one": lambda: single(batch)}
@@ -260,7 +260,7 @@ def measure_adaptation(sizes: Sizes) -> list[Timed]:
 
 
 def measure_orders(sizes: Sizes) -> list[Timed]:
-    """Time a second-order MAML step on one task beside the first-order one."""
+    """Time a second-order and a first-order MAML step on one task."""
     batch, steps = episodes(sizes, 1), {}
     for name, algorithm in (("second order", mg.MAML), ("first order", mg.FOMAML)):
         steps[name] = tf.function(wgan_gp(sizes, algorithm(sizes.second_steps)).meta_step, autograph=False)

@@ -1,4 +1,4 @@
-"""Flags that several commands have, and checks of their values."""
+"""Flags shared by several commands, and checks of their values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
 
 
 def add_source(group: argparse._ArgumentGroup, shape: str = "the source's own") -> None:
-    """Add the flags that say how `--data` is read."""
+    """Add the flags that control how `--data` is read."""
     group.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
     group.add_argument("--image-shape", metavar="HxWxC", help=f"such as 28x28x1 (default: {shape})")
     group.add_argument("--rate", type=int, metavar="HZ", help="samples a second of sounds, >= 1 (default: their own)")
@@ -36,10 +36,10 @@ def add_pairs(parser: argparse.ArgumentParser, title: str) -> None:
 
 
 def check_folder(out: str) -> Path:
-    """Return `out` as a path that is a folder or free.
+    """Return `out` as a path, which must be a folder or not exist.
 
     Raises:
-        ValueError: if there is a file.
+        ValueError: `out` is a file.
     """
     path = Path(out)
     if path.exists() and not path.is_dir():

@@ -23,7 +23,7 @@ from meta_gan.tasks.pictures import grid, save_png
 EXAMPLE = "meta-gan evaluate --model reptile=runs/a fomaml=runs/b --data omniglot28.npz --quick --out report"
 COLUMNS = 8
 SHOTS, QUERIES = 5, 50
-# Flags of few-shot-28 that an evaluation of translations does not have.
+# Flags of few-shot-28 that do not apply to translations.
 ONE_DOMAIN = ("classes", "scratch_steps", "quick")
 
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     sources.refuse_pair_flags(arguments)
     shapes = (method.model.game.example_shape for method in models.values())
     shape = next((shape for shape in shapes if len(shape) == 3), None)
-    # Two images a class are enough here: only the evaluated classes must have more, which is checked later.
+    # Two images a class are enough here. Only the evaluated classes need more, which is checked later.
     tasks = sources.open_tasks(arguments, shots=1, queries=1, shape=shape)
     if tasks.source.medium.kind != Pictures.kind:
         raise ValueError(
@@ -104,7 +104,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _models(given: list[str]) -> dict[str, Method]:
-    """Load each `DIR` or `NAME=DIR`; a single DIR is called `model`, several are named after their algorithms."""
+    """Load each `DIR` or `NAME=DIR`; without names, a single model is called `model`, several by their algorithms."""
     found: dict[str, Method] = {}
     for text in given:
         name, equals, path = text.partition("=")
@@ -121,10 +121,10 @@ def _models(given: list[str]) -> dict[str, Method]:
 
 
 def default_judges(source: Source) -> list[Judge]:
-    """Return the shipped judges that were trained on this data's training classes, and on no other class of it.
+    """Return the shipped judges that were trained only on training classes of this data.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: there are none.
     """
     train = {source.class_names[index] for index in source.split_classes("train")}
     found = []
@@ -143,7 +143,7 @@ def default_judges(source: Source) -> list[Judge]:
 
 
 def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Method]) -> None:
-    """Evaluate models of two domains; without any, the rows that need no model."""
+    """Evaluate models of two domains; without models, evaluate only the rows that need none."""
     for name in ONE_DOMAIN:
         if getattr(arguments, name) not in (None, False):
             flag = f"--{name.replace('_', '-')}"
@@ -168,12 +168,12 @@ def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Meth
 
 
 def _tasks(arguments: argparse.Namespace, models: dict[str, Method]) -> DomainTasks:
-    """Return the pairs, with as many query images as the smallest class leaves, at most 50."""
+    """Return the pairs, with as many query images as the smallest class allows, at most 50."""
     shots = SHOTS if arguments.shots is None else arguments.shots
     shapes = {name: method.model.game.example_shape for name, method in models.items()}
     shape = next((each["source"] for each in shapes.values()), None)
     seed = arguments.seed or 0
-    # With one query image, to find out first how many there are.
+    # Opened first with one query image, to find the size of the smallest class.
     few = sources.open_pairs(argparse.Namespace(**{**vars(arguments), "shots": shots, "queries": 1}), seed, shape)
     assert isinstance(few, DomainTasks)  # there is a target
     rows = np.concatenate(list(few.pairs.values()))

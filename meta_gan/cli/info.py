@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _exported(path: str) -> str:
-    """Describe an exported model, which is not run."""
+    """Describe an exported model without running it."""
     found = serving.inspect(path)
     limits = ", ".join(f"{name} {most}" for name, most in found.about.get("limits", {}).items())
     lines = [f"SavedModel: {path}", f"limits of a request: {limits or 'not recorded'}"]
@@ -51,5 +51,5 @@ def _exported(path: str) -> str:
             for side in ("inputs", "outputs")
         )
         lines.append(f"{name}({given}) -> {made}")
-    lines.append(f"operations: {len(found.operations)}; not on our lists: {', '.join(found.refused) or 'none'}")
+    lines.append(f"operations: {len(found.operations)}; not allowed: {', '.join(found.refused) or 'none'}")
     return "\n".join(lines)

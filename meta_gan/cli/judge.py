@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     storage.check_free(arguments.out)
     fields = [field.name for field in dataclasses.fields(JudgeRecipe)]
     given = {name: getattr(arguments, name) for name in fields if getattr(arguments, name, None) is not None}
-    JudgeRecipe(**given)  # A bad value is refused before the data is read.
+    JudgeRecipe(**given)  # Check the values before the data are read.
     tasks = sources.open_tasks(arguments, shots=1, queries=1)
     recipe = JudgeRecipe(**{"ways": min(JudgeRecipe().ways, max(2, len(tasks.splits["train"]))), **given})
     print(f"recipe: {dataclasses.asdict(recipe)}", flush=True)

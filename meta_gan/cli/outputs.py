@@ -1,4 +1,4 @@
-"""What commands read and write of a model's examples, by the medium that its data card names."""
+"""Reading and writing of examples, by the medium that a model's data card names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from meta_gan.tasks.media import of_card
 
 
 def read(path: str, game: Any, card: dict[str, Any], domain: str, invert: str) -> np.ndarray:
-    """Return the examples at a path in the form that a game takes, or one of its domains; print any note on them.
+    """Read the examples at a path in the form that a game, or one of its domains, takes; print any note on them.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`.
+        FileNotFoundError: `path` does not exist.
         ValueError: the examples cannot be read; the message names the file.
     """
     own = {**card, "polarity": by_domain(card.get("polarity")).get(domain)}
@@ -30,13 +30,13 @@ def read(path: str, game: Any, card: dict[str, Any], domain: str, invert: str) -
 
 
 def write(folder: Path, card: dict[str, Any], samples: np.ndarray, given: Sequence[np.ndarray]) -> str:
-    """Write samples, and the sets that were given beside them; return what else was written, in words."""
+    """Write samples and the given sets; return a description of the other files written."""
     medium = of_card(card)
     return medium.write_samples(folder, samples, given, preview_drawing(medium), style_sheet())
 
 
 def described(card: dict[str, Any]) -> str:
-    """Return what a model's data card records of its medium, in words."""
+    """Return a description of a model's medium from its data card."""
     return of_card(card).describe_card(card)
 
 

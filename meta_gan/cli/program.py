@@ -20,13 +20,13 @@ from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, tra
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG
 from trainers import TrainingStopped, configure_threads
 
-# What TensorFlow raises for a full disk, and for a folder that may not be written to.
+# Raised by TensorFlow for a full disk and for a folder without write permission.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
 MODULES = {
     **{"train": train, "adapt": adapt, "sample": sample, "evaluate": evaluate},
     **{"judge": judge, "export": export, "info": info, "data": data},
 }
-# Flags that had another name; the old one is accepted for one release.
+# Renamed flags; the old names are accepted for one release.
 RENAMED = {"adapt": {"--steps": "--inner-steps"}, "evaluate": {"--steps": "--inner-steps"}}
 
 
@@ -41,7 +41,7 @@ class _Parser(argparse_flags.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; its result has the function to call as `run`."""
+    """Return the parser of all commands; in its result, `run` is the function to call."""
     made = _Parser(prog="meta-gan", description=DESCRIPTION, epilog=EPILOG)
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
@@ -60,13 +60,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def current_spelling(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line with flags of the last release renamed, and warn about each.
+    """Return a command line with the flags of the last release renamed, and print a warning for each.
 
     Args:
         words: such as `["data", "--data", "glyphs", "--image_shape", "28x28x1"]`.
 
     Returns:
-        The same words, with hyphens in place of underscores in flag names, and with renamed flags.
+        The same words with current flag names: hyphens instead of underscores, and renamed flags.
 
     Example:
         >>> current_spelling(["data", "--image_shape=8x8x1"])
@@ -104,7 +104,7 @@ def _complain(arguments: argparse.Namespace, message: str) -> None:
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    # Keras and TensorFlow log through absl at INFO; the output of a command is its own lines.
+    # Keras and TensorFlow log through absl at INFO level, which would mix with the output of the command.
     logging.set_verbosity(logging.WARNING)
     configure_threads()
     return run(arguments)

@@ -1,4 +1,4 @@
-"""Progress of long commands on standard error."""
+"""Progress reports of long commands on standard error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 class Progress:
-    """One line that is written over on a terminal; elsewhere a line for every tenth of a stage."""
+    """Print progress: on a terminal one line that is overwritten, elsewhere a line for every tenth of a stage."""
 
     def __init__(self) -> None:
         self.stage, self.tenth = "", -1

@@ -1,4 +1,4 @@
-"""The settings of `meta-gan train`: those of a configuration file or a preset, changed by flags and then by `--set`."""
+"""The settings of `meta-gan train`, from a configuration file or a preset, changed by flags and `--set`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from meta_gan.presets.nodes import Node, always
 from trainers import TrainConfig
 
 _EPISODES = {"shots": 5, "queries": 7, "seed": 0}
-# Flags that a configuration records where they are given.
+# Flags that a configuration records if they are given.
 _FLAGS = ("target", "pair", "both_ways", "archives", "image_shape", "rate", "length", "protocol", "start")
-# What a run folder's `config.json` and `--dry-run` tell beside the settings.
+# Further entries of a run folder's `config.json` and of the output of `--dry-run`.
 _RECORDS = ("kind", "versions", "model", "data", "out")
 
 
@@ -25,8 +25,8 @@ class Settings(Node):
     """The settings that `--set` changes.
 
     Attributes:
-        recipe: of the model.
-        train: of the run.
+        recipe: the recipe of the model.
+        train: the settings of the run.
     """
 
     recipe: presets.Recipe = always(presets.Recipe())
@@ -37,7 +37,7 @@ def resolve(arguments: argparse.Namespace) -> tuple[Settings, argparse.Namespace
     """Return the settings of a run, and the arguments completed by those of `--config` and by defaults.
 
     Args:
-        arguments: of `meta-gan train`; None (False for `both_ways`) is a flag that was not given.
+        arguments: those of `meta-gan train`; None (False for `both_ways`) for a flag that was not given.
 
     Raises:
         ValueError: no data, or a setting that is unknown or out of its range.
@@ -69,7 +69,7 @@ def resolve(arguments: argparse.Namespace) -> tuple[Settings, argparse.Namespace
 
 
 def describe(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what the configuration of a run records beside `train` and `episodes`, for `--config` to read."""
+    """Return the entries of a run's configuration other than `train` and `episodes`, for `--config` to read."""
     given = {flag: getattr(arguments, flag) for flag in _FLAGS}
     kept = {flag: value for flag, value in given.items() if value is not None and value is not False}
     return {"recipe": settings.recipe.to_config(), "source": arguments.data, **kept}
@@ -81,7 +81,7 @@ def _read(path: str) -> dict[str, Any]:
     if ending not in (".json", ".toml"):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}")
     try:
-        # What `--dry-run` prints goes on after the JSON.
+        # The output of `--dry-run` has further lines after the JSON.
         config = tomllib.loads(text) if ending == ".toml" else json.JSONDecoder().raw_decode(text.lstrip())[0]
     except ValueError as error:
         raise ValueError(f"--config must be a valid {ending} file. Received: {path!r}: {error}") from error

@@ -1,4 +1,4 @@
-"""What several sub-commands share: opening `--data`, and looking at `--out`."""
+"""Opening of `--data` and `--target`, for several commands."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def open_tasks(
     queries: int | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> Tasks:
-    """Opens `--data`, at `--image-shape`, split as `--protocol` says where it is given.
+    """Open `--data` at `--image-shape`, with the split of `--protocol` if it is given.
 
     Args:
-        arguments: with `data`, `image_shape`, `archives`, `rate`, `length` and `protocol`, and `shots` and `queries`
-            unless they follow.
-        seed: of the episodes.
-        shots: in place of `--shots`.
-        queries: in place of `--queries`.
-        shape: the image shape where `--image-shape` is absent; None for the source's own.
+        arguments: with `data`, `image_shape`, `archives`, `rate`, `length` and `protocol`, and with `shots` and
+            `queries` unless they are given below.
+        seed: seed of the episodes.
+        shots: overrides `--shots`; None to use it.
+        queries: overrides `--queries`; None to use it.
+        shape: the image shape if `--image-shape` is not given; None for that of the source.
 
     Raises:
-        ValueError: as the loaders do, or classes that are not those of the protocol's task.
+        ValueError: raised by the readers, or the classes are not those of the protocol's task.
     """
     if arguments.image_shape is not None:
         match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", arguments.image_shape)
@@ -50,15 +50,15 @@ def open_tasks(
 def open_pairs(
     arguments: argparse.Namespace, seed: int = 0, shape: tuple[int, ...] | None = None
 ) -> Tasks | DomainTasks:
-    """Opens `--data`, and pairs its classes with those of `--target` where that is given.
+    """Open `--data`, and pair its classes with those of `--target` if it is given.
 
     Args:
-        arguments: as of `open_tasks`, with `target`, `pair` and `both_ways`.
-        seed: of the episodes.
-        shape: as of `open_tasks`, of both domains.
+        arguments: as in `open_tasks`, with `target`, `pair` and `both_ways`.
+        seed: seed of the episodes.
+        shape: as in `open_tasks`, for both domains.
 
     Raises:
-        ValueError: as the loaders and `pair_classes` do, or if `--protocol` is given with `--target`, or `--pair` or
+        ValueError: raised by the readers or `pair_classes`; or `--protocol` is given with `--target`, or `--pair` or
             `--both-ways` without it.
     """
     if arguments.target is None:
@@ -76,10 +76,10 @@ def open_pairs(
 
 
 def refuse_pair_flags(arguments: argparse.Namespace) -> None:
-    """Refuse flags that say how two domains are paired when there is only one.
+    """Raise a ValueError for flags of paired domains in a command with one domain.
 
     Raises:
-        ValueError: if there are such flags.
+        ValueError: `--pair` or `--both-ways` is given.
     """
     for name in ("pair", "both_ways"):
         if getattr(arguments, name):

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
     print(json.dumps(resolved, indent=2), flush=True)
     print(tasks.describe(), flush=True)
-    # Errors that would only appear in the first step are raised now, before anything is written.
+    # Raise errors of the first step now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyLimit.of_run(config, model.game, tasks)
@@ -78,12 +78,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _report(trainer: MetaTrainer, config: TrainConfig) -> None:
-    """Train, and say which model was saved and why."""
+    """Train, and print which model was saved and why."""
     saved = trainer.run()
     if trainer.copy_limit.exceeded:
         steps = storage.read_config(saved)["training"]["steps"]
         ended = int(trainer.step.numpy())
         print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
     if config.copy_limit and not trainer.copy_limit.ever_kept:
-        print(f"no validation kept 'copy_limit' {config.copy_limit}: the saved model makes more copies than that")
+        print(f"no validation was within 'copy_limit' {config.copy_limit}: the copy rate of the saved model is higher")
     print(f"saved model: {saved}")

@@ -1,4 +1,4 @@
-"""The knobs that a controller turns, and the recurrent policy that gives the probabilities of their options."""
+"""The knobs of a controller, and the recurrent policy that gives the probabilities of their options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meta_gan.types import Tensor
 ACTIONS = ("rates", "turns", "penalty", "augmentation", "stop")
 """The kinds of knobs; "rates" is one knob for every player."""
 NEEDS = {"penalty": "penalty_scale", "augmentation": "augmentation"}
-"""What a game must support (`Game.supports`) for a knob to have an effect."""
+"""The setting that a game must support (`Game.supports`) for a knob to have an effect."""
 _LARGEST = 16.0
 
 
@@ -75,7 +75,7 @@ class Policy(keras.layers.Layer):
     """A GRU, and readouts that start at 0 beside a bias towards no change.
 
     Args:
-        knobs: what is decided.
+        knobs: the knobs to decide on.
         width: size of an observation.
         hidden: units of the GRU.
         calm: the first logit of every option that changes nothing.
@@ -144,7 +144,7 @@ def likeliest(logits: list[Tensor]) -> Tensor:
 
 
 def drawn(logits: list[Tensor], seed: Tensor) -> Tensor:
-    """Draw an option of every knob by its probability, int32[knobs]: the largest of logits with Gumbel noise."""
+    """Draw an option of every knob by its probability, int32[knobs]: the argmax of logits plus Gumbel noise."""
     action = []
     for number, each in enumerate(logits):
         # Within the open interval on which both logarithms are finite.

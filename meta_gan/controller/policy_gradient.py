@@ -1,4 +1,4 @@
-"""The policy gradient: which of its own decisions a controller should make more often, from how tasks turned out."""
+"""`PolicyGradient`: a policy gradient estimator that trains a controller from the outcomes of its decisions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Trajectory(NamedTuple):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class PolicyGradient(Estimator):
-    """Trains the policy of a `ScheduleController` by proximal policy optimisation against a baseline of the same task.
+    """Train the policy of a `ScheduleController` by proximal policy optimisation against a baseline of the same task.
 
     Every task is adapted to several times, from the same weights and by the same draws but for the policy's own. The
     reward of a decision is the decrease of the logarithm of the distance from samples to the query set until the next
@@ -88,7 +88,7 @@ class PolicyGradient(Estimator):
 
     References: Schulman et al., "Proximal Policy Optimization Algorithms", 2017, equation 7; Duan et al., "RL^2: Fast
         Reinforcement Learning via Slow Reinforcement Learning", 2016. We depart in the baseline, which is the mean of
-        rollouts of one task in place of a learned value.
+        rollouts of one task instead of a learned value.
     """
 
     trains_meta_learner = True
@@ -224,7 +224,7 @@ class PolicyGradient(Estimator):
     def surrogate(
         self, judged: tuple[Tensor, Tensor], before: Tensor, trajectory: Trajectory, advantages: Tensor
     ) -> Tensor:
-        """Return what is to rise, float32[]: the clipped surrogate a rollout, and the weighted entropy.
+        """Return the objective to maximise, float32[]: the clipped surrogate per rollout plus the weighted entropy.
 
         Args:
             judged: log-probabilities and entropies float32[n, decisions], under the present policy.
@@ -266,7 +266,7 @@ def controller_of(meta_learner: MetaLearner) -> ScheduleController:
 
 
 def _exploring(controller: ScheduleController, key: Tensor) -> PolicySteering:
-    """Return steering that draws every action by its probability."""
+    """Return steering that draws actions at random by their probabilities."""
     return PolicySteering(controller, lambda logits, step: drawn(logits, functional.fold(key, step)))
 
 

@@ -1,4 +1,4 @@
-"""A policy that steers adaptation: it turns the knobs of a hand-designed meta-learner as it observes the game."""
+"""`ScheduleController`: a policy that adjusts the knobs of a hand-designed meta-learner during adaptation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from meta_gan.types import ByPlayer, ParamInfo, Settings, Tensor, Tensors, Tree
 NEAREST, FURTHEST = 1e-3, 1e3
 """Observed distances are clipped to these bounds; one that is not finite counts as the furthest."""
 BOUND = 5.0
-"""Of the absolute value of every number of an observation."""
+"""Bound of the absolute value of every number of an observation."""
 _WINDOW = 5.0  # moves over which the mean loss runs
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class ScheduleController(MetaLearner):
-    """Steers a hand-designed meta-learner by a recurrent policy.
+    """Steer a hand-designed meta-learner by a recurrent policy.
 
     As a decision process, the generator's side acts and the discriminator responds. Every few inner steps the policy
     observes some twenty numbers: what every player last reported, running means of their losses, the ratio of their
@@ -95,7 +95,7 @@ class ScheduleController(MetaLearner):
 
     @property
     def steering(self) -> Steering:
-        """The policy's most likely actions."""
+        """Steering that takes the policy's most likely actions."""
         return PolicySteering(self)
 
     def prepare(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:

@@ -40,10 +40,10 @@ class Signature(NamedTuple):
 
 
 class Signatures:
-    """Makes signatures; the functions that they share are traced once, and stored once for all that call them.
+    """Make signatures; functions that several signatures share are traced and stored once.
 
     Args:
-        served: the adaptation to export, over Keras models of its own.
+        served: the adaptation to export, over its own copies of the Keras models.
         limits: the greatest request served.
     """
 

@@ -31,7 +31,7 @@ def spectrogram(shape: tuple[int, ...], rate: int) -> keras.Model:
         >>> spectrogram((8192, 1), 8000)(tf.zeros([2, 8192, 1])).shape
         TensorShape([2, 256])
     """
-    # Averages of two frames and two bands, because a shift by one frame does not change what is heard.
+    # Averages over two frames and two bands, because a shift by one frame is inaudible.
     average = [keras.layers.AveragePooling2D(2), keras.layers.Flatten(), keras.layers.Rescaling(1 / 8)]
     return keras.Sequential([keras.Input(shape), log_mel(shape, rate), *average], name="features")
 

@@ -1,7 +1,7 @@
 """Architectures of feature networks: functional Keras models from images to features.
 
-They use this package's normalisation layers, and average pooling where ProtoNets use maximum pooling, because a network
-of the purpose "objective" is part of a loss that is differentiated twice.
+They use this package's normalisation layers, and average pooling instead of the maximum pooling of ProtoNets, because
+networks with the purpose "objective" are part of a loss that is differentiated twice.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from meta_gan.checks import check_integer, check_shape
 from meta_gan.networks.base import seeded_normal
 
 MOST_FEATURES = 256
-"""A larger last map is averaged over its positions: distances in many dimensions are less informative."""
+"""The number of features above which `conv4` averages its last map over positions instead of flattening it.
+
+Distances in many dimensions are less informative.
+"""
 _SMALLEST_SIDE = 8
 
 
 def _check_image_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return (height, width, channels) of images of 8x8 or more with 1 to 4 channels."""
+    """Return `example_shape` as a tuple if it is that of images of at least 8x8 pixels with 1 to 4 channels."""
     shape = check_shape(example_shape)
     if len(shape) != 3 or min(shape[:2]) < _SMALLEST_SIDE or shape[2] > 4:
         raise ValueError(
@@ -33,7 +36,7 @@ def _check_image_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 class _Stack:
-    """A builder of named layers with one dtype and with kernels of one seed."""
+    """A builder of named layers that share a dtype and a seed for their kernels."""
 
     def __init__(self, example_shape: Sequence[int], width: int, seed: int, stream: str, dtype: Any) -> None:
         self.example_shape = _check_image_shape(example_shape)
@@ -45,7 +48,7 @@ class _Stack:
     def convolve(
         self, x: keras.KerasTensor, channels: int, name: str, kernel: int = 3, strides: int = 1
     ) -> keras.KerasTensor:
-        """Return a convolution without a bias, which the normalisation after it makes superfluous."""
+        """Apply a convolution without a bias, which would have no effect before the normalisation."""
         layer = keras.layers.Conv2D(
             channels,
             kernel,
@@ -60,12 +63,12 @@ class _Stack:
         return layer(x)
 
     def rectify(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Return the ReLU of normalised `x`."""
+        """Apply batch normalisation and a ReLU."""
         x = layers.BatchNormalization(name=f"normalize_{name}", dtype=self.dtype)(x)
         return keras.layers.ReLU(name=f"relu_{name}", dtype=self.dtype)(x)
 
     def halve(self, x: keras.KerasTensor, name: str, padding: str = "valid") -> keras.KerasTensor:
-        """Return averages of 2x2 pixels."""
+        """Apply 2x2 average pooling."""
         pool = keras.layers.AveragePooling2D(
             2, padding=padding, data_format="channels_last", name=f"pool_{name}", dtype=self.dtype
         )
@@ -82,12 +85,12 @@ def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: A
     Args:
         example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
         width: channels of every convolution, >= 1.
-        seed: of the initial weights, >= 0.
-        dtype: of the weights and features; None for Keras's default.
+        seed: seed of the initial weights, >= 0.
+        dtype: dtype of the weights and features; None for Keras's default.
 
     Returns:
-        A model from float[n, *example_shape] to float[n, d]: the last map, flattened if d <= 256 (for 28x28, d = width)
-        or else averaged over its positions. A map with a side of 1 is not halved further.
+        A model from float[n, *example_shape] to float[n, d]. The features are the last map, flattened if d <= 256 (for
+        28x28, d = width) and averaged over its positions otherwise. A map with a side of 1 is not pooled further.
 
     Raises:
         ValueError: an argument is out of range.
@@ -97,7 +100,7 @@ def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: A
         TensorShape([5, 64])
 
     Reference:
-        Snell et al., Prototypical Networks for Few-shot Learning, 2017. We depart in average pooling.
+        Snell et al., Prototypical Networks for Few-shot Learning, 2017. We depart in using average pooling.
     """
     stack = _Stack(example_shape, width, seed, "conv4", dtype)
     x = stack.images
@@ -116,11 +119,11 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
     Args:
         example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
         width: channels of the first block, >= 1; the others have 2 * width.
-        seed: of the initial weights, >= 0.
-        dtype: of the weights and features; None for Keras's default.
+        seed: seed of the initial weights, >= 0.
+        dtype: dtype of the weights and features; None for Keras's default.
 
     Returns:
-        A model from float[n, *example_shape] to float[n, 4 * width], averaged over positions.
+        A model from float[n, *example_shape] to float[n, 4 * width], features averaged over positions.
 
     Raises:
         ValueError: an argument is out of range.
@@ -130,8 +133,8 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
         TensorShape([5, 128])
 
     Reference:
-        He et al., Identity Mappings in Deep Residual Networks, 2016; shortcuts are averaged before their 1x1
-        convolution, as in He et al., Bag of Tricks for Image Classification, 2019.
+        He et al., Identity Mappings in Deep Residual Networks, 2016; shortcuts are average-pooled before their
+        1x1 convolution, as in He et al., Bag of Tricks for Image Classification, 2019.
     """
     stack = _Stack(example_shape, width, seed, "residual", dtype)
     x = stack.convolve(stack.images, stack.width, "stem")
@@ -142,7 +145,7 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
 
 
 def _residual_block(stack: _Stack, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
-    """Return x + f(x) at half the size, where f is two blocks of normalisation, ReLU and convolution."""
+    """Apply x + f(x) at half the size, where f is two blocks of normalisation, ReLU and convolution."""
     shortcut = stack.halve(x, name, padding="same")
     if channels != x.shape[-1]:
         shortcut = stack.convolve(shortcut, channels, f"{name}_shortcut", kernel=1)

@@ -294,7 +294,7 @@ class GAN(Sampling):
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """Those of `Sampling`, and `discriminate(images) -> logits`, float[n]."""
+        """The endpoints of `Sampling`, and `discriminate(images) -> logits`, float[n]."""
 
         def discriminate(snapshot: Snapshot, conditioning: Tree, inputs: Tree, seed: Tensor) -> dict[str, Tensor]:
             logits, _ = self.call_net("discriminator", snapshot, inputs["images"], conditioning, False, seed)

@@ -1,4 +1,4 @@
-"""What games share whose generator maps latents to examples: latents, samples, their distance, and the copy rate."""
+"""`Sampling`: base of games whose generator maps latents to examples; samples, their distance and copy rate."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def size_of_latents(generator: keras.Model) -> int:
 
 
 def copied_share(made: Tensor, support: Tensor, query: Tensor) -> Tensor:
-    """Return the share of examples that are nearer to a support example than real examples are to one another.
+    """Return the share of examples that are closer to a support example than real examples are to one another.
 
     A copy is at a distance of 0, or below the first percentile of the distances between all pairs of real examples
     (of up to 100 pairs, the smallest distance). Evaluation uses the same definition for a whole class instead of one

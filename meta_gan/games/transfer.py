@@ -1,4 +1,4 @@
-"""A game of one domain played on pairs of domains: adaptation starts from the source, and makes the target."""
+"""`Transfer`: adaptation of a one-domain game on a source and a target domain, to generate examples of the target."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Transfer(Game):
     """A game of one domain, such as a `GAN`, whose inner steps alternate between a source and a target domain.
 
     A support set and a query set are dicts `{"source": float[n, *example], "target": float[m, *example]}`. The inner
-    steps 0, 2, 4, ... are the game's steps on the source's support images, at most `source_steps` of them; the others
-    are its steps on the target's. The game's endpoints make examples of the target. Nets that are conditioned on a
-    support set receive that of the step's domain.
+    steps 0, 2, 4, ... use the source's support examples, at most `source_steps` times; all other steps use the
+    target's. In each step, conditioned nets receive the support set of the domain of that step. The endpoints generate
+    examples of the target.
 
     Args:
-        game: a game of one domain, whose nets this game takes over.
-        source_weight: weight >= 0 of the source's query set in the outer objective, where the target's has weight 1.
-        source_steps: the number of inner steps on the source, >= 0; None for every other step. After a long adaptation
-            that alternates to its end, samples lie between the domains.
+        game: a game of one domain; this game uses its nets.
+        source_weight: weight of the source's query set in the outer objective, >= 0; the target's has weight 1.
+        source_steps: number of inner steps on the source, >= 0; None to alternate to the end. Samples after a long
+            adaptation that alternates to its end lie between the two domains.
 
     Raises:
-        ValueError: a game of several domains, a negative weight, or `source_steps` that is no integer >= 0.
+        ValueError: `game` has several domains, `source_weight` is negative, or `source_steps` is not an integer >= 0.
 
     Example:
         >>> gan = GAN(*meta_gan.networks.dcgan((28, 28, 1), width=8))
@@ -38,7 +38,7 @@ class Transfer(Game):
         >>> model.adapt({"source": digits, "target": five_coats}).sample(64)  # coats
 
     Reference: Lin et al., "Learning to Transfer: Unsupervised Meta Domain Translation", 2020, which alternates between
-        the domains' objectives in translators. We depart in generating from noise.
+        the objectives of the domains to train translators. We depart in generating from noise.
     """
 
     def __init__(self, game: Game, source_weight: float = 0.0, source_steps: int | None = None):
@@ -75,7 +75,7 @@ class Transfer(Game):
         return self.game.conditioned
 
     def view(self, support: Examples, step: Tensor, seed: Tensor) -> tuple[Examples, Examples]:
-        """See `Game.view`: the game's view of the step's domain."""
+        """See `Game.view`: the game's view of the domain of this step."""
         on_source = tf.equal(tf.math.floormod(step, 2), 0)
         if self.source_steps is not None:
             on_source = tf.logical_and(on_source, tf.math.floordiv(step, 2) < self.source_steps)
@@ -83,7 +83,7 @@ class Transfer(Game):
         return self.game.view(examples, step, seed)
 
     def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
-        """See `Game.condition`: the game's conditioning of a support set, or by domain if there are two."""
+        """See `Game.condition`: the game's conditioning on a support set; a dict by domain for two support sets."""
         if not isinstance(support, Mapping):
             return self.game.condition(snapshot, support)
         made = {domain: self.game.condition(snapshot, support[domain]) for domain in (SOURCE, TARGET)}
@@ -96,7 +96,7 @@ class Transfer(Game):
     def loss(
         self, player: str, snapshot: Snapshot, batch: Examples, conditioning: Tree, settings: Settings, seed: Tensor
     ) -> tuple[Tensor, ByNet, Tensor]:
-        """See `Game.loss`: the game's loss; for a batch of both domains the sum of both, and the target's signals."""
+        """See `Game.loss`: the game's loss; for a batch of two domains, the sum of losses and the target's signals."""
         if not isinstance(batch, Mapping):
             return self.game.loss(player, snapshot, batch, conditioning, settings, seed)
         value, signals = 0.0, None
@@ -107,7 +107,7 @@ class Transfer(Game):
         return value, snapshot.state, signals
 
     def objective(self, player: str, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor) -> Tensor:
-        """See `Game.objective`: the game's on the target, plus the weighted one on the source."""
+        """See `Game.objective`: the game's objective on the target plus the weighted objective on the source."""
         value = self.game.objective(player, snapshot, query[TARGET], _of(conditioning, TARGET), seed)
         if self.source_weight:
             received, draws = _of(conditioning, SOURCE), functional.fold(seed, 1)
@@ -117,23 +117,23 @@ class Transfer(Game):
     def distance(
         self, snapshot: Snapshot, query: Examples, conditioning: Tree, seed: Tensor, biased: bool = False
     ) -> Tensor:
-        """See `Game.distance`: the game's, on the target."""
+        """See `Game.distance`: the game's distance on the target."""
         return self.game.distance(snapshot, query[TARGET], _of(conditioning, TARGET), seed, biased)
 
     def copy_rate(
         self, snapshot: Snapshot, support: Examples, query: Examples, conditioning: Tree, seed: Tensor
     ) -> Tensor:
-        """See `Game.copy_rate`: the game's, on the target."""
+        """See `Game.copy_rate`: the game's copy rate on the target."""
         return self.game.copy_rate(snapshot, support[TARGET], query[TARGET], _of(conditioning, TARGET), seed)
 
     def probe(self, player: str, snapshot: Snapshot, episode: Episode, seed: Tensor) -> Tensor:
-        """See `Game.probe`: the game's, on the target."""
+        """See `Game.probe`: the game's outputs on the target."""
         target = episode._replace(support=episode.support[TARGET], query=episode.query[TARGET])
         return self.game.probe(player, snapshot, target, seed)
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """The game's endpoints, for the target."""
+        """The game's endpoints, applied to the target domain."""
 
         def of_target(endpoint: Endpoint) -> Endpoint:
             def run(snapshot: Snapshot, conditioning: Tree, inputs: Tree, seed: Tensor) -> dict[str, Tensor]:
@@ -149,6 +149,6 @@ class Transfer(Game):
 
 
 def _of(conditioning: Tree, domain: str) -> Tree:
-    """Return the conditioning of one domain; that of an inner step is already of its domain alone."""
+    """Return the conditioning of one domain; in an inner step the tree is already that of a single domain."""
     both = isinstance(conditioning, Mapping) and set(conditioning) == {SOURCE, TARGET}
     return conditioning[domain] if both else conditioning

@@ -180,7 +180,7 @@ class VAE(Sampling):
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """Those of `Sampling`, `reconstruct(images) -> images`, and `encode(images) -> mean, log_variance`.
+        """The endpoints of `Sampling`, `reconstruct(images) -> images`, and `encode(images) -> mean, log_variance`.
 
         The mean and the log-variance are float[n, latent] each.
         """

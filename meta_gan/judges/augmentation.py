@@ -1,21 +1,21 @@
-"""Random affine warps of a batch of images, for the training of judges."""
+"""Random affine warps of images for the training of judges."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-# Fixed, because the automatic choice, and with it the draws, would depend on the device.
+# Fixed, because the algorithm that TensorFlow chooses automatically, and so the draws, would depend on the device.
 _ALGORITHM = "philox"
 
 
 def border_level(images: tf.Tensor) -> tf.Tensor:
-    """Return the median level of each channel over the outermost rows and columns of each image.
+    """Return the median level of each channel over the border pixels of each image.
 
     Args:
         images: float[n, height, width, channels], height and width >= 2.
 
     Returns:
-        float[n, 1, 1, channels]; the upper median where the number of pixels is even.
+        float[n, 1, 1, channels]; the upper median if the number of border pixels is even.
 
     Example:
         >>> border_level(tf.zeros([5, 8, 8, 1])).shape
@@ -34,19 +34,19 @@ def random_affine(
     shear: float = 0.2,
     shift: float = 2.0,
 ) -> tf.Tensor:
-    """Return images warped by independent random affine maps, with bilinear sampling.
+    """Warp each image by an independent random affine map, with bilinear sampling.
 
     Args:
         images: float32[n, height, width, channels], height and width >= 2.
-        key: int32[2], which decides the draws; each amount is uniform in [-limit, limit] of one of the four limits.
-        rotation: radians, >= 0.
-        scale: relative change of each axis, in [0, 1).
-        shear: tangent of the angle, >= 0.
-        shift: pixels along each axis, >= 0.
+        key: int32[2], the seed of the draws; each amount is uniform in [-limit, limit] for the limits below.
+        rotation: limit of the angle in radians, >= 0.
+        scale: limit of the relative change of each axis, in [0, 1).
+        shear: limit of the tangent of the shear angle, >= 0.
+        shift: limit of the shift along each axis in pixels, >= 0.
 
     Returns:
-        float32[n, height, width, channels]. Pixels from outside an image have its `border_level`, so that paper stays
-        paper and a photo gets no black frame.
+        float32[n, height, width, channels]. Pixels from outside the image have its `border_level`, so that a light
+        background stays light and no black frame appears.
 
     Example:
         >>> random_affine(tf.zeros([5, 8, 8, 1]), tf.constant([0, 1])).shape
@@ -57,7 +57,7 @@ def random_affine(
     angle, slant = rotation * draws[0], shear * draws[1]
     size_x, size_y = 1.0 + scale * draws[2], 1.0 + scale * draws[3]
     cos, sin = tf.cos(angle), tf.sin(angle)
-    # Rotation times shear times size, about the centre of the image; from output pixels (x, y, 1) to input pixels.
+    # Rotation times shear times scale about the image's centre, as a map from output pixels (x, y, 1) to input pixels.
     a, b = cos * size_x, (cos * slant - sin) * size_y
     c, d = sin * size_x, (sin * slant + cos) * size_y
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2

@@ -37,7 +37,7 @@ _VALIDATION_SEED = 0  # fixed, so that all networks of a source are validated on
 
 @dataclass(frozen=True)
 class JudgeRecipe:
-    """How a feature network is trained.
+    """The settings with which a feature network is trained.
 
     Attributes:
         method: "prototypical" (episodes, nearest class mean) or "classification" (over all training classes, by

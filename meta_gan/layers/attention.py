@@ -15,7 +15,7 @@ from meta_gan.types import Tensor
 
 @keras.saving.register_keras_serializable("meta_gan")
 class SelfAttention2D(keras.layers.Layer):
-    """Adds to every position a weighted mean over all positions: x + gamma * attention(x).
+    """Add to every position a weighted mean over all positions: x + gamma * attention(x).
 
     Queries and keys are 1x1 convolutions with channels // 8 (at least 1) filters, values with channels // 2 (at least
     1), and a last convolution restores the channels; none has a bias. Keys and values are computed from a 2x2 mean of

@@ -74,7 +74,7 @@ class ConditionedGenerator(keras.Model):
         return weight
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Let Keras note `input_shape`, which `export` needs; the weights exist since construction."""
+        """Let Keras record `input_shape`, which `export` needs; the weights exist already."""
 
     @property
     def conditioning(self) -> Any:

@@ -21,7 +21,7 @@ def _replacement(layer: keras.layers.Layer) -> str | None:
 
 
 def check_differentiable(model: keras.layers.Layer) -> None:
-    """Refuse a model with a Keras layer, at any depth, whose second derivative is wrong.
+    """Raise a ValueError for a model with a Keras layer, at any depth, whose second derivative is wrong.
 
     The first derivatives of these layers are exact, so nothing else would show the error: a meta-gradient or a
     gradient penalty would be silently off by 0.2 to 50 %. Subclasses of these layers are refused too.

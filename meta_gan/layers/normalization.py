@@ -26,7 +26,7 @@ def _moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 class _Normalization(keras.layers.Layer):
-    """What the four layers share: a scale and an offset per channel, and the configuration."""
+    """Base of the four layers: a scale and an offset per channel, and the configuration."""
 
     def __init__(self, epsilon: float = _EPSILON, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -69,7 +69,7 @@ class _Normalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class BatchNormalization(_Normalization):
-    """Normalises each channel over the batch in training, and by moving averages at inference.
+    """Normalise each channel over the batch in training, and by moving averages at inference.
 
     The moving averages are non-trainable weights (`moving_mean`, `moving_variance`), whose new values `stateless_call`
     returns. Their gradient is not stopped; that is the caller's choice.
@@ -126,7 +126,7 @@ class BatchNormalization(_Normalization):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class LayerNormalization(_Normalization):
-    """Normalises each image over all its axes, then scales and shifts each channel.
+    """Normalise each image over all its axes, then scale and shift each channel.
 
     Args:
         epsilon: float > 0, added to the variance.
@@ -150,7 +150,7 @@ class LayerNormalization(_Normalization):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class InstanceNormalization(_Normalization):
-    """Normalises each channel of each image over its positions.
+    """Normalise each channel of each image over its positions.
 
     Args:
         epsilon: float > 0, added to the variance.
@@ -183,7 +183,7 @@ class InstanceNormalization(_Normalization):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class GroupNormalization(_Normalization):
-    """Normalises each group of neighbouring channels of each image over the group's values.
+    """Normalise each group of neighbouring channels of each image over the group's values.
 
     Args:
         groups: int >= 1, a divisor of the number of channels.

@@ -1,9 +1,8 @@
-"""Resampling of images and sounds with derivatives that are right to any order, in values and in positions.
+"""Resampling of images and sounds, with correct derivatives of any order by values and positions.
 
-The gradient of TensorFlow's bilinear resize is itself not differentiable, which Keras's layers turn into second
-derivatives that are silently 20 to 50 % wrong. Resizing is linear, so that here it is a product with constant matrices;
-sampling at given positions is a sum of gathered values, weighted by functions of the positions. Images are
-channels-last.
+The gradient of TensorFlow's bilinear resize is not differentiable, and second derivatives of Keras's layers that use it
+are wrong by 20 to 50 % without an error. Here resizing, a linear map, is a product with constant matrices, and sampling
+at given positions is a sum of gathered values weighted by functions of the positions. Images are channels-last.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from keras import ops
 from meta_gan.checks import check_integer
 from meta_gan.types import Tensor
 
-_SHARPNESS = -0.5  # Keys's parameter, for which the interpolation is right to the third order
+_SHARPNESS = -0.5  # Keys's parameter a; at -1/2 the error of the interpolation is of third order
 
 
 def bilinear_matrix(size: int, factor: int) -> np.ndarray:
     """Return the matrix that interpolates `size` values linearly at `factor` times as many points.
 
-    Output p lies at (p + 1/2) / factor - 1/2 of the input's axis (half-pixel centres); beyond the ends the
-    end values are repeated, as in `tf.image.resize`.
+    Output p is the value at position (p + 1/2) / factor - 1/2 on the input's axis (half-pixel centres). End values are
+    repeated beyond the ends, as in `tf.image.resize`.
 
     Args:
-        size: int >= 1, values along the input's axis.
-        factor: int >= 1, outputs for every input.
+        size: number of input values, >= 1.
+        factor: number of outputs for each input, >= 1.
 
     Returns:
         float64[size * factor, size] in [0, 1]; every row sums to 1.
@@ -46,12 +45,11 @@ def cubic_matrix(size: int, factor: int) -> np.ndarray:
     """Return the matrix that interpolates `size` values cubically at `factor` times as many points.
 
     Args:
-        size: int >= 1, values along the input's axis.
-        factor: int >= 1, outputs for every input.
+        size: number of input values, >= 1.
+        factor: number of outputs for each input, >= 1.
 
     Returns:
-        float64[size * factor, size]; every row sums to 1. Output p lies at (p + 1/2) / factor - 1/2 of the input's
-        axis, and beyond the ends the end values are repeated.
+        float64[size * factor, size]; every row sums to 1. Positions and ends are as in `bilinear_matrix`.
 
     Example:
         >>> cubic_matrix(4, 1).round(2).tolist() == np.eye(4).tolist()
@@ -73,13 +71,13 @@ def cubic_matrix(size: int, factor: int) -> np.ndarray:
 
 
 def resize(images: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
-    """Return float[n, p, q, channels], `images` float[n, h, w, channels] times the matrices [p, h] and [q, w]."""
+    """Multiply images float[n, h, w, channels] by matrices [p, h] and [q, w]: float[n, p, q, channels]."""
     along_rows = tf.einsum("nhwc,ph->npwc", images, tf.cast(rows, images.dtype))
     return tf.einsum("npwc,qw->npqc", along_rows, tf.cast(columns, images.dtype))
 
 
 def grid(height: int, width: int) -> np.ndarray:
-    """Return float64[height, width, 2], the (row, column) of every pixel's centre, from -1 to 1 between the edges."""
+    """Return float64[height, width, 2], the (row, column) of each pixel's centre; the image's edges are at -1 and 1."""
     axes = [(2.0 * np.arange(side) + 1.0) / side - 1.0 for side in (height, width)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
@@ -88,8 +86,8 @@ def sample_at(images: Tensor, positions: Tensor) -> Tensor:
     """Sample images bilinearly.
 
     Args:
-        images: float[n, h, w, channels] with known h and w; beyond the edges the edge's pixels are repeated.
-        positions: float[n, p, q, 2], (row, column) in units of half an image, with edges at -1 and 1.
+        images: float[n, h, w, channels] with known h and w; border pixels are repeated beyond the edges.
+        positions: float[n, p, q, 2], (row, column) with the edges of the image at -1 and 1.
 
     Returns:
         float[n, p, q, channels].
@@ -109,7 +107,7 @@ def sample_at(images: Tensor, positions: Tensor) -> Tensor:
     place = (positions + 1.0) * sides / 2.0 - 0.5
     corner = tf.floor(place)
     fraction = place - corner
-    # Clip before the cast: a place too far away for an int32 would wrap around to the opposite edge.
+    # Clip before the cast: a position outside the int32 range would wrap around to the opposite edge.
     corner = tf.cast(tf.clip_by_value(corner, -1.0, sides), tf.int32)
     shape = tf.concat([tf.shape(positions)[:3], [channels]], axis=0)
     total = tf.zeros([], images.dtype)
@@ -129,8 +127,8 @@ def sound_at(sounds: Tensor, positions: Tensor) -> Tensor:
     """Sample sounds cubically.
 
     Args:
-        sounds: float[n, samples] with known length; silent beyond the ends.
-        positions: float[n, p], in samples from the first.
+        sounds: float[n, samples] with a known number of samples; 0 beyond the ends.
+        positions: float[n, p], in samples, with the first sample at 0.
 
     Returns:
         float[n, p].
@@ -144,7 +142,7 @@ def sound_at(sounds: Tensor, positions: Tensor) -> Tensor:
     """
     length = sounds.shape[1]
     padded = tf.pad(sounds, [[0, 0], [2, 2]])
-    # Clip to between the two first and the two last zeros, where all four taps are silent.
+    # Clip to the padding at either end, where all four taps are zero.
     place = tf.clip_by_value(positions, -1.0, float(length)) + 2.0
     first = tf.minimum(tf.floor(place), float(length + 1))
     t = place - first
@@ -156,7 +154,7 @@ def sound_at(sounds: Tensor, positions: Tensor) -> Tensor:
 
 
 class _Upsample(keras.layers.Layer):
-    """What both layers share: the factor, the output's shape and the configuration."""
+    """Base of both layers: the factor, the output shape and the configuration."""
 
     def __init__(self, factor: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -183,7 +181,7 @@ class _Upsample(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class UpsampleNearest(_Upsample):
-    """Repeats every pixel `factor` times in both directions.
+    """Upsample by repeating every pixel `factor` times in both directions.
 
     Args:
         factor: int >= 1.
@@ -205,15 +203,15 @@ class UpsampleNearest(_Upsample):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class UpsampleBilinear(_Upsample):
-    """Interpolates bilinearly, with half-pixel centres and repeated borders, as `tf.image.resize` does.
+    """Upsample by bilinear interpolation, with half-pixel centres and repeated borders as in `tf.image.resize`.
 
     Args:
         factor: int >= 1.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Raises:
-        ValueError: if `factor` is not an int >= 1, or the input is not [n, height, width, channels] of known
-            size.
+        ValueError: if `factor` is not an int >= 1, or the input is not [n, height, width, channels] with known height
+            and width.
 
     Example:
         >>> UpsampleBilinear(2)(tf.reshape([0.0, 1.0], [1, 1, 2, 1]))[0, 0, :, 0].numpy()
@@ -221,7 +219,7 @@ class UpsampleBilinear(_Upsample):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Check `input_shape`; the two matrices need its height and width."""
+        """Check `input_shape`, which must have a known height and width."""
         super().build(input_shape)
         _, height, width, _ = input_shape
         if height is None or width is None:

@@ -114,7 +114,7 @@ class LogMel(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class Bands(keras.layers.Layer):
-    """Splits sounds into bands, evenly spaced in mel, that sum to the sound itself.
+    """Split sounds into bands, evenly spaced in mel, that sum to the sound itself.
 
     Args:
         rate: > 0, samples per second.
@@ -154,7 +154,7 @@ class Bands(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class PhaseShuffle(keras.layers.Layer):
-    """In training, shifts every row of a sequence at random by a few places, with mirrored ends.
+    """In training, shift every row of a sequence at random by a few places, with mirrored ends.
 
     A discriminator then cannot judge by where a period starts. The key of the draw is a weight, which every call of a
     game overwrites (`functional.call`), so that shifts are a function of the game's seed. On its own, the layer draws
@@ -206,7 +206,7 @@ class PhaseShuffle(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class SymbolPairs(keras.layers.Layer):
-    """Counts every symbol and every pair of neighbours of a text, up to and including its first end (symbol 0).
+    """Count every symbol and every pair of neighbours of a text, up to and including its first end (symbol 0).
 
     For relaxed texts, whose rows are shares of symbols, the counts are products of shares. Texts are compared by them.
 

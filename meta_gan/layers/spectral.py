@@ -39,7 +39,7 @@ def _unit(x: Any) -> Any:
 
 
 class _Spectral(keras.layers.Layer):
-    """What both layers share: the vector u, the normalised kernel, the update, saving and the configuration."""
+    """Base of both layers: the vector u, the normalised kernel, the update, saving and the configuration."""
 
     def __init__(self, *args: Any, iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

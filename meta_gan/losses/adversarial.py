@@ -1,4 +1,4 @@
-"""Adversarial losses: what the discriminator and the generator minimise, as functions of logits.
+"""Adversarial losses of the discriminator and the generator, as functions of logits.
 
 The discriminator's loss is the sum (not the half-sum) of its real and its fake term, as in each paper; only
 `LeastSquares` carries the factor one half, which is in its paper's equation.

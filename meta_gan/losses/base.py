@@ -1,4 +1,4 @@
-"""What losses share: a configuration read from the fields, the contract of adversarial losses, and a shape check."""
+"""Base classes of losses: configuration from fields, and the interface of adversarial losses; and a shape check."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Configured:
 
 
 class AdversarialLoss(Configured):
-    """What each player of a GAN minimises, as a function of the discriminator's logits.
+    """The losses of the two players of a GAN, as functions of the discriminator's logits.
 
     A subclass has the methods `discriminator(real_logits, fake_logits)` and `generator(fake_logits)`, or, if it is
     `relativistic`, `generator(fake_logits, real_logits)`. Both return means over all logits, so that logits may be [n]
@@ -60,7 +60,7 @@ class AdversarialLoss(Configured):
 
 
 def check_same_shape(x: Tensor, y: Tensor, names: str, first_axis: int = 0, at_run_time: bool = True) -> None:
-    """Refuse tensors of different shapes, which would be broadcast silently.
+    """Raise a ValueError for tensors of different shapes, which would be broadcast silently.
 
     Args:
         x: a tensor.

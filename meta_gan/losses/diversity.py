@@ -1,4 +1,4 @@
-"""Mode seeking: distant latents must give distant samples."""
+"""Mode seeking: a loss term for samples that differ as their latents differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meta_gan.types import Tensor
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
 class ModeSeeking(Configured):
-    """Penalises a generator that maps two latents to similar samples; a term of the generator's loss.
+    """Penalise a generator that maps two latents to similar samples; a term of the generator's loss.
 
     Args:
         weight: float >= 0; 1 as in the paper.

@@ -1,10 +1,11 @@
-"""Distances between two samples: the energy distance, unbiased and twice differentiable, and the gap in variety.
+"""Distances between two sets of examples: the unbiased, twice differentiable energy distance, and the variety gap.
 
-Pairwise distances are computed from differences, not from |x|^2 + |y|^2 - 2 x y. In float32, on points of 784 numbers,
-that form was measured to be .1 to .4 % off for points that differ by 1 % of their size, and 200 to 700 % off at .01 %;
-subtracting the mean first helps a tight cloud, but not two close points in a wide one, such as a generator's copies.
-Differences are right to 1e-7. On one core, with the gradient, 16 against 16 points (a few-shot task) take .4 ms instead
-of .2 ms, but 64 against 64 take 13 ms instead of .5 ms, and n * m * size numbers of memory.
+Pairwise distances are computed from differences and not by |x|^2 + |y|^2 - 2 x y, which loses precision. Measured in
+float32 on points of 784 numbers, the expansion is wrong by .1 to .4 % for points that differ by 1 % of their size, and
+by 200 to 700 % at .01 %. Subtracting the mean first helps if all points are close together, but not for two close
+points among distant ones, such as a generator's copies. Differences have a relative error of 1e-7, but cost more: on
+one core, with the gradient, 16 against 16 points (a few-shot task) take .4 ms instead of .2 ms, 64 against 64 points
+take 13 ms instead of .5 ms, and memory grows to n * m * size numbers.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def pairwise_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Return the Euclidean distance of every example of `x` from every example of `y`.
+    """Return the Euclidean distances between all examples of `x` and all examples of `y`.
 
-    The derivatives of a distance of exactly 0 are 0, not NaN, so that points may be compared with themselves.
+    The derivatives of a distance of exactly 0 are 0 instead of NaN, so that examples can be compared with themselves.
 
     Args:
         x: float[n, *example], examples; all axes but the first are flattened.
@@ -43,8 +44,8 @@ def pairwise_distances(x: Tensor, y: Tensor) -> Tensor:
     y = tf.convert_to_tensor(y, dtype=x.dtype)
     check_same_shape(x, y, "'x' and 'y'", first_axis=1)
     squares = tf.reduce_sum(tf.square(_rows(x)[:, None] - _rows(y)[None]), axis=-1)
-    # The root's slope is infinite at 0, and 0 times infinity is NaN, so the root is not taken of zeros. It is taken of
-    # NaN, which must not become a distance of 0: the samples of a GAN that diverged would seem perfect.
+    # The derivative of the root is infinite at 0, and 0 times infinity is NaN, so zeros bypass the root. NaN does not:
+    # as a distance of 0 it would make the samples of a diverged GAN seem perfect.
     apart = tf.not_equal(squares, 0)
     return tf.where(apart, tf.sqrt(tf.where(apart, squares, tf.ones_like(squares))), tf.zeros_like(squares))
 
@@ -54,7 +55,7 @@ def mean_within(x: Tensor, biased: bool = False) -> Tensor:
 
     Args:
         x: float[n, *example], n >= 1.
-        biased: whether every example is also paired with itself, at a distance of 0.
+        biased: whether to include the pairs of each example with itself, at distance 0.
 
     Returns:
         float[], >= 0, of the dtype of `x`; 0 for a single example, which has no pairs.
@@ -73,14 +74,15 @@ def energy_distance(x: Tensor, y: Tensor, biased: bool = False) -> Tensor:
     """Return 2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: no example is paired with itself.
 
     Args:
-        x: float[n, *example], examples, n >= 1; n need not be known when traced.
+        x: float[n, *example], examples, n >= 1; n may be unknown in a graph.
         y: float[m, *example], examples of the same shape, m >= 1.
-        biased: whether examples are also paired with themselves: the V-statistic, the distance of the two samples as
-            they are, which is >= 0 (up to rounding) and too large by about E|x - x'| / n + E|y - y'| / m.
+        biased: whether to include the pairs of each example with itself. This V-statistic is the distance between the
+            two empirical distributions. It is >= 0 up to rounding, and biased upwards by about
+            E|x - x'| / n + E|y - y'| / m.
 
     Returns:
-        float[], of the dtype of `x`; its expectation is 0 when both are drawn from one distribution, and > 0
-        otherwise, so one value may fall below 0. A sample of one example has no pairs, and its own term is 0.
+        float[], of the dtype of `x`; its expectation is 0 if both sets come from the same distribution and > 0
+        otherwise; a single value may be negative. For a set of one example, the term within the set is 0.
 
     Raises:
         ValueError: if the examples differ in shape.
@@ -90,8 +92,8 @@ def energy_distance(x: Tensor, y: Tensor, biased: bool = False) -> Tensor:
         6.0
 
     Reference:
-        Szekely and Rizzo, Energy statistics: A class of statistics based on distances, 2013. We depart in leaving out
-        the self pairs, which bias it upwards.
+        Szekely and Rizzo, Energy statistics: A class of statistics based on distances, 2013. We depart in omitting
+        the pairs of an example with itself, which bias the estimate upwards.
     """
     x = tf.convert_to_tensor(x)
     y = tf.convert_to_tensor(y, dtype=x.dtype)
@@ -99,14 +101,14 @@ def energy_distance(x: Tensor, y: Tensor, biased: bool = False) -> Tensor:
 
 
 def variety_gap(x: Tensor, y: Tensor) -> Tensor:
-    """Return the square of E|x - x'| - E|y - y'|, by which two samples differ in variety.
+    """Return the square of E|x - x'| - E|y - y'|, the difference in variety between two sets of examples.
 
-    The energy distance may also fall for samples that vary more than the examples they imitate; this term keeps their
-    variety equal. Given `y`, its expectation exceeds the square of the expected difference by the variance of the mean
-    distance within `x`, which shrinks as `x` grows.
+    Samples that vary more than real examples can still have a small energy distance; this term penalises the difference
+    in variety. For fixed `y`, its expectation is the square of the expected difference plus the variance of the mean
+    distance within `x`, which decreases with n.
 
     Args:
-        x: float[n, *example], n >= 1; for n = 1 its mean distance counts as 0.
+        x: float[n, *example], n >= 1; for n = 1 its mean distance is taken as 0.
         y: float[m, *example], m >= 1.
 
     Returns:

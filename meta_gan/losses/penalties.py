@@ -1,9 +1,9 @@
-"""Gradient penalties on a critic, which outer tapes can differentiate again.
+"""Gradient penalties on a critic, differentiable to higher orders.
 
-Each penalty opens a fresh tape on the examples only, so the caller's tapes are not disturbed. The whole expression can
-be differentiated with respect to the weights (second order) and to what produced the weights (third order), eagerly, in
-a graph, and inside `tf.while_loop`. The critic must score every image on its own: batch normalisation in training mode
-would mix the images' gradients.
+Each penalty opens its own tape, which watches the examples only and does not affect the caller's tapes. The penalty can
+be differentiated with respect to the critic's weights (second order) and to the values from which the weights were
+computed (third order), eagerly, in a graph, and inside `tf.while_loop`. The critic must score each example
+independently: batch normalisation in training mode would mix the gradients of the examples.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from meta_gan.types import Tensor
 Critic = Callable[[Tensor], Tensor]
 """float[n, *example] -> logits float[n] or [n, 1]."""
 
-# Added to the squared norm, because the slope of the root is infinite at 0, where a flat critic starts. It bounds the
-# norm's second derivative by 1e3 (1e-12 would allow 1e6, enough to ruin a meta-gradient) and moves a norm of 1 by 5e-7.
+# Added to the squared norm, because the derivative of the root is infinite at 0, the norm of a critic that is flat. It
+# bounds the second derivative of the norm by 1e3 (1e-12 would allow 1e6, enough to ruin a meta-gradient), and changes a
+# norm of 1 by 5e-7.
 _SQUARED_NORM_EPSILON = 1e-6
 
 
@@ -35,7 +36,7 @@ def _squared_gradient_norms(critic: Critic, examples: Tensor) -> Tensor:
     gradient = tape.gradient(total, examples)
     if gradient is None:
         raise ValueError(
-            f"'critic' must be a differentiable function of its examples. Received: {critic!r}, whose gradient is None"
+            f"'critic' must be a differentiable function of its examples. Received: {critic!r} with gradient None"
         )
     return tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, gradient.shape.rank)))
 
@@ -43,13 +44,13 @@ def _squared_gradient_norms(critic: Critic, examples: Tensor) -> Tensor:
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
 class GradientPenalty(Configured):
-    """WGAN-GP: pulls the norm of the critic's gradient to `target` at random points between real and fake examples.
+    """WGAN-GP: penalise gradient norms other than `target` at random points between real and generated examples.
 
-    It needs as many real as generated examples (`pairs` is True).
+    It needs equal numbers of real and generated examples (`pairs` is True).
 
     Args:
         weight: float >= 0, the penalty's weight; the paper's lambda.
-        target: float >= 0, the norm to reach; 1 as in the paper, 0 for a zero-centred penalty.
+        target: float >= 0, the desired norm; 1 as in the paper, 0 for a zero-centred penalty.
 
     Raises:
         ValueError: if an argument is not a finite number >= 0.
@@ -61,7 +62,7 @@ class GradientPenalty(Configured):
         4.0
 
     Reference:
-        Gulrajani et al., Improved Training of Wasserstein GANs, 2017, equation 3. We depart in a 1e-6 under
+        Gulrajani et al., Improved Training of Wasserstein GANs, 2017, equation 3. We depart in adding 1e-6 under
         the root of the norm, so that all derivatives are finite where the critic is flat.
     """
 
@@ -77,16 +78,16 @@ class GradientPenalty(Configured):
         """Return weight * E (||grad critic(x)|| - target)^2, x uniform between `real[i]` and `fake[i]`.
 
         Args:
-            critic: float[n, *example] -> logits float[n] or [n, 1], each image scored on its own.
+            critic: float[n, *example] -> logits float[n] or [n, 1], each example scored independently.
             real: float[n, *example], real examples.
-            fake: float[n, *example], generated examples, as many as real ones.
+            fake: float[n, *example], equally many generated examples.
             seed: int32[2], the key of the random interpolation.
 
         Returns:
             float[], >= 0, of the dtype of `real`.
 
         Raises:
-            ValueError: if the shapes differ, or the critic ignores its examples.
+            ValueError: if the shapes differ, or the logits do not depend on the examples.
         """
         real = tf.convert_to_tensor(real)
         fake = tf.convert_to_tensor(fake, dtype=real.dtype)
@@ -101,9 +102,9 @@ class GradientPenalty(Configured):
 @keras.saving.register_keras_serializable("meta_gan")
 @dataclasses.dataclass(frozen=True)
 class R1(Configured):
-    """R1: pulls the discriminator's gradient at real examples towards zero.
+    """R1: penalise the squared norm of the discriminator's gradient at real examples.
 
-    It is smooth and needs no epsilon, and it takes any number of generated examples (`pairs` is False).
+    It is smooth without an epsilon, and accepts any number of generated examples (`pairs` is False).
 
     Args:
         weight: float >= 0, the paper's gamma; 10 as in its image experiments.
@@ -130,15 +131,15 @@ class R1(Configured):
         """Return weight / 2 * E ||grad critic(real)||^2.
 
         Args:
-            critic: float[n, *example] -> logits float[n] or [n, 1], each image scored on its own.
+            critic: float[n, *example] -> logits float[n] or [n, 1], each example scored independently.
             real: float[n, *example], real examples.
             fake: unused; all penalties have the same signature.
-            seed: unused, because nothing is drawn.
+            seed: unused; this penalty is deterministic.
 
         Returns:
             float[], >= 0, of the dtype of `real`.
 
         Raises:
-            ValueError: if the critic ignores its examples.
+            ValueError: if the logits do not depend on the examples.
         """
         return 0.5 * self.weight * tf.reduce_mean(_squared_gradient_norms(critic, tf.convert_to_tensor(real)))

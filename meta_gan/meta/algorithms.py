@@ -108,7 +108,7 @@ Rate = float | Mapping[str, float]
 
 
 def MAML(inner_steps: int = 5, inner_rate: Rate = 1e-2, mask: str = "", partial: bool = True) -> Algorithm:
-    """Second-order MAML: gradient descent inside, differentiated through.
+    """Return second-order MAML: gradient descent in the inner loop, which is differentiated.
 
     Reference: Finn, Abbeel and Levine, 2017.
     """
@@ -116,7 +116,7 @@ def MAML(inner_steps: int = 5, inner_rate: Rate = 1e-2, mask: str = "", partial:
 
 
 def FOMAML(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Algorithm:
-    """First-order MAML: gradient descent inside, the query gradient taken at the end point.
+    """Return first-order MAML: gradient descent in the inner loop, the query gradient at its end point.
 
     Reference: Finn, Abbeel and Levine, 2017, section 5.2.
     """
@@ -126,7 +126,7 @@ def FOMAML(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Al
 def Reptile(
     inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "", meta_learner: MetaLearner | None = None
 ) -> Algorithm:
-    """Reptile: any meta-learner that is not learned inside, the displacement outside.
+    """Return Reptile: any meta-learner that is not learned, with the displacement as outer gradient.
 
     Reference: Nichol, Achiam and Schulman, 2018; on GANs, Clouatre and Demers, "FIGR", 2019.
     """
@@ -135,5 +135,5 @@ def Reptile(
 
 
 def Pretraining(inner_steps: int = 10, inner_rate: Rate = 1e-2, mask: str = "") -> Algorithm:
-    """The baseline: joint training on all classes, and plain fine-tuning by gradient descent at test time."""
+    """Return the baseline: joint training on all classes, and fine-tuning by gradient descent at test time."""
     return Algorithm("Pretraining", GradientDescent(inner_rate), JointTraining(), inner_steps, mask)

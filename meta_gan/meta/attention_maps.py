@@ -1,4 +1,4 @@
-"""Attention maps of a learned meta-learner while it adapts to a few examples."""
+"""Attention maps of an attention meta-learner, recorded during adaptation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from meta_gan.types import ByPlayer, Examples, MetaWeights, Tensor, Tensors, Tre
 
 
 class AttentionMap(NamedTuple):
-    """The attention of one move.
+    """The attention weights of one move of a player.
 
     Attributes:
         step: the inner step, from 0.
-        player: who moved.
-        tokens: what each token is: net and path of a weight, `game`, or `task_embedding`.
-        weights: float[blocks, heads, tokens, tokens], rows of sum 1: how much each token takes from each.
+        player: the player that moved.
+        tokens: the name of each token: net and variable path of a tensor, `game`, or `task_embedding`.
+        weights: float[blocks, heads, tokens, tokens]; row i has the weights with which token i attends to all tokens,
+            of sum 1.
     """
 
     step: int
@@ -32,7 +33,7 @@ class AttentionMap(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Observed(InnerLoop):
-    """An inner loop that records the meta-learner's attention before every move. Not for loops that are traced."""
+    """An inner loop that records the meta-learner's attention before every move; it must run eagerly."""
 
     recorded: list[tuple[str, np.ndarray]]
 
@@ -54,19 +55,19 @@ class _Observed(InnerLoop):
 
 
 def attention_maps(model: Any, support: Examples, steps: int = 10, seed: int = 0) -> list[AttentionMap]:
-    """Adapt a model step by step, and keep the meta-learner's attention.
+    """Adapt a model step by step and return the meta-learner's attention weights.
 
     Args:
         model: a `MetaModel` whose meta-learner is an `AttentionMetaLearner`.
         support: float[k, *example] in [-1, 1] or uint8, k >= 1.
         steps: inner steps, >= 1.
-        seed: of the adaptation, as in `MetaModel.adapt`.
+        seed: seed of the adaptation, as in `MetaModel.adapt`.
 
     Returns:
         An `AttentionMap` for every move, in order.
 
     Raises:
-        ValueError: a meta-learner without attention, no steps, or a support set that `MetaModel.adapt` would refuse.
+        ValueError: the meta-learner has no attention, `steps` is < 1, or `MetaModel.adapt` would refuse `support`.
 
     Example:
         >>> first = attention_maps(model, five_images, steps=1)[0]
@@ -91,7 +92,7 @@ def attention_maps(model: Any, support: Examples, steps: int = 10, seed: int = 0
 
 
 def _tokens(loop: InnerLoop, player: str) -> tuple[str, ...]:
-    """Name the meta-learner's tokens when a player moves."""
+    """Return the names of the meta-learner's tokens in a move of `player`."""
     infos = masks.infos(loop.game, loop.mask)
     others = [name for name, params in infos.items() if params and name != player and loop.meta_learner.coupled]
     last = ("game", "task_embedding") if loop.meta_learner.embedding_dim else ("game",)

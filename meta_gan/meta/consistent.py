@@ -1,4 +1,4 @@
-"""Consistency across tasks: the adapted players of a meta-batch must not differ on one shared probe.
+"""Consistency across tasks: a penalty on differences between adapted players on one shared probe.
 
 A player that ends far from where its siblings of other tasks end has left what all tasks have in common. With
 o_t the outputs of task t's adapted player on the probe and m their mean over T tasks, R = (1/T) sum_t mean((o_t - m)^2)
@@ -70,7 +70,7 @@ class _Anchored(InnerLoop):
 
 @keras.saving.register_keras_serializable("meta_gan")
 class Consistent(Estimator):
-    """Wraps an estimator: the adapted players also pay for differing across the tasks of a meta-batch.
+    """Add a penalty to an estimator for differences between the adapted players of a meta-batch.
 
     The probe is the first episode of the meta-batch, the same for every task: its support set conditions, its query set
     is the players' input, and its seed keys their noise (`Game.probe`). Two passes are made: the first adapts every
@@ -116,7 +116,7 @@ class Consistent(Estimator):
         return cls(**{**config, "estimator": keras.saving.deserialize_keras_object(config["estimator"])})
 
     def task(self, loop: InnerLoop, meta: MetaWeights, episode: Episode, steps: int | Tensor) -> Estimate:
-        """Not defined: one task has nothing to agree with.
+        """Raise an error: the penalty is not defined for a single task.
 
         Raises:
             NotImplementedError: always; `estimate` takes the whole meta-batch.

@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
 
 
 class Estimator:
-    """Maps a meta-batch to outer gradients; a subclass defines the estimate of one task.
+    """Map a meta-batch to outer gradients; a subclass defines the estimate of one task.
 
     Attributes:
         trains_meta_learner: whether it gives a gradient to the variables of a learned meta-learner.
@@ -151,7 +151,7 @@ class JointTraining(Estimator):
 def end_gradients(
     end: Snapshot, objectives: Callable[[Snapshot], dict[str, Tensor]]
 ) -> tuple[ByNet, dict[str, Tensor]]:
-    """Differentiate the query objectives at the end point, each for the nets of its own player.
+    """Differentiate the query objectives at the end point, each with respect to the nets of its player.
 
     To first order the Jacobian of the end point with respect to the start is the identity, so this is the whole
     first-order meta-gradient of a meta-learner that is not learned, without a backward pass through the loop.

@@ -1,4 +1,4 @@
-"""Evolution strategies: a meta-gradient of a learned meta-learner from outcomes alone, without differentiation.
+"""Evolution strategies: meta-gradients for learned meta-learners without differentiation.
 
 The outcome of a task, a bounded logarithm of the distance, and its random rate factor are shared with the policy
 gradient of `meta_gan.controller`.
@@ -22,14 +22,14 @@ from meta_gan.types import Carry, Episode, MetaWeights, Snapshot, Tensor, Tensor
 NEAREST, FURTHEST = 1e-3, 1e30
 """Bounds of distances before their logarithm is taken."""
 DIVERGED = math.log(10.0)
-"""By how much the log distance must exceed that at the start, in nats, for a task to count as diverged."""
+"""Increase of the log distance since the start, in nats, above which a task counts as diverged."""
 # Roles of draws, among those listed in `inner_loop`: of a perturbation, and of a task's rate factor.
 PERTURBATION, RATE_FACTOR = 6, 10
 
 
 @keras.saving.register_keras_serializable("meta_gan")
 class EvolutionStrategies(Estimator):
-    """Measures how the sample-to-query distance changes when the meta-learner's weights are moved at random, both ways.
+    """Estimate the meta-gradient from distances under antithetic random perturbations of the meta-learner's weights.
 
     For long or chaotic inner loops, whose derivative explodes though the outcome does not, and for meta-learners that
     have no derivative. Each pair adapts once with the weights moved by `sigma e` and once by `-sigma e`, on the same
@@ -37,7 +37,7 @@ class EvolutionStrategies(Estimator):
     deviation sigma.
 
     With `window`, the inner steps are cut into windows of that many; the distance is the mean of those at the windows'
-    ends, each window draws a perturbation of its own, and its difference is credited to the sum of all so far. That
+    ends, each window draws a new perturbation, and its difference is credited to the sum of all so far. That
     has no bias, and less variance where early steps matter little for late ones.
 
     With `logarithm` the distance is that of the sets as they are (`Game.distance`, biased), at least .001, and the
@@ -138,7 +138,7 @@ class EvolutionStrategies(Estimator):
     def _outcome(
         self, loop: InnerLoop, meta: MetaWeights, carry: Carry, episode: Episode, window: int
     ) -> tuple[Carry, Tensor]:
-        """Make one window of steps: the carry, and the distance after it."""
+        """Make one window of steps; return the carry and the distance after it."""
         factor = rate_factor(self.spread, episode.seed)
         carry, _ = loop.advance(meta, carry, episode.support, window, episode.seed, rate_scale=factor)
         snapshot = loop.final(meta, carry)

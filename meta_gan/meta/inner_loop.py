@@ -43,7 +43,7 @@ _FEWEST = 32
 
 
 class _Run(NamedTuple):
-    """What all steps of one `InnerLoop.advance` share; see there."""
+    """The arguments that all steps of one `InnerLoop.advance` share; see there."""
 
     meta: MetaWeights
     support: Examples
@@ -183,7 +183,7 @@ class InnerLoop:
         """Return every player's `objective`.
 
         With `own`, each is differentiable only for the nets that its player owns, so that their sum may be
-        differentiated at once: the gradient for a net is then that of its own player. A sum of live losses would
+        differentiated at once: the gradient for a net is then that of its player. A sum of live losses would
         cancel: on a Wasserstein GAN the generator's part of it is exactly 0.
         """
         return {
@@ -258,7 +258,7 @@ class InnerLoop:
         return functional.pure(self.meta_learner, self.meta_learner.update, meta.meta_learner, *received)
 
     def _step(self, run: _Run, carry: Carry) -> tuple[Carry, list[Tensor]]:
-        """Make one inner step: the carry, and the losses."""
+        """Make one inner step; return the carry and the losses."""
         steering = self.steering
         if steering is None:
             return self._turns(run, carry)
@@ -357,7 +357,7 @@ class InnerLoop:
 def _repeated(
     turn: Callable[[Carry, Tensor], tuple[Carry, list[Tensor]]], carry: Carry, repeats: Tensor, width: int
 ) -> tuple[Carry, list[Tensor]]:
-    """Take a turn as often as is known only when it runs: the carry, and the last losses."""
+    """Take a turn a dynamic number of times; return the carry and the last losses."""
 
     def body(i: Tensor, carry: Carry, losses: list[Tensor]) -> tuple[Tensor, Carry, list[Tensor]]:
         return i + 1, *turn(carry, i)

@@ -30,7 +30,7 @@ UNITS = 7
 
 @keras.saving.register_keras_serializable("meta_gan")
 class Unrolled(Estimator):
-    """Differentiates the query objectives through the inner loop (order 2), or only at its end point (order 1).
+    """Differentiate the query objectives through the inner loop (order 2), or only at its end point (order 1).
 
     With `partial`, every player's inner gradient and outer objective hold the other players fixed; the cross terms
     "how would the opponent have adapted, had I started elsewhere" are left out, as in a GAN's own gradient. Without
@@ -190,7 +190,7 @@ class Unrolled(Estimator):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InOtherUnits(InnerLoop):
-    """An inner loop whose meta-learner moves w / c in place of w, for one factor c a tensor.
+    """An inner loop whose meta-learner updates w / c instead of w, with one factor c for each tensor.
 
     The loss of w is a loss of v = w / c too, with c times the gradient; a move of v moves w by c times as much. A
     meta-learner that does not depend on units would move w as before.
@@ -249,9 +249,9 @@ def draw_units(initial: Snapshot, mask: Mask, size: float, seed: Tensor) -> ByPl
 
 
 def recomputed(function: Callable[..., Tree], *inputs: Tree) -> Tree:
-    """Call a pure function, and have the backward pass call it again in place of keeping its intermediate values.
+    """Call a pure function, and recompute it in the backward pass instead of keeping its intermediate values.
 
-    `tf.recompute_grad` and `keras.remat` give None around an inner step, which holds tapes of its own.
+    `tf.recompute_grad` and `keras.remat` give None around an inner step, which contains tapes.
 
     Args:
         function: of `inputs`, to a tree of tensors; everything that is to have a gradient must be in `inputs`.
@@ -327,7 +327,7 @@ def mean_of_last(
 def _in_windows(
     window: Callable[[Carry | None], tuple[Carry, Tensor, Tree]], windows: int
 ) -> tuple[Carry, Tensor, Tree]:
-    """Truncate backpropagation: the carry, the records of all windows, and the mean of their gradients.
+    """Truncate backpropagation; return the carry, the records of all windows, and the mean of their gradients.
 
     Args:
         window: `carry or None -> (carry, records, tree of gradients)` of one window; None stands for the start.

@@ -24,7 +24,7 @@ class AttentionMetaLearner(ResidualMetaLearner):
     A token is a tensor: its features, and a moving average of its previous embeddings. The player that moves has new
     tokens; those of the others are as they were at their last move. One more token is the game, and with
     `embedding_dim` another is the task embedding. Tokens differ by rank, size and their player's place, never by their
-    number in a list. `meta.maps.attention_maps` shows which token attends to which.
+    number in a list. `meta.attention_maps.attention_maps` shows which token attends to which.
 
     Args:
         rate: Adam's initial step size > 0, one for all players or `{player: rate}`; best tuned first.
@@ -135,7 +135,7 @@ class AttentionMetaLearner(ResidualMetaLearner):
         return _normalized(x[: tensors.shape[0]]), now[player]["features"], maps
 
     def _mix(self, block: Mapping[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each token gathers, float[tokens, hidden], and its weights, float[heads, tokens, tokens]."""
+        """Return the attention output, float[tokens, hidden], and its weights, float[heads, tokens, tokens]."""
         count, size = x.shape[0], self.hidden // self.heads
         cut = {part: tf.reshape(block[part](x), [count, self.heads, size]) for part in self._parts}
         heads = {part: tf.transpose(values, [1, 0, 2]) for part, values in cut.items()}

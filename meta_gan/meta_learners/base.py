@@ -1,4 +1,4 @@
-"""The contract of meta-learners, which emit the updates of the params inside a task, and of what steers adaptation."""
+"""The interfaces of meta-learners, which emit the updates of the params inside a task, and of steering."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOLDOUT = 8
 
 
 class Steering:
-    """Decides during adaptation to a task how it goes on: the one place where the inner loop meets a controller.
+    """Control of the course of adaptation: the only connection between the inner loop and a controller.
 
     Like a `MetaLearner`, it is pure: its methods read their arguments and the variables of the meta-learner that it
     belongs to, assign nothing, and draw from the seed given only. Decisions are kept in the meta-learner's state.
@@ -36,7 +36,7 @@ class Steering:
         raise NotImplementedError
 
     def observe(self, state: Tree, step: Tensor, signals: Mapping[str, Tensor], distance: Tensor, seed: Tensor) -> Tree:
-        """Decide how to go on.
+        """Decide how adaptation continues.
 
         Args:
             state: the meta-learner's state.
@@ -56,7 +56,7 @@ class Steering:
         return None
 
     def finished(self, state: Tree) -> Tensor:
-        """Return whether adaptation to this task is over, so that nothing moves any more, bool[]."""
+        """Return whether adaptation to this task has ended, after which nothing changes, bool[]."""
         raise NotImplementedError
 
     def split(self, support: Examples, seed: Tensor) -> tuple[Examples, Examples]:
@@ -88,7 +88,7 @@ class Steering:
 
 
 class MetaLearner(keras.Model):
-    """Emits the updates of the params, as a pure function of values.
+    """Emit the updates of the params, as a pure function of values.
 
     The purity contract: `begin`, `plan` and `update` read no mutable state but their arguments and the model's own
     trainable variables (which `functional.pure` replaces by values), assign nothing, and draw randomness from the seed
@@ -111,7 +111,7 @@ class MetaLearner(keras.Model):
 
     @property
     def steering(self) -> Steering | None:
-        """What steers adaptation; by default None."""
+        """The `Steering` of adaptation; by default None."""
         return None
 
     def prepare(self, params: Mapping[str, list[ParamInfo]], signals: Mapping[str, int]) -> None:

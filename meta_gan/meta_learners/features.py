@@ -1,4 +1,4 @@
-"""Inputs of learned meta-learners: a player's tensors as rows, and features of them that any network has.
+"""Inputs of learned meta-learners: a player's tensors as rows, and features that exist for any network.
 
 A meta-learner knows a tensor by its properties (rank, fan-in, scale of gradient and weight), not by its place in a
 list. So its own weights fit any network, and the order of the tensors does not matter.
@@ -95,7 +95,7 @@ def _cosine(blocks: Blocks, x: Tensor, y: Tensor) -> Tensor:
 
 
 def of_tensors(blocks: Blocks, gradient: Tensor, momentum: Tensor, direction: Tensor, weights: Tensor) -> Tensor:
-    """Return what each tensor is and how it moves.
+    """Return features of each tensor and its movement.
 
     Args:
         blocks: the player's tensors.
@@ -120,7 +120,7 @@ def of_tensors(blocks: Blocks, gradient: Tensor, momentum: Tensor, direction: Te
 def of_game(
     player: str, players: Sequence[str], signals: Mapping[str, Tensor], turn: Tensor, coupled: bool, dtype: Any
 ) -> Tensor:
-    """Return what a player knows of the game.
+    """Return features of the game for a player.
 
     Args:
         player: the player that moves.

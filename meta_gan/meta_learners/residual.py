@@ -133,7 +133,7 @@ class ResidualMetaLearner(RatedMetaLearner):
     def _inputs(
         self, state: Any, player: str, params: ByPlayer, gradients: Tensors, signals: Mapping[str, Tensor]
     ) -> tuple[Any, Tensor, dict[str, Any]]:
-        """Return what a player's move depends on: its tensors, as `features` take them; the game; Adam's new state."""
+        """Return the inputs of a player's move: its tensors, the features of the game, and Adam's new state."""
         blocks, dtype = Blocks(gradients), self.compute_dtype
         gradient, weights = blocks.join(gradients, dtype), blocks.join(params[player], dtype)
         moments, decays = {key: state[key] for key in state if key != "memory"}, (self.first_decay, self.second_decay)

@@ -1,4 +1,4 @@
-"""The contract of generators and discriminators, and what the networks of this package share.
+"""The contract of generators and discriminators, and the base classes of this package's networks.
 
 Any Keras model may be a player of a game if it keeps this contract:
 

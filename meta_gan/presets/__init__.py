@@ -1,4 +1,4 @@
-"""Recipes, which say all that makes a compiled model except the data, and the presets, which are recipes by name."""
+"""Recipes, the complete settings of a compiled model without its data, and presets, which are named recipes."""
 
 from meta_gan.presets import algorithms, games, networks
 from meta_gan.presets.named import PRESETS, get

@@ -18,7 +18,7 @@ class MetaLearner(Node):
     """Base of the meta-learners.
 
     Attributes:
-        inner_rate: of the player that makes examples, and of a discriminator without a rate of its own, > 0.
+        inner_rate: of the player that makes examples, and of a discriminator that has no separate rate, > 0.
         discriminator_inner_rate: of the discriminator, > 0; None for `inner_rate`.
     """
 

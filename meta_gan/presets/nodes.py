@@ -102,7 +102,7 @@ class Node:
 
         Args:
             config: a result of `to_config`. Fields that are left out have their defaults, and a kind alone, such as
-                `"r1"` in place of `{"kind": "r1"}`, has all of them.
+                `"r1"` instead of `{"kind": "r1"}`, has all of them.
 
         Raises:
             ValueError: an unknown field or kind, or a value out of its range, named with its path.
@@ -217,7 +217,7 @@ class _Place:
     absent: _Place | None
 
     def choose(self, value: Any) -> None:
-        """Change the kind of the node here, or put another node in its place."""
+        """Change the kind of this node, or replace it by another node."""
         kinds = self.kinds or {}
         if value is not None and not isinstance(value, str):
             self.holder[self.name] = _tagged(kind_of(value, kinds, self.path), value)
@@ -236,7 +236,7 @@ class _Place:
 
 
 def _places(node: Any, tree: dict[str, Any], path: str = "", absent: _Place | None = None) -> Iterator[_Place]:
-    """Every field of a node and of the nodes below it, whose kinds are those of its configuration `tree`."""
+    """Yield every field of a node and of the nodes below it, whose kinds are those in its configuration `tree`."""
     hints = typing.get_type_hints(type(node))
     for field in dataclasses.fields(node):
         kinds = field.metadata.get("kinds")
@@ -254,7 +254,7 @@ def _places(node: Any, tree: dict[str, Any], path: str = "", absent: _Place | No
 
 
 def _matches(key: str, places: list[_Place]) -> list[_Place]:
-    """The places whose path is `key`, or else those whose path ends in it; those of absent nodes come last."""
+    """Return the places whose path is `key`, or else those whose path ends in it; those of absent nodes come last."""
     whole = [place for place in places if place.path == key]
     ends = [place for place in places if key.replace(".", "_") in _ends(place.path)]
     return whole or [place for place in ends if place.absent is None] or ends
@@ -266,7 +266,7 @@ def _ends(path: str) -> set[str]:
 
 
 def _complaint(key: str, found: list[_Place], places: list[_Place]) -> str:
-    """Why a key is refused, with the settings that it may mean, the kinds that have it, or all settings."""
+    """Return why a key is refused, with the settings that it may mean, the kinds that have it, or all settings."""
     if found:
         several = " or ".join(repr(place.path) for place in found)
         return f"{key!r} must name one setting, {several}. Received: {key!r}"
@@ -283,7 +283,7 @@ def _complaint(key: str, found: list[_Place], places: list[_Place]) -> str:
 
 
 def _parsed(value: str, hint: Any, path: str) -> Any:
-    """A value of the type `hint` out of text."""
+    """Return text as a value of the type `hint`."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if types.NoneType in options and value.lower() == "none":
         return None

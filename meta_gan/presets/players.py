@@ -12,7 +12,7 @@ SPECTROGRAM, PAIRS = "spectrogram", "pairs"
 
 
 def features(name: str, shape: tuple[int, ...], rate: int | None) -> keras.Model:
-    """The frozen network of an objective, its features in units of about two real examples' distance.
+    """Return the frozen network of an objective, scaled so that two real examples are about 1 apart.
 
     Args:
         name: of a network of the purpose "objective", or `spectrogram` for sounds, or `pairs`, of symbols, for texts.

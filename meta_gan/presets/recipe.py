@@ -50,9 +50,9 @@ class Outer(Node):
 
 @dataclass(frozen=True)
 class Recipe(Node):
-    """All that makes a compiled `MetaModel` except the data.
+    """The complete settings of a compiled `MetaModel`, without the data.
 
-    Every node holds the settings of one object, under that object's names; `presets.change` takes them by path.
+    Every node contains the settings of one object, under that object's names; `presets.change` sets them by path.
 
     Attributes:
         name: for run folders and cards; that of the preset which the recipe started as.

@@ -30,9 +30,9 @@ from meta_gan.protocol.settings import Settings
 from meta_gan.tasks import DataError, check_images
 
 NONE = "none"
-"""The row of the support alone, from which gains are measured."""
+"""The row with the support images alone, the baseline of the gains."""
 GROUP_SEED = 0
-"""Of the drawn groups of classes, which are the same in all evaluations of the same classes."""
+"""Seed of the random groups of classes, which are the same in all evaluations of the same classes."""
 LEAST_SIDE, MOST_CHANNELS = 8, 4
 CHUNK = 256
 """Test images that are classified at once."""
@@ -42,7 +42,7 @@ WEIGHTS, BATCHES = 0, 1
 
 @dataclass(frozen=True)
 class ClassifierRecipe:
-    """How the classifier is built and trained; the defaults are those of the protocol.
+    """The settings of the classifier and its training; the defaults are those of the protocol.
 
     Args:
         steps: steps of Adam, >= 1.

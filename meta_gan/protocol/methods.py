@@ -1,4 +1,4 @@
-"""`Method`: what is evaluated. The methods of an evaluation, their checks, and the images that they make."""
+"""`Method`, a row of an evaluation; the methods of an evaluation, their checks, and the images that they make."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Method:
     The caller of an evaluation gives name, model and card; the evaluation sets the rest.
 
     Attributes:
-        name: of its row in the report.
+        name: name of its row in the report.
         model: a `MetaModel`, or an object whose `adapt(support, steps=, seed=)` has `sample(count, seed=)`.
-        card: JSON values for the report beside what the model knows: `weights_sha256`, `training`.
+        card: further JSON values for the report: `weights_sha256`, `training`.
         steps: ascending inner steps after which it is sampled, in one trajectory; `(0,)` if it has no inner steps.
-        row_steps: those of its own row, one of `steps`.
-        classes: number of classes that it makes examples of, at most; None for all.
+        row_steps: the number of inner steps of its row, one of `steps`.
+        classes: largest number of classes that it makes examples of; None for all.
         evaluated: whether it is one of the caller's models, which have a curve and a stability score.
     """
 
@@ -57,7 +57,7 @@ class Method:
     evaluated: bool = False
 
     def includes(self, position: int) -> bool:
-        """Return whether it makes examples of the class at a position in the evaluation's order."""
+        """Return True if it makes examples of the class at a position in the evaluation's order."""
         return self.classes is None or position < self.classes
 
 

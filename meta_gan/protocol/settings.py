@@ -1,4 +1,4 @@
-"""Settings of an evaluation; the defaults are those of the protocol few-shot-28."""
+"""Settings of an evaluation, with the defaults of the protocol few-shot-28."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Settings:
     """The settings of one evaluation.
 
     Attributes:
-        split: of the evaluated classes: train, validation or test.
-        shots: support images of a class, >= 1.
-        steps: inner steps of a model's own row, >= 0; None for those of its algorithm.
-        classes: number of classes, the first of the protocol's order, >= 1; None for all.
+        split: split of the evaluated classes, train, validation or test.
+        shots: support images of each class, >= 1.
+        steps: inner steps at which a model is compared with other rows, >= 0; None for those of its algorithm.
+        classes: number of classes, taken from the start of the protocol's order, >= 1; None for all.
         draws: number of draws of the support sets, >= 1.
-        seed: of the adaptation and sampling, >= 0.
-        quick: whether this is the quick form, which every output states.
+        seed: seed of adaptation and sampling, >= 0.
+        quick: whether this is the quick form; every output is marked accordingly.
         curve: inner steps at which models are also scored, ascending.
-        samples: images that a row has of each class, >= 2.
-        ways: number of classes among which samples are recognised, and of every classifier, >= 2.
-        scratch_steps: inner steps of the row "from scratch"; 0 for no such row.
-        scratch_classes: number of classes of that row, at most.
-        classification_draws: drawn groups of classes for the classification gain; 0 for no gain.
+        samples: images of each class in a row, >= 2.
+        ways: number of classes for recognisability and for each classifier, >= 2.
+        scratch_steps: inner steps of the row "from scratch"; 0 to omit the row.
+        scratch_classes: largest number of classes of that row, >= 1.
+        classification_draws: number of random groups of classes for the classification gain; 0 to skip it.
         classification_seeds: classifiers trained for each group, >= 1.
-        classification_classes: number of classes that the groups are drawn from, >= 1.
-        per_class: generated images of a class that a classifier is trained on beside the support, >= 1.
-        prototype_draws: drawn groups of classes for the prototypical accuracy, >= 1.
-        stability_classes: number of classes on which stability is measured; 0 for no stability.
+        classification_classes: number of classes from which the groups are drawn, >= 1.
+        per_class: generated images of each class added to the support set to train a classifier, >= 1.
+        prototype_draws: number of random groups of classes for the prototypical accuracy, >= 1.
+        stability_classes: number of classes on which stability is measured; 0 to skip it.
 
     Raises:
         ValueError: a value is out of range.

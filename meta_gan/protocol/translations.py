@@ -100,7 +100,7 @@ def evaluate_translations(
 
     The scores are `energy_distance` between translations and the target's query images, in each judge's features and,
     as `pixels`, in pixels; `label_preservation`, where both classes of a pair have one name: the share of translations
-    nearest, in a judge's features, to the mean of their own class among all of the target; `l1` and `ssim` to the
+    nearest, in a judge's features, to the mean of the correct class among all of the target; `l1` and `ssim` to the
     truth, of translations where query sets are paired; and `cycle_error`, the mean absolute difference of an image and
     its translation back.
 

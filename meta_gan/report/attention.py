@@ -18,7 +18,7 @@ def save_attention(path: str | os.PathLike[str], tokens: Sequence[str], weights:
 
     Args:
         path: the file to write.
-        tokens: what each of the n tokens stands for, as in `meta.maps.AttentionMap`.
+        tokens: what each of the n tokens stands for, as in `meta.attention_maps.AttentionMap`.
         weights: float[blocks, heads, n, n], rows of sum 1; the mean over the heads of the last block is drawn.
         title: shown above.
 
@@ -26,7 +26,7 @@ def save_attention(path: str | os.PathLike[str], tokens: Sequence[str], weights:
         ValueError: weights of another shape.
 
     Example:
-        >>> for found in meta_gan.meta.maps.attention_maps(model, five_images, steps=1):
+        >>> for found in meta_gan.meta.attention_maps.attention_maps(model, five_images, steps=1):
         ...     save_attention(f"{found.player}.png", found.tokens, found.weights, found.player)
     """
     weights, n = np.asarray(weights), len(tokens)

@@ -47,7 +47,7 @@ WIDTH = 5.6
 
 
 class Line(NamedTuple):
-    """How a model or a reference row is drawn: its name, colour (CSS), and dashes (empty for a solid line)."""
+    """The style in which a row is drawn: its name, colour (CSS), and dashes (empty for a solid line)."""
 
     name: str
     colour: str
@@ -104,7 +104,7 @@ def canvas(width: float, height: float, **settings: Any) -> Iterator[Any]:
 
 
 def _svg(figure: Any, label: str, prefix: str) -> Markup:
-    """A figure as an element for a page: in the page's font and text colour, with a label and ids of its own."""
+    """Return a figure as an element for a page, in the page's font and text colour, with a label and unique ids."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
@@ -125,7 +125,7 @@ def _svg(figure: Any, label: str, prefix: str) -> Markup:
 
 
 def _number(entry: Mapping[str, Any] | None) -> tuple[float, float, float] | None:
-    """Mean, low and high; the mean three times where there is no interval."""
+    """Return mean, low and high; the mean three times if there is no interval."""
     if entry is None or entry["mean"] is None:
         return None
     mean = float(entry["mean"])

@@ -34,7 +34,7 @@ def _environment(**options: Any) -> jinja2.Environment:
 
 
 def _escape(value: Any) -> Markup:
-    """Escape what Markdown or HTML would read, but no underscore inside a word."""
+    """Escape characters that Markdown or HTML would interpret, except underscores within words."""
     if isinstance(value, Markup):
         return value
     return Markup(re.sub(r"([\\`*\[\]<>|&~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(str(value).split())))

@@ -62,7 +62,7 @@ def _check_galleries(galleries: Mapping[str, Mapping[str, Any]], rows: Iterable[
 
 
 def _check_images(images: np.ndarray, leading: tuple[int | None, ...], path: str) -> None:
-    """`leading` are the sizes before height, width and channels, None for any."""
+    """Check the shape of images; `leading` are the sizes before height, width and channels, None for any."""
     fits = images.ndim == len(leading) + 3 and images.shape[-1] in (1, 3) and images.size > 0
     fits = fits and all(size in (None, have) for size, have in zip(leading, images.shape, strict=False))
     if not fits or images.dtype != np.uint8:

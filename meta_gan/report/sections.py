@@ -219,13 +219,13 @@ def _protocol(report: Report) -> Section:
 
 
 def _measured(report: Report) -> dict[str, Metric]:
-    """The metrics that some row has under some judge."""
+    """Return the metrics that some row has under some judge."""
     scores = [by_judge[judge] for by_judge in report.scored.values() for judge in by_judge]
     return {key: metric for key, metric in METRICS.items() if any(score(s.get(key)).text != NULL for s in scores)}
 
 
 def _row_name(report: Report, row: str) -> Cell:
-    """A row's name, with what sets it apart: that it is a control, or scored on fewer classes than the rest."""
+    """Return a row's name, marked if it is a control or was scored on fewer classes than the other rows."""
     classes = report.row_info[row]["classes"]
     notes = ["control"] if row in report.controls else []
     notes += [f"{plain(classes)} classes"] if classes != report.protocol["classes"] else []

@@ -1,4 +1,4 @@
-"""Exported models as clients and platform teams use them: looked into without running, loaded, asked, warmed up."""
+"""Tools for exported models: safe inspection, loading, requests, warm-up, and adapted weights as data."""
 
 from meta_gan.serving.inspection import Inspection, inspect
 from meta_gan.serving.served import Served, load, load_generator

@@ -1,4 +1,4 @@
-"""The operations of a SavedModel, read from its file and not run."""
+"""The operations of a SavedModel, read from its file without running them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ KINDS = {"user_object", "function", "bare_concrete_function", "variable", "const
 
 
 def read(folder: Path) -> Any:
-    """The one meta graph of a SavedModel folder.
+    """Return the meta graph of a SavedModel folder.
 
     Raises:
-        ValueError: there is none, or the file is no SavedModel or cut short.
+        ValueError: the folder does not have exactly one graph, or its file is truncated or no SavedModel.
     """
     file = folder / SAVED_MODEL
     if not file.is_file():
@@ -34,31 +34,32 @@ def read(folder: Path) -> Any:
 
 
 def signatures(graph: Any) -> list[str]:
-    """Names of the signatures that a client can ask for."""
+    """Return the names of the signatures that a client can call."""
     return sorted(name for name in graph.signature_def if not name.startswith(OWN))
 
 
 def served_operations(graph: Any, signature: str) -> set[str]:
-    """Names of the operations that a request to a signature can run: those that its outputs need, at any depth."""
+    """Return the names of the operations that a request to a signature can run, in functions at any depth."""
     return _reached(graph, [tensor.name for tensor in graph.signature_def[signature].outputs.values()])
 
 
 def callable_operations(graph: Any) -> set[str]:
-    """Names of the operations of all functions that a loaded model has as methods, signatures among them.
+    """Return the names of the operations in all functions that a loaded model has as methods.
 
-    In Python a signature is such a function, whatever the graph's own list of signatures says of its outputs.
+    They include the signatures: Python calls the function of a signature, even where the graph's list of
+    signatures names other outputs.
     """
     return _operations(graph, _closure(graph, graph.object_graph_def.concrete_functions))
 
 
 def saving_operations(graph: Any) -> set[str]:
-    """Names of the operations behind saving and restoring variables."""
+    """Return the names of the operations that save and restore variables."""
     saver = graph.saver_def
     return _reached(graph, [name for name in (saver.save_tensor_name, saver.restore_op_name) if name])
 
 
 def other_operations(graph: Any) -> set[str]:
-    """Names of the operations anywhere but behind saving and restoring."""
+    """Return the names of all operations except those used only to save and restore variables."""
     saver = graph.saver_def
     saving = _visited(graph, [name for name in (saver.save_tensor_name, saver.restore_op_name) if name])
     called = [each for node in saving for each in _called(node)]
@@ -69,8 +70,11 @@ def other_operations(graph: Any) -> set[str]:
 
 
 def odd_objects(graph: Any) -> list[str]:
-    """What a loaded model would be made of beside variables, functions and constants, such as assets and resources,
-    which run operations of their own when they are loaded; and what else is run then."""
+    """Return descriptions of the objects and operations that would run at loading.
+
+    Objects other than variables, functions and constants, such as assets and resources, run operations when they are
+    loaded.
+    """
     if not graph.object_graph_def.nodes:
         return ["no object graph"]
     kinds = {node.WhichOneof("kind") for node in graph.object_graph_def.nodes} - KINDS
@@ -87,7 +91,7 @@ def _reached(graph: Any, tensors: Iterable[str]) -> set[str]:
 
 
 def _visited(graph: Any, tensors: Iterable[str]) -> list[Any]:
-    """The nodes of the graph itself that tensors need."""
+    """Return the nodes, outside functions, that tensors depend on."""
     nodes = {node.name: node for node in graph.graph_def.node}
     wanted, seen = [_node(name) for name in tensors], {}
     while wanted:
@@ -103,7 +107,7 @@ def _node(tensor: str) -> str:
 
 
 def _operations(graph: Any, names: Iterable[str]) -> set[str]:
-    """Of functions: of a function everything that has an effect runs, needed or not."""
+    """Return all operations in functions: those with side effects run even if no output depends on them."""
     functions = _functions(graph)
     return {node.op for name in names for node in functions[name].node_def} - functions.keys()
 
@@ -113,7 +117,7 @@ def _functions(graph: Any) -> dict[str, Any]:
 
 
 def _called(node: Any) -> Iterator[str]:
-    """Names of the functions that a node refers to."""
+    """Yield the names of the functions that a node refers to."""
     yield node.op
     for value in node.attr.values():
         if value.HasField("func"):
@@ -122,7 +126,7 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def _closure(graph: Any, names: Iterable[str]) -> set[str]:
-    """Those functions, and all that they call."""
+    """Return the names of the given functions and of all functions that they call."""
     functions, wanted, found = _functions(graph), list(names), set()
     while wanted:
         name = wanted.pop()

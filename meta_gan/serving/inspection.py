@@ -1,4 +1,4 @@
-"""Looking into what a stranger sent, without running it: a SavedModel is a program, and so is a `.keras` file."""
+"""Inspection of files from untrusted sources without running them: SavedModels and `.keras` files are programs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from meta_gan.serving import graphs, keras_files, weights
 from meta_gan.serving.operations import SAVING, SERVED
 
 SIDES = ("inputs", "outputs")
-MADE_AT_TOP = {"AssignVariableOp", "VarIsInitializedOp"}  # in the graph itself, where no request and no loading runs it
+# Allowed in the graph outside functions, where neither a request nor loading runs them.
+MADE_AT_TOP = {"AssignVariableOp", "VarIsInitializedOp"}
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a file or folder, none of which was run.
+    """The contents of a file or folder, read without running any of it.
 
     Attributes:
-        path: what was looked at.
+        path: the inspected file or folder.
         kind: "saved_model", "keras" or "adapted_weights".
         signatures: of a SavedModel, `{name: {"inputs": {name: {"dtype", "shape"}}, "outputs": {...}}}`.
-        operations: of a SavedModel, what its signatures can run; of a `.keras` file, the classes that it names.
-        refused: what is not on the list of what our models are made of.
-        about: what the export, or the file, says of itself; empty if it says nothing.
+        operations: of a SavedModel, the operations that its signatures can run; of a `.keras` file, the classes that it
+            names.
+        refused: those that are not on the list of allowed operations or classes.
+        about: the description in the export or the file; empty if there is none.
     """
 
     path: str
@@ -42,17 +44,17 @@ class Inspection:
 
 
 def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspection:
-    """Looks into an exported folder, a `.keras` file or a file of adapted weights. Nothing in it is run.
+    """Inspect an exported folder, a `.keras` file or a file of adapted weights without running any of it.
 
     Args:
-        path: of the folder or file.
-        allow: further operations of a graph, or classes of a `.keras` file as `MODULE>NAME`, that are no surprise.
+        path: the folder or file.
+        allow: further operations of a graph, or classes of a `.keras` file as `MODULE>NAME`, to allow.
 
     Returns:
-        An `Inspection`, whose `refused` names what else is in there; `load` refuses what has any.
+        An `Inspection`. `load` refuses an export whose `refused` is not empty.
 
     Raises:
-        ValueError: there is nothing, or something that is cut short or of none of the three kinds.
+        ValueError: `path` does not exist, is truncated, or is none of the three kinds.
 
     Example:
         >>> meta_gan.serving.inspect("served/glyphs/1").refused
@@ -62,7 +64,7 @@ def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspecti
     if place.is_dir():
         return _saved_model(place, set(allow))
     if not place.is_file():
-        raise ValueError(f"there must be a file or folder to look into. Received: {str(path)!r}")
+        raise ValueError(f"'path' must be an existing file or folder. Received: {str(path)!r}")
     if zipfile.is_zipfile(place) or place.suffix == ".keras":
         named, refused = keras_files.inspected(place, set(allow))
         return Inspection(str(place), "keras", operations=named, refused=refused)
@@ -91,7 +93,7 @@ def _sides(signature: Any) -> dict[str, Any]:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """What an export of ours says of itself; nothing of a stranger's."""
+    """Return the description in an export of this package; an empty dict for any other SavedModel."""
     file = folder / export.EXTRA / export.ABOUT
     if not file.is_file():
         return {}
@@ -101,9 +103,9 @@ def _about(folder: Path) -> dict[str, Any]:
             isinstance(signature[side], dict) for signature in about["signatures"].values() for side in SIDES
         )
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{str(file)!r} must be what an export says of itself. Received: {error!r}") from error
+        raise ValueError(f"{str(file)!r} must be a description that meta_gan wrote. Received: {error!r}") from error
     if not sound:
-        raise ValueError(f"{str(file)!r} must be what an export says of itself. Received: {str(about)[:80]!r}")
+        raise ValueError(f"{str(file)!r} must be a description that meta_gan wrote. Received: {str(about)[:80]!r}")
     return about
 
 

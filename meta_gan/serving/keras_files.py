@@ -1,7 +1,7 @@
-"""What a `.keras` file would have Keras make, read from its configuration and not made.
+"""Inspection of `.keras` files: the classes that Keras would instantiate, read from the configuration only.
 
-Keras finds a class by the name that it is registered under, or, where it is not, by module and name; and it makes
-objects of classes that load other files, unpickle code or import. So only what a network needs is let through.
+Keras finds a class by its registered name or, for classes that are not registered, by module and name. Some of these
+classes load other files, unpickle code or import modules. Therefore only the classes that a network needs are allowed.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 import keras
 
 FILES = {"config.json", "metadata.json", "model.weights.h5"}
-LARGEST = 2**30  # of a file inside, in bytes
+LARGEST = 2**30  # bytes of a file in the archive
 CONFIG_LARGEST = 2**24
 OURS = "meta_gan>"
-# What networks are made of: classes alone, since Keras's functions load files and download.
+# Modules whose classes are allowed. Their functions are not, because some of them load or download files.
 MODULES = {
     *("keras", "keras.layers", "keras.models", "keras.initializers", "keras.regularizers", "keras.constraints"),
     *("keras.dtype_policies", "keras.optimizers", "keras.losses", "keras.metrics", "keras.random"),
     *("keras.src.models.functional", "keras.src.models.sequential"),
 }
-# Layers that run code or read files of somebody's choice.
+# Layers that run arbitrary code or read arbitrary files.
 DENIED = {
     *("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup", "TextVectorization"),
 }
-# Data, which Keras marks like objects.
+# Plain data, which Keras serialises in the same form as objects.
 PLAIN = {"__tuple__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__keras_tensor__"}
 DAMAGE = (
     zipfile.BadZipFile,
@@ -45,17 +45,17 @@ DAMAGE = (
 
 
 def inspected(file: Path, allow: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The classes that a file names, and those of them that a generator has no use for.
+    """Return the classes that a file names, and those of them that are not allowed.
 
     Args:
         file: the `.keras` file.
-        allow: further classes, as `MODULE>NAME` or as they are registered, that are no surprise.
+        allow: further classes to allow, as `MODULE>NAME` or by their registered names.
 
     Returns:
         `(named, refused)`, each sorted.
 
     Raises:
-        ValueError: it is damaged, holds other files than a model's, or is far larger than one.
+        ValueError: the file is damaged, contains files that a model does not have, or is too large.
     """
     objects = list(_objects(_configuration(file)))
     refused = {_called(each) for each in objects if not _harmless(each)}
@@ -85,7 +85,7 @@ def _configuration(file: Path) -> dict[str, Any]:
 
 
 def _objects(tree: Any) -> Iterator[dict[str, Any]]:
-    """All that Keras would take for the description of an object."""
+    """Yield every part of a configuration that Keras would read as the description of an object."""
     if isinstance(tree, dict):
         if {"class_name", "module", "registered_name"} & tree.keys():
             yield tree
@@ -97,7 +97,7 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _called(described: dict[str, Any]) -> str:
-    """A name for people: as it is registered, else `MODULE>NAME`."""
+    """Return the name of a described object for messages: its registered name, else `MODULE>NAME`."""
     module, name, registered = (described.get(key) or "" for key in ("module", "class_name", "registered_name"))
     if name == "function":
         name = f"function {described.get('config')}"
@@ -105,13 +105,13 @@ def _called(described: dict[str, Any]) -> str:
 
 
 def _harmless(described: dict[str, Any]) -> bool:
-    """Whether it is data, a class of ours, or one of Keras that runs nothing of the file's choice."""
+    """Return True for plain data, a class of this package, or a Keras class that cannot run code from the file."""
     module, name, registered = (described.get(key) for key in ("module", "class_name", "registered_name"))
     if not isinstance(name, str) or "Lambda" in name:
         return False
     if name in PLAIN:
         return not module and not registered
-    # Without a module Keras takes an older way, which looks at the name alone.
+    # Without a module, Keras uses an older lookup, by the class name alone.
     if not isinstance(module, str) or not module:
         return False
     if isinstance(registered, str) and registered.startswith(OURS):

@@ -1,10 +1,10 @@
-"""Operations that an exported model may hold: those that our graphs are made of, and others of their kind.
+"""Lists of the operations that an exported model may contain.
 
-What is on no list is refused by `serving.load`, whatever TensorFlow says of it: to read and write files, for example,
-is "stateless" there.
+They are the operations of our graphs and similar harmless ones. `serving.load` refuses all others.
+TensorFlow's own flags are no substitute: operations that read and write files count as "stateless" there.
 """
 
-# Numbers in, numbers out; control flow; assertions; reading variables.
+# Computations on tensors, control flow, assertions, and reading variables.
 _SERVED = """
     Abs Acos Acosh AddN AddV2 All Angle ArgMax ArgMin Asin Asinh Assert Atan Atan2 Atanh AvgPool AvgPool3D
     AvgPoolGrad BatchMatMulV2 BatchMatMulV3 Betainc BiasAdd BiasAddGrad BiasAddV1 BitwiseAnd BitwiseOr BitwiseXor
@@ -34,7 +34,7 @@ _SERVED = """
     TensorScatterUpdate Tile TopKV2 Transpose Unpack UnravelIndex UnsortedSegmentMax UnsortedSegmentMin
     UnsortedSegmentSum VarHandleOp Where While Xdivy Xlog1py Xlogy ZerosLike
 """
-# What TensorFlow puts beside every SavedModel to save and restore its variables; no signature reaches it.
+# Operations that TensorFlow adds to every SavedModel to save and restore variables; no signature uses them.
 _SAVING = """
     AssignVariableOp DisableCopyOnRead MergeV2Checkpoints RestoreV2 SaveV2 Select ShardedFilename
     StaticRegexFullMatch StringJoin VarIsInitializedOp

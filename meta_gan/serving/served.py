@@ -1,4 +1,4 @@
-"""An exported model in this process, asked as a server would be."""
+"""Exported models loaded into this process, with the same requests as on a server."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from meta_gan.serving.inspection import Inspection, inspect
 
 
 class Served:
-    """A loaded SavedModel; made by `load`.
+    """A SavedModel, as returned by `load`.
 
-    It keeps nothing between requests, and any number of threads may ask it at once.
+    It keeps no state between requests, and any number of threads may call it at the same time.
 
     Args:
-        loaded: what `tf.saved_model.load` returned; it lives as long as this does.
-        inspection: of the same folder.
+        loaded: the object that `tf.saved_model.load` returned; kept alive by this object.
+        inspection: the `Inspection` of the same folder.
 
     Attributes:
-        about: what the export says of itself: limits, signatures with their ranges, data.
+        about: the description in the export: limits, signatures with their ranges, data.
         signatures: `{name: {"inputs": {name: {"dtype", "shape"}}, "outputs": {...}}}`.
     """
 
@@ -35,18 +35,18 @@ class Served:
         self.signatures = inspection.signatures
 
     def call(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
-        """Asks a signature.
+        """Run a signature.
 
         Args:
             signature: one of `signatures`.
-            **inputs: all of its inputs, by name: arrays of its dtype, or Python numbers and lists.
+            **inputs: all inputs of the signature by name: arrays of the required dtype, or Python numbers and lists.
 
         Returns:
             `{output: array}`.
 
         Raises:
-            ValueError: an unknown signature, a missing or unknown input, one of another dtype, rank or size, or one
-                that the model refuses, by name.
+            ValueError: the signature is unknown; or an input is missing, unknown, of another dtype, rank or size, or
+                outside the model's limits.
 
         Example:
             >>> served = meta_gan.serving.load("served/glyphs/1")
@@ -67,18 +67,18 @@ class Served:
 
 
 def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
-    """Loads what `MetaModel.export` or `AdaptedModel.export` wrote, after looking into it.
+    """Inspect and load an export of `MetaModel.export` or `AdaptedModel.export`.
 
     Args:
         path: the version folder.
-        allow: operations beside those that our models are made of; see `inspect`.
+        allow: further operations to allow; see `inspect`.
 
     Returns:
         A `Served`.
 
     Raises:
-        ValueError: it is no export of ours, a file in it was changed, cut short, added or taken away, or it holds
-            operations that our models have no use for. Nothing of it was run then.
+        ValueError: the folder was not exported by this package, a file in it was changed, truncated, added or removed,
+            or it contains operations that are not allowed. Nothing in it has been run then.
 
     Example:
         >>> served = meta_gan.serving.load("served/glyphs/1")
@@ -88,7 +88,7 @@ def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
     if found.kind != "saved_model" or found.about.get("kind") != export.KIND:
         raise ValueError(f"{str(path)!r} must be a SavedModel that meta_gan exported. Received: another {found.kind}")
     if links := [str(each) for each in folder.rglob("*") if each.is_symlink()]:
-        raise ValueError(f"{str(path)!r} must hold files of its own. Received: links {links}")
+        raise ValueError(f"{str(path)!r} must contain files only, no links. Received: {links}")
     manifest = folder / export.EXTRA / export.MANIFEST
     try:
         expected = json.loads(manifest.read_bytes())
@@ -100,7 +100,7 @@ def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
         changed = [n for n in names if not isinstance(expected, dict) or actual.get(n) != expected.get(n)]
         raise ValueError(f"the files of {str(path)!r} must be those that were exported. Received: others in {changed}")
     if found.refused:
-        raise ValueError(f"{str(path)!r} must hold what our models are made of. Received: {list(found.refused)}")
+        raise ValueError(f"{str(path)!r} must contain allowed operations only. Received: {list(found.refused)}")
     try:
         return Served(tf.saved_model.load(str(folder)), found)
     except (OSError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
@@ -108,17 +108,17 @@ def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
 
 
 def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> keras.Model:
-    """Loads `generator.keras`, as `AdaptedModel.save` wrote it, after looking into it.
+    """Inspect and load a `generator.keras` that `AdaptedModel.save` wrote.
 
     Args:
         path: the `.keras` file.
-        allow: classes beside those of Keras and ours; see `inspect`.
+        allow: further classes to allow; see `inspect`.
 
     Returns:
         The Keras model.
 
     Raises:
-        ValueError: it is damaged, or names classes or functions that a generator has no use for, such as a `Lambda`.
+        ValueError: the file is damaged, or names classes or functions that are not allowed, such as a `Lambda`.
 
     Example:
         >>> images = meta_gan.serving.load_generator("glyph/generator.keras")(z)
@@ -134,21 +134,21 @@ def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> k
 
 
 def _tensor(name: str, value: Any, wanted: dict[str, Any]) -> Any:
-    """An input as a tensor of the dtype and shape that the signature wants."""
+    """Return an input as a tensor of the dtype and shape that the signature requires."""
     dtype, shape = tf.dtypes.as_dtype(wanted["dtype"]), wanted["shape"]
     said = f"{name!r} must be {dtype.name}{'' if shape is None else shape}".replace("None", "n")
     try:
         given = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{said}. Received: {error}") from error
-    # A Python number or list has no dtype of its own; an array has, and its owner meant it.
+    # Python numbers and lists have no dtype and are converted; the dtype of an array must match.
     fits = given.dtype == dtype.as_numpy_dtype if isinstance(value, np.ndarray | np.generic) else True
     if not fits:
         raise ValueError(f"{said}. Received: {given.dtype}{list(given.shape)}")
     sizes = zip(shape or [], given.shape, strict=False)
     if shape is not None and (len(shape) != given.ndim or any(a not in (None, b) for a, b in sizes)):
         raise ValueError(f"{said}. Received: {given.dtype}{list(given.shape)}")
-    # TensorFlow would wrap a greater number around without a word.
+    # TensorFlow would silently wrap larger numbers around.
     limits = np.iinfo(dtype.as_numpy_dtype) if dtype.is_integer else None
     if (
         limits
@@ -164,7 +164,7 @@ def _tensor(name: str, value: Any, wanted: dict[str, Any]) -> Any:
 
 
 def _said(error: tf.errors.InvalidArgumentError) -> str:
-    """Return the message of an assertion without the place in the graph where it stands.
+    """Return the message of an assertion without its location in the graph.
 
     Graphs quote names in backquotes, because TensorFlow would escape other quotes.
     """

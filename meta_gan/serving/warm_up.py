@@ -1,4 +1,4 @@
-"""Warm-up requests: what TF Serving runs before a version takes traffic, so that the first caller does not wait."""
+"""Warm-up requests, which TF Serving runs before a version takes traffic, so that the first caller does not wait."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ MOST = 1000  # TF Serving reads no more
 
 
 def write_warm_up(path: str | os.PathLike[str], model: str, signatures: Sequence[str] = ()) -> Path:
-    """Writes `assets.extra/tf_serving_warmup_requests` into an exported folder: a request of each signature.
+    """Write a warm-up request for each signature into an exported folder.
 
-    A request has the least of everything (one image, one sample) but one inner step, so that the loop's own
-    operations are warm, too.
+    The file is `assets.extra/tf_serving_warmup_requests`. A request has the smallest allowed inputs (one image, one
+    sample) but one inner step, so that the operations of the inner loop are warmed up, too.
 
     Args:
         path: the version folder.
-        model: the name that it is served under.
-        signatures: to warm; default all but `NAME_adapted`, which run what the others run.
+        model: the name under which TF Serving serves it.
+        signatures: the signatures to warm up; empty for all but `NAME_adapted`, which run no further operations.
 
     Returns:
-        The file that was written.
+        The path of the file.
 
     Raises:
         ImportError: the extra `serving` is not installed.
-        ValueError: the folder is no export of ours, or has no such signature.
+        ValueError: the folder was not exported by this package, or has no such signature.
 
     Example:
         >>> meta_gan.serving.write_warm_up("served/glyphs/1", "glyphs")
@@ -45,7 +45,8 @@ def write_warm_up(path: str | os.PathLike[str], model: str, signatures: Sequence
     chosen = list(signatures) or [name for name in described if not name.endswith("_adapted")]
     if found.kind != "saved_model" or not described or set(chosen) - set(described):
         raise ValueError(
-            f"warm-up requests must be of signatures of an export of ours, {sorted(described)}. Received: {chosen}"
+            f"'signatures' must be signatures of a model that meta_gan exported, {sorted(described)}. "
+            f"Received: {chosen}"
         )
     extra = Path(path) / export.EXTRA
     with tf.io.TFRecordWriter(str(extra / FILE)) as writer:
@@ -61,6 +62,6 @@ def write_warm_up(path: str | os.PathLike[str], model: str, signatures: Sequence
 
 
 def _least(name: str, given: dict[str, Any]) -> np.ndarray:
-    """The least value that an input may have, and one inner step."""
+    """Return the smallest value that an input may have, but one inner step."""
     value = 1 if name == "steps" and given["range"][1] > 0 else given.get("range", [0])[0]
     return np.full([size or 1 for size in given["shape"]], value, given["dtype"])

@@ -1,4 +1,4 @@
-"""Adapted weights as data: one safetensors file that names its model and that refuses any flipped bit.
+"""Adapted weights as data: one safetensors file, with the fingerprint of its meta-model and a checksum.
 
 The arrays are stored by the library `safetensors`; its metadata holds `format`, `base` (the fingerprint of the
 meta-model) and `sha256` (of everything else in the file). Files in the format of version 0.1 can still be read.
@@ -31,7 +31,7 @@ DIGEST = 32
 
 
 def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
-    """Write an adapted model's values and support set to one file, to be loaded beside the model they came from.
+    """Write an adapted model's values and support set to one file, which can be loaded into the same meta-model.
 
     Args:
         adapted: an `AdaptedModel`, as returned by `MetaModel.adapt` or `load_adapted`.
@@ -39,7 +39,7 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ValueError: if the file exists or cannot be written, if a value is not finite or has a dtype other than
-            those of `DTYPES`, or if it is not recorded which model `adapted` came from.
+            those of `DTYPES`, or if `adapted` does not record the model it came from.
 
     Example:
         >>> meta_gan.serving.save_weights(model.adapt(five_images), "glyph.safetensors")
@@ -67,7 +67,7 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
 
 
 def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel:
-    """Return the adapted model in a file that `save_weights` wrote.
+    """Load an adapted model from a file that `save_weights` wrote.
 
     Args:
         model: the `MetaModel` that the weights were adapted from.
@@ -106,7 +106,7 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a file of adapted weights says about itself.
+    """Return the header of a file of adapted weights.
 
     Args:
         path: the file.

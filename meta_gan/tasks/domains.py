@@ -26,15 +26,15 @@ class DomainTasks(EpisodeStream):
     """Few-shot tasks over pairs of classes, each episode a pure function of (seed, split, step).
 
     Args:
-        source: what is translated from.
-        target: what is translated to; may be the same `Source`.
+        source: the source to translate from.
+        target: the source to translate to; may be the same `Source`.
         pairs: `{split: int[n, 2]}` of "train", "validation", "test": the index of the source's class and that of the
             target's. See `tasks.pair_classes` and `tasks.pair_domains`.
         shots: support images of each domain, at least 1.
         queries: query images of each domain, at least 1.
         seed: 0..2**31-1, the key of every draw.
         paired: whether image i of both query sets is of one group. The source must have groups, with at most one image
-            of a group in a class, and be the target as well. A group is what is shown, such as a character in many
+            of a group in a class, and be the target as well. A group is the content, such as a character in many
             fonts. A game's term `truth` and the evaluation use it. Support sets are of other groups and stay unpaired.
 
     Raises:
@@ -82,7 +82,7 @@ class DomainTasks(EpisodeStream):
         return f"{super().describe()}\npairs: {counts}"
 
     def _name_of(self, entry: Any) -> str:
-        """The name of a pair of classes, such as "mnist 3 > fashion Coat"."""
+        """Return the name of a pair of classes, such as "mnist 3 > fashion Coat"."""
         sides = zip(self.domains.values(), entry, strict=True)
         return " > ".join(f"{source.name} {source.class_names[index]}" for source, index in sides)
 
@@ -211,8 +211,8 @@ def pair_classes(
     """Make tasks of the classes of two sources; both classes of a pair are of the same split.
 
     Args:
-        source: what is translated from.
-        target: what is translated to. If it is the same `Source`, no class is paired with itself.
+        source: the source to translate from.
+        target: the source to translate to. If it is the same `Source`, no class is paired with itself.
         by: "all" for every class of the source with every class of the target, or "name" for classes of the same name,
             such as a digit in two hands; classes that only one of the sources has are then left out.
         both_ways: whether each pair is also a task in the other direction, so that one translator learns both.

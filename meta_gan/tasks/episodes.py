@@ -40,7 +40,7 @@ def join_domains(values: Mapping[str, Any]) -> Any:
 
 
 class EpisodeStream(abc.ABC):
-    """What tasks of one domain and of two share; subclasses draw a task's classes and examples.
+    """Base of tasks of one and of two domains; subclasses draw a task's classes and examples.
 
     With several domains, support and query are dicts by domain, and so are `example_shape` and `polarity`.
     """
@@ -70,7 +70,7 @@ class EpisodeStream(abc.ABC):
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a model card must record to read a user's own examples; see `Medium.card`."""
+        """The entries of a model card that are needed to read a user's examples; see `Medium.card`."""
         cards = {domain: source.medium.card(source.images) for domain, source in self.domains.items()}
         (medium,) = {card.pop("medium") for card in cards.values()}
         keys = next(iter(cards.values()))

@@ -11,7 +11,7 @@ import numpy as np
 from meta_gan.tasks.errors import DataError
 
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
-"""What NumPy raises for archives that are damaged or of another format."""
+"""The errors that NumPy raises for archives that are damaged or of another format."""
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

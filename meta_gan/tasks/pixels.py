@@ -58,8 +58,8 @@ def votes(images: np.ndarray) -> tuple[int, int]:
     """Return how many of uint8[n, height, width, channels] are light on dark, and how many are dark on light.
 
     The background of an image is the median level of its border (the outermost row or column on each side). An image
-    is dark on light if that level is nearer to its brightest level than to its darkest, and light on dark if it is
-    nearer to the darkest. It is counted as neither if the level is half way, as in an image of one level. Extremes are
+    is dark on light if that level is closer to its brightest level than to its darkest, and light on dark if it is
+    closer to the darkest. It is counted as neither if the level is half way, as in an image of one level. Extremes are
     used, not means, because a photo of paper is often darker at its edges than in the middle.
     """
     grey = images.astype(np.float32).mean(axis=-1)

@@ -54,7 +54,7 @@ def test_a_run_that_never_keeps_the_limit_of_copies_says_so(world, tmp_path, cap
     monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9}))
     assert call(*train_arguments(world, tmp_path / "out", "copy_limit=0.5")) == 0
     lines = resolved(capsys.readouterr().out)[1]
-    assert lines[-2] == "no validation kept 'copy_limit' 0.5: the saved model makes more copies than that"
+    assert lines[-2] == "no validation was within 'copy_limit' 0.5: the copy rate of the saved model is higher"
 
 
 @pytest.mark.slow

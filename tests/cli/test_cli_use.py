@@ -114,7 +114,7 @@ def test_an_export_has_the_limits_that_were_asked_for_and_info_tells_them(world,
     ]
     signature = "adapt_and_sample(num int32[], seed int32[], steps int32[], support float32[n, 8, 8, 1])"
     assert f"{signature} -> samples float32[n, 8, 8, 1]" in lines
-    assert lines[-1].startswith("operations: ") and lines[-1].endswith("; not on our lists: none")
+    assert lines[-1].startswith("operations: ") and lines[-1].endswith("; not allowed: none")
     served = tf.saved_model.load(str(out / "1")).signatures["adapt_and_sample"]
     inputs = {"steps": tf.constant(4), "num": tf.constant(1), "seed": tf.constant(7)}
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"'steps' must lie in \[0, 3\]"):

@@ -223,7 +223,7 @@ def test_warm_up_requests_are_what_the_model_takes(folder, served, tmp_path):
         warmed.append(request.model_spec.signature_name)
     assert sorted(warmed) == sorted(name for name in served.signatures if not name.endswith("_adapted"))
     serving.load(place)
-    with pytest.raises(ValueError, match=r"must be of signatures of an export of ours.*Received: \['none'\]"):
+    with pytest.raises(ValueError, match=r"must be signatures of a model that meta_gan exported.*Received: \['none'\]"):
         serving.write_warm_up(place, "glyphs", ["none"])
 
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "info": "Describe a saved model, or an exported one without running it.",
     "data": "Describe a source of classes (sizes, splits) and draw a contact sheet.",
 }
-"""What each command does; the module `meta_gan.cli.NAME` has its flags."""
+"""Descriptions of the commands; the module `meta_gan.cli.NAME` has its flags."""
 
 DESCRIPTION = "Few-shot generation by meta-learning: meta-train, adapt to a few examples, sample, serve."
 EPILOG = (
@@ -44,9 +44,9 @@ def _help() -> str:
 
 @contextlib.contextmanager
 def _quiet_standard_error() -> Iterator[None]:
-    """Hold back what libraries write to standard error while they load, and show it only if loading fails.
+    """Buffer the standard error output of libraries while they load, and show it only if loading fails.
 
-    TensorFlow's C++ libraries log to the file descriptor before any log level takes effect.
+    TensorFlow's C++ libraries write to the file descriptor before any log level takes effect.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not hasattr(sys.stderr, "fileno") or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
@@ -67,7 +67,7 @@ def _quiet_standard_error() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line: print the help at once, hand everything else to `meta_gan.cli.program`."""
+    """Run the command line: print the help without TensorFlow, pass everything else to `meta_gan.cli.program`."""
     if sys.argv[1:] in (["-h"], ["--help"]):
         print(_help(), end="")
         return

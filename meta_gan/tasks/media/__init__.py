@@ -1,4 +1,4 @@
-"""Media: what examples are, how they are stored, and how files hold them.
+"""Media: codecs of examples as pictures, sounds or texts.
 
 A `Medium` is a codec: `Pictures`, `Sounds` or `Texts`. Loaders, trainers and the command line call its verbs
 (`read_support`, `write_samples`, `preview`, `sheet`, `describe`, `card`) and never ask which medium it is.

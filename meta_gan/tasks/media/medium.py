@@ -24,7 +24,7 @@ Draw = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Medium(abc.ABC):
-    """What examples are: how they are stored, what a model receives of them, and how files hold them.
+    """A codec of examples: their storage format, the arrays that a model receives, and their files.
 
     A subclass's fields are what a model's data card must record of the medium.
     """

@@ -34,7 +34,7 @@ def from_npz(
     """Make tasks from a `.npz` file.
 
     The file holds `images` and `labels`; or `x_train`, `y_train`, `x_test`, `y_test` (one part is enough; both are
-    joined, for the split here is by class, and the test part is marked `held_out`); or sounds, `audio` int16 or floats
+    joined, because classes are split here, and the test part is marked `held_out`); or sounds, `audio` int16 or floats
     [n, samples], their `rate` and `labels`; or `texts`, str[n], and `labels`. `class_names` and the split are optional.
 
     Args:

@@ -97,7 +97,7 @@ def from_sound_folder(
 ) -> Tasks:
     """Make tasks from a folder that holds one folder of sound files for each class, named after it.
 
-    WAV, FLAC and Ogg files are averaged over their channels, resampled, trimmed at both ends of what is 40 dB below the
+    WAV, FLAC and Ogg files are averaged over their channels, resampled, trimmed at both ends of samples 40 dB below the
     loudest sample, and cut or padded with silence. The classes are split 80/10/10 by a hash of their names.
 
     Args:

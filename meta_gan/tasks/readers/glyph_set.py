@@ -119,7 +119,7 @@ def load_or_render(height: int, width: int, seed: int) -> tuple[np.ndarray, np.n
 
 
 def _read(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return what the cache holds, or None if it cannot be used."""
+    """Return the contents of the cache, or None if it cannot be used."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             code_points, images = archive["code_points"], archive["images"]

@@ -76,7 +76,7 @@ def open_source(
 def _check_options(
     spec: str, kind: str, image_shape: Sequence[int] | None, rate: int | None, length: int | None
 ) -> None:
-    """Refuse options that a source of this kind does not have."""
+    """Raise a ValueError for options that a source of this kind does not have."""
     if kind == "images" and (rate is not None or length is not None):
         required = "'rate' and 'length' are for folders of sounds or texts, and sounds of TFDS"
         raise DataError(f"{required}. Received: rate={rate}, length={length} with {spec!r}")

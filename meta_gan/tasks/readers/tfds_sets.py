@@ -1,8 +1,8 @@
-"""`from_tfds`: tasks from TensorFlow Datasets; nothing is downloaded unless a download is requested.
+"""`from_tfds`: tasks from TensorFlow Datasets, without downloads unless requested.
 
-Without a network `tfds.load` tries for minutes and ends in a ConnectionError. So the local places are searched first,
-the prepared data sets and a folder of archives, and if neither has the data set, the error says at once which files are
-needed, with the sha256 that TFDS has registered for them.
+Without a network, `tfds.load` retries for minutes before it raises a ConnectionError. `from_tfds` therefore looks for
+prepared data and for a folder of archives first. If neither has the data set, it raises an error at once that lists the
+required files with the sha256 that TFDS has registered for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meta_gan.tasks.readers.arrays import make_source, to_levels
 PARTS = ("train", "validation", "test")
 BATCH = 1024
 Read = tuple[np.ndarray, np.ndarray, np.ndarray, Medium]
-"""Stored examples, labels, which examples are of the split "test", and the medium."""
+"""Stored examples, labels, a boolean array that marks the examples of the TFDS split "test", and the medium."""
 
 
 def from_tfds(
@@ -43,18 +43,18 @@ def from_tfds(
     queries: int = 7,
     seed: int = 0,
 ) -> Tasks:
-    """Make tasks from a data set of TensorFlow Datasets that has images, or sounds, and class labels.
+    """Make tasks from a data set of TensorFlow Datasets with class labels and either images or sounds.
 
     Args:
-        name: a name that `tfds.builder` knows, such as "omniglot", with a config if it has several.
-        archives: a folder that holds the data set's original archives under their original names; the data set is then
-            prepared from them, once, without a network.
-        split_names: the TFDS splits to read; by default those of train, validation and test that exist. They are
-            pooled, for the split here is by class: 80/10/10 by a hash of the class names.
-        image_shape: (height, width, channels) to resize to by area; None keeps the images, if all have one size.
-        rate: of sounds, samples a second to resample to; None for the data set's own.
-        length: of sounds, samples of each; None for the least power of 2 that holds all, at most 16384.
-        data_dir: where prepared data sets are; by default TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        name: name for `tfds.builder`, such as "omniglot", including the config if the data set has several.
+        archives: folder with the data set's original archives under their original names. The data set is then prepared
+            from them once, without a network.
+        split_names: the TFDS splits to read; by default those of train, validation and test that exist. Their examples
+            are pooled and split anew by class, 80/10/10 by a hash of the class names.
+        image_shape: (height, width, channels) to resize to by area; None to keep images that all have one size.
+        rate: sampling rate of sounds in Hz to resample to; None for that of the data set.
+        length: samples of each sound; None for the least power of 2 that fits the longest, at most 16384.
+        data_dir: folder of prepared data sets; None for TFDS_DATA_DIR, or else ~/tensorflow_datasets.
         download: whether TFDS may use the network.
         shots, queries, seed: see `Tasks`.
 
@@ -62,10 +62,10 @@ def from_tfds(
         `Tasks`.
 
     Raises:
-        ImportError: tensorflow_datasets, or importlib_resources which it needs, is not installed.
+        ImportError: tensorflow_datasets, or importlib_resources, which it needs, is not installed.
         FileNotFoundError: the data set is neither prepared nor in `archives`, and `download` is false; the message
             lists the files with their sha256.
-        DataError: TFDS does not know the name, an archive is another file, or there are no examples and labels.
+        DataError: TFDS does not know the name, an archive has another sha256, or there are no examples or labels.
 
     Example:
         `from_tfds("omniglot", archives="downloads/", image_shape=(28, 28, 1), shots=5, queries=5)`
@@ -80,7 +80,7 @@ def from_tfds(
     read, options = (_read_sounds, (rate, length)) if sound else (_read_images, (shape,))
     examples, labels, held_out, medium = read(builder, splits, key, label_key, *options)
     names = builder.info.features[label_key].names
-    # TFDS numbers the labels of every split alike, so the splits that were read may lack some classes.
+    # TFDS numbers the classes over all splits, so some classes may be absent from the splits that were read.
     present, labels = np.unique(labels, return_inverse=True)
     names = [names[index] for index in present]
     source = make_source(examples, labels, names, name=f"tfds:{name}", medium=medium, held_out=held_out)
@@ -89,7 +89,7 @@ def from_tfds(
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
     try:
-        # TFDS imports it only while it prepares a data set, so its absence would show late.
+        # TFDS imports it only when it prepares a data set; importing it here raises the error early.
         import importlib_resources  # noqa: F401
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -104,7 +104,7 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
 
 
 def _prepare(builder: Any, archives: str | Path | None, download: bool) -> None:
-    """Prepare a data set from `archives`, or from the network if `download`, or raise at once."""
+    """Prepare a data set from `archives`, or from the network if `download` is true; otherwise raise an error."""
     import tensorflow_datasets as tfds
 
     if not download:
@@ -131,7 +131,7 @@ def _require_archives(builder: Any, archives: str | Path | None) -> None:
 
 
 def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], folder: Path | None) -> str:
-    """Say which files go where."""
+    """Return the message that lists the missing files and where to put them."""
     lines = [f"tfds:{builder.name} is not prepared in {builder.data_path}, and no download was requested."]
     if wanted:
         lines.append(f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as 'archives':")
@@ -148,7 +148,7 @@ def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], fold
 
 
 def _keys(builder: Any) -> tuple[str, str]:
-    """Return the names of the feature of images, or of sounds, and of the label feature."""
+    """Return the names of the image or sound feature and of the label feature."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -173,12 +173,12 @@ def _splits(builder: Any, split_names: Sequence[str] | None) -> list[str]:
 
 
 def _read_images(builder: Any, splits: list[str], key: str, label_key: str, shape: tuple[int, ...] | None) -> Read:
-    """Read images, resized if there is a shape."""
+    """Read the images, resized if `shape` is not None."""
     import tensorflow_datasets as tfds
 
     own = builder.info.features[key].shape
     if shape is None and None in own:
-        raise DataError(f"tfds:{builder.name} has images of several sizes: 'image_shape' is required. Received: None")
+        raise DataError(f"'image_shape' is required: tfds:{builder.name} has images of several sizes. Received: None")
     images, labels, held_out = [], [], []
     for split in splits:
         examples = builder.as_dataset(split=split, shuffle_files=False)
@@ -193,7 +193,7 @@ def _read_images(builder: Any, splits: list[str], key: str, label_key: str, shap
 
 
 def _is_sound(builder: Any, key: str, shape: tuple[int, ...] | None, rate: int | None, length: int | None) -> bool:
-    """Return True if the examples are sounds; refuse an argument that is for the other kind."""
+    """Return True if the examples are sounds; raise a DataError for an argument of the other kind of example."""
     import tensorflow_datasets as tfds
 
     sound = isinstance(builder.info.features[key], tfds.features.Audio)
@@ -206,12 +206,12 @@ def _is_sound(builder: Any, key: str, shape: tuple[int, ...] | None, rate: int |
 def _read_sounds(
     builder: Any, splits: list[str], key: str, label_key: str, rate: int | None, length: int | None
 ) -> Read:
-    """Read sounds as `from_sound_folder` reads files."""
+    """Read the sounds and convert them as `from_sound_folder` does."""
     import tensorflow_datasets as tfds
 
     own = builder.info.features[key].sample_rate
     if not own:
-        raise DataError(f"tfds:{builder.name} must record the rate of its sounds. Received: {own}")
+        raise DataError(f"tfds:{builder.name} must record the sampling rate of its sounds. Received: {own}")
     sounds, labels, held_out = [], [], []
     for split in splits:
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
