@@ -148,13 +148,13 @@ def test_an_exported_model_reconstructs_and_checks_its_images(tmp_path):
     assert set(served) == {"sample", "serving_default", "reconstruct", "encode"}
     again = served["reconstruct"](images=tf.constant(five))["images"]
     np.testing.assert_allclose(again, model.adapt(five, seed=1).reconstruct(five), atol=1e-5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="images.* must be finite and lie in"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images.* must be finite and lie in"):
         served["encode"](images=tf.constant(five) * 100.0)
     model.export(tmp_path / "meta")
     call = tf.saved_model.load(str(tmp_path / "meta")).signatures["adapt_and_reconstruct"]
     inputs = {"support": tf.constant(five), "steps": tf.constant(2), "seed": tf.constant(1)}
     np.testing.assert_allclose(call(images=tf.constant(five), **inputs)["images"], again, atol=1e-5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="images.* must be finite and lie in"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images.* must be finite and lie in"):
         call(images=tf.constant(five) * 100.0, **inputs)
 
 
