@@ -100,7 +100,7 @@ def test_the_protocols_split_is_used(world, judge, tmp_path, refused):
     protocol = json.loads((tmp_path / "o" / "report.json").read_text())["protocol"]
     assert protocol["task"] == "B/4" and protocol["classes"] == 1
     message = refused("evaluate", *arguments[:-1], "A", "--out", tmp_path / "p", out=tmp_path / "p")
-    assert "task A needs its 1623 classes" in message
+    assert "must have the 1623 classes of task A" in message
 
 
 @pytest.mark.parametrize(
