@@ -86,7 +86,7 @@ def test_judge_writes_a_network_of_the_purpose(world, objective):
     made = features.load(objective)
     assert made.card["purpose"] == made.card["recipe"]["purpose"] == "objective"
     assert made.example_shape == helpers.SHAPE
-    assert "Never a judge" in (objective / "README.md").read_text("utf-8")
+    assert "never a judge" in (objective / "README.md").read_text("utf-8")
 
 
 def test_a_recipe_takes_it_as_features(world, objective, tmp_path, capsys):
@@ -102,7 +102,7 @@ def test_a_recipe_takes_it_as_features(world, objective, tmp_path, capsys):
 def test_evaluate_refuses_it_as_a_judge(world, objective, tmp_path, refused):
     arguments = ["--data", world.data, "--judge", objective, "--shots", 3, "--quick", "--out", tmp_path / "o"]
     message = refused("evaluate", *arguments, out=tmp_path / "o")
-    assert "a judge must never have been an objective of training. Received: 'objective'" in message
+    assert "a judge must never have been the objective of a training. Received: 'objective'" in message
 
 
 def test_a_judge_is_refused_as_features(world, tmp_path, refused):

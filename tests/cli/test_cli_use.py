@@ -117,7 +117,7 @@ def test_an_export_has_the_limits_that_were_asked_for_and_info_tells_them(world,
     assert lines[-1].startswith("operations: ") and lines[-1].endswith("; not allowed: none")
     served = tf.saved_model.load(str(out / "1")).signatures["adapt_and_sample"]
     inputs = {"steps": tf.constant(4), "num": tf.constant(1), "seed": tf.constant(7)}
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"'steps' must lie in \[0, 3\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`steps` must lie in \[0, 3\]"):
         served(support=tf.zeros([2, 8, 8, 1]), **inputs)
 
 
@@ -125,7 +125,7 @@ def test_an_export_has_the_limits_that_were_asked_for_and_info_tells_them(world,
 def test_bad_limits_are_refused_before_anything_is_made(world, tmp_path, capsys, bad):
     assert call("export", "--model", world.runs, "--out", tmp_path / "served", "--limits", bad) == 2
     message = capsys.readouterr().err
-    assert re.search(r"--limits must be|'shots' must be", message) and message.count("\n") == 1
+    assert re.search(r"--limits must be|'limits.shots' must be", message) and message.count("\n") == 1
     assert not (tmp_path / "served").exists()
 
 

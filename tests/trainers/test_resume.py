@@ -166,7 +166,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_can_be_taken(copy, har
 
 @pytest.mark.parametrize(
     "changes",
-    [{"width": 5}, {"network": "mlp", "normalization": "layer"}, {"averaging": 0.0}, {"normalization": "none"}],
+    [{"width": 5}, {"network": "mlp"}, {"averaging": 0.0}, {"normalization": "none"}],
 )
 def test_the_checkpoint_of_another_model_is_refused(copy, changes):
     before = helpers.files(copy)
