@@ -76,7 +76,7 @@ def emoji_pairs(source: Source, unseen: tuple[str, str], shots: int, queries: in
     index = {name: number for number, name in enumerate(source.class_names)}
     vendors = [name for name in source.class_names if not name.endswith(UNSEEN)]
     if len(vendors) != 3 or len(set(unseen)) != 2 or not set(unseen) <= set(vendors):
-        raise DataError(f"`unseen` must be two of three vendors. Received: {unseen} of {vendors}")
+        raise DataError(f"'unseen' must be two of three vendors. Received: {unseen} of {vendors}")
     (other,) = set(vendors) - set(unseen)
     first, second = unseen
     ways = {"train": [(first, other), (other, second)], "test": [(f"{first} {UNSEEN}", f"{second} {UNSEEN}")]}

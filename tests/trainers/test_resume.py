@@ -40,8 +40,9 @@ test_resume.convolutional(sys.argv[1]).run()
 
 def made(**changes):
     """Convolutions, normalisation with moving averages, a penalty, and averaged weights."""
-    rest = {"network": "dcgan", "normalization": "batch", "penalty": "r1", "averaging": 0.9}
-    return helpers.model(**{**rest, **changes})
+    rest = {"network": "dcgan", "penalty": "r1", "averaging": 0.9, **changes}
+    own = {"normalization": "batch"} if rest["network"] == "dcgan" else {}
+    return helpers.model(**{**own, **rest})
 
 
 def convolutional(folder, steps=6):
