@@ -38,7 +38,7 @@ def test_first_order_at_the_end_point_is_backpropagation_through_a_first_order_l
 
     @tf.function(autograph=False)
     def both():
-        return estimator.task(*pieces, episode, 3), estimator._of_objectives(*pieces, episode, 3, True)
+        return estimator.task(*pieces, episode, 3), estimator._through_objectives(*pieces, episode, 3)
 
     short, long = both()
     flat_close(short.weights, long.weights, rtol=1e-12, atol=1e-15)
