@@ -216,7 +216,7 @@ def test_a_full_disk_leaves_no_file(world, tmp_path, refused, monkeypatch, comma
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((24, 8, 8), np.uint8)}, "must hold 'images' and 'la"),
+        ({"images": np.zeros((24, 8, 8), np.uint8)}, "must hold 'images' and 'labels'"),
         (helpers.arrays() | {"labels": np.arange(120)}, "'class_split' must be"),
         (helpers.arrays() | {"images": np.full((120, 8, 8), np.nan)}, "must be finite"),
         (
