@@ -36,9 +36,12 @@ from meta_gan.meta import (
     Unrolled,
 )
 from meta_gan.model import MetaModel
+from meta_gan.renames import register_modules
 from meta_gan.types import Episode, MetaWeights, Snapshot
 
 __version__ = "0.1.0"
+
+register_modules()
 
 __all__ = [
     "FOMAML",

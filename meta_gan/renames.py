@@ -1,7 +1,12 @@
-"""Keys of saved configurations that have been renamed, and their translation to the present names."""
+"""Earlier names: keys of saved configurations are translated, and renamed modules can still be imported."""
 
 from __future__ import annotations
 
+import sys
+import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 RENAMED = {
@@ -10,6 +15,12 @@ RENAMED = {
     "code_shape": "embedding_shape",
     "image_shape": "example_shape",
     "paths": "mask",
+}
+MODULES = {
+    "meta_gan.tasks.images": "meta_gan.tasks.media.pictures",
+    "meta_gan.tasks.photos": "meta_gan.tasks.media.pictures",
+    "meta_gan.tasks.sound_files": "meta_gan.tasks.media.sounds",
+    "meta_gan.tasks.texts": "meta_gan.tasks.media.texts",
 }
 
 
@@ -31,3 +42,21 @@ def current_names(config: Any) -> Any:
     if isinstance(config, list):
         return [current_names(value) for value in config]
     return config
+
+
+class _RenamedModules(MetaPathFinder, Loader):
+    """Imports the modules of `MODULES`, which `meta_gan` imports under their present names, under the earlier ones."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in MODULES else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        present = MODULES[module.__name__]
+        warnings.warn(f"'{module.__name__}' is now '{present}'", FutureWarning, stacklevel=2)
+        vars(module).update({k: v for k, v in vars(sys.modules[present]).items() if not k.startswith("__")})
+
+
+def register_modules() -> None:
+    """Let the modules of `MODULES` be imported under their earlier names, with a `FutureWarning`."""
+    if not any(isinstance(finder, _RenamedModules) for finder in sys.meta_path):
+        sys.meta_path.append(_RenamedModules())

@@ -4,6 +4,8 @@ The archives in `golden/earlier` were saved before `code_dim`, `image_shape`, `p
 renamed. Each holds a tiny model of 8x8 images; beside it stand its samples.
 """
 
+import importlib
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 import meta_gan as mg
-from meta_gan.renames import RENAMED, current_names
+from meta_gan.renames import MODULES, RENAMED, current_names
 
 EARLIER = Path(__file__).parent / "golden" / "earlier"
 SUPPORT = np.load(EARLIER / "support.npy")
@@ -87,3 +89,18 @@ def test_a_vae_with_a_task_encoder_loads(unpacked):
 def test_a_translation_with_a_task_encoder_loads(unpacked):
     adapted = mg.load(unpacked("translation")).adapt({"source": SUPPORT, "target": -SUPPORT}, seed=1)
     check_samples(adapted.translate(SUPPORT), "translation")
+
+
+@pytest.mark.parametrize("earlier", MODULES)
+def test_a_renamed_module_can_be_imported_with_a_warning(earlier):
+    sys.modules.pop(earlier, None)
+    with pytest.warns(FutureWarning, match=f"'{earlier}' is now '{MODULES[earlier]}'"):
+        module = importlib.import_module(earlier)
+    present = importlib.import_module(MODULES[earlier])
+    public = {name: value for name, value in vars(present).items() if not name.startswith("_")}
+    assert public and {name: vars(module)[name] for name in public} == public
+
+
+def test_a_module_that_never_was_is_not_found():
+    with pytest.raises(ModuleNotFoundError, match=r"meta_gan\.tasks\.imagery"):
+        importlib.import_module("meta_gan.tasks.imagery")

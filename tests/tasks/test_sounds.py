@@ -5,7 +5,14 @@ import wave
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, from_npz, from_sound_folder, from_sounds, open_source
+from meta_gan.tasks import (
+    DataError,
+    from_npz,
+    from_sound_folder,
+    from_sounds,
+    load_support_sounds,
+    open_source,
+)
 from meta_gan.tasks.media import Sounds
 from meta_gan.tasks.media.sounds import (
     fit,
@@ -207,6 +214,7 @@ def test_an_archive_in_the_form_of_the_model_is_unchanged(tmp_path):
     np.testing.assert_array_equal(
         Sounds(RATE).read_support(tmp_path / "own.npz", (64, 1), {})[0][..., 0], audio / 32768
     )
+    np.testing.assert_array_equal(load_support_sounds(tmp_path / "own.npz", RATE, 64)[..., 0], audio / 32768)
     longer, _ = Sounds(RATE).read_support(tmp_path / "own.npz", (80, 1), {})
     np.testing.assert_array_equal(np.flatnonzero(longer[0, :, 0]), np.arange(10))  # of another form: trimmed
 

@@ -111,6 +111,29 @@ class Sounds(Medium):
         return "grid.png and report.html"
 
 
+def load_support_sounds(path: str | Path, rate: int, samples: int) -> np.ndarray:
+    """Read a user's sounds into the rate and length that a model was trained on.
+
+    Args:
+        path: a folder of sound files, one sound file, or a `.npz` file with `audio` and `rate`.
+        rate: the model's samples per second, >= 1.
+        samples: the length of the model's sounds, >= 1.
+
+    Returns:
+        float32[shots, samples, 1] in [-1, 1], in the order of the file names: resampled, trimmed, and cut or padded
+        with silence. Sounds of a `.npz` file that have the model's rate and length are unchanged.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        ValueError: an argument is out of range.
+        DataError: there is no sound, or a file cannot be read; the message names it.
+
+    Example:
+        `load_support_sounds("my_takes/", 8000, 8192)`
+    """
+    return Sounds(rate).read_support(path, (check_integer(samples, "samples", 1), 1))[0]
+
+
 def waveforms(sounds: np.ndarray, height: int = 32, width: int = 64) -> np.ndarray:
     """Draw float[n, samples, 1] in [-1, 1], to the scale of the loudest, as float32[n, height, width, 1] in [-1, 1].
 
