@@ -155,7 +155,7 @@ class SetPrior(Generator):
 
     def prior(self, conditioning: Any) -> tuple[Tensor, Tensor]:
         """Return the mean and the log deviation of the wrapped generator's latents, float[1, latent_dim] each."""
-        _, embedding = self.read_conditioning(conditioning)
+        embedding: Any = self.read_conditioning(conditioning)[1]
         hidden = leaky_relu(self.hidden(embedding[None]))
         mean, log_deviation = ops.split(self.readout(hidden), 2, axis=-1)
         return mean, _MOST * ops.tanh(log_deviation / _MOST)
