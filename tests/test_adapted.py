@@ -171,7 +171,7 @@ def test_a_trajectory_at_another_rate_is_one_of_a_meta_learner_with_that_rate():
 
 @pytest.mark.parametrize("steps", [(), (1, 0), (2, 2), (-1, 3)])
 def test_steps_of_a_trajectory_must_ascend(model, steps):
-    with pytest.raises(ValueError, match=r".steps. must be .* Received"):
+    with pytest.raises(ValueError, match=r"'steps' must be .* Received"):
         list(model.adaptation.trajectory(SUPPORT, steps))
 
 

@@ -85,5 +85,5 @@ def test_bad_arguments_are_rejected(make, options, name):
 def test_bad_output_and_shape_are_rejected():
     with pytest.raises(ValueError, match=r"'output' must be one of 'tanh', 'linear'\. Received: 'relu'"):
         MLPGenerator((2,), output="relu")
-    with pytest.raises(ValueError, match=r".example_shape. must be .*Received: \(\)"):
+    with pytest.raises(ValueError, match=r"'example_shape' must be .*Received: \(\)"):
         mlp(())

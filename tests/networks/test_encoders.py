@@ -74,7 +74,7 @@ def test_weights_by_hand():
         (lambda: MLPEncoder((2,), depth=-1), "'depth' must be an integer >= 0"),
         (lambda: MLPEncoder((2,), activation="relu"), "'activation' must be"),
         (lambda: MLPEncoder((2,), seed=-1), "'seed' must be an integer >= 0"),
-        (lambda: MLPEncoder(()), ".example_shape. must be a tuple"),
+        (lambda: MLPEncoder(()), "'example_shape' must be a tuple"),
     ],
 )
 def test_bad_arguments_are_rejected(make, message):
