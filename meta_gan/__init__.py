@@ -22,6 +22,7 @@ from meta_gan import (
 )
 from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment
+from meta_gan.errors import DamagedFileError, DivergenceError
 from meta_gan.export import Limits
 from meta_gan.loading import from_preset, load, load_adapted, save_to_preset, start_from
 from meta_gan.meta import (
@@ -48,7 +49,9 @@ __all__ = [
     "MAML",
     "AdaptedModel",
     "Algorithm",
+    "DamagedFileError",
     "Displacement",
+    "DivergenceError",
     "Episode",
     "InnerLoop",
     "JointTraining",

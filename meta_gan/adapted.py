@@ -13,7 +13,7 @@ import tensorflow as tf
 from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
-from meta_gan.checks import check_examples, check_integer
+from meta_gan.checks import check_converged, check_examples, check_integer
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.types import Examples, MetaWeights, Snapshot
 
@@ -32,6 +32,9 @@ class AdaptedModel:
             before adaptation.
         data_card: describes the data that the meta-model was trained on.
         base: the fingerprint of the meta-model, "" if it is unknown; None to take it from `adaptation`.
+
+    Raises:
+        DivergenceError: a value of `snapshot`, or of the task embedding, is NaN or infinite.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class AdaptedModel:
         base: str | None = None,
     ):
         self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
+        self._check_converged()
         # Computed now, because the meta-model may be trained further.
         self.base = adaptation.fingerprint() if base is None else base
         # Copied, because the caller may write into the arrays later.
@@ -52,6 +56,10 @@ class AdaptedModel:
             self.support = None if support is None else np.array(support)
         conditioned = support is not None and adaptation.game.conditioned
         self.conditioning = adaptation.condition(snapshot, support) if conditioned else None
+        check_converged(tf.nest.flatten(self.conditioning) if conditioned else [], "the task embedding")
+
+    def _check_converged(self) -> None:
+        check_converged(functional.flat(self.snapshot), "the adapted weights")
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw new examples of the class.
@@ -65,11 +73,12 @@ class AdaptedModel:
 
         Raises:
             ValueError: `count` below 1, a seed outside the int32 range, or the game does not have this endpoint.
+            DivergenceError: an example is not finite.
         """
         self._require("sample")
         inputs = {"num": check_integer(count, "count", 1)}
         seed = check_integer(seed, "seed")
-        return self.adaptation.run("sample", self.snapshot, self.conditioning, inputs, seed)["samples"].numpy()
+        return self._run("sample", inputs, seed)["samples"]
 
     def reconstruct(self, images: Any) -> np.ndarray:
         """Encode and decode examples with a model that has an encoder.
@@ -82,6 +91,7 @@ class AdaptedModel:
 
         Raises:
             ValueError: the game has no such endpoint, or images of another shape, range or dtype.
+            DivergenceError: an output is not finite.
 
         Example:
             >>> adapted = presets.build(presets.get("vae"), (28, 28, 1)).adapt(five_images)
@@ -119,7 +129,7 @@ class AdaptedModel:
             float[n, *target] in [-1, 1], of the nets' dtype; with `back`, float[n, *source].
 
         Raises:
-            ValueError: the game has no such endpoint, or images of another shape, range or dtype.
+            ValueError: as in `reconstruct`.
 
         Example:
             >>> adapted = model.adapt({"source": five_images, "target": five_others})
@@ -141,8 +151,14 @@ class AdaptedModel:
         self._require(name)
         shape = tuple(self.adaptation.game.endpoints[name].inputs["images"].shape[1:])
         checked = check_examples(images, shape, argument="images")
-        made = self.adaptation.run(name, self.snapshot, self.conditioning, {"images": checked}, 0)
-        return {key: value.numpy() for key, value in made.items()}
+        return self._run(name, {"images": checked}, 0)
+
+    def _run(self, name: str, inputs: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
+        """Run an endpoint, whose outputs must be finite: finite weights that are very large can overflow inside."""
+        made = self.adaptation.run(name, self.snapshot, self.conditioning, inputs, seed)
+        outputs = {key: value.numpy() for key, value in made.items()}
+        check_converged(outputs.values(), f"the outputs of {name!r}")
+        return outputs
 
     @property
     def generator(self) -> keras.Model:
@@ -168,7 +184,9 @@ class AdaptedModel:
 
         Raises:
             ValueError: the folder exists, or cannot be written; nothing is left half-written.
+            DivergenceError: a value is not finite; nothing is written.
         """
+        self._check_converged()
         with storage.new_folder(path) as folder:
             self.write_into(folder)
 
@@ -198,8 +216,10 @@ class AdaptedModel:
 
         Raises:
             ValueError: the folder has no adapted model, or its files are damaged.
+            DivergenceError: it holds values that are not finite.
         """
         config, arrays = storage.read_model(path, "adapted_model")
+        check_converged(arrays.values(), f"the weights of {str(path)!r}")
         make = keras.saving.deserialize_keras_object
         game, algorithm = make(config["game"]), make(config["algorithm"])
         if isinstance(game.example_shape, Mapping):
@@ -232,6 +252,7 @@ class AdaptedModel:
 
         Raises:
             ValueError: `path` exists, the format is unknown, or `limits` are given for a format without them.
+            DivergenceError: a value is not finite; nothing is written.
 
         Example:
             >>> model.adapt(five_images).export("glyph.onnx", format="onnx")
@@ -240,6 +261,7 @@ class AdaptedModel:
             raise ValueError(
                 f"'format' must be one of {FORMATS}, and 'saved_model' if 'limits' are given. Received: {format!r}"
             )
+        self._check_converged()
         storage.check_free(path)
         if format != FORMATS[0]:
             generator = self.generator

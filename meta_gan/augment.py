@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_converged, check_integer
 from meta_gan.tasks import DataError, check_images
 
 
@@ -59,6 +59,8 @@ def augment(
     Raises:
         ValueError: images and labels do not fit together, an argument is out of range, or the model has no `adapt`;
             raised before any adaptation.
+        tf.errors.InvalidArgumentError: while the data set is read, an adaptation diverged; tf.data turns the
+            `DivergenceError` into this.
 
     Example:
         >>> data = augment(model, images, labels, per_class=100)
@@ -107,4 +109,5 @@ def _samples(samples: Any, count: int, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(samples, np.float32)
     if array.shape != (count, *shape):
         raise DataError(f"the model's samples must have shape {[count, *shape]}. Received: {list(array.shape)}")
+    check_converged([array], "the model's samples")
     return array

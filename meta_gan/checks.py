@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+
+from meta_gan.errors import DivergenceError
 
 T = TypeVar("T")
 TOLERANCE = 1e-3
@@ -171,6 +173,29 @@ def check_finite(array: np.ndarray, argument: str) -> np.ndarray:
         bad = int((~np.isfinite(array)).sum())
         raise ValueError(f"{argument!r} must be finite. Received: {bad} values that are NaN or infinite")
     return array
+
+
+def check_converged(arrays: Iterable[Any], what: str) -> None:
+    """Raise a `DivergenceError` if a floating-point array has NaN or infinity.
+
+    Args:
+        arrays: arrays, tensors or variables, of any dtypes.
+        what: a phrase that names them in the message, such as "the adapted weights".
+
+    Raises:
+        DivergenceError: a value is not finite; the message says what can be done.
+
+    Example:
+        >>> check_converged([np.zeros(2), np.arange(3)], "the adapted weights")
+    """
+    found = [np.asarray(array) for array in arrays]
+    # By exclusion, because numpy gives bfloat16 a kind of its own.
+    bad = sum(array.dtype.kind not in "biuSUO" and not np.isfinite(array).all() for array in found)
+    if bad:
+        raise DivergenceError(
+            f"{what} must be finite, but training or adaptation diverged: take fewer inner steps, a smaller inner rate "
+            f"or an earlier model. Received: NaN or infinity in {bad} of {len(found)} arrays"
+        )
 
 
 def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str = "support") -> np.ndarray:

@@ -15,7 +15,7 @@ from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
-from meta_gan.checks import check_integer, check_number
+from meta_gan.checks import check_converged, check_integer, check_number
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.types import ByNet, Episode, Examples, MetaWeights, Snapshot, Tensor, Tensors
@@ -242,6 +242,7 @@ class MetaModel(keras.Model):
 
         Raises:
             ValueError: a support set of another shape, range or dtype, with NaN, or empty; steps below 0.
+            DivergenceError: an adapted weight is NaN or infinite.
 
         Example:
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
@@ -276,7 +277,9 @@ class MetaModel(keras.Model):
 
         Raises:
             ValueError: the folder exists, or cannot be written; nothing is left half-written.
+            DivergenceError: a weight is NaN or infinite; nothing is written.
         """
+        self._check_converged()
         config = {
             "kind": "meta_model",
             **{key: value for key, value in self.get_config().items() if key != "name"},
@@ -287,6 +290,9 @@ class MetaModel(keras.Model):
         arrays = {f"variable_{i:04d}": v.numpy() for i, v in enumerate(self._stored_variables())}
         storage.write_model(path, config, arrays, overwrite)
 
+    def _check_converged(self) -> None:
+        check_converged(self._stored_variables(), "the model's weights")
+
     def _stored_variables(self) -> list[keras.Variable]:
         nets = [v for net in self.game.nets.values() for v in net.variables]
         return [*nets, *self.meta_learner.variables, *self._averages]
@@ -296,6 +302,7 @@ class MetaModel(keras.Model):
         """Load what `save` wrote; `meta_gan.load` also takes run folders and shipped names."""
         config, arrays = storage.read_model(path, "meta_model")
         model = cls.from_config({key: config[key] for key in ("game", "algorithm", "averaging")})
+        check_converged(arrays.values(), f"the weights of {str(path)!r}")
         variables = model._stored_variables()
         storage.check_arrays(path, arrays, [tuple(v.shape) for v in variables])
         for i, variable in enumerate(variables):
@@ -315,7 +322,9 @@ class MetaModel(keras.Model):
 
         Raises:
             ValueError: the place is taken, or another format for a game that needs a support set.
+            DivergenceError: a weight is NaN or infinite; nothing is written.
         """
+        self._check_converged()
         if format != FORMATS[0]:
             return self._unadapted("export").export(path, limits, format)
         exporting.export_meta_model(self.adaptation, path, limits or exporting.Limits(), self.data_card)

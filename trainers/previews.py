@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.errors import DivergenceError
 from meta_gan.model import MetaModel
 from meta_gan.types import Episode
 
@@ -43,11 +44,14 @@ def sample_rows(model: MetaModel, episodes: Episode, steps: Sequence[int]) -> li
         parts = tf.nest.flatten(support)
         first = parts[0]
         for count in steps:
-            adapted = model.adapt(support, steps=count, seed=0)
             translates = "translate" in model.game.endpoints
-            made = adapted.translate(first) if translates else adapted.sample(len(first), seed=0)
-            # A class on which adaptation diverged is drawn in grey; the metrics record the divergence.
-            parts.append(np.nan_to_num(made))
+            try:
+                adapted = model.adapt(support, steps=count, seed=0)
+                made = adapted.translate(first) if translates else adapted.sample(len(first), seed=0)
+            except DivergenceError:
+                # A class on which adaptation diverged is drawn in grey; the metrics record the divergence.
+                made = np.zeros_like(parts[-1])
+            parts.append(made)
         rows.append(_joined(parts))
     return rows
 

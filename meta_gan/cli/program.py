@@ -1,7 +1,7 @@
 """Parsing of the command line, and its exit codes.
 
 0 success; 2 an error in the request, explained in one line; 1 an error of the program or the machine; 4 training
-diverged; 128 + a signal's number.
+or adaptation diverged; 128 + a signal's number.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from absl.flags import argparse_flags
 
 from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG
+from meta_gan.errors import DivergenceError
 from trainers import TrainingStopped, configure_threads
 
 # Raised by TensorFlow for a full disk and for a folder without write permission.
@@ -86,6 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command that was parsed, and return the exit code of the process."""
     try:
         arguments.run(arguments)
+    except DivergenceError as error:
+        _complain(arguments, f"error: {error}")
+        return 4
     # An ImportError names the extra that a command needs.
     except (ValueError, OSError, ImportError, *DISK) as error:
         _complain(arguments, f"error: {error}")

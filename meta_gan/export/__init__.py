@@ -1,6 +1,6 @@
 """Export to SavedModels for TF Serving, in which the inner loop itself runs."""
 
-from meta_gan.export.limits import Input, Limits
+from meta_gan.export.limits import DIVERGED, Input, Limits
 from meta_gan.export.writing import (
     ABOUT,
     EXTRA,
@@ -14,6 +14,7 @@ from meta_gan.export.writing import (
 
 __all__ = [
     "ABOUT",
+    "DIVERGED",
     "EXTRA",
     "KIND",
     "MANIFEST",

@@ -99,6 +99,20 @@ class Input:
         return made
 
 
+DIVERGED = "must be finite, but the adaptation diverged: ask for fewer inner steps. Received"
+
+
+def converged(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the outputs by name, behind assertions that those of floating point are finite."""
+    made = [
+        tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(value)), [f"`{name}` {DIVERGED} NaN or infinity in:", name])
+        for name, value in outputs.items()
+        if value.dtype.is_floating
+    ]
+    with tf.control_dependencies(made):
+        return {name: tf.identity(value) for name, value in outputs.items()}
+
+
 def checked(inputs: Sequence[Input], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the values by name, behind the assertions of all inputs."""
     with tf.control_dependencies([each for given in inputs for each in given.asserts(values[given.name])]):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
-from meta_gan.export.limits import Limits, checked
+from meta_gan.export.limits import Limits, checked, converged
 from meta_gan.export.signatures import DEFAULT, Signature, Signatures
 from meta_gan.types import MetaWeights, Snapshot, Tensor, Tree
 
@@ -131,7 +131,7 @@ def _add(archive: keras.export.ExportArchive, signature: Signature) -> dict[str,
     names = [given.name for given in signature.inputs]
 
     def run(*values: Tensor) -> dict[str, Tensor]:
-        return signature.fn(checked(signature.inputs, dict(zip(names, values, strict=True))))
+        return converged(signature.fn(checked(signature.inputs, dict(zip(names, values, strict=True)))))
 
     specs = [given.spec for given in signature.inputs]
     # A function is traced again when it is saved, and so is everything that it calls; a concrete one is not.

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from meta_gan import functional
 from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment, class_seed
+from meta_gan.checks import check_converged
+from meta_gan.errors import DivergenceError
 from meta_gan.judges import Judge
 from meta_gan.model import MetaModel
 from meta_gan.protocol.baselines import Affine, Copy, Repeat, Shift
@@ -167,23 +167,13 @@ def make_examples(
         images at a rate at which the adaptation diverged.
 
     Raises:
-        ValueError: samples are not finite.
+        DivergenceError: an adapted weight or a sample is not finite.
     """
-    made: dict[str, np.ndarray] = {}
-    key, adapting, start = class_seed(seed, 0), 0.0, time.perf_counter()
-    for steps, adapted in _trajectory(method, support, key):
-        adapting += time.perf_counter() - start
-        start = time.perf_counter()
-        images = adapted.sample(samples, seed=key)
-        # The time of a row includes one sampling, not those at earlier stops of the trajectory.
-        made[f"ms/{steps}"] = np.array(1e3 * (adapting + time.perf_counter() - start))
-        if not np.isfinite(images).all():
-            raise ValueError(
-                f"the samples of {method.name!r} must be finite. Received: NaN or infinity for class {what!r} "
-                f"after {steps} inner steps"
-            )
-        made[f"samples/{steps}"] = to_uint8(images)
-        start = time.perf_counter()
+    key = class_seed(seed, 0)
+    try:
+        made = _samples(method, support, samples, key)
+    except DivergenceError as error:
+        raise DivergenceError(f"the adaptation of {method.name!r} to class {what!r} failed: {error}") from error
     if extra:
         labels = np.zeros(len(support), np.int32)
         pairs = augment(method.model, support, labels, extra, method.row_steps, seed)
@@ -192,6 +182,22 @@ def make_examples(
     if stability and method.evaluated:
         for scale in RATE_SCALES:
             made[f"rate/{scale:g}"] = _at_rate(method, support, samples, key, scale)
+    return made
+
+
+def _samples(method: Method, support: np.ndarray, count: int, key: int) -> dict[str, np.ndarray]:
+    """Return the images and times of a method after each of its numbers of steps."""
+    made: dict[str, np.ndarray] = {}
+    adapting, start = 0.0, time.perf_counter()
+    for steps, adapted in _trajectory(method, support, key):
+        adapting += time.perf_counter() - start
+        start = time.perf_counter()
+        images = adapted.sample(count, seed=key)
+        # The time of a row includes one sampling, not those at earlier stops of the trajectory.
+        made[f"ms/{steps}"] = np.array(1e3 * (adapting + time.perf_counter() - start))
+        check_converged([images], f"the samples after {steps} inner steps")
+        made[f"samples/{steps}"] = to_uint8(images)
+        start = time.perf_counter()
     return made
 
 
@@ -211,7 +217,7 @@ def _at_rate(method: Method, support: np.ndarray, count: int, key: int, scale: f
     """Return samples after adaptation at another inner rate; none if an image or a parameter is not finite."""
     adaptation = method.model.adaptation
     (snapshot,) = adaptation.trajectory(support, (method.row_steps,), key, rate_scale=scale)
-    images = AdaptedModel(adaptation, snapshot, support, {}).sample(count, seed=key)
-    tensors = [tensor for tensor in functional.flat(snapshot) if tensor.dtype.is_floating]
-    finite = np.isfinite(images).all() and all(bool(tf.reduce_all(tf.math.is_finite(tensor))) for tensor in tensors)
-    return to_uint8(images) if finite else np.zeros((0, *images.shape[1:]), np.uint8)
+    try:
+        return to_uint8(AdaptedModel(adaptation, snapshot, support, {}).sample(count, seed=key))
+    except DivergenceError:
+        return np.zeros((0, *adaptation.game.example_shape), np.uint8)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import export
+from meta_gan.errors import DivergenceError
 from meta_gan.serving.inspection import Inspection, inspect
 
 
@@ -47,6 +48,7 @@ class Served:
         Raises:
             ValueError: the signature is unknown; or an input is missing, unknown, of another dtype, rank or size, or
                 outside the model's limits.
+            DivergenceError: an output is NaN or infinite.
 
         Example:
             >>> served = meta_gan.serving.load("served/glyphs/1")
@@ -62,7 +64,10 @@ class Served:
         try:
             made = self._loaded.signatures[signature](**tensors)
         except tf.errors.InvalidArgumentError as error:
-            raise ValueError(f"{signature!r} refused its inputs: {_said(error)}") from error
+            said = _said(error)
+            if export.DIVERGED in said:
+                raise DivergenceError(f"{signature!r} gave no finite result: {said}") from error
+            raise ValueError(f"{signature!r} refused its inputs: {said}") from error
         return {name: value.numpy() for name, value in made.items()}
 
 

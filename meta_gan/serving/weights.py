@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.adapted import AdaptedModel
+from meta_gan.checks import check_converged
 from meta_gan.model import MetaModel
 
 FORMAT = "meta_gan adapted weights 2"
@@ -38,8 +39,9 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
         path: the file to create, such as `glyph.safetensors`; it must not exist.
 
     Raises:
-        ValueError: if the file exists or cannot be written, if a value is not finite or has a dtype other than
-            those of `DTYPES`, or if `adapted` does not record the model it came from.
+        ValueError: if the file exists or cannot be written, if a value has a dtype other than those of `DTYPES`, or
+            if `adapted` does not record the model it came from.
+        DivergenceError: if a value is not finite.
 
     Example:
         >>> meta_gan.serving.save_weights(model.adapt(five_images), "glyph.safetensors")
@@ -54,7 +56,7 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
         arrays |= {f"support_{domain}": np.asarray(each) for domain, each in adapted.support.items()}
     elif adapted.support is not None:
         arrays["support"] = np.asarray(adapted.support)
-    _check_finite(arrays, "the adapted model")
+    check_converged(arrays.values(), "the adapted model")
     if odd := sorted({str(a.dtype) for a in arrays.values()} - set(DTYPES)):
         raise ValueError(f"adapted weights must have one of the dtypes {DTYPES}. Received: {odd}")
     work = place.with_name(f".{place.name}.part")
@@ -77,7 +79,8 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
         An `AdaptedModel` that gives the same samples as the saved one.
 
     Raises:
-        ValueError: if the file is missing or damaged, belongs to another model, or holds values that are not finite.
+        ValueError: if the file is missing or belongs to another model; a `DamagedFileError` if it is damaged.
+        DivergenceError: if it holds values that are not finite.
 
     Example:
         >>> meta_gan.serving.load_weights(meta_gan.load("omniglot"), "glyph.safetensors").sample(64)
@@ -88,7 +91,7 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
         raise ValueError(
             f"{str(path)!r} must belong to this model, with the fingerprint {own}. Received: {header['base']}"
         )
-    _check_finite(arrays, repr(str(path)))
+    check_converged(arrays.values(), f"the adapted weights {str(path)!r}")
     fresh = model.adaptation.values().initial
     leaves = functional.flat(fresh)
     shape = model.game.example_shape
@@ -175,9 +178,3 @@ def _read_earlier(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, np
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"{str(path)!r} must be an undamaged file from `save_weights`. Received: {error}") from error
     return header, arrays
-
-
-def _check_finite(arrays: Mapping[str, np.ndarray], what: str) -> None:
-    bad = [name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
-    if bad:
-        raise ValueError(f"the values of {what} must be finite. Received: NaN or infinity in {bad}")

@@ -91,7 +91,7 @@ def test_help_of_the_program(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert all(f" {command} " in text for command in FLAGS)
     assert "Exit codes: 0 success; 2 an error in the request, explained in one line; 1 an error of the program" in text
-    assert "4 training diverged" in text
+    assert "4 training or adaptation diverged" in text
 
 
 def test_the_launcher_prints_help_without_importing_anything_heavy():

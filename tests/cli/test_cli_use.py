@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 import meta_gan
+from meta_gan import storage
 from meta_gan.tasks import load_support
 from meta_gan.tasks.pictures import GAP, grid
 from meta_gan.tasks.pixels import to_uint8
@@ -172,3 +173,26 @@ def test_an_empty_folder_may_be_the_output(world, tmp_path, command):
     }[command]
     assert call(command, *arguments, "--out", tmp_path) == 0
     assert (tmp_path / "grid.png").is_file()
+
+
+def test_divergence_is_exit_code_4_and_nothing_is_written(world, tmp_path, refused):
+    """A model with an inner rate of 1e30, and one that was saved with NaN by an earlier version."""
+    model = meta_gan.load(world.runs)
+    wild = meta_gan.MetaModel(model.game, meta_gan.FOMAML(inner_steps=4, inner_rate=1e30))
+    wild.data_card = model.data_card
+    wild.save(tmp_path / "wild")
+    asked = ["--support", world.support_npz, "--out", tmp_path / "out"]
+    said = refused("adapt", "--model", tmp_path / "wild", *asked, out=tmp_path / "out", code=4)
+    assert "the adapted weights must be finite, but training or adaptation diverged: take fewer inner steps" in said
+    for kind, folder in (("meta_model", world.run / "model"), ("adapted_model", world.adapted)):
+        config, arrays = storage.read_model(folder, kind)
+        storage.write_model(tmp_path / kind, config, {name: array * np.nan for name, array in arrays.items()})
+    out = ["--out", tmp_path / "out"]
+    for command in (
+        ["adapt", "--model", tmp_path / "meta_model", *asked],
+        ["sample", "--model", tmp_path / "adapted_model", "--count", 2, *out],
+        ["export", "--model", tmp_path / "meta_model", *out],
+        ["evaluate", "--model", tmp_path / "meta_model", "--data", world.data, *out],
+    ):
+        assert str(command[2]) in refused(*command, out=tmp_path / "out", code=4)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["adapted_model", "meta_model", "wild"]

@@ -30,7 +30,7 @@ COMMANDS = {
 DESCRIPTION = "Few-shot generation by meta-learning: meta-train, adapt to a few examples, sample, serve."
 EPILOG = (
     "`meta-gan COMMAND --help` lists the flags of a command. Exit codes: 0 success; 2 an error in the request, "
-    "explained in one line; 1 an error of the program or the machine; 4 training diverged."
+    "explained in one line; 1 an error of the program or the machine; 4 training or adaptation diverged."
 )
 
 
