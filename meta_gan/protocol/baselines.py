@@ -156,8 +156,13 @@ class Affine(Baseline):
         step = max(1, CHUNK // (ZOOM**2 * images[0].size))
         starts = range(0, len(images), step)
         warped = np.concatenate([warp(*(a[i : i + step] for a in (images, back, moves))) for i in starts])
-        # (x - .25) / .5 of ink x = (v + 1) / 2 is 2 v; so it is for dark ink on light, (1 - v) / 2.
-        return np.clip(2 * warped, -1, 1) if is_drawing(support) else warped
+        return restore_contrast(warped, support)
+
+
+def restore_contrast(images: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Return interpolated images of a support set, with the contrast of drawings (see `is_drawing`) restored."""
+    # (x - .25) / .5 of ink x = (v + 1) / 2 is 2 v; so it is for dark ink on light, (1 - v) / 2.
+    return np.clip(2 * images, -1, 1) if is_drawing(support) else images
 
 
 def warp(images: np.ndarray, back: np.ndarray, moves: np.ndarray) -> np.ndarray:
@@ -171,15 +176,29 @@ def warp(images: np.ndarray, back: np.ndarray, moves: np.ndarray) -> np.ndarray:
     Returns:
         float32[n, height, width, channels]; pixels from outside an old image have the level of its `background`.
     """
+    rows, columns = images.shape[1] * ZOOM, images.shape[2] * ZOOM
+    centre = (np.array([rows, columns]) - 1) / 2
+    new = np.indices((rows, columns)).reshape(2, -1).T - centre - ZOOM * moves[:, None]
+    return sample_at(images, new @ back.swapaxes(1, 2) + centre)
+
+
+def sample_at(images: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return images sampled at points of 4 times their resolution, bilinearly, and averaged back to theirs.
+
+    Args:
+        images: float32[n, height, width, channels].
+        points: float[n, 16 * height * width, 2], the (row, column) of each fine pixel's value, in fine pixels.
+
+    Returns:
+        float32[n, height, width, channels]; points outside an image have the level of its `background`.
+    """
     count, height, width, channels = images.shape
     rows, columns, stride = height * ZOOM, width * ZOOM, width * ZOOM + 2
     framed = np.empty((count, rows + 2, stride, channels), np.float32)
     framed[:] = background(images)[:, None, None]
-    framed[:, 1:-1, 1:-1] = _enlarged(_enlarged(images, 1), 2)
-    centre = (np.array([rows, columns]) - 1) / 2
-    new = np.indices((rows, columns)).reshape(2, -1).T - centre - ZOOM * moves[:, None]
+    framed[:, 1:-1, 1:-1] = enlarge(enlarge(images, 1), 2)
     # Shifted by the frame of one pixel, which represents everything outside.
-    old = np.clip(new @ back.swapaxes(1, 2) + centre + 1, 0, [rows + 1, columns + 1])
+    old = np.clip(points + 1, 0, [rows + 1, columns + 1])
     # The last pixel of the frame is reached from the one before it, with weight 1.
     corner = np.minimum(old.astype(np.intp), [rows, columns])
     down, right = np.moveaxis(old - corner, -1, 0).astype(np.float32)[..., None]
@@ -190,8 +209,8 @@ def warp(images: np.ndarray, back: np.ndarray, moves: np.ndarray) -> np.ndarray:
     return fine.reshape(count, height, ZOOM, width, ZOOM, channels).mean(axis=(2, 4))
 
 
-def _enlarged(images: np.ndarray, axis: int) -> np.ndarray:
-    """Interpolate linearly between the centres of pixels along an axis; constant beyond the outermost."""
+def enlarge(images: np.ndarray, axis: int) -> np.ndarray:
+    """Interpolate linearly to 4 times the pixels along an axis; constant beyond the centres of the outermost."""
     size = images.shape[axis]
     centres = np.clip((np.arange(size * ZOOM) + 0.5) / ZOOM - 0.5, 0, size - 1)
     low = centres.astype(np.intp)

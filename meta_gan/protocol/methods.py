@@ -15,6 +15,7 @@ from meta_gan.checks import check_converged
 from meta_gan.errors import DivergenceError
 from meta_gan.judges import Judge
 from meta_gan.model import MetaModel
+from meta_gan.protocol.augmentations import Elastic, TrivialAugment
 from meta_gan.protocol.baselines import Affine, Copy, Repeat, Shift
 from meta_gan.protocol.classification import NONE
 from meta_gan.protocol.settings import RATE_SCALES, Settings
@@ -26,9 +27,11 @@ BASELINES = {
     "copy": (Copy(), "the support images again"),
     "shift": (Shift(), "the support images, each shifted by up to 2 pixels"),
     "affine": (Affine(), "the support images, each rotated, scaled, sheared and shifted"),
+    "elastic": (Elastic(), "the support images, each bent by a smooth random displacement"),
+    "trivial": (TrivialAugment(), "the support images, each changed by one operation of TrivialAugment"),
     REPEAT: (Repeat(), "the first support image, again and again"),
 }
-RESERVED = (ORACLE, "copy", "shift", "affine", REPEAT, WRONG, NONE, SCRATCH)
+RESERVED = (ORACLE, *BASELINES, WRONG, NONE, SCRATCH)
 """Names of rows that no model may have."""
 
 

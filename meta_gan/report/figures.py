@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
-from meta_gan.report.sections import curve_steps
+from meta_gan.report.sections import BARS, curve_steps
 from meta_gan.tasks.pictures import grid
 from meta_gan.tasks.pixels import to_float
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # Each has a contrast of 3 or more on white and on the dark page.
 COLOURS = ("#2f7de1", "#d9690f", "#159a50", "#b14ad9", "#d6336c", "#0c8f9c", "#8a7a1c")
-DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 2), (8, 2, 2, 2))
-REFERENCES = ("oracle", "copy", "shift", "affine")
+DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 2), (8, 2, 2, 2), (1, 3), (10, 4, 1, 4, 1, 4))
+REFERENCES = ("oracle", *BARS)
 INK = "#010203"
 STYLE: Any = {
     "svg.hashsalt": "meta_gan",
@@ -74,7 +74,7 @@ def png_uri(levels: np.ndarray) -> str:
 
 
 def lines(report: Report) -> list[Line]:
-    """Return the lines of the learning curves: those of the models, then those of oracle, copy, shift and affine."""
+    """Return the lines of the learning curves: of the models, then of the oracle and of plain augmentations."""
     models = [
         Line(name, COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
         for place, name in enumerate(report.curve)
@@ -199,7 +199,7 @@ def curve_plot(report: Report, judge: str, prefix: str) -> Markup:
 
 
 def interval_plot(report: Report, judge: str, prefix: str) -> Markup:
-    """Draw the energy distance of every row and control with its interval, and the best of copy, shift and affine.
+    """Draw the energy distance of every row and control with its interval, and the best plain augmentation.
 
     Args:
         report: of any rows.

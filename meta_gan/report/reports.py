@@ -12,10 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from meta_gan.report.rendering import markdown, page
-from meta_gan.report.sections import interval, sections
+from meta_gan.report.sections import BARS, interval, sections
 
-BARS = ("copy", "shift", "affine")
-"""The plain augmentations that a model has to beat."""
 INTERVAL = dict.fromkeys(("mean", "low", "high"))
 KEYS = {
     "protocol": (
@@ -194,12 +192,12 @@ class Report(_Results):
         return {**self.rows, **self.controls}
 
     def best_bar(self, judge: str) -> tuple[str, float] | None:
-        """Return which of copy, shift and affine has the lowest energy distance under a judge, and that distance.
+        """Return which plain augmentation has the lowest energy distance under a judge, and that distance.
 
         A model "beats augmentation" when its own is lower.
 
         Returns:
-            The row and its mean; None if none of the three was scored.
+            The row, one of `BARS`, and its mean; None if none of them was scored.
         """
         entries = {row: self.rows.get(row, {}).get(judge, {}).get("energy_distance") for row in BARS}
         means = {row: entry["mean"] for row, entry in entries.items() if entry and entry["mean"] is not None}

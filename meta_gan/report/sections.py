@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from meta_gan.report.reports import Report
 
 NULL = "—"
+BARS = ("copy", "shift", "affine", "elastic", "trivial")
+"""The rows of plain augmentations, which a model has to beat."""
 QUICK = "QUICK FORM: not a result to publish"
 
 

@@ -9,6 +9,7 @@ import pytest
 from meta_gan.cli import evaluate
 from meta_gan.judges import load_judge
 from meta_gan.protocol.classification import ClassifierRecipe
+from meta_gan.report.sections import BARS
 from tests.cli.conftest import call
 from tests.trainers import helpers
 
@@ -53,7 +54,7 @@ def test_judge_prints_its_recipe_and_sha256(world, tmp_path, capsys):
 
 def test_evaluate_writes_three_reports(evaluated):
     report = json.loads((evaluated / "report.json").read_text())
-    assert list(report["rows"]) == ["oracle", "copy", "shift", "affine", "model", "model, 0 steps"]
+    assert list(report["rows"]) == ["oracle", *BARS, "model", "model, 0 steps"]
     assert list(report["rows"]["model"]) == ["judge"]
     assert report["protocol"]["form"] == "quick" and report["protocol"]["steps"] == 1
     assert report["models"]["model"]["algorithm"] == "fomaml"
@@ -75,7 +76,7 @@ def test_without_a_model_there_are_the_plain_rows_only(world, judge, tmp_path):
     arguments = ["--data", world.data, "--judge", judge, "--shots", 3, "--quick", "--out", tmp_path / "o"]
     assert call("evaluate", *arguments) == 0
     report = json.loads((tmp_path / "o" / "report.json").read_text())
-    assert list(report["rows"]) == ["oracle", "copy", "shift", "affine"] and report["models"] == {}
+    assert list(report["rows"]) == ["oracle", *BARS] and report["models"] == {}
 
 
 def test_models_have_names_and_any_keras_model_is_a_judge(world, judge, tmp_path):

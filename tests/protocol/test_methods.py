@@ -12,6 +12,7 @@ from meta_gan.protocol.baselines import Copy
 from meta_gan.protocol.methods import Method, all_methods, from_scratch, make_examples
 from meta_gan.protocol.methods import check_comparable as check
 from meta_gan.protocol.settings import RATE_SCALES, Settings
+from meta_gan.report.sections import BARS
 from meta_gan.tasks.pixels import to_uint8
 from tests.protocol.helpers import SHAPE, patterned_source, pixel_judge
 from tests.toys import flat_close, numbers, tiny_dcgan
@@ -47,7 +48,9 @@ def test_judges_are_required_and_have_different_names(source, judges):
         check(source, CLASSES, "test", [], judges)
 
 
-@pytest.mark.parametrize("name", ["oracle", "copy", "shift", "affine", "none", "from scratch", "wrong class"])
+@pytest.mark.parametrize(
+    "name", ["oracle", "copy", "shift", "affine", "elastic", "trivial", "none", "from scratch", "wrong class"]
+)
 def test_names_of_fixed_rows_are_refused(source, mine, name):
     with pytest.raises(ValueError, match=rf"other than the fixed rows.*Received: \['{name}'\]"):
         check(source, CLASSES, "test", [dataclasses.replace(mine, name=name)], [pixel_judge()])
@@ -77,7 +80,7 @@ def test_a_class_of_the_same_name_in_other_data_is_allowed(source):
 
 
 def test_the_baselines_are_those_of_the_protocol():
-    assert [method.name for method in all_methods([], Settings())] == ["copy", "shift", "affine", "one image repeated"]
+    assert [method.name for method in all_methods([], Settings())] == [*BARS, "one image repeated"]
 
 
 def test_a_model_has_a_row_and_a_row_from_scratch(mine):
@@ -93,8 +96,10 @@ def test_models_with_equal_initial_weights_share_their_row_from_scratch(mine):
     other = Method("other", model_of(mg.Reptile(inner_steps=4, inner_rate=0.5)))
     found = all_methods([mine, twin, other], Settings(steps=None, curve=(0,)))
     names = ["mine", "twin", "other", "from scratch", "from scratch, as other"]
-    assert [method.name for method in found[4:]] == names
-    assert [method.steps for method in found[4:7]] == [(0, 2), (0, 4), (0, 4)], "those of each model's algorithm"
+    assert [method.name for method in found[len(BARS) + 1 :]] == names
+    assert [method.steps for method in found[len(BARS) + 1 :][:3]] == [(0, 2), (0, 4), (0, 4)], (
+        "those of each model's algorithm"
+    )
 
 
 SUPPORT = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.uint8)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from meta_gan.report import Report, figures
 from meta_gan.report.figures import COLOURS, DASHES, picture, png_uri
+from meta_gan.report.sections import BARS
 from meta_gan.tasks.pictures import GAP_LEVEL
 from tests.report.reports import ROWS, STEPS, content, entry
 
@@ -93,10 +94,10 @@ def test_a_picture_has_a_gap_between_images():
 
 
 def test_lines_are_the_models_then_the_reference_rows():
-    found = lines(content(models=("mine", "other")))
-    assert [line.name for line in found] == ["mine", "other", "oracle", "copy", "shift", "affine"]
-    assert [line.colour for line in found] == [*COLOURS[:2], *["currentColor"] * 4]
-    assert len({line.dashes for line in found[2:]}) == 4
+    found = lines(content(rows=("oracle", *BARS, "mine"), models=("mine", "other")))
+    assert [line.name for line in found] == ["mine", "other", "oracle", *BARS]
+    assert [line.colour for line in found] == [*COLOURS[:2], *["currentColor"] * 6]
+    assert len({line.dashes for line in found[2:]}) == 6
     assert [line.name for line in lines(content(rows=("shift", "mine"), models=()))] == ["shift"]
 
 
