@@ -7,11 +7,10 @@ Weights are an `.npz` without pickles, whose sha256 is in `config.json`, so that
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,59 +18,53 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan import atomic
+from meta_gan.atomic import write_json
 from meta_gan.renames import current_names
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "weights.npz", "README.md"
+FILES = {CONFIG, WEIGHTS, CARD}
+_SWAPS = 20  # readings of a model that is being replaced, each at another moment
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: str | os.PathLike[str], overwrite: bool = False, point: str = "folder") -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `path` when the block ends without an error.
 
     Args:
         path: the final place, which must not exist (or be an empty folder) unless `overwrite`.
-        overwrite: whether to replace an existing folder.
+        overwrite: whether to replace a saved model; see `check_free`.
+        point: the prefix of the fault points; see `atomic.new_folder`.
 
     Raises:
         ValueError: the place is taken, or cannot be written.
+        OSError: the disk is full, or failed; nothing was kept.
     """
-    final = Path(path)
-    check_free(final, overwrite)
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    except OSError as error:
-        raise ValueError(f"the folder {str(final.parent)!r} must be writable. Received: {error}") from error
-    try:
-        work.chmod(0o755)
-        try:
-            yield work
-        except OSError as error:
-            raise ValueError(f"writing {str(final)!r} failed, and nothing was kept. Received: {error}") from error
-        if final.is_dir():
-            shutil.rmtree(final)
-        else:
-            final.unlink(missing_ok=True)
-        os.replace(work, final)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    check_free(path, overwrite)
+    with atomic.new_folder(path, overwrite, point) as work:
+        yield work
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Raise a ValueError if `path` exists and is not an empty folder, unless `overwrite`."""
+    """Raise a ValueError if `path` is taken: it exists, and is neither an empty folder nor, with `overwrite`, a model.
+
+    A folder is a saved model if it holds the configuration of one, and nothing that `write_into` does not write.
+    """
     final = Path(path)
-    taken = final.exists() and (not final.is_dir() or any(final.iterdir()))
-    if taken and not overwrite:
+    if not os.path.lexists(final) or (final.is_dir() and not any(final.iterdir())):
+        return
+    if not overwrite:
         raise ValueError(f"the output {str(final)!r} must not exist yet. Received: a path with content")
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write indented JSON atomically."""
-    final = Path(path)
-    work = final.with_name(f".{final.name}.part")
-    work.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(work, final)
+    required = f"'overwrite' replaces a saved model only, and {str(final)!r} must be one"
+    if not final.is_dir():
+        raise ValueError(f"{required}. Received: a file")
+    if others := sorted(p.name for p in final.iterdir() if p.name not in FILES or not p.is_file()):
+        raise ValueError(f"{required}. Received: a folder with {others[0]!r} in it")
+    try:
+        read_config(final)
+    except ValueError as error:
+        raise ValueError(f"{required}. Received: {error}") from error
 
 
 def write_model(
@@ -136,18 +129,43 @@ def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any],
     Raises:
         ValueError: another kind of folder, or weights that are absent or damaged.
     """
+    for _ in range(_SWAPS):
+        before = _identity(path)
+        try:
+            return _read_model(path, kind)
+        except ValueError:
+            # A run that saves its model swaps the folder, perhaps between the reading of two files.
+            if _identity(path) == before:
+                raise
+    return _read_model(path, kind)
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     config = read_config(path)
     if config["kind"] != kind:
         raise ValueError(f"{str(path)!r} must hold a {kind}. Received: a {config['kind']}")
     file = Path(path) / WEIGHTS
     if not file.is_file():
         raise ValueError(f"a model folder must hold {WEIGHTS}. Received: {str(path)!r} without it")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        # Once: a second reading by its name could be of another file.
+        content = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{str(file)!r} must be readable. Received: {error}") from error
+    digest = hashlib.sha256(content).hexdigest()
     if digest != config.get("weights_sha256"):
         raise ValueError(
             f"{str(file)!r} must have the sha256 in {CONFIG}, {config.get('weights_sha256')}. Received: {digest}"
         )
-    with np.load(file, allow_pickle=False) as stored:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         return config, {name: stored[name] for name in stored.files}
 
 

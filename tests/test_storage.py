@@ -115,16 +115,37 @@ def test_taken_places_are_refused_and_kept(tmp_path, saved):
     assert storage.read_config(tmp_path / "a" / "b" / "c")["kind"] == "meta_model"
 
 
-def test_overwriting_a_file_by_a_folder(tmp_path):
-    (tmp_path / "model").write_text("a file")
-    storage.write_model(tmp_path / "model", CONFIG, ARRAYS, overwrite=True)
-    assert storage.read_config(tmp_path / "model")["kind"] == "meta_model"
+def others(tmp_path):
+    """`{what it is: path}` of places that are no saved models, each with somebody's work."""
+    (tmp_path / "file").write_text("mine")
+    places = {"a file": tmp_path / "file"}
+    for name in ("thesis", "model and notes", "model and folder", "other config", "damaged config", "no config"):
+        places[name] = tmp_path / name
+        storage.write_model(places[name], CONFIG, ARRAYS)
+    for path in places["thesis"].iterdir():
+        path.unlink()
+    (places["thesis"] / "chapter1.tex").write_text("mine")
+    (places["model and notes"] / "notes.txt").write_text("mine")
+    (places["model and folder"] / "figures").mkdir()
+    (places["other config"] / "config.json").write_text('{"theme": "dark"}')
+    (places["damaged config"] / "config.json").write_text("{")
+    (places["no config"] / "config.json").unlink()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    return {**places, "a broken link": tmp_path / "link"}
+
+
+def test_overwriting_replaces_nothing_but_saved_models(tmp_path):
+    before = {}
+    for what, place in others(tmp_path).items():
+        before[what] = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+        with pytest.raises(ValueError, match=r"'overwrite' replaces a saved model only, and '.*' must be one. Receive"):
+            storage.write_model(place, CONFIG, ARRAYS, overwrite=True)
+        assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before[what], what
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
 def test_an_error_inside_leaves_nothing(tmp_path, error):
-    """An OSError, such as a full disk, becomes a ValueError that names the place."""
-    with pytest.raises(ValueError if error is OSError else error), storage.new_folder(tmp_path / "x") as folder:
+    with pytest.raises(error, match="no space left on device"), storage.new_folder(tmp_path / "x") as folder:
         (folder / "half").write_text("half")
         raise error("no space left on device")
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_gan.tasks import DomainTasks, Tasks
-from trainers import run_folder
+from trainers import metrics_log
 from trainers.config import TrainConfig
 
 RATE = "validation/copy_rate/after"
@@ -54,7 +54,7 @@ class CopyLimit:
 
     def read(self, folder: Path) -> None:
         """Add the validations in the `metrics.jsonl` of a run folder."""
-        for line in (folder / run_folder.METRICS).read_text("utf-8").splitlines():
+        for line in (folder / metrics_log.METRICS).read_text("utf-8").splitlines():
             values = json.loads(line)
             if RATE in values:
                 self.add(values["step"], values)
@@ -63,7 +63,7 @@ class CopyLimit:
         """Add the validation after `step` outer steps; a diverged model has a rate of None or NaN."""
         if self.limit and step:
             # Rounded as in the log, so that a resumed run compares the same number.
-            self.rates[step] = None if values[RATE] is None else run_folder.number(values[RATE])
+            self.rates[step] = None if values[RATE] is None else metrics_log.number(values[RATE])
 
     def _within(self, step: int) -> bool:
         rate = self.rates[step]

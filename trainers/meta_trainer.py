@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ from trainers import previews, run_folder
 from trainers.config import TrainConfig
 from trainers.copy_limit import CopyLimit
 from trainers.interruption import Interruption
+from trainers.metrics_log import MetricsLog
+from trainers.run_store import RunStore
 
 
 class TrainingStopped(RuntimeError):
@@ -77,6 +80,7 @@ class MetaTrainer:
         # Created now to raise errors of the data before the first file is written.
         spec = config.episodes(tasks).element_spec
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
+        self.store = RunStore(self.folder, config.keep)
         self.description = description or {}
         self.copy_limit = CopyLimit.of_run(config, model.game, tasks)
         model.data_card = {
@@ -92,6 +96,8 @@ class MetaTrainer:
         self.checkpoint = tf.train.Checkpoint(
             step=self.step, seconds=self.seconds, variables=[v.value for v in self._variables()]
         )
+        # Part of the format, as `tf.train.CheckpointManager` wrote it; the property makes the variable.
+        self.checkpoint.save_counter.assign(0)
         # With the signature of the data set, steps with different numbers of shots share one trace.
         self._meta_step = tf.function(model.meta_step, autograph=False, input_signature=[spec])
         self._assess = tf.function(model.assess, autograph=False)
@@ -115,23 +121,25 @@ class MetaTrainer:
 
     def check_resumable(self) -> None:
         """Raise a ValueError if the folder's run has another recipe, source, data, or other episodes."""
-        run_folder.check_same(self.folder, self._resolved(), run_folder.SAME)
+        recorded = self.store.read_config()
+        if recorded is not None:
+            run_folder.check_same(recorded, self._resolved(), run_folder.SAME, self.folder)
 
     def restore(self) -> int:
-        """Restore the newest checkpoint, if there is one, and return the step to continue from.
+        """Restore the newest whole checkpoint, if there is one, and return the step to continue from.
 
         Raises:
-            ValueError: the checkpoint is damaged, or of another model.
+            ValueError: the checkpoint is of another model.
         """
-        path = run_folder.latest_checkpoint(self.folder)
+        return self._restore(run_folder.latest_checkpoint(self.folder))
+
+    def _restore(self, path: str | None) -> int:
         if path is not None:
             try:
                 self.checkpoint.restore(path).assert_existing_objects_matched().assert_consumed()
-            # A damaged file raises OpError or, if truncated, IndexError; another model raises one of the other two.
             except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
                 raise ValueError(
-                    f"the checkpoint {path!r} must be whole and of this model; to continue from the one before, delete "
-                    f"{path}.* first. Received: {_first_line(error)}"
+                    f"the checkpoint {path!r} must be of this model. Received: {_first_line(error)}"
                 ) from error
         return int(self.step.numpy())
 
@@ -145,15 +153,15 @@ class MetaTrainer:
             The folder of the saved model.
 
         Raises:
-            ValueError: the folder is in use, its run had other settings or more steps, or its checkpoint is damaged.
+            ValueError: the folder is in use, its run had other settings or more steps, or no checkpoint of it is whole.
             TrainingStopped: a meta-gradient or a weight was not finite.
             OSError: a file could not be written; the message names the last good checkpoint.
             KeyboardInterrupt: after a checkpoint has been saved; its argument is the signal's number.
         """
-        with run_folder.locked(self.folder), Interruption() as interruption:
+        with self.store.locked(), Interruption() as interruption:
             start, fresh = self._begin()
             try:
-                log = run_folder.MetricsLog(self.folder, -1 if fresh else start)
+                log = self.store.metrics(-1 if fresh else start)
                 if fresh:
                     split = "validation" if self.tasks.splits["validation"] else "train"
                     self._preview("reals", previews.real_rows(self._picture_episodes(split)))
@@ -165,25 +173,24 @@ class MetaTrainer:
                 self._loop(start, log, interruption)
                 self._export()
             except OSError as error:
-                raise OSError(self._stopped(str(error))) from error
+                why = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+                raise OSError(error.errno or errno.EIO, self._stopped(why)) from error
         return self.folder / "model"
 
     def _begin(self) -> tuple[int, bool]:
         """Prepare the folder; return the step to continue from and whether the run is new."""
-        fresh = run_folder.latest_checkpoint(self.folder) is None
-        if not fresh:
-            self.check_resumable()
-        start = self.restore()
+        self.check_resumable()
+        path = self.store.open()
+        start = self._restore(path)
         if start > self.config.steps:
             raise ValueError(
                 f"'steps' must be >= {start}, those of the checkpoint in {str(self.folder)!r}. "
                 f"Received: {self.config.steps}"
             )
-        run_folder.save_config(self.folder, self._resolved())
-        self._manager = run_folder.checkpoint_manager(self.checkpoint, self.folder, self.config.keep)
-        return start, fresh
+        self.store.write_config(self._resolved())
+        return start, path is None
 
-    def _loop(self, start: int, log: run_folder.MetricsLog, interruption: Interruption) -> None:
+    def _loop(self, start: int, log: MetricsLog, interruption: Interruption) -> None:
         config, time_now = self.config, time.process_time if self.config.processor_time else time.monotonic
         clock = time_now()
         if self._ended():
@@ -230,18 +237,15 @@ class MetaTrainer:
     def _save(self) -> None:
         """Save a checkpoint, and then its model."""
         self._require_finite()
-        try:
-            self._manager.save(checkpoint_number=int(self.step.numpy()))
-        except tf.errors.OpError as error:
-            raise OSError(f"saving a checkpoint failed: {_first_line(error)}") from error
+        self.store.save_checkpoint(int(self.step.numpy()), self.checkpoint.write)
         self._save_model()
 
     def _export(self) -> None:
         """Export the saved model for TF Serving; its version is the number of its outer steps."""
         saved = storage.read_config(self.folder / "model")["training"]["steps"]
-        path, current = self.folder / "served" / str(saved), saved == int(self.step.numpy())
-        if not path.exists():
-            (self.model if current else MetaModel.from_folder(self.folder / "model")).export(path)
+        current = saved == int(self.step.numpy())
+        model = self.model if current else MetaModel.from_folder(self.folder / "model")
+        self.store.save_served(saved, model.export)
 
     def _require_finite(self) -> None:
         """Raise `TrainingStopped` if a value is not finite: weights can overflow while gradients are still finite."""
@@ -255,13 +259,9 @@ class MetaTrainer:
         if not self.copy_limit.keeps(step):
             return
         training = {"steps": step, "meta_batch": self.config.meta_batch, "seconds": seconds}
-        try:
-            self.model.save(self.folder / "model", overwrite=True, training=training)
-        except ValueError as error:
-            # `storage` raises a ValueError for a full disk; the settings have already been checked.
-            raise OSError(str(error)) from error
+        self.store.save_model(lambda place: self.model.save(place, training=training))
 
-    def validate(self, log: run_folder.MetricsLog) -> dict[str, float]:
+    def validate(self, log: MetricsLog) -> dict[str, float]:
         """Adapt to fixed validation episodes, log the means before and after, and write a preview.
 
         Without validation classes this does nothing.
@@ -279,7 +279,8 @@ class MetaTrainer:
         return means
 
     def _preview(self, name: str, rows: list[np.ndarray]) -> None:
-        of_card(self.tasks.card).preview(self.folder / name, rows)
+        with self.store.pictures() as folder:
+            of_card(self.tasks.card).preview(folder / name, rows)
 
     def _picture_episodes(self, split: str = "validation") -> Episode:
         classes = min(self.config.picture_classes, len(self.tasks.splits[split]))

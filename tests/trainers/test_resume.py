@@ -1,5 +1,6 @@
 """A run that was cut off, however rudely, ends in the bits and the log of one that never was."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 import meta_gan
 from tests.trainers import helpers
 from trainers import run_folder
+from trainers.run_store import RunStore
 
 # Killed in the middle of the second save of the model: after checkpoint 4, with its folder half made.
 KILLED = """
@@ -106,7 +108,7 @@ def test_a_killed_run_resumes_to_the_same_bits(whole, tmp_path):
     killed = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
     assert run_folder.latest_checkpoint(folder).endswith("ckpt-4")
-    assert len(list(folder.glob(".model.*"))) == 1
+    assert len(list(folder.glob(".model.*.part"))) == 1
     meta_gan.load(folder)  # raises for a model that the kill left half-written
     resumed = convolutional(folder)
     resumed.run()
@@ -150,19 +152,83 @@ def lose_data(checkpoints):
     (checkpoints / "ckpt-6.data-00000-of-00001").unlink()
 
 
-@pytest.mark.parametrize("harm", [damage_data, truncate_data, truncate_index, lose_data])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_can_be_taken(copy, harm):
+def lose_index(checkpoints):
+    (checkpoints / "ckpt-6.index").unlink()
+
+
+def empty_index(checkpoints):
+    """What a kill between opening and writing left in earlier versions, and a full disk."""
+    (checkpoints / "ckpt-6.index").write_bytes(b"")
+
+
+def data_of_another_step(checkpoints):
+    shutil.copy(checkpoints / "ckpt-4.data-00000-of-00001", checkpoints / "ckpt-6.data-00000-of-00001")
+
+
+def damage_manifest(checkpoints):
+    (checkpoints / "ckpt-6.json").write_text('{"step": 6')
+
+
+def of_another_run(checkpoints):
+    manifest = json.loads((checkpoints / "ckpt-6.json").read_text())
+    (checkpoints / "ckpt-6.json").write_text(json.dumps({**manifest, "run": "another"}))
+
+
+HARMS = [damage_data, truncate_data, truncate_index, lose_data, lose_index, empty_index, data_of_another_step]
+HARMS += [damage_manifest, of_another_run]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_the_newest_whole_checkpoint_is_taken_and_named(copy, harm, capfd):
     harm(copy / "checkpoints")
-    before = helpers.files(copy)
-    with pytest.raises(
-        ValueError, match=r"'.*ckpt-6' must be whole .*, delete .*ckpt-6\.\* first. Received: .+"
-    ) as error:
-        convolutional(copy).run()
-    assert "\n" not in str(error.value)
-    assert helpers.files(copy) == before
-    for path in (copy / "checkpoints").glob("ckpt-6.*"):
+    trained = convolutional(copy)
+    assert trained._begin() == (4, False)
+    assert f"{copy}: the newest checkpoint was ckpt-6; continuing from ckpt-4, the newest whole one" in (
+        capfd.readouterr().err
+    )
+    foreign = sorted(p.name for p in (copy / "checkpoints").glob("ckpt-6*"))
+    assert len(foreign) == (3 if harm is of_another_run else 0)
+    trained.step.assign(6)
+    trained.store.save_checkpoint(6, trained.checkpoint.write)
+    assert run_folder.latest_checkpoint(copy).endswith("ckpt-6")
+
+
+def test_a_checkpoint_without_a_manifest_is_taken_if_it_can_be_read(copy):
+    (copy / "checkpoints" / "ckpt-6.json").unlink()
+    assert convolutional(copy)._begin() == (6, False)
+    assert (copy / "checkpoints" / "ckpt-6.json").exists()
+
+
+def all_damaged(folder):
+    for path in (folder / "checkpoints").iterdir():
+        path.write_bytes(b"x" * 100)
+
+
+def all_deleted(folder):
+    for path in (folder / "checkpoints").iterdir():
         path.unlink()
-    assert convolutional(copy).restore() == 4
+
+
+def folder_deleted(folder):
+    shutil.rmtree(folder / "checkpoints")
+
+
+def only_the_log_is_left(folder):
+    for name in ("checkpoints", "model", "served"):
+        shutil.rmtree(folder / name)
+
+
+def config_deleted(folder):
+    (folder / "config.json").unlink()
+
+
+@pytest.mark.parametrize("harm", [all_damaged, all_deleted, folder_deleted, only_the_log_is_left, config_deleted])
+def test_a_run_that_lost_everything_is_not_started_anew(copy, harm):
+    harm(copy)
+    before = helpers.files(copy)
+    with pytest.raises(ValueError, match=rf"(resuming needs a whole checkpoint in|must hold config.json).*{copy.name}"):
+        convolutional(copy).run()
+    assert helpers.files(copy) == before
 
 
 @pytest.mark.parametrize(
@@ -171,7 +237,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_can_be_taken(copy, har
 )
 def test_the_checkpoint_of_another_model_is_refused(copy, changes):
     before = helpers.files(copy)
-    with pytest.raises(ValueError, match=r"must be whole and of this model"):
+    with pytest.raises(ValueError, match=r"must be of this model"):
         helpers.trainer(copy, made(**changes)).run()
     assert helpers.files(copy) == before
 
@@ -197,6 +263,6 @@ def test_other_settings_are_refused(copy, options, message):
 
 def test_two_trainers_on_one_folder_are_refused(copy):
     before = helpers.files(copy)
-    with run_folder.locked(copy), pytest.raises(ValueError, match=r"two trainers at once. Received: a folder in use"):
+    with RunStore(copy).locked(), pytest.raises(ValueError, match=r"two trainers at once. Received: a folder in use"):
         convolutional(copy).run()
     assert helpers.files(copy) == before

@@ -7,17 +7,22 @@ import tensorflow as tf
 
 from tests.trainers.helpers import metrics
 from trainers import run_folder
+from trainers.metrics_log import MetricsLog
+from trainers.run_store import RunStore
+
+CONFIG = {"kind": "run", "recipe": {"width": 4, "rates": [1, 2]}, "source": "a", "train": {"steps": 5, "batch": 2}}
 
 
 def saved(folder, *steps, keep=9):
     """A run folder with a checkpoint of one variable, which holds the step, for each of `steps`."""
-    (folder / run_folder.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    variable = tf.Variable(0)
-    manager = run_folder.checkpoint_manager(tf.train.Checkpoint(variable=variable), folder, keep)
-    for step in steps:
-        variable.assign(step)
-        manager.save(checkpoint_number=step)
-    return folder / run_folder.CHECKPOINTS
+    folder.mkdir(exist_ok=True)
+    store, step = RunStore(folder, keep), tf.Variable(0, dtype=tf.int64)
+    store.open()
+    store.write_config(CONFIG)
+    for number in steps:
+        step.assign(number)
+        store.save_checkpoint(number, tf.train.Checkpoint(step=step).write)
+    return store.checkpoints.root
 
 
 def names(checkpoints):
@@ -55,12 +60,12 @@ def test_resuming_nothing_is_refused(tmp_path, place):
 
 def test_a_lock_holds_until_it_is_let_go(tmp_path):
     with (
-        run_folder.locked(tmp_path),
+        RunStore(tmp_path).locked(),
         pytest.raises(ValueError, match=r"must not be written by two trainers at once. Received: a folder in use"),
-        run_folder.locked(tmp_path),
+        RunStore(tmp_path).locked(),
     ):
         pytest.fail("a second lock was given")
-    with run_folder.locked(tmp_path):
+    with RunStore(tmp_path).locked():
         pass
 
 
@@ -81,7 +86,7 @@ def test_the_manager_deletes_the_oldest_even_without_its_index(tmp_path, damage)
         (checkpoints / "checkpoint").write_text("model_checkpoint_path: ")
     saved(tmp_path, 6, keep=2)
     assert names(checkpoints) == ["ckpt-4.index", "ckpt-6.index"]
-    assert tf.train.load_variable(str(checkpoints / "ckpt-4"), "variable/.ATTRIBUTES/VARIABLE_VALUE") == 4
+    assert tf.train.load_variable(str(checkpoints / "ckpt-4"), "step/.ATTRIBUTES/VARIABLE_VALUE") == 4
 
 
 def test_a_moved_run_keeps_its_checkpoints(tmp_path):
@@ -92,48 +97,45 @@ def test_a_moved_run_keeps_its_checkpoints(tmp_path):
 
 
 def test_leftovers_of_killed_saves_are_deleted(tmp_path):
-    for leftover in (tmp_path / run_folder.CHECKPOINTS / "ckpt-7_temp", tmp_path / ".model.abc123"):
+    for leftover in (tmp_path / run_folder.CHECKPOINTS / "ckpt-7_temp", tmp_path / ".model.0123abcd.part"):
         leftover.mkdir(parents=True)
         (leftover / "part").write_bytes(b"half")
-    (tmp_path / "model").mkdir()
     checkpoints = saved(tmp_path)
-    assert list(checkpoints.iterdir()) == [] and (tmp_path / "model").is_dir()
-    assert not (tmp_path / ".model.abc123").exists()
+    assert list(checkpoints.iterdir()) == [] and sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoints",
+        "config.json",
+    ]
 
 
 def test_the_log_drops_lines_after_the_checkpoint(tmp_path):
-    log = run_folder.MetricsLog(tmp_path, -1)
+    log = MetricsLog(tmp_path, -1)
     for step in (0, 1, 2, 3):
         log.write(step, {"loss": step / 2})
-    run_folder.MetricsLog(tmp_path, 2).write(3, {"loss": 7.0})
+    MetricsLog(tmp_path, 2).write(3, {"loss": 7.0})
     assert [(line["step"], line["loss"]) for line in metrics(tmp_path)] == [(0, 0.0), (1, 0.5), (2, 1.0), (3, 7.0)]
-    run_folder.MetricsLog(tmp_path, -1)
+    MetricsLog(tmp_path, -1)
     assert metrics(tmp_path) == []
 
 
 @pytest.mark.parametrize("torn", ['{"step": 2, "lo', "\x00\x00\x00", "[1]", '{"loss": 1}', "3"])
 def test_the_log_drops_a_torn_line(tmp_path, torn):
-    run_folder.MetricsLog(tmp_path, -1).write(1, {"loss": 1.0})
+    MetricsLog(tmp_path, -1).write(1, {"loss": 1.0})
     with (tmp_path / run_folder.METRICS).open("a") as file:
         file.write(torn)
-    run_folder.MetricsLog(tmp_path, 5).write(2, {"loss": 2.0})
+    MetricsLog(tmp_path, 5).write(2, {"loss": 2.0})
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
 
 
 def test_the_log_is_json_with_six_digits(tmp_path):
     values = {"small": 1.23456789e-8, "large": 123456789, "none": float("nan"), "inf": float("inf"), "zero": 0}
-    run_folder.MetricsLog(tmp_path, -1).write(3, values)
+    MetricsLog(tmp_path, -1).write(3, values)
     (line,) = metrics(tmp_path)
     assert line == {"step": 3, "small": 1.23457e-8, "large": 123457000.0, "none": None, "inf": None, "zero": 0.0}
 
 
-CONFIG = {"kind": "run", "recipe": {"width": 4, "rates": [1, 2]}, "source": "a", "train": {"steps": 5, "batch": 2}}
-
-
 def test_the_same_settings_may_go_on(tmp_path):
-    run_folder.save_config(tmp_path, CONFIG)
     longer = {**CONFIG, "recipe": {"width": 4, "rates": (1, 2)}, "train": {"steps": 9, "batch": 2}}
-    run_folder.check_same(tmp_path, longer, ("recipe", "source", "train.batch"))
+    run_folder.check_same(CONFIG, longer, ("recipe", "source", "train.batch"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,12 +149,13 @@ def test_the_same_settings_may_go_on(tmp_path):
     ],
 )
 def test_other_settings_are_named(tmp_path, change, message):
-    run_folder.save_config(tmp_path, CONFIG)
     with pytest.raises(ValueError, match=f"resuming needs the settings of .*: {message}"):
-        run_folder.check_same(tmp_path, {**CONFIG, **change}, ("recipe", "source", "train.batch"))
+        run_folder.check_same(CONFIG, {**CONFIG, **change}, ("recipe", "source", "train.batch"), tmp_path)
 
 
 def test_the_config_is_read_by_people_and_programs(tmp_path):
-    run_folder.save_config(tmp_path, CONFIG)
+    store = RunStore(tmp_path)
+    store.open()
+    store.write_config(CONFIG)
     text = (tmp_path / "config.json").read_text("utf-8")
-    assert json.loads(text) == CONFIG and '\n  "recipe": {\n' in text
+    assert json.loads(text) == {**CONFIG, "run": store.run} and '\n  "recipe": {\n' in text

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan
-from meta_gan import storage
+from meta_gan import atomic
 from tests.toys import weekly
 from tests.trainers import helpers
 from trainers import TrainingStopped, run_folder
@@ -130,24 +130,18 @@ def test_a_signal_in_the_last_step_does_not_matter(folder, monkeypatch):
 
 
 def full_for_models(monkeypatch):
-    def write(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(storage, "write_into", write)
+    monkeypatch.setenv(atomic.FAULT, "model.written=ENOSPC")
 
 
 def full_for_checkpoints(monkeypatch):
-    def save(*arguments, **options):
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device\nand a stack")
+    def write(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "x/ckpt-2; No space left on device\nand a stack")
 
-    monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
+    monkeypatch.setattr(tf.train.Checkpoint, "write", write)
 
 
 def full_for_metrics(monkeypatch):
-    def write(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(run_folder.MetricsLog, "write", write)
+    monkeypatch.setenv(atomic.FAULT, "metrics.line=ENOSPC")
 
 
 @pytest.mark.parametrize("fill", [full_for_checkpoints, *weekly(full_for_models, full_for_metrics)])
@@ -157,10 +151,11 @@ def test_a_full_disk_names_the_last_good_checkpoint(folder, monkeypatch, fill):
     trained.run()
     longer = helpers.trainer(folder, data=few(), steps=2)
     monkeypatch.setattr(longer, "_meta_step", lambda episodes: {"loss/generator": np.float32(0.25)})
+    monkeypatch.setattr(atomic, "_passed", {})
     fill(monkeypatch)
-    with pytest.raises(OSError, match=r"No space left on device.*; the last good checkpoint is .*ckpt-1$") as error:
+    with pytest.raises(OSError, match=r"No space left on device: .*; the last good checkpoint is .*ckpt-1$") as error:
         longer.run()
-    assert "\n" not in str(error.value)
+    assert error.value.errno == errno.ENOSPC and "\n" not in str(error.value)
     monkeypatch.undo()
     # What was there is as good as it was.
     assert helpers.trainer(folder, data=few(), steps=2).restore() == 1
