@@ -220,6 +220,13 @@ class AdaptedModel:
         """
         config, arrays = storage.read_model(path, "adapted_model")
         check_converged(arrays.values(), f"the weights of {str(path)!r}")
+        with storage.rebuilding(path, config, arrays):
+            return cls._rebuilt(path, config, arrays)
+
+    @classmethod
+    def _rebuilt(
+        cls, path: str | os.PathLike[str], config: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> AdaptedModel:
         make = keras.saving.deserialize_keras_object
         game, algorithm = make(config["game"]), make(config["algorithm"])
         if isinstance(game.example_shape, Mapping):

@@ -67,18 +67,25 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
         raise ValueError(f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}")
-    if (folder / storage.WEIGHTS).is_file():
-        return folder
-    if (folder / "model" / storage.CONFIG).is_file():
-        return folder / "model"
+    for place in (folder, folder / "model"):
+        if os.path.lexists(place / storage.WEIGHTS) or (place != folder and _has_model(place)):
+            return place
     if folder.is_dir():
         runs = sorted((p for p in folder.iterdir() if re.match(r"\d{5}-", p.name)), reverse=True)
         for run in runs:
-            if (run / "model" / storage.CONFIG).is_file():
+            if _has_model(run / "model"):
                 return run / "model"
+    # A run folder has a configuration, too. In a model, the reader names the file that is missing.
+    if _has_model(folder) and not (folder / "checkpoints").exists():
+        return folder
     raise ValueError(
         f"a model folder must hold {storage.CONFIG} and {storage.WEIGHTS}, or finished runs. Received: {str(path)!r}"
     )
+
+
+def _has_model(folder: Path) -> bool:
+    """Return True if a folder has a file of a model; its reader then finds out whether it is whole."""
+    return any(os.path.lexists(folder / name) for name in (storage.CONFIG, storage.WEIGHTS))
 
 
 def load(path: str | os.PathLike[str]) -> MetaModel:

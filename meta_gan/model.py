@@ -301,13 +301,14 @@ class MetaModel(keras.Model):
     def from_folder(cls, path: str | os.PathLike[str]) -> MetaModel:
         """Load what `save` wrote; `meta_gan.load` also takes run folders and shipped names."""
         config, arrays = storage.read_model(path, "meta_model")
-        model = cls.from_config({key: config[key] for key in ("game", "algorithm", "averaging")})
         check_converged(arrays.values(), f"the weights of {str(path)!r}")
-        variables = model._stored_variables()
-        storage.check_arrays(path, arrays, [tuple(v.shape) for v in variables])
-        for i, variable in enumerate(variables):
-            variable.assign(arrays[f"variable_{i:04d}"])
-        model.data_card = dict(config.get("data") or {})
+        with storage.rebuilding(path, config, arrays):
+            model = cls.from_config({key: config[key] for key in ("game", "algorithm", "averaging")})
+            variables = model._stored_variables()
+            storage.check_arrays(path, arrays, [tuple(v.shape) for v in variables])
+            for i, variable in enumerate(variables):
+                variable.assign(arrays[f"variable_{i:04d}"])
+            model.data_card = dict(config.get("data") or {})
         return model
 
     def export(

@@ -1,13 +1,13 @@
 """Folders that are written atomically, and the format of a saved model.
 
 A folder is written beside its final place and then renamed, so that an interrupted save leaves nothing like a model.
-Weights are an `.npz` without pickles, whose sha256 is in `config.json`, so that damage is found when loading.
+Weights are an `.npz` without pickles. Their sha256 is in `config.json` with that of its other entries, so that damage
+is found when loading. Folders of format 1, written by version 0.1, have no checksum of the configuration.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan import atomic
+from meta_gan import atomic, reading
 from meta_gan.atomic import write_json
+from meta_gan.errors import DamagedFileError
 from meta_gan.renames import current_names
 
-FORMAT = 1
+FORMAT = 2
+CHECKSUM = "config_sha256"
 CONFIG, WEIGHTS, CARD = "config.json", "weights.npz", "README.md"
 FILES = {CONFIG, WEIGHTS, CARD}
 _SWAPS = 20  # readings of a model that is being replaced, each at another moment
@@ -93,33 +95,45 @@ def write_into(
     arrays: dict[str, np.ndarray],
     card: str | None = None,
 ) -> None:
-    """Write `weights.npz`, a card, and `config.json` with the format and the weights' sha256."""
+    """Write `weights.npz`, a card, and `config.json` with the format and the checksums."""
     root = Path(folder)
     named: Any = arrays
     np.savez(root / WEIGHTS, **named)
     digest = hashlib.sha256((root / WEIGHTS).read_bytes()).hexdigest()
-    config = {"format": FORMAT, **config, "weights_sha256": digest}
+    config = json.loads(json.dumps({**config, "format": FORMAT, "weights_sha256": digest}))
+    config[CHECKSUM] = _digest(config)
     (root / CARD).write_text(describe(config, arrays) if card is None else card, encoding="utf-8")
     write_json(root / CONFIG, config)
+
+
+def _digest(config: dict[str, Any]) -> str:
+    return reading.canonical_digest({key: value for key, value in config.items() if key != CHECKSUM})
+
+
+def _content(path: str | os.PathLike[str], name: str, most: int) -> bytes:
+    if not os.path.lexists(Path(path) / name):
+        raise DamagedFileError(f"a model folder must hold {name}. Received: {str(path)!r} without it")
+    return reading.read_bytes(Path(path) / name, most)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a saved folder's `config.json`.
 
     Raises:
-        ValueError: it is absent, is no JSON, or has a newer format.
+        DamagedFileError: it is absent, is no JSON, has a newer format, or was changed.
     """
     file = Path(path) / CONFIG
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"a model folder must hold {CONFIG}. Received: {str(path)!r} without it") from error
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{str(file)!r} must be readable JSON. Received: {error}") from error
-    if not isinstance(config, dict) or "kind" not in config:
-        raise ValueError(f"{str(file)!r} must be the configuration of a saved model. Received: another JSON")
-    if config.get("format", FORMAT) > FORMAT:
-        raise ValueError(f"{str(file)!r} must be of format <= {FORMAT}. Received: {config['format']}")
+    config = reading.parse_json(_content(path, CONFIG, reading.LARGEST_CONFIG), file)
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise DamagedFileError(f"{str(file)!r} must be the configuration of a saved model. Received: another JSON")
+    number = config.get("format", 1)
+    if type(number) is not int or not 1 <= number <= FORMAT:
+        raise DamagedFileError(f"{str(file)!r} must be of format <= {FORMAT}. Received: {number!r}")
+    if (number > 1 or CHECKSUM in config) and config.get(CHECKSUM) != (digest := _digest(config)):
+        raise DamagedFileError(
+            f"{str(file)!r} must have the sha256 in its entry {CHECKSUM!r}, {config.get(CHECKSUM)}; it was damaged or "
+            f"edited. Received: {digest}"
+        )
     return current_names(config)
 
 
@@ -127,7 +141,8 @@ def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any],
     """Read and verify what `write_model` wrote.
 
     Raises:
-        ValueError: another kind of folder, or weights that are absent or damaged.
+        ValueError: another kind of folder.
+        DamagedFileError: a file is absent or damaged.
     """
     for _ in range(_SWAPS):
         before = _identity(path)
@@ -153,20 +168,27 @@ def _read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any]
     if config["kind"] != kind:
         raise ValueError(f"{str(path)!r} must hold a {kind}. Received: a {config['kind']}")
     file = Path(path) / WEIGHTS
-    if not file.is_file():
-        raise ValueError(f"a model folder must hold {WEIGHTS}. Received: {str(path)!r} without it")
-    try:
-        # Once: a second reading by its name could be of another file.
-        content = file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{str(file)!r} must be readable. Received: {error}") from error
+    # Read once: a second reading by its name could be of another file.
+    content = _content(path, WEIGHTS, reading.LARGEST_WEIGHTS)
     digest = hashlib.sha256(content).hexdigest()
     if digest != config.get("weights_sha256"):
-        raise ValueError(
+        raise DamagedFileError(
             f"{str(file)!r} must have the sha256 in {CONFIG}, {config.get('weights_sha256')}. Received: {digest}"
         )
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return config, {name: stored[name] for name in stored.files}
+    return config, reading.read_arrays(file, content)
+
+
+@contextmanager
+def rebuilding(path: str | os.PathLike[str], config: dict[str, Any], arrays: dict[str, np.ndarray]) -> Iterator[None]:
+    """Run a block that builds a model from `read_model`'s result, whose sizes are checked first.
+
+    Raises:
+        DamagedFileError: the networks do not fit the weights, or the block raised anything but a `DivergenceError`.
+    """
+    file = Path(path) / CONFIG
+    reading.check_sizes([config.get("game"), config.get("algorithm")], file, (a.shape for a in arrays.values()))
+    with reading.undamaged(file, "the configuration of a whole model, of classes that exist here"):
+        yield
 
 
 def check_arrays(path: Any, arrays: dict[str, np.ndarray], shapes: list[tuple[int, ...]]) -> None:

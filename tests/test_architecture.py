@@ -27,7 +27,8 @@ FACE = {"adapted", "model", "loading", "serving", "augment", "judges", "protocol
 ALLOWED = {
     **{room: set() for room in (*EVERYWHERE, "losses")},
     "checks": {"errors"},
-    "storage": set(),
+    "reading": set(),
+    "storage": {"reading"},
     "layers": set(),
     "functional": set(),
     "meta_learners.base": {"functional"},
@@ -39,7 +40,7 @@ ALLOWED = {
     "meta": {"functional", "meta_learners.base", "games.base"},
     "meta.algorithms": {"games.base", "meta", "meta_learners", "meta_learners.base"},
     "export": {"functional", "storage", "games.base", "adaptation"},
-    "serving": {"functional", "export", "adapted", "model"},
+    "serving": {"functional", "reading", "export", "adapted", "model"},
     "adaptation": CORE - {"storage"},
     "adapted": {*CORE, "layers", "export", "adaptation"} - {"games.base", "meta", "meta.algorithms"},
     "model": {*CORE, "export", "adaptation", "adapted"} - {"meta"},

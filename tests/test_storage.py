@@ -67,6 +67,8 @@ def test_pickles_are_never_loaded(saved):
     np.savez(saved / "weights.npz", evil=np.array([{"a": 1}], dtype=object))
 
     config = json.loads((saved / "config.json").read_text())
+    del config[storage.CHECKSUM]
+    config["format"] = 1
     config["weights_sha256"] = hashlib.sha256((saved / "weights.npz").read_bytes()).hexdigest()
     (saved / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="pickle"):
@@ -84,7 +86,7 @@ def test_missing_and_wrong_files_are_named(saved, tmp_path):
     for text, message in (
         ("{", "readable JSON"),
         ("[]", "configuration of a saved model"),
-        ('{"kind": "meta_model", "format": 2}', "format <= 1. Received: 2"),
+        ('{"kind": "meta_model", "format": 3}', "format <= 2. Received: 3"),
     ):
         (saved / "config.json").write_text(text)
         with pytest.raises(ValueError, match=message):

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 import tensorflow as tf
 
-from meta_gan import functional
+from meta_gan import functional, reading
 from meta_gan.adapted import AdaptedModel
 from meta_gan.checks import check_converged
+from meta_gan.errors import DamagedFileError
 from meta_gan.model import MetaModel
 
 FORMAT = "meta_gan adapted weights 2"
@@ -29,6 +29,7 @@ DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int64")
 # bytes one after another, and the sha256 of everything before it.
 EARLIER_NAME = b"META-GAN"
 DIGEST = 32
+UNDAMAGED = "an undamaged file from `save_weights`"
 
 
 def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
@@ -101,11 +102,14 @@ def load_weights(model: MetaModel, path: str | os.PathLike[str]) -> AdaptedModel
     wanted = {f"value_{i:04d}": (leaf.dtype.name, tuple(leaf.shape)) for i, leaf in enumerate(leaves)}
     if found != wanted or len(given) not in (0, len(sets)):
         odd = sorted({*found.items()} ^ {*wanted.items()})[:4]
-        raise ValueError(f"{str(path)!r} must hold arrays of this model's names, dtypes and shapes. Received: {odd}")
+        raise DamagedFileError(
+            f"{str(path)!r} must hold arrays of this model's names, dtypes and shapes. Received: {odd}"
+        )
     values = [tf.convert_to_tensor(arrays[name], leaf.dtype) for name, leaf in zip(wanted, leaves, strict=True)]
     support = given.get("support") if not isinstance(shape, Mapping) else given or None
     snapshot = tf.nest.pack_sequence_as(fresh, values)
-    return AdaptedModel(model.adaptation, snapshot, support, dict(model.data_card), own)
+    with reading.undamaged(path, UNDAMAGED):
+        return AdaptedModel(model.adaptation, snapshot, support, dict(model.data_card), own)
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -141,20 +145,15 @@ def _described(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"adapted weights must be a readable file. Received: {error}") from error
+    data = reading.read_bytes(path, reading.LARGEST_WEIGHTS)
     if data.startswith(EARLIER_NAME):
         return _read_earlier(path, data)
-    try:
+    with reading.undamaged(path, UNDAMAGED):
         arrays = safetensors.numpy.load(data)
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size])["__metadata__"]
         if metadata["format"] != FORMAT or metadata["sha256"] != _digest(metadata["base"], arrays):
             raise ValueError("another format, or contents without the sha256 in the metadata")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{str(path)!r} must be an undamaged file from `save_weights`. Received: {error}") from error
     return {"format": FORMAT, "base": metadata["base"], "arrays": _described(arrays)}, arrays
 
 
@@ -162,10 +161,10 @@ def _read_earlier(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, np
     """Read the format of version 0.1."""
     body, digest = data[:-DIGEST], data[-DIGEST:]
     if hashlib.sha256(body).digest() != digest:
-        raise ValueError(f"{str(path)!r} must have the sha256 that it ends in. Received: a damaged file")
+        raise DamagedFileError(f"{str(path)!r} must have the sha256 that it ends in. Received: a damaged file")
     start = len(EARLIER_NAME) + 8
     end = start + int.from_bytes(body[len(EARLIER_NAME) : start], "little")
-    try:
+    with reading.undamaged(path, UNDAMAGED):
         header = json.loads(body[start:end])
         arrays, place = {}, end
         for name, (dtype, shape) in header["arrays"].items():
@@ -175,6 +174,4 @@ def _read_earlier(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, np
             place += count * kind.itemsize
         if header["format"] != 1 or place != len(body) or not isinstance(header["base"], str):
             raise ValueError(f"format {header['format']} with {len(body) - place} bytes left over")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{str(path)!r} must be an undamaged file from `save_weights`. Received: {error}") from error
     return header, arrays
