@@ -106,7 +106,7 @@ def read_json(path: str | os.PathLike[str], most: int = LARGEST_CONFIG) -> Any:
 
 def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
     """Return the value of JSON in UTF-8; see `read_json`."""
-    with undamaged(path, f"readable JSON of at most {DEEPEST} levels"):
+    with undamaged(path, "readable JSON"):
         value = json.loads(data.decode("utf-8"))
         level, depth = [value], 0
         while level := [
@@ -116,7 +116,7 @@ def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
         ]:
             depth += 1
             if depth > DEEPEST:
-                raise ValueError("deeper nesting")
+                raise ValueError(f"more than {DEEPEST} levels")
         return value
 
 

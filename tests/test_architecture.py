@@ -46,7 +46,7 @@ ALLOWED = {
     "model": {*CORE, "export", "adaptation", "adapted"} - {"meta"},
     "loading": {"storage", "adapted", "model"},
     "augment": {"tasks"},
-    "features": {"layers", "networks", "storage", "loading"},
+    "features": {"layers", "networks", "reading", "storage", "loading"},
     "metrics": set(),
     "judges": {"layers", "networks", "tasks", "features", "metrics"},
     "protocol": {"functional", "storage", "meta_learners", "tasks", "adapted", "model", "augment", "judges", "metrics"},

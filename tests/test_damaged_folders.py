@@ -1,4 +1,4 @@
-"""Damaged folders of models and adapted models: loaded unchanged, or refused by one type of error that names the file."""
+"""Damaged folders of models: loaded unchanged, or refused by one type of error that names the file."""
 
 import hashlib
 import json

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import loading, storage
+from meta_gan import loading, reading, storage
 from meta_gan.checks import check_examples, check_finite, check_number
 
 BATCH = 256
@@ -193,14 +193,12 @@ class FeatureNetwork:
     @classmethod
     def _from_folder(cls, path: Path) -> Self:
         config, arrays = storage.read_model(path, KIND)
-        try:
+        with reading.undamaged(path, "a complete feature network"):
             network = keras.saving.deserialize_keras_object(config["network"])
             card, scale = config["card"], float(arrays.pop(_SCALE))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{str(path)!r} must hold a complete feature network. Received: {error!r}") from error
-        storage.check_arrays(path, arrays, [tuple(v.shape) for v in network.weights])
-        for variable, (_, value) in zip(network.weights, sorted(arrays.items()), strict=True):
-            variable.assign(value)
+            storage.check_arrays(path, arrays, [tuple(v.shape) for v in network.weights])
+            for variable, (_, value) in zip(network.weights, sorted(arrays.items()), strict=True):
+                variable.assign(value)
         return cls(network, path.resolve().name, card, scale, config["weights_sha256"])
 
 
