@@ -43,6 +43,7 @@ setup(
         "markupsafe",
         "pillow",
         "safetensors",
+        "h5py",
     ],
     extras_require={
         "train": ["tensorboard"],

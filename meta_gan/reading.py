@@ -174,38 +174,53 @@ def _array(data: bytes) -> np.ndarray:
 
 
 def check_sizes(config: Any, path: str | os.PathLike[str], shapes: Iterable[tuple[int, ...]]) -> None:
-    """Check that a network's configuration can belong to stored weights, before a network is built from it.
-
-    A layer's width is about the length of an axis of its weights, and every layer of a stack has weights. So no width
-    may be many times the longest axis, and no depth larger than the number of arrays.
+    """Raise a `DamagedFileError` if a configuration is `oversized` for the stored weights.
 
     Args:
         config: JSON values that describe networks.
         path: the file, for the message.
         shapes: of the stored weights.
 
-    Raises:
-        DamagedFileError: a size, a depth or a shape is too large; the message has its place in the configuration.
-
     Example:
         >>> check_sizes({"width": 16, "seed": 10**6}, "config.json", [(3, 3, 16, 32)])
     """
-    stored = list(shapes)
+    if found := oversized(config, shapes):
+        raise DamagedFileError(f"{str(path)!r} must describe networks that fit its weights. Received: {found[0]}")
+
+
+def oversized(config: Any, shapes: Iterable[tuple[int, ...]]) -> list[str]:
+    """Return the sizes of a configuration that cannot belong to stored weights, before a network is built from it.
+
+    A layer's width is about the length of an axis of its weights, and every layer of a stack has weights. So no width
+    may be many times the longest axis, and no depth larger than the number of arrays.
+
+    Args:
+        config: JSON values that describe networks.
+        shapes: of the stored weights.
+
+    Returns:
+        A description of each size, depth or shape that is too large, with its place in the configuration.
+
+    Example:
+        >>> oversized({"layers": [{"width": 10**9}]}, [(3, 3, 16, 32)])
+        ["'layers.0.width' of 1000000000, at most 256"]
+    """
+    stored, found = list(shapes), []
     width = 4 * max([64, *(side for shape in stored for side in shape)])
     for place, value in _leaves(config, ()):
         key = next((part for part in reversed(place) if isinstance(part, str)), "")
-        if isinstance(value, list) and "shape" in key and len(value) <= 4:
+        if isinstance(value, list):
             sides = [abs(side) for side in value if side]
-            side = LARGEST_SIDE.get(len(sides), LARGEST_EXAMPLE)
-            fits, most = max(sides, default=0) <= side and math.prod(sides) <= LARGEST_EXAMPLE, LARGEST_EXAMPLE
+            most = LARGEST_EXAMPLE
+            shape = ("shape" in key and len(value) <= 4) or "conditioning" in place
+            longest = LARGEST_SIDE.get(len(sides), LARGEST_EXAMPLE)
+            large = shape and (max(sides, default=0) > longest or math.prod(sides) > LARGEST_EXAMPLE)
         else:
             most = width if key in WIDTHS else max(2, len(stored)) if key in DEPTHS else LARGEST_FACTOR
-            fits = key not in WIDTHS | DEPTHS | FACTORS or isinstance(value, list) or abs(value) <= most
-        if not fits:
-            raise DamagedFileError(
-                f"{str(path)!r} must describe networks that fit its weights, with at most {most} for "
-                f"{'.'.join(map(str, place))!r}. Received: {value}"
-            )
+            large = key in WIDTHS | DEPTHS | FACTORS and not abs(value) <= most
+        if large:
+            found.append(f"'{'.'.join(map(str, place))}' of {value}, at most {most}")
+    return found
 
 
 def _leaves(tree: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

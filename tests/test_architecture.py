@@ -95,7 +95,7 @@ UNREACHABLE = {
     "trainers": {"presets", "protocol", "judges", "cli"},
 }
 LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "jinja2", "markupsafe", "safetensors"}
-LIBRARIES |= {"tensorboard"}
+LIBRARIES |= {"tensorboard", "h5py"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 LIBRARIES |= {"gymnasium"}
 

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan import export
+from meta_gan.errors import DamagedFileError
 from meta_gan.serving import graphs, keras_files, weights
 from meta_gan.serving.operations import SAVING, SERVED
 
@@ -31,7 +32,8 @@ class Inspection:
         signatures: of a SavedModel, `{name: {"inputs": {name: {"dtype", "shape"}}, "outputs": {...}}}`.
         operations: of a SavedModel, the operations that its signatures can run; of a `.keras` file, the classes that it
             names.
-        refused: those that are not on the list of allowed operations or classes.
+        refused: those that are not on the list of allowed operations or classes; of a `.keras` file also descriptions
+            of sizes that do not fit its weights.
         about: the description in the export or the file; empty if there is none.
     """
 
@@ -63,11 +65,12 @@ def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspecti
     place = Path(path)
     if place.is_dir():
         return _saved_model(place, set(allow))
+    # Pipes and devices are never opened.
     if not place.is_file():
-        raise ValueError(f"'path' must be an existing file or folder. Received: {str(path)!r}")
+        raise DamagedFileError(f"'path' must be an existing regular file or folder. Received: {str(path)!r}")
     if zipfile.is_zipfile(place) or place.suffix == ".keras":
-        named, refused = keras_files.inspected(place, set(allow))
-        return Inspection(str(place), "keras", operations=named, refused=refused)
+        contents = keras_files.inspected(place, set(allow))
+        return Inspection(str(place), "keras", operations=contents.named, refused=contents.refused)
     return Inspection(str(path), "adapted_weights", about=weights.read_header(place))
 
 

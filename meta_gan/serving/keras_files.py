@@ -1,24 +1,33 @@
 """Inspection of `.keras` files: the classes that Keras would instantiate, read from the configuration only.
 
 Keras finds a class by its registered name or, for classes that are not registered, by module and name. Some of these
-classes load other files, unpickle code or import modules. Therefore only the classes that a network needs are allowed.
+classes load other files, unpickle code or import modules. Therefore only the classes that a network needs are allowed,
+in sizes that fit the stored weights.
 """
 
 from __future__ import annotations
 
-import json
-import lzma
+import io
+import math
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
+import tensorflow as tf
 
+from meta_gan import reading
+from meta_gan.errors import DamagedFileError
+
+Shapes = list[tuple[int, ...]]
 FILES = {"config.json", "metadata.json", "model.weights.h5"}
 LARGEST = 2**30  # bytes of a file in the archive
 CONFIG_LARGEST = 2**24
+MOST_OBJECTS = 5000
 OURS = "meta_gan>"
 # Modules whose classes are allowed. Their functions are not, because some of them load or download files.
 MODULES = {
@@ -32,55 +41,119 @@ DENIED = {
 }
 # Plain data, which Keras serialises in the same form as objects.
 PLAIN = {"__tuple__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__keras_tensor__"}
-DAMAGE = (
-    zipfile.BadZipFile,
-    KeyError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-)
+# Values and variables of a model beyond its stored weights, such as the states of random generators.
+MORE_VALUES, MORE_VARIABLES = 2**16, 64
 
 
-def inspected(file: Path, allow: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the classes that a file names, and those of them that are not allowed.
+@dataclass(frozen=True)
+class Contents:
+    """The contents of a `.keras` file, read without running any of it.
+
+    Attributes:
+        named: the classes that it names.
+        refused: those of them that are not allowed, and descriptions of the sizes that do not fit the stored weights.
+        shapes: the shapes of the stored weights.
+    """
+
+    named: tuple[str, ...]
+    refused: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+def inspected(file: Path, allow: set[str]) -> Contents:
+    """Return the contents of a file.
 
     Args:
         file: the `.keras` file.
         allow: further classes to allow, as `MODULE>NAME` or by their registered names.
 
-    Returns:
-        `(named, refused)`, each sorted.
+    Raises:
+        DamagedFileError: the file is damaged, contains files that a model does not have, or is too large.
+    """
+    config, shapes = _read(file)
+    objects = list(_objects(config))
+    refused = {_called(each) for each in objects if not _harmless(each)} - allow
+    refused |= set(reading.oversized(config, shapes))
+    if len(objects) > MOST_OBJECTS:
+        refused.add(f"{len(objects)} objects, at most {MOST_OBJECTS}")
+    return Contents(tuple(sorted({_called(each) for each in objects})), tuple(sorted(refused)), tuple(shapes))
+
+
+@contextmanager
+def within(shapes: tuple[tuple[int, ...], ...]) -> Iterator[None]:
+    """Let a block create variables that fit the stored weights only; no larger one is initialised.
 
     Raises:
-        ValueError: the file is damaged, contains files that a model does not have, or is too large.
+        ValueError: the block creates more variables, or of more values.
     """
-    objects = list(_objects(_configuration(file)))
-    refused = {_called(each) for each in objects if not _harmless(each)}
-    return tuple(sorted({_called(each) for each in objects})), tuple(sorted(refused - allow))
+    left = [2 * len(shapes) + MORE_VARIABLES, sum(map(math.prod, shapes)) + MORE_VALUES]
+
+    def create(make: Callable[..., Any], **options: Any) -> Any:
+        value = options["initial_value"]
+        if callable(value):
+            # A graph has the shape and allocates nothing.
+            with tf.Graph().as_default():
+                shape = value().shape
+        else:
+            shape = tf.TensorShape(value.shape)
+        left[0], left[1] = left[0] - 1, left[1] - shape.num_elements()
+        if min(left) < 0:
+            raise ValueError(f"more or larger variables than the {len(shapes)} stored, at one of shape {shape}")
+        return make(**options)
+
+    with tf.variable_creator_scope(create):
+        yield
 
 
-def _configuration(file: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(file) as archive:
+def _read(file: Path) -> tuple[dict[str, Any], Shapes]:
+    """Return the configuration in a file, and the shapes of its weights."""
+    data = reading.read_bytes(file, LARGEST)
+    with reading.undamaged(file, "a whole .keras file"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if odd := sorted(set(archive.namelist()) - FILES):
-                raise ValueError(f"{str(file)!r} must hold {sorted(FILES)} alone. Received: {odd}")
+                raise DamagedFileError(f"{str(file)!r} must hold {sorted(FILES)} alone. Received: {odd}")
             for entry in archive.infolist():
                 most = LARGEST if entry.filename.endswith(".h5") else CONFIG_LARGEST
                 if entry.file_size > most:
-                    raise ValueError(
+                    raise DamagedFileError(
                         f"{entry.filename!r} of {str(file)!r} must be of at most {most} bytes. "
                         f"Received: {entry.file_size}"
                     )
+        with reading.open_archive(data, file) as archive:
             if damaged := archive.testzip():
-                raise ValueError(f"{str(file)!r} must be whole. Received: a damaged {damaged!r}")
-            found = json.loads(archive.read("config.json"))
-    except DAMAGE as error:
-        raise ValueError(f"{str(file)!r} must be a whole .keras file. Received: {error!r}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"the configuration in {str(file)!r} must be an object. Received: {type(found).__name__}")
+                raise DamagedFileError(f"{str(file)!r} must be whole. Received: a damaged {damaged!r}")
+            found = reading.parse_json(archive.read("config.json"), file)
+            weights = archive.read("model.weights.h5")
+        if not isinstance(found, dict):
+            raise ValueError(f"a configuration that is a {type(found).__name__}")
+        return found, _shapes(weights)
+
+
+def _shapes(data: bytes) -> Shapes:
+    """Return the shapes of the arrays of an HDF5 file, whose values must be in the file itself."""
+    found: Shapes = []
+    size, seen = 0, set()
+    with h5py.File(io.BytesIO(data), "r") as file:
+        wanted: list[Any] = [file]
+        while wanted:
+            group = wanted.pop()
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"a link to another file or place, {name!r}")
+                each = group[name]
+                place = h5py.h5o.get_info(each.id).addr
+                if place in seen:
+                    raise ValueError(f"{name!r} at two places")
+                seen.add(place)
+                if isinstance(each, h5py.Group):
+                    wanted.append(each)
+                    continue
+                if not isinstance(each, h5py.Dataset) or each.is_virtual or each.external:
+                    raise ValueError(f"an array {name!r} whose values are elsewhere")
+                found.append(tuple(each.shape))
+                size += math.prod(each.shape) * each.dtype.itemsize
+    if size > max(2**20, reading.MOST_EXPANSION * len(data)):
+        raise ValueError(f"arrays of {size} bytes in {len(data)}")
     return found
 
 

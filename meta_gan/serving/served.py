@@ -12,8 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import export
-from meta_gan.errors import DivergenceError
+from meta_gan import export, reading
+from meta_gan.checks import check_converged
+from meta_gan.errors import DamagedFileError, DivergenceError
+from meta_gan.serving import keras_files
 from meta_gan.serving.inspection import Inspection, inspect
 
 
@@ -123,19 +125,26 @@ def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> k
         The Keras model.
 
     Raises:
-        ValueError: the file is damaged, or names classes or functions that are not allowed, such as a `Lambda`.
+        DamagedFileError: the file is damaged, names classes or functions that are not allowed, such as a `Lambda`, or
+            describes a model that is larger than its weights.
+        DivergenceError: a weight is NaN or infinite.
 
     Example:
         >>> images = meta_gan.serving.load_generator("glyph/generator.keras")(z)
     """
-    found = inspect(path, allow)
-    if found.kind != "keras" or found.refused:
-        what = list(found.refused) or found.kind
-        raise ValueError(f"{str(path)!r} must be a .keras file of Keras's layers and ours. Received: {what}")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{str(path)!r} must be a whole model. Received: {error!r}") from error
+    file = Path(path)
+    if not file.is_file():
+        raise DamagedFileError(f"a .keras file must be an existing regular file. Received: {str(path)!r}")
+    found = keras_files.inspected(file, set(allow))
+    if found.refused:
+        raise DamagedFileError(
+            f"{str(path)!r} must be a .keras file of Keras's layers and ours, in the sizes of its weights. "
+            f"Received: {list(found.refused)}"
+        )
+    with reading.undamaged(path, "a whole model"), keras_files.within(found.shapes):
+        model = keras.models.load_model(path, compile=False)
+    check_converged(model.variables, f"the weights of {str(path)!r}")
+    return model
 
 
 def _tensor(name: str, value: Any, wanted: dict[str, Any]) -> Any:

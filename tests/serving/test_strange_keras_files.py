@@ -1,13 +1,18 @@
 """`.keras` files of strangers: damaged ones and ones that name code, refused by name, of which nothing runs."""
 
+import io
 import json
+import os
+import resource
 import shutil
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
+import meta_gan as mg
 from meta_gan import serving
 
 CANARY = "canary"
@@ -148,3 +153,103 @@ def test_keras_files_cut_short_or_flipped_are_refused_or_the_same(generator, ada
             continue
         # Dates and the like may change: not what it makes.
         np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+SIZES = [
+    ("depth", 10**7),
+    ("width", 10**9),
+    ("width", 200_000),
+    ("width", 9),
+    ("latent_dim", 10**9),
+    ("example_shape", [20_000, 20_000, 1]),
+    ("example_shape", [1024, 1024, 1]),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), SIZES)
+def test_models_larger_than_their_weights_are_refused_before_they_are_built(key, value, generator, tmp_path):
+    def change(config):
+        config["config"][key] = value
+        return config
+
+    bad = rewritten(generator, tmp_path / "bad.keras", change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(mg.DamagedFileError, match=r"bad\.keras"):
+        serving.load_generator(bad)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 2**10
+    assert key not in {"width"} or value < 1000 or f"'config.{key}' of {value}" in serving.inspect(bad).refused[0]
+
+
+@pytest.mark.parametrize("layer", [{"units": 10**9}, {"units": 10**6}, {"units": 300}])
+def test_layers_larger_than_the_weights_are_refused(layer, tmp_path):
+    described = keras.saving.serialize_keras_object(keras.layers.Dense(2))
+    described["config"].update(layer)
+    with pytest.raises(mg.DamagedFileError, match=r"bad\.keras"):
+        serving.load_generator(in_a_stack(tmp_path, described))
+
+
+def test_ten_thousand_layers_are_refused(generator, tmp_path):
+    layer = keras.saving.serialize_keras_object(keras.layers.Dense(2))
+    bad = rewritten(generator, tmp_path / "bad.keras", lambda config: {**config, "x": [layer] * 10_000})
+    assert any("objects, at most 5000" in each for each in serving.inspect(bad).refused)
+    with pytest.raises(mg.DamagedFileError, match="objects, at most 5000"):
+        serving.load_generator(bad)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "[" * 5000, '{"a": ' * 200 + "1" + "}" * 200, "\x00"])
+def test_a_configuration_that_is_none_names_the_file(text, generator, tmp_path):
+    bad = tmp_path / "bad.keras"
+    with zipfile.ZipFile(generator) as old, zipfile.ZipFile(bad, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, text if name == "config.json" else old.read(name))
+    for function in (serving.inspect, serving.load_generator):
+        with pytest.raises(mg.DamagedFileError, match=r"bad\.keras"):
+            function(bad)
+
+
+def with_weights(generator, place, write):
+    """A copy of a `.keras` file with other weights, written by `write(h5py.File)`."""
+    made = io.BytesIO()
+    with h5py.File(made, "w") as file:
+        write(file)
+    with zipfile.ZipFile(generator) as old, zipfile.ZipFile(place, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, made.getvalue() if name.endswith(".h5") else old.read(name))
+    return place
+
+
+WEIGHTS = {
+    "a link to another file": lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")),
+    "a soft link": lambda file: file.__setitem__("a", h5py.SoftLink("/b")),
+    "values in another file": lambda file: file.create_dataset("a", (8,), "u1", external=[("/etc/passwd", 0, 8)]),
+    "far more values than bytes": lambda file: file.create_dataset(
+        "a", (2**30,), "f4", compression="gzip", chunks=True
+    ),
+    "none": lambda file: None,
+    "NaN": lambda file: file.create_dataset("a", data=np.full(3, np.nan)),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_strange_weights_are_refused(kind, generator, tmp_path):
+    bad = with_weights(generator, tmp_path / "bad.keras", WEIGHTS[kind])
+    with pytest.raises(mg.DamagedFileError, match=r"bad\.keras"):
+        serving.load_generator(bad)
+
+
+def test_weights_that_are_not_finite_are_refused(adapted, tmp_path):
+    model = adapted.generator
+    model.variables[0].assign(model.variables[0] * np.nan)
+    model.save(tmp_path / "bad.keras")
+    with pytest.raises(mg.DivergenceError, match=r"weights of .*bad\.keras' must be finite"):
+        serving.load_generator(tmp_path / "bad.keras")
+
+
+def test_places_that_are_no_files_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.keras")
+    os.symlink("/dev/zero", tmp_path / "zero.keras")
+    os.symlink("nowhere", tmp_path / "dangling.keras")
+    (tmp_path / "folder.keras").mkdir()
+    for file in (*tmp_path.iterdir(), tmp_path / "absent.keras"):
+        with pytest.raises(mg.DamagedFileError, match=file.name):
+            serving.load_generator(file)
