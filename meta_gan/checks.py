@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +17,12 @@ TOLERANCE = 1e-3
 LARGEST_INTEGER = 2**31 - 1
 """The largest int32: TensorFlow would silently wrap a larger number around."""
 IMAGE_AXES = ("height", "width", "channels")
+SIGNED, UNSIGNED = (-1, 1), (0, 1)
+"""The ranges of float images."""
+_LEVEL_TOLERANCE = 1e-3
+"""In units of 1 / 255, more than float32 rounds a level by."""
+_TOGETHER = 2**20
+"""Values that are compared at a time."""
 
 
 def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = LARGEST_INTEGER) -> int:
@@ -237,6 +244,125 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
             f"Received: values from {low:.6g} to {high:.6g}"
         )
     return np.clip(array, -1.0, 1.0).astype(np.float32)
+
+
+def to_bytes(images: np.ndarray, argument: str) -> np.ndarray:
+    """Return images of integers or bools as uint8, if there is no doubt about what they mean.
+
+    Args:
+        images: uint8; bool, whose True is 255; or other integers in 0..255.
+        argument: its name in the message.
+
+    Returns:
+        uint8, `images` itself if it is that.
+
+    Raises:
+        ValueError: another dtype, integers outside 0..255, or integers other than uint8 that are all 0 or 1: these may
+            be a mask or nearly black levels.
+
+    Example:
+        >>> to_bytes(np.array([[True, False]]), "images").tolist()
+        [[255, 0]]
+    """
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8) * np.uint8(255)
+    if images.dtype.kind not in "iu":
+        raise ValueError(f"{argument!r} must be uint8 or floating point. Received: dtype {images.dtype}")
+    low, high = int(images.min(initial=0)), int(images.max(initial=0))
+    if low < 0 or high > 255 or high == 1:
+        cure = "convert a mask by `.astype(bool)`" if high == 1 else "convert them to uint8"
+        required = f"of integers must be levels in 0..255, not all 0 or 1; {cure}"
+        raise ValueError(f"{argument!r} {required}. Received: {images.dtype}, {low} to {high}")
+    return images.astype(np.uint8)
+
+
+def value_range_of(images: np.ndarray, argument: str, value_range: Any = None) -> tuple[int, int]:
+    """Return the range of float images, `SIGNED` (-1, 1) or `UNSIGNED` (0, 1): one rule for data sets and support sets.
+
+    Images with a negative value are signed. Without one they are unsigned, unless every value is a level x / 127.5 - 1,
+    as light pictures that this package has converted are: their zero level would be 127.5, so that odd multiples of
+    1 / 255 alone occur, which no set of levels x / 255 has unless each of its levels is odd.
+
+    Args:
+        images: finite floats of any shape, in [-1, 1] or [0, 1].
+        argument: its name in the message.
+        value_range: (-1, 1) or (0, 1) to settle it; None to look at the values.
+
+    Returns:
+        `SIGNED` or `UNSIGNED`.
+
+    Raises:
+        ValueError: another `value_range`, or one that the values are not in.
+
+    Example:
+        >>> value_range_of(np.array([0.0, 0.5, 1.0]), "images")
+        (0, 1)
+    """
+    low = float(images.min(initial=1.0))
+    if value_range is not None:
+        chosen = tuple(value_range) if isinstance(value_range, (tuple, list)) else value_range
+        if chosen not in (SIGNED, UNSIGNED):
+            raise ValueError(f"'value_range' must be (-1, 1), (0, 1) or None. Received: {value_range!r}")
+        if chosen == UNSIGNED and low < 0:
+            raise ValueError(f"{argument!r} must lie in [0, 1], as 'value_range' says. Received: values from {low:.6g}")
+        return SIGNED if chosen == SIGNED else UNSIGNED
+    if low < 0:
+        return SIGNED
+    flat = images.ravel(order="K")
+    # In parts, since the first one decides for almost all images.
+    for start in range(0, flat.size, _TOGETHER):
+        scaled = flat[start : start + _TOGETHER].astype(np.float64) * 255
+        nearest = np.rint(scaled)
+        if (np.abs(scaled - nearest) > _LEVEL_TOLERANCE).any() or (nearest % 2 == 0).any():
+            return UNSIGNED
+    return SIGNED
+
+
+def check_range(examples: Any, example_shape: Any, argument: str = "support", value_range: Any = None) -> Any:
+    """Return a user's images with floats in [0, 1] brought to [-1, 1], as data sets are; others as they are.
+
+    Args:
+        examples: an array as in `check_examples`, or a dict of them by domain.
+        example_shape: the shape that the model was built for, or a dict of it; only images, of rank 3, are changed.
+        argument: its name in messages.
+        value_range: see `value_range_of`.
+
+    Returns:
+        The examples; integers and bools become uint8.
+
+    Raises:
+        ValueError: see `value_range_of` and `to_bytes`.
+
+    Warns:
+        UserWarning: floats without a negative value were read as [0, 1] though `value_range` is None.
+
+    Example:
+        >>> check_range(np.zeros((1, 2, 2, 1)), (2, 2, 1), value_range=(0, 1)).min()
+        -1.0
+    """
+    if isinstance(example_shape, Mapping):
+        if not isinstance(examples, Mapping) or set(examples) != set(example_shape):
+            return examples  # `check_support` says what is wrong.
+        return {k: check_range(examples[k], s, f"{argument}[{k!r}]", value_range) for k, s in example_shape.items()}
+    array = np.asarray(examples)
+    if len(example_shape) != 3 or not array.size:
+        return examples
+    if array.dtype.kind in "biu":
+        return to_bytes(array, argument)
+    if not np.issubdtype(array.dtype, np.floating) or not -1 <= float(array.min()) <= float(array.max()) <= 1:
+        return examples
+    if value_range_of(array, argument, value_range) == SIGNED:
+        return examples
+    if value_range is None:
+        warnings.warn(
+            f"{argument!r} has no negative value and is read as floats in [0, 1], as data sets are. Pass uint8 levels, "
+            "or value_range=(0, 1) or (-1, 1)",
+            UserWarning,
+            stacklevel=3,
+        )
+    return array * 2 - 1
 
 
 def check_support(support: Any, example_shape: Any) -> Any:

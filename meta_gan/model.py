@@ -15,7 +15,7 @@ from meta_gan import export as exporting
 from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
-from meta_gan.checks import check_converged, check_integer, check_number
+from meta_gan.checks import check_converged, check_integer, check_number, check_range
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.types import ByNet, Episode, Examples, MetaWeights, Snapshot, Tensor, Tensors
@@ -228,14 +228,18 @@ class MetaModel(keras.Model):
         """The compiled adaptation and endpoints, made once."""
         return CompiledAdaptation(self.loop, self.algorithm, lambda: self.meta_weights(averaged=True))
 
-    def adapt(self, support: Examples, steps: int | None = None, seed: int = 0) -> AdaptedModel:
+    def adapt(
+        self, support: Examples, steps: int | None = None, seed: int = 0, value_range: tuple[int, int] | None = None
+    ) -> AdaptedModel:
         """Adapt to a few examples; this model does not change.
 
         Args:
-            support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1. Of a game of domains, a dict
-                of such arrays, `{"source": ..., "target": ...}`.
+            support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1. Images without a negative value
+                are read as [0, 1], as in data sets, with a UserWarning. Of a game of domains, a dict of such arrays,
+                `{"source": ..., "target": ...}`.
             steps: inner steps >= 0; None for the model's own.
             seed: int32 range; the same seed gives the same adapted weights.
+            value_range: (-1, 1) or (0, 1), the range of float images; None to decide by the values.
 
         Returns:
             An `AdaptedModel`, to sample from, save or export.
@@ -248,6 +252,7 @@ class MetaModel(keras.Model):
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
         """
         steps = self.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
+        support = check_range(support, self.game.example_shape, "support", value_range)
         snapshot = self.adaptation.adapt(support, steps, check_integer(seed, "seed"))
         return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card))
 

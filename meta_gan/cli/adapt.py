@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target = "images of the target domain, of a model of two domains (default: none)"
     other.add_argument("--target-support", metavar="FOLDER_OR_NPZ", help=target)
     other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
+    flags.add_policy(other)
     other.add_argument(
         "--invert",
         choices=("auto", "yes", "no"),
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"{arguments.target_support!r} for the endpoints {sorted(model.game.endpoints)}"
         )
     sets = {
-        name: outputs.read(path, model.game, model.data_card, name, arguments.invert)
+        name: outputs.read(path, model.game, model.data_card, name, arguments.invert, arguments.on_bad_file)
         for name, path in zip(domains, paths, strict=True)
     }
     adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)

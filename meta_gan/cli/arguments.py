@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from meta_gan.tasks.files import POLICIES
+
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
 MODEL_HELP = "saved model, run folder or shipped name"
 SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
@@ -17,12 +19,21 @@ def add_source(group: argparse._ArgumentGroup, shape: str = "the source's own") 
     group.add_argument("--rate", type=int, metavar="HZ", help="samples a second of sounds, >= 1 (default: their own)")
     length = "samples of a sound, characters of a text, >= 1 (default: the data's own)"
     group.add_argument("--length", type=int, metavar="N", help=length)
+    add_policy(group)
+    small = "skip the classes that have fewer than shots + queries examples, and name them (default: error)"
+    group.add_argument("--small-classes", choices=POLICIES, help=small)
     group.add_argument(
         "--protocol",
         metavar="TASK",
         help="split the classes as few-shot-28 does: A (Omniglot), B/0 to B/9 (MNIST), C/0 to C/4 (Fashion-MNIST), D "
         "(every MNIST digit a test class) (default: the source's own split)",
     )
+
+
+def add_policy(group: argparse._ArgumentGroup) -> None:
+    """Add `--on-bad-file`, of the commands that read folders."""
+    bad = "skip the files of a folder that cannot be read, and name them (default: error)"
+    group.add_argument("--on-bad-file", choices=POLICIES, help=bad)
 
 
 def add_pairs(parser: argparse.ArgumentParser, title: str) -> None:

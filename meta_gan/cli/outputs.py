@@ -15,7 +15,9 @@ from meta_gan.tasks.episodes import by_domain
 from meta_gan.tasks.media import of_card
 
 
-def read(path: str, game: Any, card: dict[str, Any], domain: str, invert: str) -> np.ndarray:
+def read(
+    path: str, game: Any, card: dict[str, Any], domain: str, invert: str, on_bad_file: str | None = None
+) -> np.ndarray:
     """Read the examples at a path in the form that a game, or one of its domains, takes; print any note on them.
 
     Raises:
@@ -23,7 +25,8 @@ def read(path: str, game: Any, card: dict[str, Any], domain: str, invert: str) -
         ValueError: the examples cannot be read; the message names the file.
     """
     own = {**card, "polarity": by_domain(card.get("polarity")).get(domain)}
-    examples, note = of_card(card).read_support(path, by_domain(game.example_shape)[domain], own, invert)
+    shape, policy = by_domain(game.example_shape)[domain], on_bad_file or "error"
+    examples, note = of_card(card).read_support(path, shape, own, invert, policy)
     if note:
         print(note)
     return examples

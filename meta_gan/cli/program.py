@@ -19,6 +19,7 @@ from absl.flags import argparse_flags
 from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG
 from meta_gan.errors import DivergenceError
+from meta_gan.tasks.errors import shown
 from trainers import TrainingStopped, configure_threads
 
 # Raised by TensorFlow for a full disk and for a folder without write permission.
@@ -104,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _complain(arguments: argparse.Namespace, message: str) -> None:
-    print(f"meta-gan {arguments.command}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"meta-gan {arguments.command}: {shown(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _start(arguments: argparse.Namespace) -> int:

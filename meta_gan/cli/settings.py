@@ -15,7 +15,10 @@ from trainers import TrainConfig
 
 _EPISODES = {"shots": 5, "queries": 7, "seed": 0}
 # Flags that a configuration records if they are given.
-_FLAGS = ("target", "pair", "both_ways", "archives", "image_shape", "rate", "length", "protocol", "start")
+_FLAGS = (
+    *("target", "pair", "both_ways", "archives", "image_shape", "rate", "length", "protocol", "start"),
+    *("on_bad_file", "small_classes"),
+)
 # Further entries of a run folder's `config.json` and of the output of `--dry-run`.
 _RECORDS = ("kind", "versions", "model", "data", "out")
 

@@ -20,8 +20,8 @@ def open_tasks(
     """Open `--data` at `--image-shape`, with the split of `--protocol` if it is given.
 
     Args:
-        arguments: with `data`, `image_shape`, `archives`, `rate`, `length` and `protocol`, and with `shots` and
-            `queries` unless they are given below.
+        arguments: with `data`, `image_shape`, `archives`, `rate`, `length`, `on_bad_file`, `small_classes` and
+            `protocol`, and with `shots` and `queries` unless they are given below.
         seed: seed of the episodes.
         shots: overrides `--shots`; None to use it.
         queries: overrides `--queries`; None to use it.
@@ -40,7 +40,8 @@ def open_tasks(
         "queries": arguments.queries if queries is None else queries,
         "seed": seed,
     }
-    own = {"rate": arguments.rate, "length": arguments.length}
+    own: dict[str, Any] = {"rate": arguments.rate, "length": arguments.length}
+    own |= {name: getattr(arguments, name) or "error" for name in ("on_bad_file", "small_classes")}
     tasks = open_source(arguments.data, image_shape=shape, archives=arguments.archives, **own, **options)
     if arguments.protocol is None:
         return tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 
 from meta_gan.checks import check_choice
 from meta_gan.tasks.errors import DataError, data_errors
+from meta_gan.tasks.files import note_of
 from meta_gan.tasks.media import Medium, Pictures
 
 SPLITS = ("train", "validation", "test")
@@ -53,6 +55,8 @@ class Source:
         held_out: bool[n] or None: the examples that the publisher reserved for testing. Episodes draw from all;
             evaluation takes its references from these, and support from the others.
         medium: what the examples are: `Pictures`, `Sounds` or `Texts`.
+        skipped: a line on each file and class that could not be used and was skipped on request.
+        passed: a line on each file that was passed over because it is of another kind.
 
     Raises:
         DataError: the arrays do not fit together.
@@ -72,6 +76,8 @@ class Source:
     name: str = "arrays"
     held_out: np.ndarray | None = None
     medium: Medium = field(default_factory=Pictures)
+    skipped: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together."""
@@ -130,4 +136,46 @@ class Source:
             more = ", ..." if len(chosen) > 5 else ""
             each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
             lines.append(f"  {split:<10} {len(chosen):>5} classes of {each} {self.medium.plural}: {names}{more}")
-        return "\n".join(lines)
+        lines += [f"  skipped: {line}" for line in self.skipped]
+        passed = note_of(self.passed, "passed over")
+        return "\n".join([*lines, f"  {passed}"] if passed else lines)
+
+
+def without_small_classes(source: Source, needed: int) -> Source:
+    """Return a source without the classes that have fewer than `needed` examples (or groups of examples).
+
+    Args:
+        source: the source.
+        needed: examples of an episode, `shots + queries`.
+
+    Returns:
+        A source of the other classes, in order and in their splits, whose `skipped` names those that are gone; the same
+        source if there are none.
+
+    Raises:
+        DataError: no class has enough.
+    """
+    pairs = source.labels.astype(np.int64)
+    if source.groups is not None:
+        pairs = np.unique(np.stack([source.labels, source.groups]), axis=1)[0]
+    sizes = np.bincount(pairs, minlength=len(source.class_names))
+    kept = np.flatnonzero(sizes >= needed)
+    if len(kept) == len(sizes):
+        return source
+    if not len(kept):
+        required = f"at least 1 class must have shots + queries = {needed} examples"
+        raise DataError(f"{source.name}: {required}. Received: at most {sizes.max(initial=0)}")
+    number = np.full(len(sizes), -1, np.int32)
+    number[kept] = np.arange(len(kept))
+    chosen = np.flatnonzero(number[source.labels] >= 0)
+    gone = [f"class '{source.class_names[i]}' of {sizes[i]}, below {needed}" for i in np.flatnonzero(sizes < needed)]
+    return dataclasses.replace(
+        source,
+        images=source.images[chosen],
+        labels=number[source.labels[chosen]],
+        class_names=[source.class_names[index] for index in kept],
+        class_split=source.class_split[kept],
+        groups=None if source.groups is None else source.groups[chosen],
+        held_out=None if source.held_out is None else source.held_out[chosen],
+        skipped=(*source.skipped, *gone),
+    )

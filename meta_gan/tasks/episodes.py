@@ -74,7 +74,9 @@ class EpisodeStream(abc.ABC):
         cards = {domain: source.medium.card(source.images) for domain, source in self.domains.items()}
         (medium,) = {card.pop("medium") for card in cards.values()}
         keys = next(iter(cards.values()))
-        return {"medium": medium, **{k: join_domains({d: card[k] for d, card in cards.items()}) for k in keys}}
+        made = {"medium": medium, **{k: join_domains({d: card[k] for d, card in cards.items()}) for k in keys}}
+        skipped = {domain: list(source.skipped) for domain, source in self.domains.items()}
+        return {**made, "skipped": join_domains(skipped)} if any(skipped.values()) else made
 
     @property
     def splits(self) -> dict[str, list[str]]:

@@ -1,84 +1,197 @@
-"""Files from users: folders of files of one kind, and NumPy archives without pickles."""
+"""Files from users: what a path is, the files of a folder, and what to do with those that cannot be read."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-import numpy as np
+from meta_gan.checks import check_choice
+from meta_gan.tasks.errors import DataError, shown
 
-from meta_gan.tasks.errors import DataError
+T = TypeVar("T")
+FILE, NOTHING = "a file", "nothing"
+POLICIES = ("error", "skip")
+"""The values of `on_bad_file` and `small_classes`."""
+LITTER = {"__macosx", "__pycache__", "lost+found", "$recycle.bin", "system volume information", "@eadir"}
+"""Folders, in lower case, that systems and programs leave behind; hidden ones are passed over as well."""
+LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+ADVICE = {
+    **dict.fromkeys((".heic", ".heif"), "HEIC: save it as JPEG, or register `pillow-heif` with Pillow"),
+    **dict.fromkeys((".cr2", ".nef", ".arw", ".dng", ".raf"), "a raw photo: export it as JPEG"),
+    **dict.fromkeys((".svg", ".pdf", ".psd", ".ai"), "not a bitmap: export it as PNG"),
+    **dict.fromkeys((".mp3", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".opus"), "another coding: convert it to WAV"),
+}
+"""What a user can do with a file of a known format that is not read, by its suffix."""
+NAMED = 5
+"""Files that a note names; it counts the others."""
 
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
-"""The errors that NumPy raises for archives that are damaged or of another format."""
+
+def kind_of(path: str | Path) -> str:
+    """Return what is at a path, links followed: `FILE`, "a folder", "a FIFO", ..., or `NOTHING`; opens nothing.
+
+    Raises:
+        OSError: a folder on the way cannot be searched.
+
+    Example:
+        >>> kind_of("/dev/null")
+        'a device'
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "a broken link" if os.path.islink(path) else NOTHING
+    except OSError:
+        # The errors of a loop of links, and of a name that is too long, differ between systems.
+        if os.path.islink(path):
+            return "a loop of links"
+        raise
+    except ValueError:  # A zero character.
+        return NOTHING
+    if stat.S_ISREG(mode):
+        return FILE
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return "a device"
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+def check_file(path: Path, what: str) -> Path:
+    """Return the path of a regular file; opening a FIFO or a device could wait or read for ever.
+
+    Args:
+        path: the path.
+        what: what the file must be, such as "a .npz file".
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`, or a broken link.
+        DataError: it is a folder, a FIFO, a device or a socket.
+    """
+    kind = kind_of(path)
+    if kind == FILE:
+        return path
+    if kind in (NOTHING, "a broken link"):
+        raise FileNotFoundError(f"{what[0].upper()}{what[1:]} must exist. Received: {shown(path)}, {kind}")
+    raise DataError(f"{path}: must be {what}. Received: {kind}")
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a name that can be encoded in UTF-8, as those of classes and sources must be, or raise a DataError."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{what} must have a name in UTF-8; rename it. Received: '{shown(name)}'") from None
+    return name
+
+
+class Listing(NamedTuple):
+    """The files of a folder.
+
+    Attributes:
+        files: those to read, sorted by name.
+        passed: a line on each of the others, without hidden files and what systems leave behind.
+    """
+
+    files: list[Path]
+    passed: list[str]
+
+
+def listing(folder: Path, what: str, suffixes: tuple[str, ...]) -> Listing:
+    """List a folder: its files with one of the suffixes, and, named with a reason, what was passed over."""
+    files, passed = [], []
+    for entry in sorted(folder.iterdir()):
+        if is_litter(entry.name):
+            continue
+        suffix, kind = entry.suffix.lower(), kind_of(entry)
+        if kind == FILE and suffix in suffixes:
+            files.append(entry)
+        else:
+            reason = ADVICE.get(suffix, f"not of {what}s") if kind == FILE else kind
+            passed.append(f"{shown(entry.name)} ({reason})")
+    return Listing(files, passed)
+
+
+def is_litter(name: str) -> bool:
+    """Return True for hidden entries and those that systems and archivers leave behind, such as `__MACOSX`."""
+    return name.startswith(".") or name.lower() in LITTER | LITTER_FILES
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files directly in a folder with one of the suffixes, sorted by name, without hidden files."""
-    files = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
-    return sorted(file for file in files if not file.name.startswith("."))
+    return listing(folder, "file", suffixes).files
 
 
-def support_files(path: Path, what: str, suffixes: tuple[str, ...]) -> list[Path]:
+def support_files(path: Path, what: str, suffixes: tuple[str, ...]) -> Listing:
     """Return the files of a support set: those in the folder `path` with one of the suffixes, or the file `path`.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        DataError: the folder has no such file; the message calls it `what`, "image" or "sound".
+        DataError: `path` is a FIFO or another special file, or a folder without such files; the message calls them
+            `what`, "image" or "sound".
     """
-    if not path.exists():
-        raise FileNotFoundError(f"A support set must be a folder of {what}s or a .npz file. Received: {path}")
-    files = files_in(path, suffixes) if path.is_dir() else [path]
-    if not files:
-        inside = sorted(entry.name for entry in path.iterdir())[:10]
-        raise DataError(f"{path}: must hold at least 1 {what} file ({', '.join(suffixes)}). Received: {inside}")
-    return files
+    kind = kind_of(path)
+    if kind != "a folder":
+        if kind in (NOTHING, "a broken link"):
+            received = f"{shown(path)}{'' if kind == NOTHING else ', ' + kind}"
+            raise FileNotFoundError(f"A support set must be a folder of {what}s or a .npz file. Received: {received}")
+        return Listing([check_file(path, f"a folder, a .npz file or one {what}")], [])
+    found = listing(path, what, suffixes)
+    if not found.files:
+        inside = [each.rpartition(" (")[0] for each in found.passed[:10]]
+        advice = "".join(f"; {each}" for each in found.passed[:10] if "not of" not in each)
+        raise DataError(f"{path}: must hold at least 1 {what} file ({', '.join(suffixes)}){advice}. Received: {inside}")
+    return found
 
 
-class Archive:
-    """A `.npz` file, opened without pickles; a context manager. `names` are those of its arrays.
+def read_each(
+    files: Iterable[Path], read: Callable[[Path], T], on_bad_file: str, skipped: list[str]
+) -> Iterator[tuple[int, T]]:
+    """Read files one after the other.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        DataError: it is not a `.npz` file.
+    Args:
+        files: the files.
+        read: reads one; raises a DataError or an OSError that names a file that cannot be read.
+        on_bad_file: "error" to raise that error, "skip" to go on with the next file.
+        skipped: receives a line on each file that was skipped.
+
+    Yields:
+        `(index among the files, what was read)`.
     """
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise FileNotFoundError(f"A .npz file must exist. Received: {path}")
+    check_policy(on_bad_file, "on_bad_file")
+    for index, file in enumerate(files):
         try:
-            opened = np.load(path, allow_pickle=False)
-        except UNREADABLE as error:
-            raise DataError(f"{path}: must be a NumPy .npz archive. Received: {error}") from error
-        if not isinstance(opened, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: must be a .npz archive of named arrays. Received: one array, {opened.dtype}")
-        self._path, self._file, self.names = path, opened, opened.files
+            made = read(file)
+        except (DataError, OSError) as error:
+            if on_bad_file == "error":
+                raise
+            skipped.append(shown(error))
+            continue
+        yield index, made
 
-    def __enter__(self) -> Archive:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+def check_policy(value: str, argument: str) -> str:
+    """Return `value`, "error" or "skip", or raise a DataError that names the argument."""
+    try:
+        return check_choice(value, argument, POLICIES)
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        """Read one array, or raise a DataError that names the file and the array."""
-        try:
-            return self._file[name]
-        except UNREADABLE as error:
-            raise DataError(
-                f"{self._path}: {name!r} must be a whole array without pickles. Received: {error}"
-            ) from error
 
-    def get(self, name: str) -> np.ndarray | None:
-        """Read one array, or return None if the archive does not have it."""
-        return self[name] if name in self.names else None
+def note_of(entries: Sequence[str], what: str) -> str | None:
+    """Return "WHAT 7 files: A, B, C, D, E and 2 more", or None if there are none.
 
-    def rate(self) -> int:
-        """Read `rate`, the samples a second of the sounds in this archive, or raise a DataError."""
-        rate = self.get("rate")
-        if rate is None:
-            raise DataError(f"{self._path}: sounds need 'rate', samples a second. Received: {', '.join(self.names)}")
-        if rate.size != 1 or rate.dtype.kind not in "iu" or int(rate.ravel()[0]) < 1:
-            raise DataError(f"{self._path}: 'rate' must be one integer >= 1. Received: {rate.dtype} {rate.ravel()[:3]}")
-        return int(rate.ravel()[0])
+    Example:
+        >>> note_of(["a.txt (not of images)"], "passed over")
+        'passed over 1 file: a.txt (not of images)'
+    """
+    if not entries:
+        return None
+    more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
+    return f"{what} {len(entries)} file{'s' * (len(entries) > 1)}: {', '.join(entries[:NAMED])}{more}"
+
+
+def join_notes(*notes: str | None) -> str | None:
+    """Return the notes that are not None as one line, or None."""
+    return "; ".join(note for note in notes if note) or None

@@ -115,7 +115,8 @@ def test_parts_of_different_shapes(tmp_path):
     ("changes", "message"),
     [
         ({"images": np.zeros((36, 4), np.uint8)}, r"set.npz: 'images' must have shape"),
-        ({"images": np.zeros((36, 4, 4), np.int32)}, r"set.npz: 'images' must be uint8 or floating"),
+        ({"images": np.full((36, 4, 4), 256)}, r"set.npz: 'images' of integers must be levels in 0..255"),
+        ({"images": np.zeros((36, 4, 4), complex)}, r"set.npz: 'images' must be uint8 or floating"),
         ({"labels": np.zeros(35, int)}, r"set.npz: 'labels' must be 36 integers"),
         ({"labels": np.full(36, 3)}, r"set.npz: 'labels' must be integers in 0..2"),
         ({"class_split": np.zeros(2, int)}, r"set.npz: 'class_split' must be 0 \(train\)"),

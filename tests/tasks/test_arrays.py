@@ -44,10 +44,40 @@ def test_floats_out_of_range(value):
         to_levels(images)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint16, bool])
+@pytest.mark.parametrize("dtype", [complex, "U3", "M8[s]"])
 def test_other_dtypes(dtype):
     with pytest.raises(DataError, match=r"must be uint8 or floating point. Received: dtype"):
         to_levels(np.zeros((1, 2, 2), dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.int16, np.float64])
+def test_levels_of_other_integers_are_the_levels(dtype):
+    levels = np.array([0, 1, 128, 255]).reshape(1, 2, 2).astype(dtype)
+    images = levels / 255 if dtype is np.float64 else levels
+    np.testing.assert_array_equal(to_levels(images).ravel(), [0, 1, 128, 255])
+
+
+def test_bools_are_black_and_white():
+    np.testing.assert_array_equal(to_levels(np.array([[[True, False]]])).ravel(), [255, 0])
+
+
+@pytest.mark.parametrize("values", [[0, 256], [-1, 5], [0, 1], [0, 65535]])
+def test_integers_of_doubtful_meaning(values):
+    with pytest.raises(DataError, match=r"'images' of integers must be levels in 0..255.*Received: int32, "):
+        to_levels(np.array(values, np.int32).reshape(1, 1, 2))
+
+
+def test_light_floats_of_the_signed_form_are_not_rescaled():
+    levels = np.array([128, 200, 255], np.uint8).reshape(1, 1, 3)
+    signed = (levels / 127.5 - 1).astype(np.float32)
+    assert signed.min() > 0
+    np.testing.assert_array_equal(to_levels(signed)[..., 0], levels)
+    np.testing.assert_array_equal(to_levels(np.array([[[0.5]]]), value_range=(-1, 1)).ravel(), [191])
+    np.testing.assert_array_equal(to_levels(np.array([[[0.5]]])).ravel(), [128])
+    with pytest.raises(DataError, match=r"must lie in \[0, 1\], as 'value_range' says"):
+        to_levels(np.array([[[-0.5]]]), value_range=(0, 1))
+    with pytest.raises(DataError, match=r"'value_range' must be"):
+        to_levels(np.array([[[-0.5]]]), value_range=(0, 255))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (0, 4, 4), (1, 0, 4, 1), (1, 1, 4, 4, 1), ()])
@@ -81,10 +111,88 @@ def test_labels_that_do_not_index_the_names(labels):
         to_labels(labels, ["x", "y", "z"], 3)
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], [True, False, True], None])
+@pytest.mark.parametrize(
+    "labels", [[0, 1], [[0, 1]] * 2, [[0, 2]] * 3, [[1, 1]] * 3, [0.0, 1.0, 2.0], [True, False, True], None]
+)
 def test_labels_of_other_shapes_and_dtypes(labels):
     with pytest.raises(DataError, match=r"'labels' must be 3 integers or strings, one for each example. Received: "):
         to_labels(labels, None, 3)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["x", "z", "x"], object),
+        np.array([b"x", b"z", b"x"]),
+        np.array([b"x", b"z", b"x"], object),
+        [["x"], ["z"], ["x"]],
+    ],
+)
+def test_labels_of_strings_in_other_forms(labels):
+    found, names = to_labels(labels, None, 3)
+    assert found.tolist() == [0, 1, 0] and names == ["x", "z"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([2, 0, 2], object),
+        [[2], [0], [2]],
+        np.eye(3, dtype=int)[[2, 0, 2]],
+        np.eye(3, dtype=np.float32)[[2, 0, 2]],
+        np.eye(3, dtype=bool)[[2, 0, 2]],
+    ],
+)
+def test_labels_of_integers_in_other_forms(labels):
+    found, names = to_labels(labels, ["x", "y", "z"], 3)
+    assert found.tolist() == [2, 0, 2] and names == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    "labels", [[1, "a", 2], [1, None, 2], [1.5, 2, 3], [2**70, 1, 2], [True, 1, 2], ["a", b"a", "b"]]
+)
+def test_mixed_objects_are_no_labels(labels):
+    with pytest.raises(DataError, match=r"'labels' must be 3 integers or strings"):
+        to_labels(np.array(labels, object), None, 3)
+
+
+def test_names_of_bytes_and_objects():
+    assert to_labels([0, 1], [b"caf\xc3\xa9", "b"], 2)[1] == ["café", "b"]
+    with pytest.raises(DataError, match=r"'class_names' of bytes must be in UTF-8. Received: b'caf\\xe9'"):
+        to_labels([0], [b"caf\xe9"], 1)
+    with pytest.raises(DataError, match=r"'class_names' must be a list of names"):
+        to_labels([0], [["a"]], 1)
+    with pytest.raises(DataError, match=r"every class must have a name in UTF-8; rename it. Received: 'caf\\xe9'"):
+        to_labels([0], ["caf\udce9"], 1)
+
+
+def test_control_characters_in_names_are_stored_escaped_and_split_as_they_are():
+    names = ["red\x1b[31m", "new\nline", "plain"]
+    source = from_arrays(numbered_images(36), np.repeat([0, 1, 2], 12), class_names=names).source
+    assert source.class_names == ["red\\x1b[31m", "new\\nline", "plain"]
+    np.testing.assert_array_equal(source.class_split, default_split(names))
+
+
+def test_small_classes_are_skipped_by_name():
+    labels = np.repeat([0, 1, 2], [12, 3, 14])
+    given = {"class_names": ["a", "b", "c"], "class_split": [0, 1, 2]}
+    with pytest.raises(DataError, match="class 'b' has 3"):
+        from_arrays(numbered_images(29), labels, **given)
+    tasks = from_arrays(numbered_images(29), labels, **given, small_classes="skip")
+    assert tasks.splits == {"train": ["a"], "validation": [], "test": ["c"]}
+    assert tasks.source.skipped == ("class 'b' of 3, below 12",)
+    assert "skipped: class 'b' of 3, below 12" in tasks.describe() and tasks.card["skipped"] == [*tasks.source.skipped]
+    assert np.dot(tasks.source.images[:, 0, :2, 0], [256, 1]).tolist() == [*range(12), *range(15, 29)]
+    with pytest.raises(DataError, match=r"at least 1 class must have .* = 12 examples. Received: at most 3"):
+        from_arrays(numbered_images(3), np.zeros(3, int), small_classes="skip")
+    with pytest.raises(DataError, match="'small_classes' must be one of 'error', 'skip'"):
+        from_arrays(numbered_images(29), labels, small_classes="drop")
+
+
+def test_small_classes_of_groups_count_groups():
+    labels, groups = np.repeat([0, 1], 12), np.concatenate([np.arange(12), np.repeat([0, 1], 6)])
+    tasks = from_arrays(numbered_images(24), labels, groups=groups, class_split=[0, 0], small_classes="skip")
+    assert tasks.source.skipped == ("class '1' of 2, below 12",)
 
 
 def test_a_split_that_is_given_is_kept_and_none_is_hashed():

@@ -103,7 +103,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_other_formats_are_not_opened(tmp_path):
-    Image.fromarray(square()).save(tmp_path / "a.png", format="TIFF")
+    Image.fromarray(square()).save(tmp_path / "a.png", format="PPM")
     with pytest.raises(DataError, match=r"a.png: must be a whole image of PNG"):
         read_rgba(tmp_path / "a.png")
 
@@ -190,10 +190,24 @@ def test_half_transparency_by_hand():
 
 
 def test_one_background_for_the_whole_set():
-    dark, light = transparent(0), transparent(255)
-    light[0, :2] = 0
-    flat = flatten(np.concatenate([dark, dark, light]))
+    flat = flatten(np.concatenate([transparent(0), transparent(40), transparent(160)]))
     assert (flat[:, 0, 0] == 255).all()
+
+
+def test_white_ink_among_black_is_not_blank():
+    flat = flatten(np.concatenate([transparent(0), transparent(0), transparent(255)]))
+    assert flat[:, 0, 0, 0].tolist() == [255, 255, 0]
+    assert flat[:, 4, 4, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(255, 0), (255, 60), (0, 255), (0, 200)])
+def test_transparent_drawings_beside_opaque_ones_are_visible(paper, ink):
+    opaque = np.full((3, 8, 8, 4), 255, np.uint8)
+    opaque[..., :3] = paper
+    opaque[:, 2:6, 2:6, :3] = 255 - paper
+    flat = flatten(np.concatenate([opaque, transparent(ink)]))
+    np.testing.assert_array_equal(flat[:3], opaque[..., :3])
+    assert flat[3, 4, 4, 0] == ink and flat[3, 0, 0, 0] == paper
 
 
 def test_opaque_images_are_unchanged():

@@ -30,13 +30,14 @@ def test_glyphs_and_tfds_are_handed_all_arguments(monkeypatch):
     monkeypatch.setattr(spec, "glyphs", lambda *a, **k: calls.append((a, k)))
     monkeypatch.setattr(spec, "from_tfds", lambda *a, **k: calls.append((a, k)))
     episode = {"shots": 1, "queries": 2, "seed": 3}
+    skip = {**episode, "small_classes": "skip"}
     open_source("glyphs", **episode)
     open_source("glyphs", image_shape=(16, 16, 1), **episode)
-    open_source("tfds:omniglot", archives="down", image_shape=(28, 28, 1), **episode)
+    open_source("tfds:omniglot", archives="down", image_shape=(28, 28, 1), **skip)
     assert calls == [
         (((28, 28, 1),), episode),
         (((16, 16, 1),), episode),
-        (("omniglot",), {"archives": "down", "image_shape": (28, 28, 1), "rate": None, "length": None, **episode}),
+        (("omniglot",), {"archives": "down", "image_shape": (28, 28, 1), "rate": None, "length": None, **skip}),
     ]
 
 

@@ -65,7 +65,12 @@ class Medium(abc.ABC):
 
     @abc.abstractmethod
     def read_support(
-        self, path: str | Path, example_shape: tuple[int, ...], card: Mapping[str, Any], invert: str = "auto"
+        self,
+        path: str | Path,
+        example_shape: tuple[int, ...],
+        card: Mapping[str, Any],
+        invert: str = "auto",
+        on_bad_file: str = "error",
     ) -> tuple[np.ndarray, str | None]:
         """Read a user's support set.
 
@@ -74,6 +79,7 @@ class Medium(abc.ABC):
             example_shape: the shape that the model was built for.
             card: the model's data card.
             invert: "auto", "yes" or "no", for pictures; see `load_support`.
+            on_bad_file: "error", or "skip" to pass over files of a folder that cannot be read; the note names them.
 
         Returns:
             `(float32[n, *example_shape], a note of one line for people, or None)`.

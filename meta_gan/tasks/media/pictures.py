@@ -1,26 +1,23 @@
-"""`Pictures`, and reading image files of any size and mode into one shape with Pillow.
+"""`Pictures`, and `load_support`, which reads a user's image files into the shape and polarity of a model.
 
-The first frame of a file is decoded (Pillow's guard against decompression bombs stays on and is an error here), turned
-upright by its EXIF orientation, brought to 8 bits of RGBA (16-bit grey is divided by 257), padded with the median
-colour of its border to the proportions of the target, and resized by area (enlarged bilinearly). Transparency is
-resolved last and for a whole set at once, by `flatten`.
+`decoding` reads one file. Transparency is resolved last and for a whole set at once, by `flatten`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import IMAGE_AXES, check_choice, check_shape
-from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.files import Archive, support_files
+from meta_gan.checks import IMAGE_AXES, UNSIGNED, check_choice, check_range, check_shape, value_range_of
+from meta_gan.tasks.archive import Archive
+from meta_gan.tasks.errors import DataError, data_errors, shown
+from meta_gan.tasks.files import join_notes, note_of, read_each, support_files
+from meta_gan.tasks.media.decoding import FORMATS, SUFFIXES, fit, read_fitted, read_rgba, read_size, suffixes
 from meta_gan.tasks.media.medium import Medium
 from meta_gan.tasks.pictures import save_png
 from meta_gan.tasks.pixels import (
@@ -35,12 +32,27 @@ from meta_gan.tasks.pixels import (
     votes,
 )
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Pictures",
+    "Support",
+    "fit",
+    "flatten",
+    "load_files",
+    "load_support",
+    "read_fitted",
+    "read_rgba",
+    "read_size",
+    "resize_images",
+    "suffixes",
+]
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 INVERT, ARRAYS = ("auto", "yes", "no"), ("images", "support")
+_FAINT, _CLEAR = 32, 64
+"""Levels: a picture of less contrast than the first is blank, and another ground must give the second more."""
+_TOGETHER = 2**22
+"""Pixels that are composited at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +84,17 @@ class Pictures(Medium):
         return polarity_of(examples)
 
     def read_support(
-        self, path: str | Path, example_shape: tuple[int, ...], card: Mapping[str, Any], invert: str = "auto"
+        self,
+        path: str | Path,
+        example_shape: tuple[int, ...],
+        card: Mapping[str, Any],
+        invert: str = "auto",
+        on_bad_file: str = "error",
     ) -> tuple[np.ndarray, str | None]:
         """Read pictures as `load_support` does; see `Medium`."""
-        images, note, _ = load_support(path, example_shape, invert=invert, polarity=card.get("polarity"))
-        return images, note
+        polarity = card.get("polarity")
+        read = load_support(path, example_shape, invert=invert, polarity=polarity, on_bad_file=on_bad_file)
+        return read.images, read.message
 
     def save(self, path: Path, example: np.ndarray) -> None:
         save_png(path, example)
@@ -90,7 +108,8 @@ class Support(NamedTuple):
 
     Attributes:
         images: float32[shots, height, width, channels] in [-1, 1].
-        message: one line on what "auto" decided about inversion, or None if it had nothing to decide.
+        message: one line on what "auto" decided about inversion, and on files that were skipped or passed over; None if
+            there is nothing to say.
         files: the names of the files read, in the order of `images`.
     """
 
@@ -100,16 +119,23 @@ class Support(NamedTuple):
 
 
 def load_support(
-    path: str | Path, image_shape: Sequence[int], *, invert: str = "auto", polarity: str | None = LIGHT_ON_DARK
+    path: str | Path,
+    image_shape: Sequence[int],
+    *,
+    invert: str = "auto",
+    polarity: str | None = LIGHT_ON_DARK,
+    on_bad_file: str = "error",
 ) -> Support:
     """Read a user's pictures into the shape and polarity that a model was trained on.
 
-    A folder's PNG, JPEG, BMP, GIF and WebP files are read in the order of their names: turned upright, composited over
-    a contrasting background where transparent, padded with the median colour of the border, resized by area, and
-    converted to the model's channels (luminance for one). With `invert="auto"` they are inverted if most of them have
-    the other polarity than the model's data, as ink on paper has for a model of white strokes on black.
+    A folder's PNG, JPEG, BMP, GIF, WebP, TIFF and AVIF files are read in the order of their names: turned upright,
+    composited over a contrasting background where transparent, padded with the median colour of the border, resized by
+    area, and converted to the model's channels (luminance for one). HEIC is read if `pillow-heif` is registered with
+    Pillow. Other files are passed over, and the message names them. With `invert="auto"` pictures are inverted if most
+    of them have the other polarity than the model's data, as ink on paper has for a model of white strokes on black.
 
-    A `.npz` file holds the array `images` or `support` in the model's own form, so "auto" leaves it as it is.
+    A `.npz` file holds the array `images` or `support` in the model's own form, so "auto" leaves it as it is; floats
+    without a negative value are read as [0, 1], as in data sets, and the message says so.
 
     Args:
         path: a folder of image files, one image file, or a `.npz` file.
@@ -117,6 +143,7 @@ def load_support(
         invert: "auto", "yes" or "no".
         polarity: of the model's training data, "light-on-dark" or "dark-on-light"; None if it is not known, and then
             "auto" inverts nothing.
+        on_bad_file: "error", or "skip" to pass over files that cannot be read and name them in the message.
 
     Returns:
         A `Support`.
@@ -133,16 +160,23 @@ def load_support(
     check_choice(invert, "invert", INVERT)
     check_choice(polarity, "polarity", (LIGHT_ON_DARK, DARK_ON_LIGHT, None))
     path = Path(path)
-    files = support_files(path, "image", SUFFIXES)
-    if path.suffix.lower() == ".npz":
-        images = _load_arrays(path, (height, width, channels))
-        return Support(-images if invert == "yes" else images, None, [path.name])
-    levels = to_channels(load_files(files, height, width), channels)
+    files, passed = support_files(path, "image", suffixes())
+    if path.suffix.lower() == ".npz" and path.is_file():
+        images, message = _load_arrays(path, (height, width, channels))
+        return Support(-images if invert == "yes" else images, message, [path.name])
+    skipped: list[str] = []
+    read = list(read_each(files, lambda file: read_fitted(file, height, width), on_bad_file, skipped))
+    if not read:
+        raise DataError(f"{path}: must hold at least 1 image that can be read. Received: {note_of(skipped, 'skipped')}")
+    levels = to_channels(flatten(np.stack([picture for _, picture in read])), channels)
     inverted, message = _decide(levels, path, polarity) if invert == "auto" else (invert == "yes", None)
-    return Support(to_float(255 - levels if inverted else levels), message, [file.name for file in files])
+    notes = note_of(skipped, "skipped"), note_of(passed, f"{shown(path)}: {len(read)} images were read; passed over")
+    images = to_float(255 - levels if inverted else levels)
+    return Support(images, join_notes(message, *notes), [files[index].name for index, _ in read])
 
 
-def _load_arrays(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _load_arrays(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str | None]:
+    """Return the arrays of an archive in [-1, 1], and a line if its floats were read as [0, 1]."""
     with Archive(path) as archive:
         found = [name for name in ARRAYS if name in archive.names]
         if not found:
@@ -150,7 +184,14 @@ def _load_arrays(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         array = archive[found[0]]
     if array.ndim == 3 and shape[2] == 1:
         array = array[..., None]
-    return check_images(array, shape, f"{path}:{found[0]}")
+    where = f"{shown(path)}:{found[0]}"
+    is_unsigned = np.issubdtype(array.dtype, np.floating) and array.size and array.min() >= 0 and array.max() <= 1
+    if is_unsigned and value_range_of(array, where) == UNSIGNED:
+        note = f"{where}: floats without a negative value: read as [0, 1], as data sets are"
+        return check_images(array * 2 - 1, shape, where), note
+    with data_errors():
+        array = check_range(array, shape, where)
+    return check_images(array, shape, where), None
 
 
 def _decide(levels: np.ndarray, path: Path, polarity: str | None) -> tuple[bool, str | None]:
@@ -158,90 +199,53 @@ def _decide(levels: np.ndarray, path: Path, polarity: str | None) -> tuple[bool,
     if polarity is None:
         return False, None
     light, dark = votes(levels)
+    where = shown(path)
     if light == dark:
-        return False, f"{path}: no clear polarity ({light} light-on-dark, {dark} dark-on-light): not inverted"
+        return False, f"{where}: no clear polarity ({light} light-on-dark, {dark} dark-on-light): not inverted"
     theirs, count = (DARK_ON_LIGHT, dark) if dark > light else (LIGHT_ON_DARK, light)
-    found = f"{path}: {count} of {len(levels)} images are {theirs}"
+    found = f"{where}: {count} of {len(levels)} images are {theirs}"
     if theirs == polarity:
         return False, f"{found}, like the model's data: not inverted"
     return True, f"{found}, the model's data are {polarity}: inverted (invert='no' keeps them as they are)"
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Picture]:
-    """Open a file, upright; any error while it is in use becomes a DataError that names it."""
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                yield ImageOps.exif_transpose(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = f"at most {Image.MAX_IMAGE_PIXELS} pixels, for it may be a decompression bomb"
-        raise DataError(f"{path}: an image may have {limit}. Received: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: must be a whole image of {', '.join(FORMATS)}. Received: {error}") from error
-
-
-def read_rgba(path: Path) -> Picture:
-    """Decode one file to an upright 8-bit RGBA picture of its own size; a DataError names a file that is damaged."""
-    from PIL import Image
-
-    with _opened(path) as image:
-        if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255.
-            levels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-            image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
-        return image.convert("RGBA")
-
-
-def read_size(path: Path) -> tuple[int, int]:
-    """Return the (height, width) of the upright picture in a file; its pixels are decoded only if EXIF turns it."""
-    with _opened(path) as image:
-        return image.height, image.width
-
-
-def fit(image: Picture, height: int, width: int) -> Picture:
-    """Pad a picture of mode L, RGB or RGBA with its border's median colour to the wanted proportions, then resize it.
-
-    A picture that has the size already is returned unchanged.
-    """
-    from PIL import Image
-
-    if image.size == (width, height):
-        return image
-    # The smallest frame of the right proportions that holds the picture.
-    scale = max(image.height / height, image.width / width)
-    frame = (max(image.width, round(width * scale)), max(image.height, round(height * scale)))
-    if frame != image.size:
-        pixels = np.asarray(image)
-        edges = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
-        colour = np.rint(np.median(np.concatenate(edges), axis=0)).astype(int)
-        padded = Image.new(image.mode, frame, tuple(colour.tolist()) if colour.ndim else int(colour))
-        padded.paste(image, ((frame[0] - image.width) // 2, (frame[1] - image.height) // 2))
-        image = padded
-    return image.resize((width, height), Image.Resampling.BOX if scale >= 1 else Image.Resampling.BILINEAR)
-
-
 def flatten(images: np.ndarray) -> np.ndarray:
-    """Composite uint8[n, height, width, 4] over one background: black if what is visible is mostly light, else white.
+    """Composite uint8[n, height, width, 4] over one background: black if what is transparent is light, else white.
 
     One background for the set keeps its classes alike; the contrast keeps both black and white ink on a transparent
-    ground visible. A set without transparency is returned unchanged, as uint8[n, height, width, 3].
+    ground visible. Opaque pictures have no say in it: they bring their own paper. A transparent picture that would be
+    blank on the background of the set, as white ink among black, is composited over the other one. A set without
+    transparency is returned unchanged, as uint8[n, height, width, 3].
     """
     colour, alpha = images[..., :3], images[..., 3:]
-    if (alpha == 255).all():
+    chosen = np.flatnonzero((alpha != 255).any(axis=(1, 2, 3)))
+    if not len(chosen):
         return colour
+    parts = np.array_split(chosen, -(-len(chosen) * images[0].size // _TOGETHER))
+    opacity = sum(int(alpha[part].sum(dtype=np.int64)) for part in parts)
+    light = sum(int((luminance(colour[part]) * alpha[part].astype(np.uint16)).sum(dtype=np.int64)) for part in parts)
+    ground, other = (0, 255) if light / max(opacity, 1) > 127.5 else (255, 0)
+    flat = colour.copy()
+    for part in parts:
+        over, instead = (_composited(colour[part], alpha[part], level) for level in (ground, other))
+        contrast, clearer = (np.ptp(made, axis=(1, 2)).max(axis=-1).astype(int) for made in (over, instead))
+        blank = (contrast < _FAINT) & (clearer > contrast + _CLEAR)
+        flat[part] = np.where(blank[:, None, None, None], instead, over)
+    return flat
+
+
+def _composited(colour: np.ndarray, alpha: np.ndarray, ground: int) -> np.ndarray:
     # Products of two bytes fit uint16, which keeps a large set small.
     alpha = alpha.astype(np.uint16)
-    light = int((luminance(colour) * alpha).sum(dtype=np.int64)) / max(int(alpha.sum(dtype=np.int64)), 1)
-    background = np.uint16(0 if light > 127.5 else 255)
-    return ((colour * alpha + background * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return ((colour * alpha + np.uint16(ground) * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def load_files(files: Iterable[Path], height: int, width: int) -> np.ndarray:
+def load_files(files: Sequence[Path], height: int, width: int) -> np.ndarray:
     """Read files into uint8[n, height, width, 3]; a DataError names the first file that cannot be read."""
-    return flatten(np.stack([np.asarray(fit(read_rgba(file), height, width)) for file in files]))
+    images = np.empty((len(files), height, width, 4), np.uint8)
+    for index, file in enumerate(files):
+        images[index] = read_fitted(file, height, width)
+    return flatten(images)
 
 
 def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
@@ -258,6 +262,8 @@ def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[
     fitted = []
     for image in images:
         levels = to_channels(image, channels if channels in (1, 3) else image.shape[-1])
+        if levels.shape[-1] not in (1, 3, 4):
+            raise DataError(f"only images of 1, 3 or 4 channels can be resized. Received: {levels.shape[-1]} channels")
         picture = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
         fitted.append(np.asarray(fit(picture, height, width)).reshape(height, width, -1))
     return to_channels(np.stack(fitted), channels)

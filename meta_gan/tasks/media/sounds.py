@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,14 +14,19 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from meta_gan.checks import check_integer
-from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.files import Archive, support_files
+from meta_gan.tasks import limits
+from meta_gan.tasks.archive import Archive
+from meta_gan.tasks.errors import DataError, shown
+from meta_gan.tasks.files import check_file, join_notes, note_of, read_each, support_files
 from meta_gan.tasks.media.medium import Draw, Medium
+from meta_gan.tasks.media.wav import readable_wav
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 LONGEST = 16384
 """The most samples to which a sound is cut or padded unless a length is given."""
 _FULL_SCALE = 32768.0
+_BLOCK = 2**18
+"""Numbers that are decoded at a time."""
 _QUIET = 10.0 ** (-40.0 / 20.0)
 
 
@@ -60,7 +66,12 @@ class Sounds(Medium):
         return f"sounds at {self.rate} Hz"
 
     def read_support(
-        self, path: str | Path, example_shape: tuple[int, ...], card: Mapping[str, Any] = {}, invert: str = "auto"
+        self,
+        path: str | Path,
+        example_shape: tuple[int, ...],
+        card: Mapping[str, Any] = {},
+        invert: str = "auto",
+        on_bad_file: str = "error",
     ) -> tuple[np.ndarray, str | None]:
         """Read a user's sounds: a folder of sound files, one sound file, or a `.npz` with `audio` and `rate`.
 
@@ -70,15 +81,23 @@ class Sounds(Medium):
         if invert != "auto":
             raise DataError(f"'invert' is for models of pictures. Received: {invert!r} for a model of sounds")
         path, samples = Path(path), example_shape[0]
-        files = support_files(path, "sound", SUFFIXES)
-        if path.suffix.lower() != ".npz":
-            sounds = [read_sound(file) for file in files]
-        else:
-            sounds = _read_archive(path)
-            if all(own == self.rate and len(sound) == samples for sound, own in sounds):
-                return np.stack([sound for sound, _ in sounds])[..., None], None
-        names = files if len(files) == len(sounds) else None  # The sounds of an archive have numbers.
-        return self.seen(fitted(sounds, self.rate, samples, names)[0]).numpy(), None
+        files, passed = support_files(path, "sound", SUFFIXES)
+        if path.suffix.lower() == ".npz" and path.is_file():
+            rated = _read_archive(path)
+            if all(own == self.rate and len(sound) == samples for sound, own in rated):
+                return np.stack([sound for sound, _ in rated])[..., None], None
+            return self.seen(fitted(rated, self.rate, samples)[0]).numpy(), None
+        skipped: list[str] = []
+        read = read_each(files, lambda file: prepared(file, self.rate, samples), on_bad_file, skipped)
+        sounds = [sound for _, sound in read]
+        if not sounds:
+            received = note_of(skipped, "skipped")
+            raise DataError(f"{path}: must hold at least 1 sound that can be read. Received: {received}")
+        notes = (
+            note_of(skipped, "skipped"),
+            note_of(passed, f"{shown(path)}: {len(sounds)} sounds were read; passed over"),
+        )
+        return self.seen(joined(sounds, self.rate, samples)[0]).numpy(), join_notes(*notes)
 
     def save(self, path: Path, example: np.ndarray) -> None:
         write_wav(path, example, self.rate)
@@ -163,58 +182,116 @@ def _libraries() -> tuple[Any, Any]:
     return soundfile, soxr
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file as a `SoundFile` after checks of its header; any error of its content becomes a DataError."""
+    soundfile, _ = _libraries()
+    check_file(path, "a sound file")
+    try:
+        with soundfile.SoundFile(readable_wav(path)) as file:
+            limits.check_rate(path, file.samplerate)
+            if file.channels > limits.CHANNELS:
+                required = f"a sound may have at most {limits.CHANNELS} channels; convert it"
+                raise DataError(f"{path}: {required}. Received: {file.channels}")
+            yield file
+    except (DataError, PermissionError):
+        raise
+    except (soundfile.SoundFileError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{path}: must be a whole WAV, FLAC or Ogg file. Received: {error}") from error
+
+
+def read_rate(path: Path) -> int:
+    """Return the sampling rate of a sound file, without decoding its samples."""
+    with _opened(path) as file:
+        return int(file.samplerate)
+
+
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     """Read one sound file: the mean of its channels, and its rate.
 
     Args:
-        path: a WAV (16, 24 or 32 bits, or float), FLAC or Ogg file, of any rate and number of channels.
+        path: a WAV (16, 24 or 32 bits, or float), FLAC or Ogg file of 100 Hz to 1 MHz, at most 64 channels, and at most
+            8,388,608 samples and 10 minutes.
 
     Returns:
         `(float32[samples] in [-1, 1], samples a second)`.
 
     Raises:
         ImportError: the extra `sound` is not installed.
+        FileNotFoundError: there is no such file.
         DataError: it is not such a file, is truncated, has no sample, or has samples that are not finite.
 
     Example:
         `sound, rate = read_sound("hello.wav")`
     """
-    soundfile, _ = _libraries()
-    _require_whole(Path(path))
-    try:
-        sound, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        raise DataError(f"{path}: must be a whole WAV, FLAC or Ogg file. Received: {error}") from error
-    if not len(sound) or not np.isfinite(sound).all():
-        what = "no sample" if not len(sound) else "samples that are NaN or infinite"
-        raise DataError(f"{path}: must hold finite samples, at least 1. Received: {what}")
-    return np.clip(sound.mean(axis=1), -1.0, 1.0), int(rate)
-
-
-def _require_whole(path: Path) -> None:
-    """Refuse a WAV file that is shorter than its header says: libsndfile would read the rest without an error."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    size = int.from_bytes(head[4:8], "little") + 8
-    # A stream that was written without seeking back has a size of 0 or of the greatest number.
-    if head[:4] == b"RIFF" and 8 < size < 2**32 and size > path.stat().st_size:
-        raise DataError(f"{path}: must be a whole WAV file, of {size} bytes. Received: {path.stat().st_size}")
+    path = Path(path)
+    with _opened(path) as file:
+        rate, claimed = int(file.samplerate), int(file.frames)
+        most = min(limits.SAMPLES, limits.SECONDS * rate)
+        # A header can claim any length, so that blocks are read until there are no more.
+        blocks, count = [], 0
+        while len(block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
+            if not np.isfinite(block).all():
+                received = "samples that are NaN or infinite"
+                raise DataError(f"{path}: must hold finite samples, at least 1. Received: {received}")
+            blocks.append(np.clip(block.mean(axis=1), -1.0, 1.0))
+            count += len(block)
+            if count > most or (len(blocks) == 1 and claimed > most):
+                required = f"must have at most {limits.SAMPLES} samples and {limits.SECONDS} s; cut it into parts"
+                received = f"{max(count, claimed)} samples at {rate} Hz"
+                raise DataError(f"{path}: {required}. Received: {received}")
+    if count < claimed:
+        raise DataError(f"{path}: must be a whole WAV, FLAC or Ogg file. Received: {count} of {claimed} samples")
+    if not count:
+        raise DataError(f"{path}: must hold finite samples, at least 1. Received: no sample")
+    return np.concatenate(blocks), rate
 
 
 def resample(sound: np.ndarray, own: int, rate: int) -> np.ndarray:
     """Return float32[...] at another rate, by a band-limited filter; a sound of that rate is returned unchanged."""
-    return sound if own == rate else np.clip(_libraries()[1].resample(sound, own, rate), -1.0, 1.0)
+    if own == rate:
+        return sound
+    made = _libraries()[1].resample(sound, own, rate)
+    return np.clip(made, -1.0, 1.0, out=made)
 
 
 def trim(sound: np.ndarray) -> np.ndarray:
     """Cut off both ends of a sound that are 40 dB or more below its loudest sample; silence is returned unchanged."""
-    loud = np.flatnonzero(np.abs(sound) > _QUIET * np.abs(sound).max())
+    level = _QUIET * np.abs(sound).max()
+    loud = np.flatnonzero((sound > level) | (sound < -level))
     return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
 
 
 def fit(sound: np.ndarray, samples: int) -> np.ndarray:
     """Return float32[samples]: cut at the end, or padded there with silence."""
     return np.pad(sound[:samples], (0, max(0, samples - len(sound))))
+
+
+def _shaped(what: object, sound: np.ndarray, own: int, rate: int, most: int) -> np.ndarray:
+    """Return a sound resampled, trimmed, and cut to at most `most` samples, or raise a DataError that names it."""
+    if len(sound) * rate > limits.SAMPLES * max(own, rate):
+        required = f"must have at most {limits.SAMPLES} samples at {rate} Hz; cut it into parts"
+        raise DataError(f"{what}: {required}. Received: {len(sound)} at {own} Hz")
+    resampled = resample(sound, own, rate)
+    if not len(resampled):
+        raise DataError(f"{what}: must have a sample at {rate} Hz. Received: {len(sound)} at {own} Hz")
+    return trim(resampled)[:most].copy()
+
+
+def prepared(path: Path, rate: int, length: int | None) -> np.ndarray:
+    """Read one file as float32[<= samples] of a rate, trimmed, and cut to the length, or to 16384 if that is None."""
+    sound, own = read_sound(path)
+    return _shaped(path, sound, own, rate, length or LONGEST)
+
+
+def joined(sounds: Sequence[np.ndarray], rate: int, length: int | None) -> tuple[np.ndarray, Sounds]:
+    """Pad sounds as `prepared` returns them to one length; see `fitted`."""
+    medium, longest = Sounds(rate), max(len(sound) for sound in sounds)
+    wanted = min(LONGEST, 1 << (longest - 1).bit_length()) if length is None else check_integer(length, "length", 1)
+    stored = np.empty((len(sounds), wanted, 1), np.int16)
+    for row, sound in zip(stored, sounds, strict=True):
+        row[:, 0] = medium.levels(fit(sound, wanted))
+    return stored, medium
 
 
 def fitted(
@@ -231,17 +308,13 @@ def fitted(
     Returns:
         `(int16[n, length, 1], medium)`.
     """
-    medium = Sounds(min(own for _, own in sounds) if rate is None else rate)
-    trimmed = []
-    for number, (sound, own) in enumerate(sounds):
-        resampled = resample(sound, own, medium.rate)
-        if not len(resampled):
-            what = f"sound {number}" if names is None else names[number]
-            raise DataError(f"{what}: must have a sample at {medium.rate} Hz. Received: {len(sound)} at {own} Hz")
-        trimmed.append(trim(resampled))
-    longest = max(len(sound) for sound in trimmed)
-    wanted = min(LONGEST, 1 << (longest - 1).bit_length()) if length is None else check_integer(length, "length", 1)
-    return medium.levels(np.stack([fit(sound, wanted) for sound in trimmed])[..., None]), medium
+    wanted = Sounds(min(own for _, own in sounds) if rate is None else rate).rate
+    most = LONGEST if length is None else check_integer(length, "length", 1)
+    shaped = [
+        _shaped(f"sound {number}" if names is None else names[number], sound, own, wanted, most)
+        for number, (sound, own) in enumerate(sounds)
+    ]
+    return joined(shaped, wanted, length)
 
 
 def _read_archive(path: Path) -> list[tuple[np.ndarray, int]]:

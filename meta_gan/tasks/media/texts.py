@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.tasks.errors import DataError
+from meta_gan.tasks import limits
+from meta_gan.tasks.errors import DataError, shown
+from meta_gan.tasks.files import NOTHING, check_file, kind_of
 from meta_gan.tasks.media.medium import COLUMNS, Draw, Medium
 
 if TYPE_CHECKING:
@@ -91,13 +93,19 @@ class Texts(Medium):
         return f"texts of {self.alphabet!r}"
 
     def read_support(
-        self, path: str | Path, example_shape: tuple[int, ...], card: Mapping[str, Any] = {}, invert: str = "auto"
+        self,
+        path: str | Path,
+        example_shape: tuple[int, ...],
+        card: Mapping[str, Any] = {},
+        invert: str = "auto",
+        on_bad_file: str = "error",
     ) -> tuple[np.ndarray, str | None]:
         """Read a user's texts: a file in UTF-8 of one text a line; see `Medium`."""
         if invert != "auto":
             raise DataError(f"'invert' is for models of pictures. Received: {invert!r} for a model of texts")
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"A support set of texts must be a file of one text a line. Received: {path}")
+        if kind_of(path) in (NOTHING, "a folder"):
+            required = "A support set of texts must be a file of one text a line"
+            raise FileNotFoundError(f"{required}. Received: {shown(path)}")
         return self.seen(self.encode(read_lines(path), example_shape[0], path)).numpy(), None
 
     def save(self, path: Path, example: np.ndarray) -> None:
@@ -146,12 +154,31 @@ class Texts(Medium):
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read a UTF-8 file of one text a line, without empty lines and the white space around each text."""
+    """Read a UTF-8 file of one text a line, without empty lines and the white space around each text.
+
+    A line ends at a line feed, a carriage return, or both, and at no other separator of Unicode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it is no file, not in UTF-8, without a text, or beyond `limits.TEXT` and `limits.LINE`.
+    """
+    path = check_file(Path(path), "a text file")
+    if path.stat().st_size > limits.TEXT:
+        required = f"must have at most {limits.TEXT} bytes; divide it"
+        raise DataError(f"{path}: {required}. Received: {path.stat().st_size} bytes")
+    texts = []
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        with path.open(encoding="utf-8-sig") as file:
+            # Iteration over a text file would hold a line of any length.
+            while line := file.readline(limits.LINE + 1):
+                if len(line) > limits.LINE:
+                    raise DataError(
+                        f"{path}: a line must have at most {limits.LINE} characters. Received: a longer one"
+                    )
+                if text := line.strip():
+                    texts.append(text)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: must be a text file in UTF-8. Received: {error}") from error
-    texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise DataError(f"{path}: must hold at least 1 line of text. Received: none")
     return texts

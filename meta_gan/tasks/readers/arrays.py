@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meta_gan.checks import check_integer
-from meta_gan.tasks.base import Source, default_split
+from meta_gan.checks import UNSIGNED, check_integer, to_bytes, value_range_of
+from meta_gan.tasks.base import Source, default_split, without_small_classes
 from meta_gan.tasks.episodes import Tasks
-from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.errors import DataError, data_errors, shown
+from meta_gan.tasks.files import check_name, check_policy
 from meta_gan.tasks.media import Medium, Pictures, Sounds, Texts
 from meta_gan.tasks.media.sounds import to_int16
 from meta_gan.tasks.media.texts import alphabet_of
@@ -19,9 +20,11 @@ from meta_gan.tasks.pixels import to_uint8
 
 LONGEST_TEXT = 64
 """The most characters to which texts are cut unless a length is given."""
+_TOGETHER = 2**20
+"""Values that are converted at a time."""
 
 
-def to_levels(images: ArrayLike, argument: str = "images") -> np.ndarray:
+def to_levels(images: ArrayLike, argument: str = "images", value_range: Any = None) -> np.ndarray:
     """Return images, as in `from_arrays`, as uint8[n, height, width, channels], or raise a DataError.
 
     Example:
@@ -33,21 +36,81 @@ def to_levels(images: ArrayLike, argument: str = "images") -> np.ndarray:
         required = "[n, height, width] or [n, height, width, channels] with nothing of size 0"
         raise DataError(f"'{argument}' must have shape {required}. Received: shape {array.shape}")
     array = array[..., None] if array.ndim == 3 else array
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise DataError(f"'{argument}' must be uint8 or floating point. Received: dtype {array.dtype}")
-    low, high = float(array.min()), float(array.max())
-    if not -1 <= low <= high <= 1:
-        required = "finite and lie in [-1, 1] or [0, 1]"
-        raise DataError(f"'{argument}' of floats must be {required}. Received: {low:.6g} to {high:.6g}")
-    return to_uint8(array if low < 0 else array * 2 - 1)
+    with data_errors():
+        if not np.issubdtype(array.dtype, np.floating):
+            return np.ascontiguousarray(to_bytes(array, argument))
+        low, high = float(array.min()), float(array.max())
+        if not -1 <= low <= high <= 1:
+            required = "finite and lie in [-1, 1] or [0, 1]"
+            raise DataError(f"'{argument}' of floats must be {required}. Received: {low:.6g} to {high:.6g}")
+        unsigned = value_range_of(array, argument, value_range) == UNSIGNED
+    levels = np.empty(array.shape, np.uint8)
+    # In parts, since the conversion holds several arrays of floats.
+    for start in range(0, len(array), step := max(1, _TOGETHER // array[0].size)):
+        part = array[start : start + step]
+        levels[start : start + step] = to_uint8(part * 2 - 1 if unsigned else part)
+    return levels
+
+
+def to_names(names: Any, argument: str = "class_names") -> list[str]:
+    """Return names, str or UTF-8 bytes or numbers, as a list of str, or raise a DataError."""
+    listed = names.tolist() if isinstance(names, np.ndarray) else list(names)
+    if not isinstance(listed, list) or not all(
+        isinstance(name, (str, bytes, int, float, np.generic)) for name in listed
+    ):
+        raise DataError(f"'{argument}' must be a list of names. Received: {str(names)[:80]}")
+    return [check_name(_decoded(name, argument), f"'{argument}': every class") for name in listed]
+
+
+def _decoded(name: Any, argument: str) -> str:
+    if not isinstance(name, bytes):
+        return str(name)
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{argument}' of bytes must be in UTF-8. Received: {name!r}") from error
+
+
+def plain_labels(labels: ArrayLike, count: int, argument: str = "labels") -> np.ndarray:
+    """Return labels in one of the usual forms as int[count] or str[count], or raise a DataError.
+
+    Besides integers and strings these are: objects that are all integers or all strings (pandas), bytes in UTF-8, a
+    column [count, 1], and one-hot rows [count, classes], which become the index of their 1.
+
+    Example:
+        >>> plain_labels(np.array([[0, 1], [1, 0]]), 2).tolist()
+        [1, 0]
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind == "O":
+        kinds = {type(value) for value in array.ravel().tolist()}
+        if (kinds and kinds <= {str, np.str_}) or kinds == {bytes}:
+            array = np.array(array.tolist())
+        elif kinds and all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
+            array = np.array(array.tolist(), np.int64) if _fits(array) else array
+    if array.dtype.kind == "S":
+        flat = [_decoded(value, argument) for value in array.ravel().tolist()]
+        array = np.array(flat, dtype=str).reshape(array.shape)
+    if array.ndim == 2 and len(array) == count and count:
+        one_hot = array.shape[1] > 1 and array.dtype.kind in "iufb" and np.isin(array, (0, 1)).all()
+        if array.shape[1] == 1:
+            array = array[:, 0]
+        elif one_hot and (array.sum(axis=1) == 1).all():
+            array = array.argmax(axis=1)
+    if array.shape != (count,) or array.dtype.kind not in "iuU":
+        received = f"{array.dtype}{list(array.shape)}"
+        raise DataError(f"'{argument}' must be {count} integers or strings, one for each example. Received: {received}")
+    return array
+
+
+def _fits(array: np.ndarray) -> bool:
+    return all(-(2**63) <= value < 2**63 for value in array.ravel().tolist())
 
 
 def to_labels(
     labels: ArrayLike, class_names: Sequence[str] | None, count: int, argument: str = "labels"
 ) -> tuple[np.ndarray, list[str]]:
-    """Return int[n] or str[n] labels as int32[n] in 0..classes-1, and the class names, or raise a DataError.
+    """Return labels, as `plain_labels`, as int32[n] in 0..classes-1, and the class names, or raise a DataError.
 
     Integers index `class_names`; if these are None, each distinct label, in order, is its own name.
 
@@ -55,15 +118,12 @@ def to_labels(
         >>> to_labels([7, 3, 7], None, 3)[1]
         ['3', '7']
     """
-    array = np.asarray(labels)
+    array = plain_labels(labels, count, argument)
     textual = array.dtype.kind == "U"
-    if array.shape != (count,) or not (textual or array.dtype.kind in "iu"):
-        received = f"{array.dtype}{list(array.shape)}"
-        raise DataError(f"'{argument}' must be {count} integers or strings, one for each example. Received: {received}")
     if class_names is None:
         values, indices = np.unique(array, return_inverse=True)
-        return indices.astype(np.int32), [str(value) for value in values]
-    names = [str(name) for name in class_names]
+        return indices.astype(np.int32), to_names([str(value) for value in values], argument)
+    names = to_names(class_names)
     if textual or array.min() < 0 or array.max() >= len(names):
         received = "strings" if textual else f"{array.min()} to {array.max()}"
         raise DataError(
@@ -95,10 +155,26 @@ def make_source(
     medium: Medium | None = None,
     groups: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
+    skipped: Sequence[str] = (),
+    passed: Sequence[str] = (),
 ) -> Source:
-    """Make a `Source` of stored examples, whose labels, names and split are as in `from_arrays`."""
+    """Make a `Source` of stored examples, whose labels, names and split are as in `from_arrays`.
+
+    Control characters in names are stored escaped, so that no report or terminal meets them; the split is that of the
+    names themselves.
+    """
     indices, names = to_labels(labels, class_names, len(stored))
-    return Source(stored, indices, names, to_split(class_split, names), groups, name, held_out, medium or Pictures())
+    split, safe = to_split(class_split, names), [shown(each) for each in names]
+    notes = {"skipped": tuple(skipped), "passed": tuple(passed)}
+    return Source(stored, indices, safe, split, groups, shown(name), held_out, medium or Pictures(), **notes)
+
+
+def make_tasks(source: Source, shots: int, queries: int, seed: int, small_classes: str = "error") -> Tasks:
+    """Make `Tasks` of a source; with `small_classes="skip"` without the classes that are too small for an episode."""
+    if check_policy(small_classes, "small_classes") == "skip":
+        needed = check_integer(shots, "shots", 1) + check_integer(queries, "queries", 1)
+        source = without_small_classes(source, needed)
+    return Tasks(source, shots, queries, seed)
 
 
 def _grouped(group_by: Any, count: int) -> tuple[np.ndarray, list[str]]:
@@ -122,16 +198,18 @@ def from_arrays(
     class_split: ArrayLike | None = None,
     group_by: Any = None,
     groups: ArrayLike | None = None,
+    value_range: Any = None,
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,
+    small_classes: str = "error",
 ) -> Tasks:
     """Make tasks from arrays of images.
 
     Args:
-        images: uint8[n, height, width] or uint8[n, height, width, channels]; or floats in [-1, 1], or in [0, 1] if none
-            is negative.
-        labels: int[n] or str[n], the class of each image.
+        images: uint8[n, height, width] or uint8[n, height, width, channels], or other integers in 0..255, or bool; or
+            floats in [-1, 1], or in [0, 1] if none is negative.
+        labels: int[n] or str[n], the class of each image; also as objects, bytes, a column [n, 1], or one-hot rows.
         class_names: the names that integer labels index; by default each distinct label is its own name.
         class_split: 0 train, 1 validation, 2 test for each class, in the order of `class_names` (of the sorted distinct
             labels if there are none); by default 80/10/10 by a hash of each name.
@@ -139,7 +217,9 @@ def from_arrays(
             digit, for example), and then each pair of values that occurs is a task, named "a × b".
         groups: int[n] or str[n]. An episode has at most one example of a group, so every class needs
             `shots + queries` groups.
+        value_range: (-1, 1) or (0, 1), the range of floats; None to decide by the values, see `checks.value_range_of`.
         shots, queries, seed: see `Tasks`.
+        small_classes: "error", or "skip" to go on without the classes that have fewer than `shots + queries` examples.
 
     Returns:
         `Tasks`.
@@ -152,7 +232,7 @@ def from_arrays(
         >>> from_arrays(images, np.repeat(["a", "b"], 12), class_split=[0, 2]).splits["test"]
         ['b']
     """
-    levels = to_levels(images)
+    levels = to_levels(images, value_range=value_range)
     if group_by is not None:
         if class_names is not None or class_split is not None:
             raise DataError(
@@ -161,7 +241,8 @@ def from_arrays(
             )
         labels, class_names = _grouped(group_by, len(levels))
     apart = None if groups is None else to_labels(groups, None, len(levels), "groups")[0]
-    return Tasks(make_source(levels, labels, class_names, class_split, groups=apart), shots, queries, seed)
+    source = make_source(levels, labels, class_names, class_split, groups=apart)
+    return make_tasks(source, shots, queries, seed, small_classes)
 
 
 def from_sounds(
@@ -175,6 +256,7 @@ def from_sounds(
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,
+    small_classes: str = "error",
 ) -> Tasks:
     """Make tasks from arrays of sounds.
 
@@ -185,6 +267,7 @@ def from_sounds(
         class_names, class_split: see `from_arrays`.
         name: what messages call the data.
         shots, queries, seed: see `Tasks`.
+        small_classes: see `from_arrays`.
 
     Returns:
         `Tasks`, of episodes float32[tasks, n, samples, 1] in [-1, 1].
@@ -198,7 +281,7 @@ def from_sounds(
         (2048, 1)
     """
     source = make_source(to_int16(audio), labels, class_names, class_split, name, Sounds(rate))
-    return Tasks(source, shots, queries, seed)
+    return make_tasks(source, shots, queries, seed, small_classes)
 
 
 def from_texts(
@@ -213,6 +296,9 @@ def from_texts(
     shots: int = 20,
     queries: int = 20,
     seed: int = 0,
+    small_classes: str = "error",
+    skipped: Sequence[str] = (),
+    passed: Sequence[str] = (),
 ) -> Tasks:
     """Make tasks from short texts.
 
@@ -224,6 +310,8 @@ def from_texts(
         class_names, class_split: see `from_arrays`.
         name: what messages call the data.
         shots, queries, seed: see `Tasks`.
+        small_classes: see `from_arrays`.
+        skipped, passed: see `Source`.
 
     Returns:
         `Tasks`, of episodes float32[tasks, n, length, characters + 1], one-hot; symbol 0 is the end.
@@ -241,5 +329,6 @@ def from_texts(
     medium = Texts(alphabet_of(texts) if alphabet is None else alphabet)
     longest = max((len(text) for text in texts), default=1)
     wanted = min(LONGEST_TEXT, max(1, longest)) if length is None else check_integer(length, "length", 1)
-    source = make_source(medium.encode(texts, wanted, name), labels, class_names, class_split, name, medium)
-    return Tasks(source, shots, queries, seed)
+    stored = medium.encode(texts, wanted, shown(name))
+    source = make_source(stored, labels, class_names, class_split, name, medium, skipped=skipped, passed=passed)
+    return make_tasks(source, shots, queries, seed, small_classes)

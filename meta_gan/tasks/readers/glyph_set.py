@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meta_gan.checks import IMAGE_AXES, check_integer, check_shape
+from meta_gan.tasks.archive import Archive
 from meta_gan.tasks.base import Source, default_split
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.files import UNREADABLE
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -121,9 +121,9 @@ def load_or_render(height: int, width: int, seed: int) -> tuple[np.ndarray, np.n
 def _read(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the contents of the cache, or None if it cannot be used."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Archive(path) as archive:
             code_points, images = archive["code_points"], archive["images"]
-    except UNREADABLE:
+    except (DataError, OSError):
         return None
     fits = code_points.dtype == np.int32 and images.dtype == np.uint8
     return (code_points, images) if fits and images.shape == (*code_points.shape, len(FACES), height, width) else None

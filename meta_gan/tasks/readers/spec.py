@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from meta_gan.tasks.episodes import Tasks
-from meta_gan.tasks.errors import DataError
-from meta_gan.tasks.files import files_in
+from meta_gan.tasks.errors import DataError, shown
+from meta_gan.tasks.files import FILE, NOTHING, check_name, check_policy, files_in, is_litter, kind_of
 from meta_gan.tasks.media import pictures, sounds, texts
 from meta_gan.tasks.readers.archives import from_npz
 from meta_gan.tasks.readers.folders import from_folder, from_sound_folder, from_text_folder
@@ -28,6 +28,8 @@ def open_source(
     archives: str | Path | None = None,
     rate: int | None = None,
     length: int | None = None,
+    on_bad_file: str = "error",
+    small_classes: str = "error",
 ) -> Tasks:
     """Make tasks from a string: `glyphs`, `tfds:NAME`, the path of a `.npz` file, or that of a folder.
 
@@ -38,6 +40,9 @@ def open_source(
         archives: for `tfds:NAME` only, the folder of its downloaded archives.
         rate: for sounds of a folder or of TFDS, samples a second; None for their own.
         length: for a folder of sounds or texts, and sounds of TFDS: samples or characters; None for the data's own.
+        on_bad_file: "error", or "skip" to go on without the files of a folder that cannot be read.
+        small_classes: "error", or "skip" to go on without the classes that have fewer than `shots + queries` examples.
+            What was skipped is named in `tasks.describe()` and in the card.
 
     Returns:
         `Tasks`.
@@ -49,28 +54,40 @@ def open_source(
     Example:
         `open_source("glyphs", image_shape=(28, 28, 1), shots=5, queries=7)`
     """
-    episode: dict[str, Any] = {"shots": shots, "queries": queries, "seed": seed}
+    check_name(spec, "SOURCE")
+    check_policy(on_bad_file, "on_bad_file")
+    episode: dict[str, Any] = {"shots": shots, "queries": queries, "seed": seed, "small_classes": small_classes}
     if spec.startswith("tfds:"):
         given: dict[str, Any] = {"image_shape": image_shape, "rate": rate, "length": length}
         return from_tfds(spec.removeprefix("tfds:"), archives=archives, **given, **episode)
     if archives is not None:
         raise DataError(f"'archives' must be None except for 'tfds:NAME'. Received: {archives} with {spec!r}")
-    path = Path(spec)
-    kind = "images" if spec == "glyphs" or not path.is_dir() else _kind_of(path)
-    _check_options(spec, kind, image_shape, rate, length)
     if spec == "glyphs":
-        return glyphs((28, 28, 1) if image_shape is None else image_shape, **episode)
-    if kind == "sounds":
-        return from_sound_folder(path, rate, length, **episode)
-    if kind == "texts":
-        return from_text_folder(path, length=length, **episode)
+        check_policy(small_classes, "small_classes")  # Every character is in all faces.
+        _check_options(spec, "images", image_shape, rate, length)
+        return glyphs((28, 28, 1) if image_shape is None else image_shape, shots=shots, queries=queries, seed=seed)
+    path = Path(spec)
+    if kind_of(path) == "a folder":
+        return _open_folder(path, image_shape, rate, length, on_bad_file=on_bad_file, **episode)
+    _check_options(spec, "images", image_shape, rate, length)
     if path.suffix.lower() == ".npz":
         return from_npz(path, image_shape=image_shape, **episode)
-    if path.is_dir():
-        return from_folder(path, image_shape, **episode)
-    if path.exists():
-        raise DataError(f"SOURCE must be {FORMS}. Received: the file {spec}")
-    raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: {spec!r}, at which there is nothing")
+    what = kind_of(path)
+    if what in (NOTHING, "a broken link"):
+        raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: '{shown(spec)}', at which there is {what}")
+    raise DataError(f"SOURCE must be {FORMS}. Received: {'the file' if what == FILE else what} {spec}")
+
+
+def _open_folder(
+    path: Path, image_shape: Sequence[int] | None, rate: int | None, length: int | None, **options: Any
+) -> Tasks:
+    kind = _kind_of(path)
+    _check_options(str(path), kind, image_shape, rate, length)
+    if kind == "sounds":
+        return from_sound_folder(path, rate, length, **options)
+    if kind == "texts":
+        return from_text_folder(path, length=length, **options)
+    return from_folder(path, image_shape, **options)
 
 
 def _check_options(
@@ -87,11 +104,12 @@ def _check_options(
 
 def _kind_of(path: Path) -> str:
     """Return "images", "sounds" or "texts": the first class folder that holds a sound or an image decides."""
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
-    for folder in (folder for folder in folders if not folder.name.startswith(".")):
+    entries = (entry for entry in path.iterdir() if not is_litter(entry.name))
+    folders = sorted(entry for entry in entries if entry.is_dir())
+    for folder in folders:
         if files_in(folder, sounds.SUFFIXES):
             return "sounds"
-        if files_in(folder, pictures.SUFFIXES):
+        if files_in(folder, pictures.suffixes()):
             return "images"
     # Text files beside class folders are ignored, as `from_folder` does.
     return "texts" if not folders and files_in(path, (texts.SUFFIX,)) else "images"

@@ -21,7 +21,7 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Medium, Pictures
 from meta_gan.tasks.media.pictures import resize_images
 from meta_gan.tasks.media.sounds import fitted
-from meta_gan.tasks.readers.arrays import make_source, to_levels
+from meta_gan.tasks.readers.arrays import make_source, make_tasks, to_levels
 
 PARTS = ("train", "validation", "test")
 BATCH = 1024
@@ -42,6 +42,7 @@ def from_tfds(
     shots: int = 5,
     queries: int = 7,
     seed: int = 0,
+    small_classes: str = "error",
 ) -> Tasks:
     """Make tasks from a data set of TensorFlow Datasets with class labels and either images or sounds.
 
@@ -57,6 +58,7 @@ def from_tfds(
         data_dir: folder of prepared data sets; None for TFDS_DATA_DIR, or else ~/tensorflow_datasets.
         download: whether TFDS may use the network.
         shots, queries, seed: see `Tasks`.
+        small_classes: see `from_arrays`.
 
     Returns:
         `Tasks`.
@@ -84,7 +86,7 @@ def from_tfds(
     present, labels = np.unique(labels, return_inverse=True)
     names = [names[index] for index in present]
     source = make_source(examples, labels, names, name=f"tfds:{name}", medium=medium, held_out=held_out)
-    return Tasks(source, shots, queries, seed)
+    return make_tasks(source, shots, queries, seed, small_classes)
 
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
