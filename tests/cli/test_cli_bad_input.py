@@ -66,7 +66,8 @@ def test_support_of_another_shape(adapt, tmp_path):
     [
         (np.full((2, 8, 8, 1), np.nan, np.float32), "must be finite. Received: 128 values that are NaN or infinite"),
         (np.full((2, 8, 8, 1), 7.0, np.float32), "must lie in [-1, 1]"),
-        (np.zeros((2, 8, 8, 1), np.int64), "must be uint8 in 0..255 or floating point in [-1, 1]"),
+        (np.full((2, 8, 8, 1), 256), "of integers must be levels in 0..255"),
+        (np.zeros((2, 8, 8, 1), complex), "must be uint8 in 0..255 or floating point in [-1, 1]"),
         (np.zeros((0, 8, 8, 1), np.float32), "with n >= 1. Received: shape (0, 8, 8, 1)"),
         (np.zeros((8, 8), np.uint8), "Received: shape (8, 8)"),
         (np.array([np.zeros((8, 8)), np.zeros((9, 9))], object), "must be a whole array without pickles"),

@@ -14,16 +14,16 @@ from tests.cli.conftest import call
 
 FLAGS = {
     "train": "preset data out target pair both-ways steps shots queries seed archives image-shape rate length "
-    "protocol set config start resume dry-run",
-    "adapt": "model support out inner-steps sample target-support seed invert",
+    "on-bad-file small-classes protocol set config start resume dry-run",
+    "adapt": "model support out inner-steps sample target-support seed on-bad-file invert",
     "sample": "model count inputs out seed",
     "evaluate": "data out model judge target pair both-ways split shots inner-steps classes draws quick seed "
-    "scratch-steps archives image-shape rate length protocol",
+    "scratch-steps archives image-shape rate length on-bad-file small-classes protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
-    "image-shape rate length protocol",
+    "image-shape rate length on-bad-file small-classes protocol",
     "export": "model out limits warm-up",
     "info": "model",
-    "data": "data out shots queries archives image-shape rate length protocol",
+    "data": "data out shots queries archives image-shape rate length on-bad-file small-classes protocol",
 }
 REQUIRED = {
     "train": "out",
