@@ -249,7 +249,7 @@ class MetaModel(keras.Model):
             DivergenceError: an adapted weight is NaN or infinite.
 
         Example:
-            >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.float32), steps=20, seed=0)
+            >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.uint8), steps=20, seed=0)
         """
         steps = self.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
         support = check_range(support, self.game.example_shape, "support", value_range)
