@@ -3,26 +3,35 @@
 `python examples/grpc_server.py --model served/glyphs/1 --name glyphs --port 8500` answers `Predict` and
 `GetModelMetadata` on the loopback address until it is interrupted; port 0 selects a free port, which is printed. It
 needs the extra `serving`. For production run TF Serving itself: this server has neither batching nor versions nor TLS.
+
+A request that is damaged, too large or outside the model's limits gets INVALID_ARGUMENT (HTTP 400) with a message,
+before anything is allocated for it. A call beyond `CALLS` at once gets RESOURCE_EXHAUSTED (429), and a connection ends
+after `SECONDS`, so that clients that never finish a request cannot keep others out.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
 import grpc
 import tensorflow as tf
 from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from meta_gan import serving
 
 LARGEST = 64 * 2**20  # of a message, in bytes
+CALLS = 64  # at the same time; each waits in a thread of its own
+SECONDS = 120  # that a connection is kept, and then that its last calls may take
+SERVICE = "tensorflow.serving.PredictionService"
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """Serves one exported model under one name."""
 
     def __init__(self, served: serving.Served, name: str):
@@ -33,9 +42,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._check(request.model_spec, context)
         signature = request.model_spec.signature_name or "serving_default"
         try:
-            made = self.served.call(signature, **{key: tf.make_ndarray(each) for key, each in request.inputs.items()})
+            made = self.served.call_protos(signature, request.inputs)
         except ValueError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if unknown := set(request.output_filter) - set(made):
+            outputs = f"`output_filter` must name outputs of {sorted(made)}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{outputs}. Received: {len(unknown)} others")
         answer = predict_pb2.PredictResponse()
         answer.model_spec.name, answer.model_spec.signature_name = self.name, signature
         for key, value in made.items():
@@ -64,14 +76,39 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _check(self, spec: Any, context: grpc.ServicerContext) -> None:
         if spec.name != self.name:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"the model must be {self.name!r}. Received: {spec.name!r}")
+            said = f"the model must be {self.name!r}. Received: {spec.name[:80]!r}"
+            context.abort(grpc.StatusCode.NOT_FOUND, said)
 
 
-def start(served: serving.Served, name: str, port: int, threads: int = 8) -> tuple[grpc.Server, int]:
+def handler(method: Callable[[Any, grpc.ServicerContext], Any], kind: Any) -> grpc.RpcMethodHandler:
+    """Return a handler that also answers bytes that are no message of their kind, and errors of the program."""
+
+    def answer(data: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            request = kind.FromString(data)
+        except DecodeError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the request must be a {kind.DESCRIPTOR.name}: {error}")
+        try:
+            return method(request, context).SerializeToString()
+        # Of TensorFlow and of memory; all refusals of inputs are ValueErrors, answered by `method`.
+        except (tf.errors.OpError, MemoryError) as error:
+            context.abort(grpc.StatusCode.INTERNAL, type(error).__name__)
+            raise
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def start(served: serving.Served, name: str, port: int, calls: int = CALLS) -> tuple[grpc.Server, int]:
     """Start a server on the loopback address, and return it with its port."""
-    sizes = [("grpc.max_send_message_length", LARGEST), ("grpc.max_receive_message_length", LARGEST)]
-    server = grpc.server(futures.ThreadPoolExecutor(threads), options=sizes)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(served, name), server)
+    options = [("grpc.max_send_message_length", LARGEST), ("grpc.max_receive_message_length", LARGEST)]
+    options += [("grpc.max_connection_age_ms", 1000 * SECONDS), ("grpc.max_connection_age_grace_ms", 1000 * SECONDS)]
+    server = grpc.server(futures.ThreadPoolExecutor(calls), options=options, maximum_concurrent_rpcs=calls)
+    service = PredictionService(served, name)
+    methods = {
+        "Predict": handler(service.Predict, predict_pb2.PredictRequest),
+        "GetModelMetadata": handler(service.GetModelMetadata, get_model_metadata_pb2.GetModelMetadataRequest),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     return server, bound

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from meta_gan import reading
+from meta_gan.errors import DamagedFileError
+
+LARGEST = 2**31  # bytes of a graph, the limit of protocol buffers
 SAVED_MODEL = "saved_model.pb"
 OWN = "__saved_model"  # signatures that TensorFlow runs by itself
 KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant", "captured_tensor"}
@@ -18,18 +21,16 @@ def read(folder: Path) -> Any:
     """Return the meta graph of a SavedModel folder.
 
     Raises:
-        ValueError: the folder does not have exactly one graph, or its file is truncated or no SavedModel.
+        DamagedFileError: the folder does not have exactly one graph, or its file is truncated or no SavedModel.
     """
     file = folder / SAVED_MODEL
     if not file.is_file():
-        raise ValueError(f"a SavedModel must be a folder with {SAVED_MODEL}. Received: {str(folder)!r}")
+        raise DamagedFileError(f"a SavedModel must be a folder with {SAVED_MODEL}. Received: {str(folder)!r}")
     parsed = saved_model_pb2.SavedModel()
-    try:
-        parsed.ParseFromString(file.read_bytes())
-    except DecodeError as error:
-        raise ValueError(f"{str(file)!r} must be a whole SavedModel. Received: {error}") from error
+    with reading.undamaged(file, "a whole SavedModel"):
+        parsed.ParseFromString(reading.read_bytes(file, LARGEST))
     if len(parsed.meta_graphs) != 1:
-        raise ValueError(f"{str(file)!r} must hold one graph. Received: {len(parsed.meta_graphs)}")
+        raise DamagedFileError(f"{str(file)!r} must hold one graph. Received: {len(parsed.meta_graphs)}")
     return parsed.meta_graphs[0]
 
 

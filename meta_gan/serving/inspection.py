@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from meta_gan import export
+from meta_gan import export, reading
 from meta_gan.errors import DamagedFileError
 from meta_gan.serving import graphs, keras_files, weights
 from meta_gan.serving.operations import SAVING, SERVED
@@ -67,7 +67,7 @@ def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspecti
         return _saved_model(place, set(allow))
     # Pipes and devices are never opened.
     if not place.is_file():
-        raise DamagedFileError(f"'path' must be an existing regular file or folder. Received: {str(path)!r}")
+        raise DamagedFileError(f"'path' must be an existing file or folder. Received: {str(path)!r}")
     if zipfile.is_zipfile(place) or place.suffix == ".keras":
         contents = keras_files.inspected(place, set(allow))
         return Inspection(str(place), "keras", operations=contents.named, refused=contents.refused)
@@ -76,7 +76,7 @@ def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspecti
 
 def _saved_model(folder: Path, allow: set[str]) -> Inspection:
     graph = graphs.read(folder)
-    try:
+    with reading.undamaged(folder, "whole"):
         names = graphs.signatures(graph)
         served = {op for name in names for op in graphs.served_operations(graph, name)}
         served |= graphs.callable_operations(graph)
@@ -85,8 +85,6 @@ def _saved_model(folder: Path, allow: set[str]) -> Inspection:
         unknown |= graphs.other_operations(graph) - SERVED - MADE_AT_TOP
         refused = sorted((unknown | set(graphs.odd_objects(graph))) - allow)
         signatures = {name: _sides(graph.signature_def[name]) for name in names}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"the graph of {str(folder)!r} must be whole. Received: one without {error}") from error
     return Inspection(str(folder), "saved_model", signatures, tuple(sorted(served)), tuple(refused), _about(folder))
 
 
@@ -98,18 +96,19 @@ def _sides(signature: Any) -> dict[str, Any]:
 def _about(folder: Path) -> dict[str, Any]:
     """Return the description in an export of this package; an empty dict for any other SavedModel."""
     file = folder / export.EXTRA / export.ABOUT
-    if not file.is_file():
+    if not os.path.lexists(file):
         return {}
-    try:
-        about = json.loads(file.read_bytes())
+    with reading.undamaged(file, "a description that meta_gan wrote"):
+        about = json.loads(reading.read_bytes(file, reading.LARGEST_CONFIG))
         sound = isinstance(about["limits"], dict) and all(
-            isinstance(signature[side], dict) for signature in about["signatures"].values() for side in SIDES
+            isinstance(described, dict)
+            for signature in about["signatures"].values()
+            for side in SIDES
+            for described in (signature[side], *signature[side].values())
         )
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{str(file)!r} must be a description that meta_gan wrote. Received: {error!r}") from error
-    if not sound:
-        raise ValueError(f"{str(file)!r} must be a description that meta_gan wrote. Received: {str(about)[:80]!r}")
-    return about
+        if not sound:
+            raise ValueError(str(about)[:80])
+        return about
 
 
 def _tensor(info: Any) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from meta_gan.checks import check_converged
 from meta_gan.errors import DamagedFileError, DivergenceError
 from meta_gan.serving import keras_files
 from meta_gan.serving.inspection import Inspection, inspect
+from meta_gan.serving.protos import decode
 
 
 class Served:
@@ -31,10 +31,12 @@ class Served:
     Attributes:
         about: the description in the export: limits, signatures with their ranges, data.
         signatures: `{name: {"inputs": {name: {"dtype", "shape"}}, "outputs": {...}}}`.
+        loaded_signatures: the names of those that the loaded object has.
     """
 
     def __init__(self, loaded: Any, inspection: Inspection):
         self._loaded, self.about = loaded, inspection.about
+        self.loaded_signatures = tuple(loaded.signatures)
         self.signatures = inspection.signatures
 
     def call(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
@@ -57,11 +59,7 @@ class Served:
             >>> served.call("adapt_and_sample", support=five, steps=0, num=16, seed=0)["samples"].shape
             (16, 28, 28, 1)
         """
-        if signature not in self.signatures:
-            raise ValueError(f"the signature must be one of {sorted(self.signatures)}. Received: {signature!r}")
-        wanted = self.signatures[signature]["inputs"]
-        if set(inputs) != set(wanted):
-            raise ValueError(f"{signature!r} must be given {sorted(wanted)}. Received: {sorted(inputs)}")
+        wanted = self._wanted(signature, inputs)
         tensors = {name: _tensor(name, inputs[name], each) for name, each in wanted.items()}
         try:
             made = self._loaded.signatures[signature](**tensors)
@@ -70,7 +68,45 @@ class Served:
             if export.DIVERGED in said:
                 raise DivergenceError(f"{signature!r} gave no finite result: {said}") from error
             raise ValueError(f"{signature!r} refused its inputs: {said}") from error
-        return {name: value.numpy() for name, value in made.items()}
+        outputs = {name: value.numpy() for name, value in made.items()}
+        # An export of version 0.1 does not check its outputs itself.
+        check_converged(outputs.values(), f"the outputs of {signature!r}")
+        return outputs
+
+    def call_protos(self, signature: str, protos: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Run a signature on the tensors of a request of TF Serving.
+
+        Args:
+            signature: one of `signatures`.
+            protos: `{input: TensorProto}`, as in a `PredictRequest`. Nothing is allocated for one whose shape is not
+                that of the signature, or outside the model's limits.
+
+        Returns:
+            `{output: array}`.
+
+        Raises:
+            ValueError, DivergenceError: as in `call`.
+
+        Example:
+            >>> served.call_protos("sample", {"num": tf.make_tensor_proto(3), "seed": tf.make_tensor_proto(0)})
+        """
+        wanted = self._wanted(signature, protos)
+        described = self.about.get("signatures", {}).get(signature, {}).get("inputs", {})
+        arrays = {
+            name: decode(name, protos[name], each, described.get(name, {}).get("lengths", ()))
+            for name, each in wanted.items()
+        }
+        return self.call(signature, **arrays)
+
+    def _wanted(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the descriptions of a signature's inputs, or raise a ValueError if they are not the given ones."""
+        if signature not in self.signatures:
+            raise ValueError(f"the signature must be one of {sorted(self.signatures)}. Received: {signature[:80]!r}")
+        wanted = self.signatures[signature]["inputs"]
+        if set(inputs) != set(wanted):
+            given = [name[:80] for name in sorted(inputs)[:8]]
+            raise ValueError(f"{signature!r} must be given {sorted(wanted)}. Received: {given}")
+        return wanted
 
 
 def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
@@ -93,25 +129,38 @@ def load(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Served:
     folder = Path(path)
     found = inspect(folder, allow)
     if found.kind != "saved_model" or found.about.get("kind") != export.KIND:
-        raise ValueError(f"{str(path)!r} must be a SavedModel that meta_gan exported. Received: another {found.kind}")
-    if links := [str(each) for each in folder.rglob("*") if each.is_symlink()]:
-        raise ValueError(f"{str(path)!r} must contain files only, no links. Received: {links}")
+        raise DamagedFileError(
+            f"{str(path)!r} must be a SavedModel that meta_gan exported. Received: another {found.kind}"
+        )
+    _check_files(folder)
+    if found.refused:
+        raise DamagedFileError(f"{str(path)!r} must contain allowed operations only. Received: {list(found.refused)}")
+    with reading.undamaged(path, "a whole SavedModel"):
+        served = Served(tf.saved_model.load(str(folder)), found)
+        if missing := sorted(set(found.signatures) - set(served.loaded_signatures)):
+            raise ValueError(f"no function for the signatures {missing}")
+    return served
+
+
+def _check_files(folder: Path) -> None:
+    """Raise a `DamagedFileError` unless the files of an export are regular and those of its manifest."""
+    entries = list(folder.rglob("*"))
+    if links := [str(each) for each in entries if each.is_symlink()]:
+        raise DamagedFileError(f"{str(folder)!r} must contain files only, no links. Received: {links}")
+    for each in entries:
+        if not each.is_dir() and not each.is_file():
+            raise DamagedFileError(f"{str(each)!r} must be a regular file. Received: a pipe, socket or device")
+        if each.stat().st_size > reading.LARGEST_WEIGHTS:
+            raise DamagedFileError(f"{str(each)!r} must be of at most {reading.LARGEST_WEIGHTS} bytes")
     manifest = folder / export.EXTRA / export.MANIFEST
-    try:
-        expected = json.loads(manifest.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{str(manifest)!r} must list the files of the export. Received: {error}") from error
+    expected = reading.read_json(manifest)
     actual = export.digests(folder)
     if expected != actual:
         names = sorted(set(actual) | set(expected if isinstance(expected, dict) else ()))
         changed = [n for n in names if not isinstance(expected, dict) or actual.get(n) != expected.get(n)]
-        raise ValueError(f"the files of {str(path)!r} must be those that were exported. Received: others in {changed}")
-    if found.refused:
-        raise ValueError(f"{str(path)!r} must contain allowed operations only. Received: {list(found.refused)}")
-    try:
-        return Served(tf.saved_model.load(str(folder)), found)
-    except (OSError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
-        raise ValueError(f"{str(path)!r} must be a whole SavedModel. Received: {error!r}") from error
+        raise DamagedFileError(
+            f"the files of {str(folder)!r} must be those that were exported. Received: others in {changed}"
+        )
 
 
 def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> keras.Model:

@@ -1,13 +1,19 @@
 """SavedModels of strangers: damaged ones and programs, refused by name, of which nothing runs."""
 
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+import meta_gan as mg
 from meta_gan import export, serving
+from tests.serving.conftest import support
+from tests.test_damaged_folders import DAMAGE
+from tests.toys import tiny_dcgan
 
 
 @pytest.fixture
@@ -179,3 +185,55 @@ def test_no_folder_and_no_saved_model_are_refused(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 100)
     with pytest.raises(ValueError, match="must be a whole SavedModel"):
         serving.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_every_damage_of_every_file_names_the_folder(copy, kind):
+    files = files_of(copy)
+    for file in files:
+        aside = shutil.copy(file, copy.parent / "aside")
+        if not file.stat().st_size and kind in ("empty", "truncated", "one bit"):
+            continue
+        DAMAGE[kind](file)
+        for function in (serving.load, serving.inspect):
+            try:
+                function(copy)
+            except mg.DamagedFileError as error:
+                assert str(copy) in str(error)
+            else:
+                assert function is serving.inspect, f"{kind} of {file.name} was loaded"
+        if file.is_dir():
+            file.rmdir()
+        file.unlink(missing_ok=True)
+        shutil.move(aside, file)
+    assert len(files) > 5
+
+
+def test_the_files_of_another_export_are_refused(copy, tmp_path):
+    model = mg.MetaModel(tiny_dcgan(), mg.FOMAML(inner_steps=1))
+    model.adapt(support(2)).export(tmp_path / "other")
+    for file in files_of(copy):
+        other = tmp_path / "other" / file.relative_to(copy)
+        if not other.is_file() or other.read_bytes() == file.read_bytes():
+            continue
+        aside = shutil.copy(file, tmp_path / "aside")
+        shutil.copy(other, file)
+        with pytest.raises(mg.DamagedFileError, match=re.escape(str(copy))):
+            serving.load(copy)
+        shutil.move(aside, file)
+
+
+def test_files_that_would_not_end_are_refused_at_once(copy):
+    with open(copy / "variables" / "variables.index", "r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(mg.DamagedFileError, match=r"variables.index' must be of at most"):
+        serving.load(copy)
+
+
+def test_an_export_of_an_earlier_version_gives_no_nan_either(served):
+    """Its graph has no assertions on outputs; `call` checks them itself."""
+    spoiled = serving.Served(served._loaded, serving.Inspection("x", "saved_model", served.signatures))
+
+    spoiled._loaded = SimpleNamespace(signatures={"sample": lambda **_: {"samples": tf.constant([np.nan])}})
+    with pytest.raises(mg.DivergenceError, match="the outputs of 'sample' must be finite"):
+        spoiled.call("sample", num=1, seed=0)
