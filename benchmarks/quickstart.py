@@ -20,7 +20,7 @@ import numpy as np
 
 import trainers
 from benchmarks import common
-from meta_gan import presets, storage, tasks
+from meta_gan import atomic, presets, storage, tasks
 from meta_gan.judges import Judge, load_judge
 from meta_gan.metrics.class_scores import recognisability, support_closeness
 from meta_gan.tasks.pictures import grid, save_png
@@ -28,6 +28,7 @@ from trainers import run_folder
 
 CLASSES, SAMPLES, SERVED_STEPS = 20, 32, 3
 JUDGE = "glyphs28"
+FILES = {"runs", "adapted", "served", "quickstart.png", "other_support.npy", "served.npy", "result.json"}
 
 SERVE = """
 import sys
@@ -100,7 +101,9 @@ def main() -> None:
     arguments = parser.parse_args()
     trainers.configure_threads()
     start = time.monotonic()
-    with storage.new_folder(arguments.out, overwrite=True) as out:
+    if other := storage.other_content(Path(arguments.out), FILES):
+        sys.exit(f"--out must be a new folder, or an earlier quickstart's, to be replaced. Received: {other}")
+    with atomic.new_folder(arguments.out, replaces=True) as out:
         glyphs = tasks.glyphs((28, 28, 1))
         recipe = presets.get("fusion", decay_steps=arguments.steps, averaging=0.99)
         model = presets.build(recipe, glyphs.example_shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import export as exporting
-from meta_gan import functional, storage
+from meta_gan import atomic, functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.checks import check_converged, check_examples, check_integer
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
@@ -274,7 +275,9 @@ class AdaptedModel:
             generator = self.generator
             (spec,) = self.adaptation.game.endpoints[self.adaptation.game.default_endpoint].inputs.values()
             generator(tf.zeros([1, *spec.shape[1:]], spec.dtype))  # Keras converts only models that have been called
-            generator.export(os.fspath(path), format=format, verbose=False)
+            place = Path(path)
+            with atomic.new_files(place.parent) as work:
+                generator.export(str(work / place.name), format=format, verbose=False)
             return
         exporting.export_adapted_model(
             self.adaptation, self.snapshot, self.conditioning, path, limits or exporting.Limits(), self.data_card

@@ -280,8 +280,10 @@ def new_folder(
                 swap(work, final)
             else:
                 os.rename(work, final)
-        except OSError as error:
-            raise named(error, work, final) from error
+        except Exception as error:
+            if isinstance(error, OSError) or machine_error(error):
+                raise named(error, work, final) from error
+            raise
         fault_point(f"{point}.renamed")
         sync(final.parent)
 
@@ -317,15 +319,25 @@ def _refuse(error: OSError, final: Path) -> NoReturn:
     raise ValueError(f"the folder {str(final.parent)!r} must be writable. Received: {error}") from error
 
 
-def named(error: OSError, work: Path, final: Path) -> OSError:
-    """Return the same error with the final place for a temporary one; other files keep their name."""
-    if error.filename is not None and not os.fsdecode(os.fspath(error.filename)).startswith(str(work)):
-        return error
-    return OSError(error.errno or errno.EIO, error.strerror or str(error), str(final))
+def named(error: Exception, work: Path, final: Path) -> OSError:
+    """Return an error of a write with the final place for a temporary one; other files keep their name.
+
+    Args:
+        error: an OSError, or the error by which a library, such as TensorFlow, reports one in words.
+        work: the temporary place.
+        final: the place that the user knows.
+    """
+    filename = getattr(error, "filename", None)
+    if filename is not None and not os.fsdecode(os.fspath(filename)).startswith(str(work)):
+        return error if isinstance(error, OSError) else OSError(errno.EIO, str(error), filename)
+    text = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    number = getattr(error, "errno", None) or machine_error(error)
+    return OSError(number or errno.EIO, os.strerror(number) if number else text, str(final))
 
 
-def from_tensorflow(error: Exception, path: Path) -> OSError:
-    """Return the OSError of a file operation that failed inside TensorFlow."""
-    text = next(iter(str(getattr(error, "message", error)).splitlines()), type(error).__name__)
-    known = [n for n in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS) if os.strerror(n) in text]
-    return OSError(known[0], os.strerror(known[0]), str(path)) if known else OSError(errno.EIO, text, str(path))
+def machine_error(error: Exception) -> int | None:
+    """Return the error number of a full or failing disk that an error reports, or None if it is something else."""
+    number, text = getattr(error, "errno", None), str(error)
+    if number:
+        return None if number in CALLERS else int(number)
+    return next((n for n in (errno.ENOSPC, errno.EDQUOT, errno.EIO) if os.strerror(n) in text), None)

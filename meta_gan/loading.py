@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meta_gan import storage
+from meta_gan import atomic, storage
 from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
 from meta_gan.types import Snapshot
@@ -56,7 +56,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
     Args:
         path: a saved model's folder; a run's folder (its `model/`); the folder of several runs (the newest that has a
-            model); or the name of a shipped model, if no such path exists.
+            model, with a warning if a newer run has none yet); or the name of a shipped model, if no such path exists.
 
     Returns:
         The folder that contains `config.json` and `weights.npz`.
@@ -72,8 +72,13 @@ def resolve(path: str | os.PathLike[str]) -> Path:
             return place
     if folder.is_dir():
         runs = sorted((p for p in folder.iterdir() if re.match(r"\d{5}-", p.name)), reverse=True)
-        for run in runs:
+        for index, run in enumerate(runs):
             if _has_model(run / "model"):
+                if index:
+                    warnings.warn(
+                        f"the newest run {str(runs[0])!r} has no model yet: the model of {str(run)!r} is used",
+                        stacklevel=3,
+                    )
                 return run / "model"
     # A run folder has a configuration, too. In a model, the reader names the file that is missing.
     if _has_model(folder) and not (folder / "checkpoints").exists():
@@ -85,7 +90,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 def _has_model(folder: Path) -> bool:
     """Return True if a folder has a file of a model; its reader then finds out whether it is whole."""
-    return any(os.path.lexists(folder / name) for name in (storage.CONFIG, storage.WEIGHTS))
+    return atomic.settled(folder) and any(os.path.lexists(folder / name) for name in (storage.CONFIG, storage.WEIGHTS))
 
 
 def load(path: str | os.PathLike[str]) -> MetaModel:

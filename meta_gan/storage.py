@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,20 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
     if not overwrite:
         raise ValueError(f"the output {str(final)!r} must not exist yet. Received: a path with content")
     required = f"'overwrite' replaces a saved model only, and {str(final)!r} must be one"
-    if not final.is_dir():
-        raise ValueError(f"{required}. Received: a file")
-    if others := sorted(p.name for p in final.iterdir() if p.name not in FILES or not p.is_file()):
-        raise ValueError(f"{required}. Received: a folder with {others[0]!r} in it")
+    if other := other_content(final, FILES):
+        raise ValueError(f"{required}. Received: {other}")
     try:
         read_config(final)
     except ValueError as error:
         raise ValueError(f"{required}. Received: {error}") from error
+
+
+def other_content(path: Path, names: Collection[str]) -> str | None:
+    """Return what a path holds other than files and folders of the given names, or None if nothing."""
+    if not path.is_dir():
+        return "a file" if os.path.lexists(path) else None
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in names)
+    return f"a folder with {others[0]!r} in it" if others else None
 
 
 def write_model(

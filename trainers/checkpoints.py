@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -122,10 +123,8 @@ class Checkpoints:
                 atomic.fault_point("checkpoint.written")
                 atomic.sync_tree(work)
                 if fault := _unreadable(work / final.name, step):
-                    raise OSError(5, f"the checkpoint cannot be read back ({fault})", str(final))
-            except tf.errors.OpError as error:
-                raise atomic.from_tensorflow(error, final) from error
-            except OSError as error:
+                    raise OSError(errno.EIO, f"the checkpoint cannot be read back ({fault})", str(final))
+            except (tf.errors.OpError, OSError) as error:
                 raise atomic.named(error, work, final) from error
             atomic.fault_point("checkpoint.verified")
             self._commit(step, work, run)

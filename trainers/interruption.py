@@ -1,19 +1,21 @@
-"""`Interruption`: delay Ctrl-C and termination until a step is complete."""
+"""`Interruption`: delay Ctrl-C, termination and the loss of the terminal until a step is complete."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTICE = b"\ninterrupted: finishing the step, then saving; a second signal stops at once\n"
 
 
 class Interruption:
-    """A context manager that records the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt.
+    """A context manager that records the first SIGINT, SIGTERM or SIGHUP; a second one raises KeyboardInterrupt.
 
     Without it, Python could raise after TensorFlow has updated the weights but before the step is counted. A checkpoint
     saved then would have weights one step ahead of its number. Therefore the training loop checks between steps.
@@ -48,10 +50,33 @@ class Interruption:
         if self.received is not None:
             raise KeyboardInterrupt(number)
         self.received = number
-        # Not print(): a handler may run in the middle of another write to the same buffer.
-        os.write(2, NOTICE)
+        # Not print(): a handler may run in the middle of another write to the same buffer. After SIGHUP the terminal
+        # may be gone.
+        with contextlib.suppress(OSError):
+            os.write(2, NOTICE)
 
     def raise_if_received(self) -> None:
         """Raise KeyboardInterrupt, with the signal's number as its argument, if there was a signal."""
         if self.received is not None:
             raise KeyboardInterrupt(self.received)
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Raise KeyboardInterrupt, with the signal's number, for each of `SIGNALS` inside the block.
+
+    So a command that is told to end by any of them deletes its temporary files on the way out, as for Ctrl-C.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    kept = {number: signal.getsignal(number) for number in SIGNALS}
+    kept = {number: handler for number, handler in kept.items() if handler is not signal.SIG_IGN}
+    for number in kept:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

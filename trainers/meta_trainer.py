@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import storage
+from meta_gan.checks import check_choice
 from meta_gan.model import MetaModel
 from meta_gan.tasks import DomainTasks, Tasks
 from meta_gan.tasks.media import of_card
 from meta_gan.types import Episode
-from trainers import previews, run_folder
+from trainers import fingerprints, previews, run_folder
 from trainers.config import TrainConfig
 from trainers.copy_limit import CopyLimit
+from trainers.divergence import LARGEST, BadSteps, bad_values
 from trainers.interruption import Interruption
 from trainers.metrics_log import MetricsLog
 from trainers.run_store import RunStore
@@ -47,6 +50,8 @@ class MetaTrainer:
         folder: an existing run folder, from `run_folder.new_run`.
         config: length and intervals.
         description: further entries of `config.json`, such as the recipe.
+        allow_changed: what may differ when a run is resumed, of `run_folder.CHANGES`: "data", "features", "start",
+            "versions". What differed is recorded in `config.json`.
 
     Raises:
         ValueError: the model is not compiled or takes another example shape, or the data do not allow the episodes or
@@ -64,6 +69,7 @@ class MetaTrainer:
         folder: str | Path,
         config: TrainConfig,
         description: dict[str, Any] | None = None,
+        allow_changed: Collection[str] = (),
     ):
         if not getattr(model, "optimizers", None):
             raise ValueError("'model' must be compiled: call model.compile(). Received: a model that is not")
@@ -82,6 +88,8 @@ class MetaTrainer:
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
         self.store = RunStore(self.folder, config.keep)
         self.description = description or {}
+        self.allow_changed = [check_choice(kind, "allow_changed", tuple(run_folder.CHANGES)) for kind in allow_changed]
+        self._fingerprints = fingerprints.of_run(model, tasks)
         self.copy_limit = CopyLimit.of_run(config, model.game, tasks)
         model.data_card = {
             "name": tasks.name,
@@ -111,19 +119,27 @@ class MetaTrainer:
         """Return the content of `config.json`, with which runs are compared and resumed."""
         return {
             "kind": "run",
-            "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
+            "versions": fingerprints.versions(),
             "train": dataclasses.asdict(self.config),
             "model": keras.saving.serialize_keras_object(self.model),
             "data": self.model.data_card,
             "episodes": {"shots": self.tasks.shots, "queries": self.tasks.queries, "seed": self.tasks.seed},
             **self.description,
+            "fingerprints": {**self._fingerprints, **self.description.get("fingerprints", {})},
         }
 
-    def check_resumable(self) -> None:
-        """Raise a ValueError if the folder's run has another recipe, source, data, or other episodes."""
+    def check_resumable(self) -> list[dict[str, Any]]:
+        """Raise a ValueError if the folder's run has another recipe, source, data, or other episodes.
+
+        Returns:
+            The entry `changed` of `config.json`: what was allowed to differ, now and at earlier resumptions.
+        """
         recorded = self.store.read_config()
-        if recorded is not None:
-            run_folder.check_same(recorded, self._resolved(), run_folder.SAME, self.folder)
+        if recorded is None:
+            return []
+        found = run_folder.check_same(recorded, self._resolved(), self.folder, allowed=self.allow_changed)
+        before = [{name: {"before": old, "now": new} for name, (old, new) in found.items()}] if found else []
+        return [*recorded.get("changed", []), *before]
 
     def restore(self) -> int:
         """Restore the newest whole checkpoint, if there is one, and return the step to continue from.
@@ -179,7 +195,7 @@ class MetaTrainer:
 
     def _begin(self) -> tuple[int, bool]:
         """Prepare the folder; return the step to continue from and whether the run is new."""
-        self.check_resumable()
+        changed = self.check_resumable()
         path = self.store.open()
         start = self._restore(path)
         if start > self.config.steps:
@@ -187,7 +203,7 @@ class MetaTrainer:
                 f"'steps' must be >= {start}, those of the checkpoint in {str(self.folder)!r}. "
                 f"Received: {self.config.steps}"
             )
-        self.store.write_config(self._resolved())
+        self.store.write_config({**self._resolved(), **({"changed": changed} if changed else {})})
         return start, path is None
 
     def _loop(self, start: int, log: MetricsLog, interruption: Interruption) -> None:
@@ -197,10 +213,12 @@ class MetaTrainer:
             return
         bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
         bar.seen_so_far = start
+        bad = BadSteps()
         episodes = iter(config.episodes(self.tasks, start))
         for step in range(start + 1, config.steps + 1):
             metrics = self._step(next(episodes))
             self.step.assign(step)
+            bad.add(metrics)
             now = time_now()
             self.seconds.assign_add(now - clock)
             clock, last = now, step == config.steps or self._ended()
@@ -214,7 +232,11 @@ class MetaTrainer:
                 last = last or self._ended()
                 clock = time_now()  # Validation is not training time.
             saves = step % config.checkpoint_every == 0 or last or (validates and config.copy_limit)
-            if saves or interruption.received is not None:
+            if bad.hopeless or (last and bad.ruins(start > 0)):
+                why = "their gradients or losses are not finite: lower the inner or outer rate"
+                raise TrainingStopped(self._stopped(f"the last {bad.count} steps updated nothing, because {why}"))
+            # A resumed run repeats bad steps; it does not start from one.
+            if (saves or interruption.received is not None) and (bad.count == 0 or last):
                 self._save()
             if last:
                 return
@@ -248,10 +270,11 @@ class MetaTrainer:
         self.store.save_served(saved, model.export)
 
     def _require_finite(self) -> None:
-        """Raise `TrainingStopped` if a value is not finite: weights can overflow while gradients are still finite."""
-        bad = [v.path for v in self._variables() if not np.isfinite(v.numpy()).all()]
-        if bad:
-            raise TrainingStopped(self._stopped(f"{bad[0]!r} and {len(bad) - 1} other variables are not finite"))
+        """Raise `TrainingStopped` for values that overflow, though the gradients may still be finite."""
+        others = [v for optimizer in self.model.optimizers.values() for v in optimizer.variables]
+        if bad := bad_values(self.model.variables, others):
+            why = f"{bad[0]!r} and {len(bad) - 1} other variables are not finite, or larger than {LARGEST:g}"
+            raise TrainingStopped(self._stopped(why))
 
     def _save_model(self) -> None:
         """Save the model, unless `copy_limit` keeps an earlier one."""

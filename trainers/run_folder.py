@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ from trainers.checkpoints import FOLDER as CHECKPOINTS
 from trainers.checkpoints import Checkpoints
 from trainers.metrics_log import METRICS
 
-__all__ = ["CHECKPOINTS", "METRICS", "SAME", "check_same", "latest_checkpoint", "latest_run", "new_run", "runs"]
+__all__ = ["CHANGES", "CHECKPOINTS", "METRICS", "SAME", "check_same", "latest_checkpoint", "latest_run", "new_run"]
+__all__ += ["runs"]
 
 # The entries of `config.json` that must not change when a run is resumed. Its length and intervals may change.
 SAME = (
-    *("recipe", "source", "target", "data", "episodes"),
+    *("recipe", "source", "target", "data", "episodes", "fingerprints", "versions"),
     *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit"),
 )
+# What may be allowed to change, and the entries that it decides.
+CHANGES = {
+    "data": r"(source|target|data|fingerprints\.data)(\..*)?",
+    "features": r"fingerprints\.features\..*|recipe\..*\bfeatures",
+    "start": r"fingerprints\.start|start",
+    "versions": r"versions\..*",
+}
 _NUMBERED = re.compile(r"\d{5}-")
 
 
@@ -83,21 +91,57 @@ def latest_checkpoint(folder: Path) -> str | None:
     return None if newest is None else str(checkpoints.prefix(newest))
 
 
-def check_same(recorded: dict[str, Any], resolved: dict[str, Any], keys: Sequence[str], folder: Path) -> None:
+def differences(
+    recorded: dict[str, Any], resolved: dict[str, Any], keys: Sequence[str] = SAME
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, as `{dotted name: (recorded, resolved)}`.
+
+    Args:
+        recorded: the content of the run's `config.json`.
+        resolved: the content that it would have now.
+        keys: the entries to compare; dots separate nested keys.
+    """
+    before, now = _flat(recorded), _flat(json.loads(json.dumps(resolved)))
+    # Runs of earlier versions recorded no fingerprints, and fewer versions; of those the path to start from must do.
+    known = [key for key in keys if key != "fingerprints" or key in recorded]
+    known += [] if "fingerprints" in recorded else ["start"]
+    chosen = [name for name in {**before, **now} if any(f"{name}.".startswith(f"{key}.") for key in known)]
+    chosen = [name for name in chosen if name in before or not name.startswith("versions.")]
+    return {name: (before.get(name), now.get(name)) for name in chosen if before.get(name) != now.get(name)}
+
+
+def kind_of(name: str) -> str | None:
+    """Return which of `CHANGES` a setting belongs to, or None for one that never may change."""
+    return next((kind for kind, pattern in CHANGES.items() if re.fullmatch(pattern, name)), None)
+
+
+def check_same(
+    recorded: dict[str, Any],
+    resolved: dict[str, Any],
+    folder: Path,
+    keys: Sequence[str] = SAME,
+    allowed: Collection[str] = (),
+) -> dict[str, tuple[Any, Any]]:
     """Raise a ValueError that names the differing settings if a run would be resumed with other settings.
 
     Args:
         recorded: the content of the run's `config.json`.
         resolved: the content that it would have now.
-        keys: the entries that must not differ; dots separate nested keys.
         folder: the run folder, for the message.
+        keys: the entries that must not differ; dots separate nested keys.
+        allowed: those of `CHANGES` that may differ.
+
+    Returns:
+        The differences that are allowed.
     """
-    before, now = _flat(recorded), _flat(json.loads(json.dumps(resolved)))
-    chosen = [name for name in {**before, **now} if any(f"{name}.".startswith(f"{key}.") for key in keys)]
-    different = [name for name in chosen if before.get(name) != now.get(name)]
-    if different:
-        shown = [reprlib.repr({name: values.get(name) for name in different}) for values in (before, now)]
-        raise ValueError(f"resuming needs the settings of {str(folder)!r}: {shown[0]}. Received: {shown[1]}")
+    found = differences(recorded, resolved, keys)
+    refused = {name: pair for name, pair in found.items() if kind_of(name) not in allowed}
+    if refused:
+        shown = [reprlib.repr({name: pair[side] for name, pair in refused.items()}) for side in (0, 1)]
+        kinds = sorted({kind_of(name) or "" for name in refused})
+        cure = "" if "" in kinds else f"; --allow-changed {' '.join(kinds)} continues all the same"
+        raise ValueError(f"resuming needs the settings of {str(folder)!r}: {shown[0]}{cure}. Received: {shown[1]}")
+    return found
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

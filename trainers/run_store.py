@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from meta_gan import atomic, storage
 from trainers import checkpoints, metrics_log
 from trainers.checkpoints import Checkpoints
@@ -182,10 +180,8 @@ class RunStore:
             OSError: a file could not be written; the model is the one before.
         """
         place = self.folder / MODEL
-        others = [p.name for p in place.iterdir() if p.name not in storage.FILES] if place.is_dir() else []
-        if others or (os.path.lexists(place) and not place.is_dir()):
-            received = f"a folder with {others[0]!r} in it" if others else "a file"
-            raise ValueError(f"{str(place)!r} must be the run's saved model, to be replaced. Received: {received}")
+        if other := storage.other_content(place, storage.FILES):
+            raise ValueError(f"{str(place)!r} must be the run's saved model, to be replaced. Received: {other}")
         with atomic.new_folder(place, replaces=True, point="model") as work:
             save(work)
 
@@ -205,8 +201,5 @@ class RunStore:
         place = self.folder / SERVED / str(steps)
         if place.exists():
             return
-        try:
-            with atomic.new_folder(place, point="served") as work:
-                export(work)
-        except tf.errors.OpError as error:
-            raise atomic.from_tensorflow(error, place) from error
+        with atomic.new_folder(place, point="served") as work:
+            export(work)

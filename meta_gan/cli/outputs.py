@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_gan import atomic
 from meta_gan.judges.spectrograms import preview_drawing
 from meta_gan.report.rendering import style_sheet
 from meta_gan.tasks import Source
@@ -45,4 +46,5 @@ def described(card: dict[str, Any]) -> str:
 
 def sheet(source: Source, path: Path) -> None:
     """Write a contact sheet of a source: pictures, spectrograms, or lines of text."""
-    source.medium.sheet(source, path, preview_drawing(source.medium))
+    with atomic.new_files(path.parent) as work:
+        source.medium.sheet(source, work / path.name, preview_drawing(source.medium))

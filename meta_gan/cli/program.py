@@ -1,7 +1,7 @@
 """Parsing of the command line, and its exit codes.
 
-0 success; 2 an error in the request, explained in one line; 1 an error of the program or the machine; 4 training
-or adaptation diverged; 128 + a signal's number.
+0 success; 2 an error in the request, explained in one line; 1 an error of the program or the machine, such as a full
+disk; 4 training or adaptation diverged; 128 + a signal's number, which includes 141 if standard output was closed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import argparse_flags
 
+from meta_gan import atomic
 from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, train
-from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG
+from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG, complain, guarded_output, open_standard_streams
 from meta_gan.errors import DivergenceError
 from meta_gan.tasks.errors import shown
-from trainers import TrainingStopped, configure_threads
+from trainers import TrainingStopped, configure_threads, interruption
 
 # Raised by TensorFlow for a full disk and for a folder without write permission.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
@@ -91,10 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
     except DivergenceError as error:
         _complain(arguments, f"error: {error}")
         return 4
+    except BrokenPipeError:
+        raise  # Standard output has no reader any more.
     # An ImportError names the extra that a command needs.
     except (ValueError, OSError, ImportError, *DISK) as error:
-        _complain(arguments, f"error: {error}")
-        return 2
+        _complain(arguments, f"error: {_described(error)}")
+        machines = atomic.machine_error(error) or isinstance(error, tf.errors.ResourceExhaustedError)
+        return 1 if machines else 2
     except TrainingStopped as error:
         _complain(arguments, str(error))
         return 4
@@ -104,17 +108,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _described(error: Exception) -> str:
+    """Return the message of an error, with the file that could not be written after the reason."""
+    if not isinstance(error, OSError) or not atomic.machine_error(error) or error.strerror is None:
+        return str(error)
+    if error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return f"{error.strerror}: standard output"
+    return error.strerror
+
+
 def _complain(arguments: argparse.Namespace, message: str) -> None:
-    print(f"meta-gan {arguments.command}: {shown(' '.join(message.split()))}", file=sys.stderr)
+    complain(f"meta-gan {arguments.command}: {shown(' '.join(message.split()))}")
 
 
 def _start(arguments: argparse.Namespace) -> int:
     # Keras and TensorFlow log through absl at INFO level, which would mix with the output of the command.
     logging.set_verbosity(logging.WARNING)
     configure_threads()
-    return run(arguments)
+    with interruption.raising():
+        return run(arguments)
 
 
 def main() -> None:
     """Run the console script `meta-gan`."""
-    app.run(_start, flags_parser=lambda argv: parser().parse_args(current_spelling(argv[1:])))
+    open_standard_streams()
+    with guarded_output():
+        app.run(_start, flags_parser=lambda argv: parser().parse_args(current_spelling(argv[1:])))

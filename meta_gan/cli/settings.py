@@ -20,7 +20,7 @@ _FLAGS = (
     *("on_bad_file", "small_classes"),
 )
 # Further entries of a run folder's `config.json` and of the output of `--dry-run`.
-_RECORDS = ("kind", "versions", "model", "data", "out")
+_RECORDS = ("kind", "versions", "model", "data", "out", "run", "fingerprints", "changed")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,11 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = "start from the nets of this model, of the same recipe but for its algorithm (default: none)"
     other.add_argument("--start", metavar="DIR", help=start)
     other.add_argument("--resume", action="store_true", help="with the same command: continue the newest run in DIR")
+    other.add_argument(
+        "--allow-changed",
+        nargs="+",
+        action="extend",
+        choices=tuple(run_folder.CHANGES),
+        default=[],
+        metavar="WHAT",
+        help=f"with --resume: go on although these differ: {' | '.join(run_folder.CHANGES)} (default: none may)",
+    )
     other.add_argument("--dry-run", action="store_true", help="check everything, print the config, write nothing")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train."""
+    if arguments.allow_changed and not arguments.resume:
+        raise ValueError(f"--allow-changed needs --resume. Received: {arguments.allow_changed} without it")
     chosen, arguments = settings.resolve(arguments)
     recipe, config = chosen.recipe, chosen.train
     flags.check_folder(arguments.out)
@@ -63,10 +74,12 @@ def run(arguments: argparse.Namespace) -> None:
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
-        loading.start_from(model, arguments.start)
+        start = loading.resolve(arguments.start)
+        loading.start_from(model, start)
+        description["fingerprints"] = {"start": storage.read_config(start)["weights_sha256"]}
     if arguments.resume:
         folder = run_folder.latest_run(arguments.out)
-        MetaTrainer(model, tasks, folder, config, description).check_resumable()
+        MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed).check_resumable()
     if arguments.dry_run:
         print(f"dry run: a model of {model.count_params():,} values; nothing was written")
         return
@@ -74,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
         name = arguments.data.removeprefix("tfds:")
         folder = run_folder.new_run(arguments.out, f"{recipe.name}-{Path(name).stem}")
     print(f"run folder: {folder}", flush=True)
-    _report(MetaTrainer(model, tasks, folder, config, description), config)
+    _report(MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed), config)
 
 
 def _report(trainer: MetaTrainer, config: TrainConfig) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import metrics, storage
+from meta_gan import atomic, metrics, storage
 from meta_gan.augment import class_seed
 from meta_gan.judges import Judge
 from meta_gan.protocol import methods, splits

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from meta_gan import atomic
 from meta_gan.report.rendering import markdown, page
 from meta_gan.report.sections import BARS, interval, sections
 

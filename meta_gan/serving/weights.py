@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from meta_gan import functional, reading
+from meta_gan import atomic, functional, reading
 from meta_gan.adapted import AdaptedModel
 from meta_gan.checks import check_converged
 from meta_gan.errors import DamagedFileError
@@ -60,12 +60,13 @@ def save_weights(adapted: AdaptedModel, path: str | os.PathLike[str]) -> None:
     check_converged(arrays.values(), "the adapted model")
     if odd := sorted({str(a.dtype) for a in arrays.values()} - set(DTYPES)):
         raise ValueError(f"adapted weights must have one of the dtypes {DTYPES}. Received: {odd}")
-    work = place.with_name(f".{place.name}.part")
+    content = _to_bytes(adapted.base, arrays)
     try:
-        work.write_bytes(_to_bytes(adapted.base, arrays))
-        os.replace(work, place)
+        with atomic.new_file(place) as work:
+            work.write_bytes(content)
     except OSError as error:
-        work.unlink(missing_ok=True)
+        if error.errno not in atomic.CALLERS:
+            raise
         raise ValueError(f"'path' must be a place that can be written to. Received: {error}") from error
 
 

@@ -106,6 +106,18 @@ class Source:
         return self.medium.shape_of(self.images)
 
     @cached_property
+    def sha256(self) -> dict[str, str]:
+        """The sha256 of `images`, `labels`, `class_split` and, if there are any, `groups`, by name; computed once."""
+        found = {}
+        for name in ("images", "labels", "class_split", "groups"):
+            array = getattr(self, name)
+            if array is not None:
+                digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+                found[name] = digest.hexdigest()
+        return found
+
+    @cached_property
     def class_sizes(self) -> np.ndarray:
         """int64[classes]: the number of examples of each class."""
         return np.bincount(self.labels, minlength=len(self.class_names))

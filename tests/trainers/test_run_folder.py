@@ -135,7 +135,7 @@ def test_the_log_is_json_with_six_digits(tmp_path):
 
 def test_the_same_settings_may_go_on(tmp_path):
     longer = {**CONFIG, "recipe": {"width": 4, "rates": (1, 2)}, "train": {"steps": 9, "batch": 2}}
-    run_folder.check_same(CONFIG, longer, ("recipe", "source", "train.batch"), tmp_path)
+    assert run_folder.check_same(CONFIG, longer, tmp_path, ("recipe", "source", "train.batch")) == {}
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_the_same_settings_may_go_on(tmp_path):
     [
         ({"recipe": {"width": 8, "rates": [1, 2]}}, r"{'recipe.width': 4}. Received: {'recipe.width': 8}"),
         ({"recipe": {"width": 4, "rates": [1]}}, r"{'recipe.rates': \[1, 2\]}. Received: {'recipe.rates': \[1\]}"),
-        ({"source": "b"}, r"{'source': 'a'}. Received: {'source': 'b'}"),
-        ({"source": None}, r"{'source': 'a'}. Received: {'source': None}"),
+        ({"source": "b"}, r"{'source': 'a'}; --allow-changed data .*. Received: {'source': 'b'}"),
+        ({"source": None}, r"{'source': 'a'}; --allow-changed data .*. Received: {'source': None}"),
         ({"train": {"steps": 5, "batch": 3}}, r"{'train.batch': 2}. Received: {'train.batch': 3}"),
     ],
 )
 def test_other_settings_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=f"resuming needs the settings of .*: {message}"):
-        run_folder.check_same(CONFIG, {**CONFIG, **change}, ("recipe", "source", "train.batch"), tmp_path)
+        run_folder.check_same(CONFIG, {**CONFIG, **change}, tmp_path, ("recipe", "source", "train.batch"))
 
 
 def test_the_config_is_read_by_people_and_programs(tmp_path):
@@ -159,3 +159,54 @@ def test_the_config_is_read_by_people_and_programs(tmp_path):
     store.write_config(CONFIG)
     text = (tmp_path / "config.json").read_text("utf-8")
     assert json.loads(text) == {**CONFIG, "run": store.run} and '\n  "recipe": {\n' in text
+
+
+RECORDED = {
+    "recipe": {"game": {"features": "conv4"}},
+    "source": "a.npz",
+    "data": {"name": "a.npz"},
+    "start": "runs/a",
+    "versions": {"tensorflow": "2.20"},
+    "fingerprints": {"data": {"source": {"images": "aa"}}, "features": {"features": "bb"}, "start": "cc"},
+}
+CHANGED = {
+    "data": {
+        "source": "b.npz",
+        "data": {"name": "b.npz"},
+        "fingerprints": {**RECORDED["fingerprints"], "data": {"source": {"images": "ab"}}},
+    },
+    "features": {
+        "recipe": {"game": {"features": "other"}},
+        "fingerprints": {**RECORDED["fingerprints"], "features": {"features": "bc"}},
+    },
+    "start": {"start": "runs/b", "fingerprints": {**RECORDED["fingerprints"], "start": "cd"}},
+    "versions": {"versions": {"tensorflow": "2.21"}},
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_a_change_from_outside_is_refused_and_can_be_allowed(tmp_path, kind):
+    now = {**RECORDED, **CHANGED[kind]}
+    with pytest.raises(ValueError, match=rf"; --allow-changed {kind} continues all the same. Received: "):
+        run_folder.check_same(RECORDED, now, tmp_path)
+    others = [other for other in run_folder.CHANGES if other != kind]
+    with pytest.raises(ValueError, match=r"resuming needs the settings"):
+        run_folder.check_same(RECORDED, now, tmp_path, allowed=others)
+    assert run_folder.check_same(RECORDED, now, tmp_path, allowed=[kind])
+
+
+def test_no_allowance_covers_another_recipe(tmp_path):
+    now = {**RECORDED, "recipe": {"game": {"features": "conv4", "width": 8}}}
+    with pytest.raises(ValueError, match=r"{'recipe.game.width': None}. Received: {'recipe.game.width': 8}"):
+        run_folder.check_same(RECORDED, now, tmp_path, allowed=list(run_folder.CHANGES))
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_what_it_recorded(tmp_path):
+    earlier = {name: value for name, value in RECORDED.items() if name != "fingerprints"}
+    assert (
+        run_folder.check_same(earlier, {**RECORDED, "versions": {"tensorflow": "2.20", "numpy": "2"}}, tmp_path) == {}
+    )
+    with pytest.raises(
+        ValueError, match=r"{'start': 'runs/a'}.*--allow-changed start continues.* Received: {'start': 'runs/b'}"
+    ):
+        run_folder.check_same(earlier, {**RECORDED, "start": "runs/b"}, tmp_path)

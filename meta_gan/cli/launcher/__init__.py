@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 
-__all__ = ["COMMANDS", "DESCRIPTION", "EPILOG", "main"]
+__all__ = ["COMMANDS", "DESCRIPTION", "EPILOG", "complain", "guarded_output", "main", "open_standard_streams"]
 
 COMMANDS = {
     "train": "Meta-train a preset on a source of classes, in a new numbered run folder.",
@@ -66,12 +67,59 @@ def _quiet_standard_error() -> Iterator[None]:
             os.close(kept)
 
 
+def open_standard_streams() -> None:
+    """Open `/dev/null` for standard streams that the parent closed, which the first opened files would replace."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
+@contextlib.contextmanager
+def guarded_output() -> Iterator[None]:
+    """Flush standard output at the end of the block, and end the process if it cannot be written.
+
+    If its reader is gone, the process ends quietly as by SIGPIPE, with 141. If its disk is full, it ends with 1.
+    """
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        _discard_output()
+        complain(f"meta-gan: error: {error.strerror}: standard output")
+        sys.exit(1)
+
+
+def _discard_output() -> None:
+    """Connect standard output to `/dev/null`, so that what is still buffered cannot fail again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(message: str) -> None:
+    """Print a line to standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Run the command line: print the help without TensorFlow, pass everything else to `meta_gan.cli.program`."""
+    open_standard_streams()
     if sys.argv[1:] in (["-h"], ["--help"]):
-        print(_help(), end="")
+        with guarded_output():
+            print(_help(), end="")
         return
+    # Nothing has been written yet: end at once and quietly.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
     with _quiet_standard_error():
         from meta_gan.cli.program import main as run
-
+    signal.signal(signal.SIGINT, interrupt)
     run()

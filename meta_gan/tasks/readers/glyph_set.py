@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meta_gan import atomic
 from meta_gan.checks import IMAGE_AXES, check_integer, check_shape
 from meta_gan.tasks.archive import Archive
 from meta_gan.tasks.base import Source, default_split
