@@ -50,10 +50,8 @@ class Store:
         """Write the arrays of one class."""
         path = self.path(draw, index)
         path.parent.mkdir(parents=True, exist_ok=True)
-        work = path.with_suffix(".part")
-        with work.open("wb") as file:
+        with atomic.new_file(path) as work, work.open("wb") as file:
             np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
-        os.replace(work, path)
 
     def load(self, draw: int, index: int, keys: Sequence[str]) -> dict[str, np.ndarray]:
         """Return those arrays of one class that are there."""

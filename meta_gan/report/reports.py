@@ -115,9 +115,7 @@ class _Results:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for extension, text in {"json": self.to_json(), "md": self.to_markdown(), **others}.items():
             paths.append(Path(folder) / f"report.{extension}")
-            part = paths[-1].with_name(f".{paths[-1].name}.part")
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, paths[-1])
+            atomic.write_text(paths[-1], text)
         return paths
 
 

@@ -132,14 +132,8 @@ def _read(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray] 
 def _write(path: Path, code_points: np.ndarray, images: np.ndarray) -> None:
     """Write the whole cache or none of it, so that a killed or a second process leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".glyphs-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, code_points=code_points, images=images)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic.new_file(path) as work, work.open("wb") as file:
+        np.savez_compressed(file, code_points=code_points, images=images)
 
 
 def _face_file(face: str) -> str:
