@@ -35,7 +35,10 @@ def test_a_model_folder_a_run_and_the_newest_of_runs(folders):
         (str(root / "00001-rings"), "00001-rings"),
         (root, "00001-rings"),
     ):
-        assert loading.resolve(path) == root / run / "model"
+        with warnings.catch_warnings(record=True) as caught:
+            assert loading.resolve(path) == root / run / "model"
+        # The newest run has no model yet, and an older one is never taken silently.
+        assert [str(w.message).count("has no model yet: the model of") for w in caught] == [1] * (path == root)
         np.testing.assert_array_equal(mg.load(path).adapt(SUPPORT).sample(3), samples[run])
 
 
