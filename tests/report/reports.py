@@ -23,6 +23,7 @@ ENERGY = {
     "copy": 0.46,
     "shift": 0.22,
     "affine": 0.62,
+    "trivial": 0.1,
     "one image repeated": 5.25,
     "wrong class": 8.26,
 }
