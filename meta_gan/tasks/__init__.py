@@ -5,7 +5,8 @@ A `Source` is labelled examples, split by class; its `media.Medium` says whether
 on, each a pure function of (seed, split, step). The loaders return `Tasks`: `glyphs` (no download needed),
 `from_arrays`, `from_npz`, `from_folder`, `from_tfds`, `from_sounds`, `from_sound_folder`, `from_texts`,
 `from_text_folder`, and `open_source`, which takes a string. `pair_classes` and `pair_domains` make `DomainTasks`, to
-translate between two sources. `load_support` and `load_support_sounds` read a user's own few pictures and sounds;
+translate between two sources. `mixture` draws from several sources at once, and `variations` makes tasks of one
+picture each. `load_support` and `load_support_sounds` read a user's own few pictures and sounds;
 `check_images` checks image arrays.
 """
 
@@ -17,6 +18,7 @@ from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media.pictures import load_support
 from meta_gan.tasks.media.sounds import load_support_sounds
+from meta_gan.tasks.mixtures import mixture, variations
 from meta_gan.tasks.pixels import check_images
 from meta_gan.tasks.readers.archives import from_npz
 from meta_gan.tasks.readers.arrays import from_arrays, from_sounds, from_texts
@@ -42,7 +44,9 @@ __all__ = [
     "glyphs",
     "load_support",
     "load_support_sounds",
+    "mixture",
     "open_source",
     "pair_classes",
     "pair_domains",
+    "variations",
 ]

@@ -114,7 +114,7 @@ class EpisodeStream(abc.ABC):
         meta_batch = self._check(meta_batch, "train")
         start_step = check_integer(start_step, "start_step", 0)
         fewest = None if fewest_shots is None else check_integer(fewest_shots, "fewest_shots", 1, self.shots)
-        for shape in (source.example_shape for source in self.domains.values()):
+        for shape in by_domain(self.example_shape).values():
             if symmetries and (len(shape) != 3 or shape[0] != shape[1]):
                 raise DataError(f"{self.name}: 'symmetries' needs square images. Received: {shape}")
         return self._episodes(tf.data.Dataset.counter(start_step), "train", meta_batch, symmetries, fewest)
@@ -201,7 +201,7 @@ class EpisodeStream(abc.ABC):
         """Draw `(task_id, {domain: float32[tasks, shots + queries, *example]}, task key)`."""
 
 
-def _smallest(key: tf.Tensor, rows: int, columns: int, limits: tf.Tensor, count: int) -> tf.Tensor:
+def smallest(key: tf.Tensor, rows: int, columns: int, limits: tf.Tensor, count: int) -> tf.Tensor:
     """Draw int32[rows, count]: in each row distinct columns below the row's limit, uniform over orders."""
     keys = tf.random.stateless_uniform([rows, columns], key, alg=ALGORITHM)
     # 2 exceeds every key, so columns past the limit are never among the smallest.
@@ -299,7 +299,7 @@ class Tasks(EpisodeStream):
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
         class_key, cell_key, member_key, task_key = tf.unstack(tf.random.split(key, 4, alg=ALGORITHM))
         chosen = tf.constant(self.drawable[split])
-        picks = _smallest(class_key, 1, len(chosen), tf.constant([len(chosen)]), meta_batch)
+        picks = smallest(class_key, 1, len(chosen), tf.constant([len(chosen)]), meta_batch)
         classes = tf.gather(chosen, picks[0])
         return classes, {"": self.draw_of(classes, cell_key, member_key, meta_batch)}, task_key
 
@@ -311,7 +311,7 @@ class Tasks(EpisodeStream):
         """
         needed = self.shots + self.queries
         limits = tf.gather(tf.constant(self._class_cells), classes)
-        cells = _smallest(cell_key, meta_batch, int(self._class_cells.max()), limits, needed)
+        cells = smallest(cell_key, meta_batch, int(self._class_cells.max()), limits, needed)
         cells += tf.gather(tf.constant(self._class_start), classes)[:, None]
         sizes = tf.gather(tf.constant(self._cell_size), cells)
         fractions = tf.random.stateless_uniform([meta_batch, needed], member_key, alg=ALGORITHM)
