@@ -80,13 +80,14 @@ def inspected(file: Path, allow: set[str]) -> Contents:
 
 
 @contextmanager
-def within(shapes: tuple[tuple[int, ...], ...]) -> Iterator[None]:
+def within(file: Path, shapes: tuple[tuple[int, ...], ...]) -> Iterator[None]:
     """Let a block create variables that fit the stored weights only; no larger one is initialised.
 
     Raises:
-        ValueError: the block creates more variables, or of more values.
+        ValueError: the block creates more variables, or of more values; whatever Keras makes of the error.
     """
     left = [2 * len(shapes) + MORE_VARIABLES, sum(map(math.prod, shapes)) + MORE_VALUES]
+    said = f"{str(file)!r} must describe a model of the size of its {len(shapes)} stored arrays"
 
     def create(make: Callable[..., Any], **options: Any) -> Any:
         value = options["initial_value"]
@@ -98,11 +99,16 @@ def within(shapes: tuple[tuple[int, ...], ...]) -> Iterator[None]:
             shape = tf.TensorShape(value.shape)
         left[0], left[1] = left[0] - 1, left[1] - shape.num_elements()
         if min(left) < 0:
-            raise ValueError(f"more or larger variables than the {len(shapes)} stored, at one of shape {shape}")
+            raise ValueError(f"{said}. Received: more or larger ones, at one of shape {shape}")
         return make(**options)
 
-    with tf.variable_creator_scope(create):
-        yield
+    try:
+        with tf.variable_creator_scope(create):
+            yield
+    except Exception as error:
+        if min(left) < 0:
+            raise ValueError(f"{said}. Received: more or larger ones") from error
+        raise
 
 
 def _read(file: Path) -> tuple[dict[str, Any], Shapes]:

@@ -174,8 +174,8 @@ def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> k
         The Keras model.
 
     Raises:
-        DamagedFileError: the file is damaged, names classes or functions that are not allowed, such as a `Lambda`, or
-            describes a model that is larger than its weights.
+        ValueError: the file names classes or functions that are not allowed, such as a `Lambda`, or describes a model
+            that is larger than its weights; a `DamagedFileError` if it is damaged.
         DivergenceError: a weight is NaN or infinite.
 
     Example:
@@ -186,11 +186,11 @@ def load_generator(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> k
         raise DamagedFileError(f"a .keras file must be an existing regular file. Received: {str(path)!r}")
     found = keras_files.inspected(file, set(allow))
     if found.refused:
-        raise DamagedFileError(
+        raise ValueError(
             f"{str(path)!r} must be a .keras file of Keras's layers and ours, in the sizes of its weights. "
             f"Received: {list(found.refused)}"
         )
-    with reading.undamaged(path, "a whole model"), keras_files.within(found.shapes):
+    with keras_files.within(file, found.shapes), reading.undamaged(path, "a whole model"):
         model = keras.models.load_model(path, compile=False)
     check_converged(model.variables, f"the weights of {str(path)!r}")
     return model

@@ -174,7 +174,7 @@ def test_models_larger_than_their_weights_are_refused_before_they_are_built(key,
 
     bad = rewritten(generator, tmp_path / "bad.keras", change)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(mg.DamagedFileError, match=r"bad\.keras"):
+    with pytest.raises(ValueError, match=r"bad\.keras"):
         serving.load_generator(bad)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 2**10
     assert key not in {"width"} or value < 1000 or f"'config.{key}' of {value}" in serving.inspect(bad).refused[0]
@@ -184,7 +184,7 @@ def test_models_larger_than_their_weights_are_refused_before_they_are_built(key,
 def test_layers_larger_than_the_weights_are_refused(layer, tmp_path):
     described = keras.saving.serialize_keras_object(keras.layers.Dense(2))
     described["config"].update(layer)
-    with pytest.raises(mg.DamagedFileError, match=r"bad\.keras"):
+    with pytest.raises(ValueError, match=r"bad\.keras"):
         serving.load_generator(in_a_stack(tmp_path, described))
 
 
@@ -192,7 +192,7 @@ def test_ten_thousand_layers_are_refused(generator, tmp_path):
     layer = keras.saving.serialize_keras_object(keras.layers.Dense(2))
     bad = rewritten(generator, tmp_path / "bad.keras", lambda config: {**config, "x": [layer] * 10_000})
     assert any("objects, at most 5000" in each for each in serving.inspect(bad).refused)
-    with pytest.raises(mg.DamagedFileError, match="objects, at most 5000"):
+    with pytest.raises(ValueError, match="objects, at most 5000"):
         serving.load_generator(bad)
 
 
@@ -225,7 +225,6 @@ WEIGHTS = {
     "far more values than bytes": lambda file: file.create_dataset(
         "a", (2**30,), "f4", compression="gzip", chunks=True
     ),
-    "none": lambda file: None,
     "NaN": lambda file: file.create_dataset("a", data=np.full(3, np.nan)),
 }
 
