@@ -23,9 +23,9 @@ from meta_gan.judges.judge import Judge
 from meta_gan.metrics import pair_distances, prototypical_accuracy
 from meta_gan.networks.base import seeded_normal
 from meta_gan.tasks import Source, Tasks
-from meta_gan.tasks.episodes import ALGORITHM
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
+from meta_gan.tasks.sampling import ALGORITHM
 
 METHODS = ("prototypical", "classification")
 VALIDATION_WAYS, VALIDATION_SHOTS, VALIDATION_EPISODES = 20, 5, 100

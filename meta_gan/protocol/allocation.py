@@ -118,7 +118,8 @@ def allocate_class(source: Source, index: int, shots: int, draw: int = 0) -> Cla
 
     References are 40 % of the class's images (8 of Omniglot's 20), at least 2 and at most 1000, or those that the
     publisher held out if there are any. The rest is put in an order that depends on the draw: first the support, then
-    up to 15 oracle images (7 of Omniglot's at 5 shots). Of each of the source's groups one image is used.
+    up to 15 oracle images (7 of Omniglot's at 5 shots). Of each of the source's groups one image is used. The images of
+    a track are all references, or none of them is.
 
     Raises:
         ValueError: the class has fewer than `shots + 2` images (or groups), or an argument is out of range.
@@ -138,6 +139,8 @@ def allocate_class(source: Source, index: int, shots: int, draw: int = 0) -> Cla
     held = [p for p in order if source.held_out is not None and source.held_out[members[p]]]
     if len(held) >= 2 and len(order) - len(held) >= shots:
         references, pool = held[:MOST_REFERENCES], [p for p in order if p not in set(held)]
+    elif source.tracks is not None:
+        references, pool = _by_track(source, name, members, order, shots)
     else:
         count = max(2, min(int(REFERENCE_SHARE * len(order)), len(order) - shots, MOST_REFERENCES))
         references, pool = order[:count], order[count:]
@@ -145,6 +148,28 @@ def allocate_class(source: Source, index: int, shots: int, draw: int = 0) -> Cla
     oracle = pool[shots : shots + MOST_ORACLE]
     oracle = oracle if len(oracle) >= 2 else []
     return ClassParts(*(members[np.array(part, np.int64)] for part in (pool[:shots], oracle, references)))
+
+
+def _by_track(
+    source: Source, name: str, members: np.ndarray, order: list[int], shots: int
+) -> tuple[list[int], list[int]]:
+    """Return the references of a class with tracks, those of whole tracks, and the others."""
+    assert source.tracks is not None
+    track = {position: int(source.tracks[members[position]]) for position in order}
+    tracks = sorted(set(track.values()), key=lambda found: _rank(NAME, name, "track", found))
+    wanted = max(2, min(int(REFERENCE_SHARE * len(order)), len(order) - shots, MOST_REFERENCES))
+    references: list[int] = []
+    for count in range(1, len(tracks)):
+        found = [position for position in order if track[position] in tracks[:count]]
+        if len(references) >= wanted or len(order) - len(found) < shots:
+            break
+        references = found
+    if len(references) < 2:
+        raise ValueError(
+            f"{source.name}: a class must have at least {shots} images beside tracks with 2 or more to be evaluated. "
+            f"Received: class {name!r} with {len(order)} images in {len(tracks)} tracks"
+        )
+    return references[:MOST_REFERENCES], [position for position in order if position not in set(references)]
 
 
 def opponents(names: Sequence[str], position: int, ways: int) -> np.ndarray:

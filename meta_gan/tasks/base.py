@@ -51,6 +51,8 @@ class Source:
         class_split: int8[classes]: 0 train, 1 validation, 2 test.
         groups: int32[n] or None. An episode has at most one example of a group, so that a group (a font face, a
             writer) is never in both support and query.
+        tracks: int32[n] or None. An episode may have several examples of a track (frames of one object, pages of one
+            book), all of them in its support or all in its query. Not together with `groups`.
         name: what messages call the data.
         held_out: bool[n] or None: the examples that the publisher reserved for testing. Episodes draw from all;
             evaluation takes its references from these, and support from the others.
@@ -78,6 +80,7 @@ class Source:
     medium: Medium = field(default_factory=Pictures)
     skipped: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    tracks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together."""
@@ -93,6 +96,10 @@ class Source:
             self._refuse("class_split", f"one of 0, 1, 2 for each of the {classes} classes", self.class_split)
         if self.groups is not None and self.groups.shape != (count,):
             self._refuse("groups", f"int32[{count}]", self.groups)
+        if self.tracks is not None and self.tracks.shape != (count,):
+            self._refuse("tracks", f"int32[{count}]", self.tracks)
+        if self.groups is not None and self.tracks is not None:
+            raise DataError(f"{self.name}: 'groups' and 'tracks' must not both be given. Received: both")
         if self.held_out is not None and (self.held_out.shape != (count,) or self.held_out.dtype != np.bool_):
             self._refuse("held_out", f"bool[{count}]", self.held_out)
 
@@ -107,9 +114,9 @@ class Source:
 
     @cached_property
     def sha256(self) -> dict[str, str]:
-        """The sha256 of `images`, `labels`, `class_split` and, if there are any, `groups`, by name; computed once."""
+        """The sha256 by name of `images`, `labels`, `class_split`, and of `groups` or `tracks` if there are any."""
         found = {}
-        for name in ("images", "labels", "class_split", "groups"):
+        for name in ("images", "labels", "class_split", "groups", "tracks"):
             array = getattr(self, name)
             if array is not None:
                 digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())

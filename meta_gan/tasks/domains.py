@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from meta_gan.checks import check_choice
 from meta_gan.tasks.base import SPLITS, Source
-from meta_gan.tasks.episodes import ALGORITHM, EpisodeStream, Tasks
+from meta_gan.tasks.episodes import EpisodeStream, Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Pictures
+from meta_gan.tasks.sampling import ALGORITHM
 
 SOURCE, TARGET = "source", "target"
 _LAST = -1.0  # below every draw: what may not be drawn

@@ -17,10 +17,10 @@ import tensorflow as tf
 from meta_gan.checks import check_choice, check_integer
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.sampling import ALGORITHM, smallest
+from meta_gan.tasks.tracks import Tracks
 from meta_gan.types import Episode
 
-# Pinned: the automatic choice depends on the device, and with it the episodes would.
-ALGORITHM = "philox"
 _TURN, _COUNT = 0x7475726E, 0x636F756E  # folded into a key that is also split: numbers that no split reaches
 
 
@@ -201,14 +201,6 @@ class EpisodeStream(abc.ABC):
         """Draw `(task_id, {domain: float32[tasks, shots + queries, *example]}, task key)`."""
 
 
-def smallest(key: tf.Tensor, rows: int, columns: int, limits: tf.Tensor, count: int) -> tf.Tensor:
-    """Draw int32[rows, count]: in each row distinct columns below the row's limit, uniform over orders."""
-    keys = tf.random.stateless_uniform([rows, columns], key, alg=ALGORITHM)
-    # 2 exceeds every key, so columns past the limit are never among the smallest.
-    keys = tf.where(tf.range(columns)[None, :] < limits[:, None], keys, 2.0)
-    return tf.math.top_k(-keys, k=count).indices
-
-
 def turned(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     """Rotate and mirror float[tasks, n, side, side, channels] by a symmetry of the square, drawn for each task."""
     which = tf.random.stateless_uniform([tf.shape(images)[0]], key, 0, 8, tf.int32, alg=ALGORITHM)
@@ -227,7 +219,8 @@ class Tasks(EpisodeStream):
     """Few-shot tasks over the classes of a source.
 
     Examples are drawn without replacement, so support and query are disjoint. If the source has groups, an episode
-    takes one example from each of `shots + queries` different groups.
+    takes one example from each of `shots + queries` different groups. If it has tracks, support and query take their
+    examples from different ones; about the share of the support set's examples is that of its tracks.
 
     Args:
         source: the labelled examples.
@@ -256,6 +249,7 @@ class Tasks(EpisodeStream):
         self.source, self.domains = source, {"": source}
         self.shots, self.queries = check_integer(shots, "shots", 1), check_integer(queries, "queries", 1)
         self.seed = check_integer(seed, "seed", 0)
+        self._tracks = None if source.tracks is None else Tracks(source.labels, source.tracks, shots, queries)
         self._index()
         self._require_examples(np.arange(len(source.class_names)) if classes is None else classes)
         self.drawable = {split: found.astype(np.int32) for split, found in source.classes_by_split().items()}
@@ -280,6 +274,8 @@ class Tasks(EpisodeStream):
 
     def _require_examples(self, classes: np.ndarray) -> None:
         needed = self.shots + self.queries
+        if self._tracks is not None:
+            self._tracks.require(classes, self.source.class_names, self.name)
         short = classes[self._class_cells[classes] < needed]
         if len(short) == 0:
             return
@@ -307,8 +303,10 @@ class Tasks(EpisodeStream):
         """Draw float32[tasks, shots + queries, *example] of given classes, int32[tasks]; a pure function.
 
         Each example is from another cell of its class. The keys, int32[2] each, choose groups (or examples, if there
-        are no groups) and the members of groups.
+        are no groups) and the members of groups; or tracks, and their examples.
         """
+        if self._tracks is not None:
+            return self.images_of(self._tracks.draw(classes, cell_key, member_key))
         needed = self.shots + self.queries
         limits = tf.gather(tf.constant(self._class_cells), classes)
         cells = smallest(cell_key, meta_batch, int(self._class_cells.max()), limits, needed)

@@ -13,11 +13,12 @@ import tensorflow as tf
 from meta_gan.checks import IMAGE_AXES, check_integer, check_shape
 from meta_gan.tasks.base import SPLITS, Source
 from meta_gan.tasks.colours import coloured
-from meta_gan.tasks.episodes import ALGORITHM, EpisodeStream, Tasks, smallest
+from meta_gan.tasks.episodes import EpisodeStream, Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Pictures
 from meta_gan.tasks.media.pictures import resize_images
 from meta_gan.tasks.pixels import LIGHT_ON_DARK
+from meta_gan.tasks.sampling import ALGORITHM, smallest
 from meta_gan.tasks.variation import LIMITS, Draws, Limits, vary
 from meta_gan.types import Episode, Tensor
 

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.tasks.colours import random_colours, smooth_noise
+from meta_gan.tasks.sampling import ALGORITHM
 from meta_gan.types import Tensor
 
-ALGORITHM = "philox"
 _BLOCK = 8  # side of the blocks of the lossy compression, as in JPEG
 
 

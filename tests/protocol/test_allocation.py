@@ -167,3 +167,25 @@ def test_a_line_numbers_the_images_of_a_class_from_one():
     numbers = [int(number) for part in parts for number in part.split(",")]
     assert name == "class 1" and [part.count(",") + 1 for part in parts] == [5, 7, 8]
     assert sorted(numbers) == list(range(1, 21))
+
+
+def test_the_images_of_a_track_are_all_references_or_none():
+    source = patterned_source(2, 20)
+    tracks = np.tile(np.repeat(np.arange(5), [2, 3, 4, 5, 6]), 2).astype(np.int32)
+    source = dataclasses.replace(source, tracks=tracks)
+    for index in (0, 1):
+        found = allocate_class(source, index, 5)
+        rest = np.concatenate([found.support, found.oracle])
+        assert set(tracks[found.references]).isdisjoint(tracks[rest]) and len(found.support) == 5
+        assert len(found.references) + len(rest) == 20
+        # Tracks join, in their order, until 8 images (40 % of 20) are references.
+        order = sorted(range(5), key=lambda track: rank("few-shot-28", source.class_names[index], "track", track))
+        ends = np.cumsum([[2, 3, 4, 5, 6][track] for track in order])
+        count = min(int(np.argmax(ends >= 8)) + 1, int(np.sum(ends <= 15)))
+        assert set(tracks[found.references]) == set(order[:count])
+
+
+def test_tracks_too_large_to_set_any_apart():
+    source = dataclasses.replace(patterned_source(1, 8), tracks=np.repeat([0, 1], [1, 7]).astype(np.int32))
+    with pytest.raises(ValueError, match=r"beside tracks with 2 or more.*with 8 images in 2 tracks"):
+        allocate_class(source, 0, 5)

@@ -15,7 +15,7 @@ from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError, shown
 from meta_gan.tasks.media.pictures import resize_images
-from meta_gan.tasks.readers.arrays import from_sounds, from_texts, make_source, make_tasks, to_levels
+from meta_gan.tasks.readers.arrays import from_sounds, from_texts, make_source, make_tasks, to_labels, to_levels
 
 FORMS = (
     "'images' and 'labels', or 'x_train' and 'y_train' and/or 'x_test' and 'y_test'; or 'audio', 'rate' and 'labels' "
@@ -36,7 +36,8 @@ def from_npz(
     """Make tasks from a `.npz` file.
 
     The file holds `images` and `labels`; or `x_train`, `y_train`, `x_test`, `y_test` (one part is enough; both are
-    joined, because classes are split here, and the test part is marked `held_out`); or sounds, `audio` int16 or floats
+    joined, because classes are split here, and the test part is marked `held_out`), with `tracks` if examples belong to
+    some, see `from_arrays`; or sounds, `audio` int16 or floats
     [n, samples], their `rate` and `labels`; or `texts`, str[n], and `labels`. `class_names` and the split are optional.
 
     Args:
@@ -101,7 +102,9 @@ def _image_source(path: Path, archive: Archive, shape: tuple[int, ...] | None, o
     images, labels = (_joined([pair[i] for pair in keys], [pair[i] for pair in parts]) for i in (0, 1))
     levels = to_levels(images, keys[0][0])
     levels = levels if shape is None else resize_images(levels, shape)
-    return make_source(levels, labels, **options, held_out=held_out)
+    key = next((key for key in ("tracks", "track") if key in archive.names), None)
+    tracks = None if key is None else to_labels(archive[key], None, len(levels), key)[0]
+    return make_source(levels, labels, **options, held_out=held_out, tracks=tracks)
 
 
 def _joined(keys: list[str], arrays: list[np.ndarray]) -> np.ndarray:

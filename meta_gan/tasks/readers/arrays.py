@@ -157,6 +157,7 @@ def make_source(
     held_out: np.ndarray | None = None,
     skipped: Sequence[str] = (),
     passed: Sequence[str] = (),
+    tracks: np.ndarray | None = None,
 ) -> Source:
     """Make a `Source` of stored examples, whose labels, names and split are as in `from_arrays`.
 
@@ -165,8 +166,8 @@ def make_source(
     """
     indices, names = to_labels(labels, class_names, len(stored))
     split, safe = to_split(class_split, names), [shown(each) for each in names]
-    notes = {"skipped": tuple(skipped), "passed": tuple(passed)}
-    return Source(stored, indices, safe, split, groups, shown(name), held_out, medium or Pictures(), **notes)
+    notes = (tuple(skipped), tuple(passed))
+    return Source(stored, indices, safe, split, groups, shown(name), held_out, medium or Pictures(), *notes, tracks)
 
 
 def make_tasks(source: Source, shots: int, queries: int, seed: int, small_classes: str = "error") -> Tasks:
@@ -198,6 +199,7 @@ def from_arrays(
     class_split: ArrayLike | None = None,
     group_by: Any = None,
     groups: ArrayLike | None = None,
+    tracks: ArrayLike | None = None,
     value_range: Any = None,
     shots: int = 5,
     queries: int = 7,
@@ -217,6 +219,8 @@ def from_arrays(
             digit, for example), and then each pair of values that occurs is a task, named "a × b".
         groups: int[n] or str[n]. An episode has at most one example of a group, so every class needs
             `shots + queries` groups.
+        tracks: int[n] or str[n]. The examples of a track, such as the frames of one object, are all in the support or
+            all in the query of an episode. Not together with `groups`.
         value_range: (-1, 1) or (0, 1), the range of floats; None to decide by the values, see `checks.value_range_of`.
         shots, queries, seed: see `Tasks`.
         small_classes: "error", or "skip" to go on without the classes that have fewer than `shots + queries` examples.
@@ -240,8 +244,11 @@ def from_arrays(
                 f"Received: class_names={class_names!r}, class_split={class_split!r}"
             )
         labels, class_names = _grouped(group_by, len(levels))
-    apart = None if groups is None else to_labels(groups, None, len(levels), "groups")[0]
-    source = make_source(levels, labels, class_names, class_split, groups=apart)
+    apart, kept = (
+        None if given is None else to_labels(given, None, len(levels), name)[0]
+        for given, name in ((groups, "groups"), (tracks, "tracks"))
+    )
+    source = make_source(levels, labels, class_names, class_split, groups=apart, tracks=kept)
     return make_tasks(source, shots, queries, seed, small_classes)
 
 
