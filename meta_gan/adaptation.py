@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_support
+from meta_gan.environment import Compiled, check_settings
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.meta.inner_loop import SAMPLE, InnerLoop
@@ -28,28 +29,40 @@ class CompiledAdaptation:
         game: the loop's game.
         support_spec: the spec of a support set, named `support`; for a game of domains a dict of specs, named
             `DOMAIN_support`.
+
+    What users give and receive is float32, whatever the nets' dtype.
     """
 
     def __init__(self, loop: InnerLoop, algorithm: Algorithm, values: Callable[[], MetaWeights]):
+        check_settings()
         self.loop, self.game, self.algorithm, self.values = loop, loop.game, algorithm, values
         self.support_spec = _support_spec(self.game)
         signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
-        self._adapt = tf.function(self.adapt_values, autograph=False, input_signature=signature)
-        self._advance = tf.function(self._advance_values, autograph=False, reduce_retracing=True)
-        self._condition = tf.function(self.game.condition, autograph=False, reduce_retracing=True)
+        self._dtype = next(iter(self.game.nets.values())).compute_dtype
+        self._adapt = Compiled(self.adapt_values, input_signature=signature)
+        self._advance = Compiled(self._advance_values, reduce_retracing=True)
+        self._condition = Compiled(self.condition_values, reduce_retracing=True)
         self._endpoints: dict[str, Any] = {}
 
     def adapt_values(self, support: Examples, steps: int | Tensor, seed: int | Tensor) -> Snapshot:
         """Adapt, as a function of tensors; `adapt` and the SavedModel run it."""
         meta = self.values()
-        carry, _ = self.loop.adapt(meta, support, steps, functional.seed_pair(seed))
+        carry, _ = self.loop.adapt(meta, self._of_nets(support), steps, functional.seed_pair(seed))
         return self.loop.final(meta, carry)
+
+    def condition_values(self, snapshot: Snapshot, support: Examples) -> Tree:
+        """Return the conditioning of a support set, as a function of tensors."""
+        return self.game.condition(snapshot, self._of_nets(support))
+
+    def _of_nets(self, support: Examples) -> Examples:
+        """Return a support set in the nets' dtype."""
+        return tf.nest.map_structure(lambda x: tf.cast(x, self._dtype), support)
 
     def _advance_values(
         self, carry: Carry, support: Examples, steps: Tensor, seed: Tensor, rate_scale: Tensor
     ) -> tuple[Carry, Snapshot]:
         meta, key = self.values(), functional.seed_pair(seed)
-        carry, _ = self.loop.advance(meta, carry, support, steps, key, rate_scale=rate_scale)
+        carry, _ = self.loop.advance(meta, carry, self._of_nets(support), steps, key, rate_scale=rate_scale)
         return carry, self.loop.final(meta, carry)
 
     def trajectory(
@@ -83,20 +96,29 @@ class CompiledAdaptation:
     def endpoint_values(
         self, name: str, snapshot: Snapshot, conditioning: Tree, inputs: Mapping[str, Tensor], seed: Tensor
     ) -> dict[str, Tensor]:
-        """Run an endpoint, as a function of tensors, keyed by the user's seed."""
-        key = functional.fold(functional.seed_pair(seed), SAMPLE)
-        return self.game.endpoints[name].fn(snapshot, conditioning, inputs, key)
+        """Run an endpoint, as a function of tensors, keyed by the user's seed; see `endpoint_inputs`."""
+        key, endpoint = functional.fold(functional.seed_pair(seed), SAMPLE), self.game.endpoints[name]
+        own = {key: tf.cast(inputs[key], spec.dtype) for key, spec in endpoint.inputs.items()}
+        made = endpoint.fn(snapshot, conditioning, own, key)
+        return {key: functional.as_float32(value) for key, value in made.items()}
+
+    def endpoint_inputs(self, name: str) -> dict[str, tf.TensorSpec]:
+        """Return the specs of what users pass to an endpoint: those of the game, with float32 for every float."""
+        return {
+            key: tf.TensorSpec(spec.shape, tf.float32 if spec.dtype.is_floating else spec.dtype, name=spec.name)
+            for key, spec in self.game.endpoints[name].inputs.items()
+        }
 
     def checked(self, support: Examples) -> Examples:
-        """Return a support set as tensors of the nets' dtype, or raise ValueError."""
-        examples = check_support(support, self.game.example_shape)
-        return tf.nest.map_structure(lambda x, spec: tf.cast(x, spec.dtype), examples, self.support_spec)
+        """Return a support set as float32 tensors, or raise ValueError."""
+        return tf.nest.map_structure(tf.convert_to_tensor, check_support(support, self.game.example_shape))
 
     def adapt(self, support: Examples, steps: int, seed: int) -> Snapshot:
         """Check a support set and adapt to it."""
         examples = self.checked(support)
         if not steps:
             # Without this, the loop would be traced for seconds and never run.
+            check_settings()
             return self.adapt_values(examples, 0, seed)
         return self._adapt(examples, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
 
@@ -109,10 +131,8 @@ class CompiledAdaptation:
     ) -> dict[str, Tensor]:
         """Run an endpoint; a new batch size or count does not retrace."""
         if name not in self._endpoints:
-            self._endpoints[name] = tf.function(
-                lambda *args: self.endpoint_values(name, *args), autograph=False, reduce_retracing=True
-            )
-        specs = self.game.endpoints[name].inputs
+            self._endpoints[name] = Compiled(lambda *args: self.endpoint_values(name, *args), reduce_retracing=True)
+        specs = self.endpoint_inputs(name)
         tensors = {key: tf.convert_to_tensor(inputs[key], spec.dtype) for key, spec in specs.items()}
         return self._endpoints[name](snapshot, conditioning, tensors, tf.constant(seed, tf.int32))
 
@@ -132,10 +152,9 @@ class CompiledAdaptation:
 
 
 def _support_spec(game: Game) -> Tree:
-    dtype = next(iter(game.nets.values())).compute_dtype
     if not isinstance(game.example_shape, Mapping):
-        return tf.TensorSpec([None, *game.example_shape], dtype, name="support")
+        return tf.TensorSpec([None, *game.example_shape], tf.float32, name="support")
     return {
-        domain: tf.TensorSpec([None, *shape], dtype, name=f"{domain}_support")
+        domain: tf.TensorSpec([None, *shape], tf.float32, name=f"{domain}_support")
         for domain, shape in game.example_shape.items()
     }

@@ -88,7 +88,7 @@ class AdaptedModel:
             images: float[n, *example] in [-1, 1], or uint8; any n >= 1.
 
         Returns:
-            float[n, *example] in [-1, 1], of the nets' dtype.
+            float32[n, *example] in [-1, 1].
 
         Raises:
             ValueError: the game has no such endpoint, or images of another shape, range or dtype.
@@ -108,7 +108,7 @@ class AdaptedModel:
             images: as in `reconstruct`.
 
         Returns:
-            `{"mean", "log_variance"}`: float[n, latent] each, the parameters of a diagonal normal distribution.
+            `{"mean", "log_variance"}`: float32[n, latent] each, the parameters of a diagonal normal distribution.
 
         Raises:
             ValueError: as in `reconstruct`.
@@ -127,7 +127,7 @@ class AdaptedModel:
             back: translate from the target to the source domain, with a game that has translators both ways.
 
         Returns:
-            float[n, *target] in [-1, 1], of the nets' dtype; with `back`, float[n, *source].
+            float32[n, *target] in [-1, 1]; with `back`, float32[n, *source].
 
         Raises:
             ValueError: as in `reconstruct`.

@@ -98,12 +98,25 @@ def call(
         for i, (variable, value) in enumerate(zip(net.non_trainable_variables, state, strict=True))
     ]
     extra = {} if conditioning is None else {"conditioning": conditioning}
-    outputs, new_state = net.stateless_call(weights, keyed, inputs, training=training, **extra)
+    outputs, new_state, added = net.stateless_call(
+        weights, keyed, inputs, training=training, return_losses=True, **extra
+    )
+    if added:
+        raise ValueError(
+            f"a net must add no loss in its call, which would be lost; add a penalty to the game. "
+            f"Received: {len(added)} from add_loss or regularizers in {net.name!r}"
+        )
     kept = [
         old if is_seed(variable) else new
         for variable, old, new in zip(net.non_trainable_variables, state, new_state, strict=True)
     ]
     return outputs, kept
+
+
+def added_losses(net: keras.Model, inputs: Tree) -> Tensors:
+    """Return the losses that layers add in a call, of a built model at its own values, unconditioned."""
+    weights, state = read({"net": net})
+    return list(net.stateless_call(weights["net"], state["net"], inputs, training=False, return_losses=True)[2])
 
 
 def pure(model: keras.Model, function: str | Callable[..., Any], values: Tensors, *args: Any) -> Any:
@@ -137,6 +150,11 @@ def pure(model: keras.Model, function: str | Callable[..., Any], values: Tensors
 def flat(tree: Tree) -> Tensors:
     """Return the tensors of a tree in `tf.nest` order."""
     return tf.nest.flatten(tree)
+
+
+def as_float32(value: Tensor) -> Tensor:
+    """Return a tensor with its floats as float32, the dtype of everything that users give and receive."""
+    return tf.cast(value, tf.float32) if value.dtype.is_floating else value
 
 
 def stop(tree: Tree) -> Tree:

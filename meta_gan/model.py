@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,20 +14,23 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import export as exporting
-from meta_gan import functional, storage
+from meta_gan import atomic, functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_converged, check_integer, check_number, check_range
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
+from meta_gan.optimizers import clips_of, optimizers_of
+from meta_gan.task_model import TaskModel, of_float32, refuse
 from meta_gan.types import ByNet, Episode, Examples, MetaWeights, Snapshot, Tensor, Tensors
 
 META_LEARNER = "meta_learner"
-Groups = Mapping[str, Sequence[Any]]
+KERAS_FILE = ".keras"
+_COMPILED = ("run_eagerly", "steps_per_execution", "jit_compile")
 
 
 @keras.saving.register_keras_serializable("meta_gan")
-class MetaModel(keras.Model):
+class MetaModel(TaskModel):
     """A generative model that is trained to be adapted to a few examples.
 
     Args:
@@ -51,7 +56,7 @@ class MetaModel(keras.Model):
     """
 
     def __init__(self, game: Game, algorithm: Algorithm, averaging: float | None = None, name: str = "meta_model"):
-        super().__init__(name=name)
+        super().__init__(name)
         if averaging is not None:
             check_number(averaging, "averaging", above=0, below=1)
         self.game, self.algorithm, self.averaging = game, algorithm, averaging
@@ -62,6 +67,19 @@ class MetaModel(keras.Model):
         self.built = True
         self._averages = [self._shadow(i, v) for i, v in enumerate(self._averaged_variables())] if averaging else []
         self._means: dict[str, keras.metrics.Mean] = {}
+        self._trained = self._trainable_paths()
+
+    def _trainable_paths(self) -> dict[str, list[str]]:
+        return {name: [v.path for v in net.trainable_variables] for name, net in self.game.nets.items()}
+
+    def _check_trainable(self) -> None:
+        """Raise a ValueError if `trainable` was changed: the loop's mask and the optimizers are of the old weights."""
+        now = self._trainable_paths()
+        if changed := sorted(name for name, paths in self._trained.items() if paths != now[name]):
+            raise ValueError(
+                "'trainable' must be set before the MetaModel is made; make a new one of the same game. Received: "
+                f"a change in the nets {changed}"
+            )
 
     def _averaged_variables(self) -> list[keras.Variable]:
         return [v for net in self.game.nets.values() for v in net.trainable_variables]
@@ -84,6 +102,7 @@ class MetaModel(keras.Model):
 
     def meta_weights(self, averaged: bool = False) -> MetaWeights:
         """Read the meta-weights; with `averaged`, their moving average where there is one."""
+        self._check_trainable()
         initial = functional.read(self.game.nets)
         if averaged and self._averages:
             values = iter(self._averages)
@@ -116,17 +135,37 @@ class MetaModel(keras.Model):
                 default) pays where nets are small and inner steps many; its normal and uniform draws are others.
 
         Raises:
-            ValueError: a group without an optimizer, an unknown group, or a clip that is not > 0.
+            ValueError: a group without an optimizer, an unknown group, a clip that is not > 0, an optimizer that scales
+                losses, or an argument of `keras.Model.compile` that does not apply, such as `loss`.
         """
+        self._check_trainable()
         groups = self.groups
-        chosen = _optimizers_of(groups, optimizer)
-        self._clips, self._skip_nonfinite = _clips_of(groups, clip), bool(skip_nonfinite)
-        for group, variables in groups.items():
-            chosen[group].build(variables)
-        super().compile(optimizer=chosen[next(iter(groups))], **{"jit_compile": False, **kwargs})
-        self.optimizers = chosen
+        chosen = optimizers_of(groups, optimizer)
+        self._clips, self._skip_nonfinite = clips_of(groups, clip), bool(skip_nonfinite)
+        super().compile(optimizer=chosen, **kwargs)
+        chosen.build_groups(groups)
         # Made here because a metric's variables cannot be made while a step is being traced.
-        self._means = {name: keras.metrics.Mean(name=name) for name in _metric_names(self.game)}
+        self._means = {name: of_float32(name) for name in _metric_names(self.game)}
+
+    @property
+    def optimizers(self) -> Mapping[str, keras.optimizers.Optimizer]:
+        """The optimizer of every group; empty before `compile`. `optimizer` is all of them as one."""
+        return self.optimizer.groups if self.compiled else {}
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments of `compile` as JSON values, {} before it."""
+        if not self.compiled:
+            return {}
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "clip": self._clips,
+            "skip_nonfinite": self._skip_nonfinite,
+            **{name: getattr(self, name) for name in _COMPILED},
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was; its optimizers' state follows with the weights."""
+        self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -204,11 +243,11 @@ class MetaModel(keras.Model):
 
     def train_step(self, data: Episode) -> dict[str, Tensor]:
         """Run one `meta_step`, and update the running means; called by `fit`."""
-        return self._track(self.meta_step(data))
+        return self._track(self.meta_step(self.episodes_of(data)))
 
     def test_step(self, data: Episode) -> dict[str, Tensor]:
         """Return query objectives and sample-to-query distances before and after adaptation; called by `evaluate`."""
-        return self._track(self.assess(data))
+        return self._track(self.assess(self.episodes_of(data)))
 
     def assess(self, episodes: Episode) -> dict[str, Tensor]:
         """Return the mean over tasks of `InnerLoop.assess`, from the averaged weights where there are any."""
@@ -276,18 +315,24 @@ class MetaModel(keras.Model):
         """Save one folder: `config.json` (with the class split), `weights.npz`, and a model card.
 
         Args:
-            path: the folder to make; it must not exist unless `overwrite`.
-            overwrite: replace a folder that is there.
-            **extra: entries for `config.json`, such as `training={...}`.
+            path: the folder to make; it must not exist unless `overwrite`. With the ending `.keras` it is one file in
+                Keras's format, with the optimizers' state, for `keras.saving.load_model`.
+            overwrite: replace a folder or file that is there.
+            **extra: entries for `config.json`, such as `training={...}`; none for a `.keras` file.
 
         Raises:
-            ValueError: the folder exists, or cannot be written; nothing is left half-written.
+            ValueError: the place is taken, or cannot be written; nothing is left half-written. Or the ending `.h5`.
             DivergenceError: a weight is NaN or infinite; nothing is written.
         """
         self._check_converged()
+        ending = os.path.splitext(os.fspath(path))[1].lower()
+        if ending in (".h5", ".hdf5"):
+            refuse(f"save({os.fspath(path)!r})", "save to a folder or to a file .keras, or call save_weights")
+        if ending == KERAS_FILE:
+            return self._save_file(Path(path), overwrite, extra)
         config = {
             "kind": "meta_model",
-            **{key: value for key, value in self.get_config().items() if key != "name"},
+            **self._settings(),
             **self.game.card,
             "data": self.data_card,
             **extra,
@@ -297,6 +342,21 @@ class MetaModel(keras.Model):
 
     def _check_converged(self) -> None:
         check_converged(self._stored_variables(), "the model's weights")
+
+    def _save_file(self, path: Path, overwrite: bool, extra: Mapping[str, Any]) -> None:
+        if extra:
+            raise ValueError(f"a {KERAS_FILE} file must have no further entries. Received: {sorted(extra)}")
+        if os.path.lexists(path) and not (overwrite and path.is_file() and zipfile.is_zipfile(path)):
+            required = f"be a {KERAS_FILE} file, to be replaced" if overwrite else "not exist yet"
+            raise ValueError(f"the output {str(path)!r} must {required}. Received: a path that is taken")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In a folder of its own, because Keras wants the ending and writes beside the file.
+        with atomic.work_folder(path) as work:
+            made = work / path.name
+            keras.saving.save_model(self, made)
+            atomic.sync(made)
+            os.replace(made, path)
+        atomic.sync(path.parent)
 
     def _stored_variables(self) -> list[keras.Variable]:
         nets = [v for net in self.game.nets.values() for v in net.variables]
@@ -336,36 +396,21 @@ class MetaModel(keras.Model):
         exporting.export_meta_model(self.adaptation, path, limits or exporting.Limits(), self.data_card)
 
     def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, and the data card, as JSON values."""
+        return {**self._settings(), "name": self.name, "data_card": self.data_card}
+
+    def _settings(self) -> dict[str, Any]:
         kept = keras.saving.serialize_keras_object
-        game, algorithm = kept(self.game), kept(self.algorithm)
-        return {"game": game, "algorithm": algorithm, "averaging": self.averaging, "name": self.name}
+        return {"game": kept(self.game), "algorithm": kept(self.algorithm), "averaging": self.averaging}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetaModel:
+        """Return the model that `get_config` described, with freshly initialised weights."""
         make = keras.saving.deserialize_keras_object
-        return cls(**{**config, "game": make(config["game"]), "algorithm": make(config["algorithm"])})
-
-
-def _optimizers_of(groups: Groups, optimizer: Any) -> dict[str, keras.optimizers.Optimizer]:
-    """Return an optimizer for every group; see `MetaModel.compile`."""
-    if not isinstance(optimizer, Mapping):
-        given = keras.optimizers.get(keras.optimizers.Adam(1e-4) if optimizer is None else optimizer)
-        return {group: type(given).from_config(given.get_config()) for group in groups}
-    if set(optimizer) != set(groups):
-        raise ValueError(f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}")
-    if len({id(one) for one in optimizer.values()}) < len(optimizer):
-        raise ValueError("every group must have its own 'optimizer'. Received: one object for several groups")
-    return dict(optimizer)
-
-
-def _clips_of(groups: Groups, clip: float | Mapping[str, float] | None) -> dict[str, float | None]:
-    """Return the greatest gradient norm of every group, None for no limit; see `MetaModel.compile`."""
-    clips: dict[str, float | None] = dict.fromkeys(groups)
-    clips.update(clip if isinstance(clip, Mapping) else dict.fromkeys(groups, clip))
-    bad = {g: c for g, c in clips.items() if g not in groups or (c is not None and not c > 0)}
-    if bad:
-        raise ValueError(f"'clip' must be > 0 for groups of {sorted(groups)}. Received: {bad}")
-    return clips
+        settings = {key: value for key, value in config.items() if key != "data_card"}
+        model = cls(**{**settings, "game": make(config["game"]), "algorithm": make(config["algorithm"])})
+        model.data_card = dict(config.get("data_card") or {})
+        return model
 
 
 def _metric_names(game: Game) -> list[str]:

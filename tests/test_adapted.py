@@ -79,15 +79,15 @@ def test_nothing_retraces(model, adapted):
     adaptation = model.adaptation
     for k, steps, seed, count in ((1, 0, 0, 1), (2, 5, 1, 3), (4, 1, -9, 50), (3, 2, 7, 2)):
         model.adapt(SUPPORT[:k], steps=steps, seed=seed).sample(count, seed=seed)
-    assert adaptation._adapt.experimental_get_tracing_count() == 1
-    assert [f.experimental_get_tracing_count() for f in adaptation._endpoints.values()] == [1]
+    assert adaptation._adapt.function.experimental_get_tracing_count() == 1
+    assert [f.function.experimental_get_tracing_count() for f in adaptation._endpoints.values()] == [1]
 
 
 def test_no_steps_are_those_of_the_compiled_loop_and_trace_nothing(support=SUPPORT):
     """What a model that is adapted by its task code alone does: its first call must not wait for a loop never run."""
     model = mg.MetaModel(tiny_gan(loss=NonSaturating()), mg.FOMAML(inner_steps=0, inner_rate=0.1))
     none = model.adapt(support, seed=1)
-    assert model.adaptation._adapt.experimental_get_tracing_count() == 0
+    assert model.adaptation._adapt.function.experimental_get_tracing_count() == 0
     compiled = model.adaptation._adapt(tf.constant(support), tf.constant(0), tf.constant(1))
     tf.nest.map_structure(np.testing.assert_array_equal, numbers(none.snapshot), numbers(compiled))
     with pytest.raises(ValueError, match="support"):
@@ -104,11 +104,11 @@ def test_fifty_adaptations_leak_nothing(model):
         return variables, sum(isinstance(o, mg.AdaptedModel) for o in objects)
 
     model.adapt(SUPPORT).sample(1)
-    before, traces = alive(), model.adaptation._adapt.experimental_get_tracing_count()
+    before, traces = alive(), model.adaptation._adapt.function.experimental_get_tracing_count()
     for seed in range(50):
         model.adapt(SUPPORT, steps=1, seed=seed).sample(2, seed=seed)
     assert alive() == before
-    assert model.adaptation._adapt.experimental_get_tracing_count() == traces
+    assert model.adaptation._adapt.function.experimental_get_tracing_count() == traces
 
 
 def test_save_and_load(tmp_path, model):

@@ -50,7 +50,7 @@ class Signatures:
     def __init__(self, served: CompiledAdaptation, limits: Limits):
         self.served, self.game, self.limits = served, served.game, limits
         self._adapt = tf.function(served.adapt_values, autograph=False)
-        self._condition = tf.function(served.game.condition, autograph=False)
+        self._condition = tf.function(served.condition_values, autograph=False)
         self._endpoints: dict[str, Any] = {}
 
     def of_meta_model(self) -> list[Signature]:
@@ -77,7 +77,7 @@ class Signatures:
 
     def _own_inputs(self, name: str) -> tuple[Input, ...]:
         """Return the inputs of an endpoint, its `num` and rows limited."""
-        specs = self.game.endpoints[name].inputs
+        specs = self.served.endpoint_inputs(name)
         return tuple(Input(spec, ((1, self.limits.num),), key == "images") for key, spec in specs.items())
 
     def _support(self, values: Values) -> Examples:
@@ -146,11 +146,11 @@ class Signatures:
         def run(values: Values) -> dict[str, Tensor]:
             named = _named(self._condition(self._held(), self._support(values)))
             embeddings = {
-                name.removeprefix("conditioning_"): each
+                name.removeprefix("conditioning_"): functional.as_float32(each)
                 for name, each in named.items()
                 if name.endswith("_task_embedding")
             }
-            return embeddings or {"task_embedding": named["conditioning"]}
+            return embeddings or {"task_embedding": functional.as_float32(named["conditioning"])}
 
         return Signature("encode_task", self._support_inputs()[:-1], run)
 
@@ -164,7 +164,8 @@ class Signatures:
         def adapt(values: Values) -> dict[str, Tensor]:
             snapshot, conditioning = self._adapted(values)
             trees.append(conditioning)
-            return dict(zip(names, _tensors(snapshot, nets), strict=True)) | _named(conditioning)
+            made = dict(zip(names, _tensors(snapshot, nets), strict=True)) | _named(conditioning)
+            return {name: _without_halves(each) for name, each in made.items()}
 
         signature = Signature("adapt", (*self._support_inputs(), _scalar("seed")), adapt)
         specs = {given.name: given.spec for given in signature.inputs}
@@ -176,6 +177,8 @@ class Signatures:
         def of(name: str) -> Signature:
             def run(values: Values) -> dict[str, Tensor]:
                 given = [values[each.name] for each in weights]
+                inner = [*_tensors(self._held(), nets), *keras.tree.flatten(trees[0])]
+                given = [tf.cast(each, own.dtype) for each, own in zip(given, inner, strict=False)]
                 conditions = given[len(names) :]
                 conditioning = keras.tree.pack_sequence_as(trees[0], conditions) if conditions else None
                 return self._run(name, _with(self._held(), nets, given[: len(names)]), conditioning, values)
@@ -200,6 +203,11 @@ def _named(tree: Tree) -> dict[str, Tensor]:
     if tree is None:
         return {}
     return {"_".join(["conditioning", *map(str, path)]): leaf for path, leaf in keras.tree.flatten_with_path(tree)}
+
+
+def _without_halves(value: Tensor) -> Tensor:
+    """Return a tensor as it is, or as float32 if it is of half precision, which few clients can read."""
+    return functional.as_float32(value) if value.dtype in (tf.float16, tf.bfloat16) else value
 
 
 def _names(models: Mapping[str, keras.Model], nets: tuple[str, ...]) -> list[str]:

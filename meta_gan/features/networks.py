@@ -41,9 +41,10 @@ class _Stack:
     def __init__(self, example_shape: Sequence[int], width: int, seed: int, stream: str, dtype: Any) -> None:
         self.example_shape = _check_image_shape(example_shape)
         self.width = check_integer(width, "width", 1)
-        self.dtype, self.stream = dtype, stream
+        self.dtype, self.stream = dtype or "float32", stream
+        self.last = {"data_format": "channels_last", "name": "features", "dtype": self.dtype}
         self.normal = seeded_normal(check_integer(seed, "seed", 0), stream)
-        self.images = keras.Input(self.example_shape, dtype=dtype or "float32", name="images")
+        self.images = keras.Input(self.example_shape, dtype=self.dtype, name="images")
 
     def convolve(
         self, x: keras.KerasTensor, channels: int, name: str, kernel: int = 3, strides: int = 1
@@ -76,7 +77,9 @@ class _Stack:
 
     def finish(self, features: keras.KerasTensor) -> keras.Model:
         """Return the model from images to `features`."""
-        return keras.Model(self.images, features, name=self.stream)
+        model = keras.Model(self.images, features, name=self.stream)
+        model.dtype_policy = self.dtype
+        return model
 
 
 def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: Any = None) -> keras.Model:
@@ -86,7 +89,7 @@ def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: A
         example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
         width: channels of every convolution, >= 1.
         seed: seed of the initial weights, >= 0.
-        dtype: dtype of the weights and features; None for Keras's default.
+        dtype: dtype of the weights and features; None for float32.
 
     Returns:
         A model from float[n, *example_shape] to float[n, d]. The features are the last map, flattened if d <= 256 (for
@@ -109,8 +112,8 @@ def conv4(example_shape: Sequence[int], width: int = 64, seed: int = 0, dtype: A
         if min(x.shape[1:3]) >= 2:
             x = stack.halve(x, str(block))
     if math.prod(x.shape[1:]) > MOST_FEATURES:
-        return stack.finish(keras.layers.GlobalAveragePooling2D(name="features", dtype=dtype)(x))
-    return stack.finish(keras.layers.Flatten(name="features", dtype=dtype)(x))
+        return stack.finish(keras.layers.GlobalAveragePooling2D(**stack.last)(x))
+    return stack.finish(keras.layers.Flatten(**stack.last)(x))
 
 
 def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype: Any = None) -> keras.Model:
@@ -120,7 +123,7 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
         example_shape: (height, width, channels), at least 8x8 with 1 to 4 channels.
         width: channels of the first block, >= 1; the others have 2 * width.
         seed: seed of the initial weights, >= 0.
-        dtype: dtype of the weights and features; None for Keras's default.
+        dtype: dtype of the weights and features; None for float32.
 
     Returns:
         A model from float[n, *example_shape] to float[n, 4 * width], features averaged over positions.
@@ -141,7 +144,7 @@ def residual(example_shape: Sequence[int], width: int = 32, seed: int = 0, dtype
     for block, channels in enumerate((stack.width, 2 * stack.width, 2 * stack.width)):
         x = _residual_block(stack, x, channels, f"block_{block}")
     x = stack.rectify(stack.convolve(stack.rectify(x, "last"), 4 * stack.width, "widen", kernel=1), "features")
-    return stack.finish(keras.layers.GlobalAveragePooling2D(name="features", dtype=dtype)(x))
+    return stack.finish(keras.layers.GlobalAveragePooling2D(**stack.last)(x))
 
 
 def _residual_block(stack: _Stack, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.layers import check_differentiable
+from meta_gan.layers import check_differentiable, check_honoured, foreign
 from meta_gan.types import ByNet, Episode, Examples, Settings, Snapshot, Tensor, Tree
 
 Turn = tuple[tuple[str, ...], int]
@@ -53,7 +53,8 @@ class Game:
             set are dicts with the same keys.
 
     Raises:
-        ValueError: a net that is not built or has a layer with wrong second derivatives, players that are not a
+        ValueError: a net that is not built, has a layer with wrong second derivatives or asks for what a game does
+            not honour, such as a regularizer; players that are not a
             partition, an unknown name in `turns` or `conditioners`, or repeats below 1.
     """
 
@@ -90,6 +91,8 @@ class Game:
             if not isinstance(net, keras.Model) or not net.built:
                 raise ValueError(f"the net {name!r} must be a built keras.Model. Received: {net!r}")
             check_differentiable(net)
+            check_honoured(name, net)
+            _check_adds_no_loss(name, net)
         owned = sorted(name for names in self.players.values() for name in names)
         if owned != sorted(self.nets):
             raise ValueError(
@@ -239,6 +242,21 @@ class Game:
     def endpoints(self) -> dict[str, Endpoint]:
         """The functions of the trained game, by name."""
         raise NotImplementedError
+
+
+def _check_adds_no_loss(name: str, net: keras.Model) -> None:
+    """Raise a ValueError if a user's own layer adds a loss when it is called.
+
+    Of a net of unknown inputs nothing is called here; `functional.call` refuses its losses at the first call.
+    """
+    own, inputs = foreign(net), getattr(net, "inputs", None) or []
+    if own and len(inputs) == 1 and None not in inputs[0].shape[1:]:
+        zeros = tf.zeros([1, *inputs[0].shape[1:]], inputs[0].dtype)
+        if functional.added_losses(net, zeros):
+            raise ValueError(
+                f"the net {name!r} must have no layer that adds a loss; add a penalty to the game. "
+                f"Received: add_loss in one of the layers {own}"
+            )
 
 
 def serialized(**arguments: Any) -> dict[str, Any]:

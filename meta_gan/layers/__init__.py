@@ -9,6 +9,7 @@ from meta_gan.layers.normalization import (
     InstanceNormalization,
     LayerNormalization,
 )
+from meta_gan.layers.players import check_honoured, foreign
 from meta_gan.layers.resampling import UpsampleBilinear, UpsampleNearest
 from meta_gan.layers.sequences import Bands, LogMel, PhaseShuffle, SymbolPairs
 from meta_gan.layers.spectral import SpectralConv2D, SpectralDense
@@ -30,4 +31,6 @@ __all__ = [
     "UpsampleBilinear",
     "UpsampleNearest",
     "check_differentiable",
+    "check_honoured",
+    "foreign",
 ]

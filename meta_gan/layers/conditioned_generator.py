@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_gan.layers.portable import exporting
 from meta_gan.renames import current_names
 from meta_gan.types import Tensor
 
@@ -75,6 +76,11 @@ class ConditionedGenerator(keras.Model):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Let Keras record `input_shape`, which `export` needs; the weights exist already."""
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Export as `keras.Model.export` does; a model that was just loaded, too."""
+        with exporting(self, (1, *np.atleast_1d(np.asarray(self.latent_dim))), format):
+            super().export(filepath, format=format, **kwargs)
 
     @property
     def conditioning(self) -> Any:

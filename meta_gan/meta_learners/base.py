@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -108,6 +109,10 @@ class MetaLearner(keras.Model):
     learned = False
     coupled = False
     embedding_dim = 0
+
+    def __init__(self, **kwargs: Any) -> None:
+        # By default float32, whatever Keras's global policy, as networks are.
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or "float32"})
 
     @property
     def steering(self) -> Steering | None:

@@ -26,6 +26,7 @@ import numpy as np
 from keras import ops
 
 from meta_gan.checks import check_integer, check_shape
+from meta_gan.layers.portable import exporting
 from meta_gan.renames import current_names
 from meta_gan.types import Tensor
 
@@ -134,6 +135,12 @@ class LayerFactory:
         return layer
 
 
+def of_policy(model: keras.Model, policy: Any) -> keras.Model:
+    """Return a Sequential or functional model after setting its dtype policy, which Keras takes from its global one."""
+    model.dtype_policy = policy
+    return model
+
+
 class Network(keras.Model):
     """Base of networks that are built on construction, and whose configuration is their constructor's arguments.
 
@@ -144,7 +151,7 @@ class Network(keras.Model):
         seed: int >= 0, seed of the initial weights.
         width: int >= 1, for networks that have one.
         embedding_dim: int >= 0, size of the task embedding that it is conditioned on; 0 for none.
-        **kwargs: `name`, `dtype` and the other arguments of a Keras model.
+        **kwargs: `name`, `dtype` (float32 by default) and the other arguments of a Keras model.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -158,7 +165,8 @@ class Network(keras.Model):
     def __init__(
         self, example_shape: Shape, seed: int = 0, width: int | None = None, embedding_dim: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        # By default float32, whatever Keras's global policy: a saved network must be the same in every process.
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or "float32"})
         self.example_shape = check_shape(example_shape)
         self.seed, self.embedding_dim = check_integer(seed, "seed", 0), check_integer(embedding_dim, "embedding_dim", 0)
         if width is not None:
@@ -168,11 +176,26 @@ class Network(keras.Model):
         """Make `layers` this network's `body`, built for `input_shape`; the last step of a constructor."""
         # The input layer builds the stack at once, so that the weights exist before the first call.
         inputs = keras.Input(input_shape, dtype=self.compute_dtype)
-        self.body = keras.Sequential([inputs, *layers], name="body")
+        self.body = of_policy(keras.Sequential([inputs, *layers], name="body"), self.dtype_policy)
         self.build((None, *input_shape))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Let Keras record `input_shape`, which `export` needs; the weights exist already."""
+        """Record `input_shape`, which `export` needs, as Keras does; the weights exist already."""
+        self._input_shape = tuple(input_shape)
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Export as `keras.Model.export` does; a network that was just loaded, too.
+
+        Raises:
+            ValueError: the network is conditioned; `AdaptedModel.generator` holds its conditioning and can be exported.
+        """
+        if self.sees_support or self.embedding_dim:
+            raise ValueError(
+                f"a conditioned network must be exported with its conditioning, by adapt(support).generator or "
+                f"meta_gan.layers.ConditionedGenerator. Received: {type(self).__name__}"
+            )
+        with exporting(self, self._input_shape, format):
+            super().export(filepath, format=format, **kwargs)
 
     def read_conditioning(self, conditioning: Any) -> tuple[Tensor | None, Tensor | None]:
         """Return what this network is conditioned on.

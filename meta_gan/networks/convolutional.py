@@ -97,7 +97,7 @@ def _layers_down(
         stack += _normalization(kind, channels, f"normalize_{level}", make.dtype)
         stack.append(keras.layers.LeakyReLU(SLOPE, name=f"relu_{level}", dtype=make.dtype))
         inputs = channels
-    stack.append(keras.layers.Flatten(name="flatten", dtype=make.dtype))
+    stack.append(keras.layers.Flatten("channels_last", name="flatten", dtype=make.dtype))
     return stack, (height >> levels) * (width >> levels) * inputs
 
 

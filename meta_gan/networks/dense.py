@@ -29,7 +29,7 @@ class _MLP(Network):
         dtype, generates = self.dtype_policy, isinstance(self, Generator)
         shape = (self.latent_dim,) if generates else self.example_shape
         make, inputs = LayerFactory(self.seed, stream, dtype, build=False), math.prod(shape)
-        stack = [] if generates else [keras.layers.Flatten(name="flatten", dtype=dtype)]
+        stack = [] if generates else [keras.layers.Flatten("channels_last", name="flatten", dtype=dtype)]
         for index in range(self.depth):
             stack.append(make.dense(inputs, self.width, f"hidden_{index}", _SLOPES[activation]))
             if activation == "leaky_relu":

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from meta_gan.checks import IMAGE_AXES, check_choice, check_integer, check_number, check_shape
 from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, resampling
+from meta_gan.layers.portable import atanh, erf
 from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Shape, leaky_relu
 from meta_gan.types import Tensor
 
@@ -42,7 +43,7 @@ def check_sides(example_shape: Shape) -> tuple[int, int, int]:
 
 def choose(u: Tensor, count: Any) -> Tensor:
     """Return int32[n] in [0, count): equally likely choices from standard normal numbers `u` float[n]."""
-    share = 0.5 * (1.0 + tf.math.erf(u / math.sqrt(2.0)))
+    share = 0.5 * (1.0 + erf(u / math.sqrt(2.0)))
     return tf.minimum(tf.cast(share * tf.cast(count, u.dtype), tf.int32), count - 1)
 
 
@@ -360,7 +361,7 @@ class FusionGenerator(AnchoredGenerator):
             y = leaky_relu(modulate(layer(y), style))
         gain, offset = tf.split(self.correction(y), 2, axis=-1)
         # Levels of exactly -1 and 1 have infinite logits.
-        level = tf.atanh(0.97 * self.renderer.mix(sharp, plain))
+        level = atanh(0.97 * self.renderer.mix(sharp, plain))
         return tf.tanh(level * (1.0 + gain) + offset)
 
 

@@ -25,7 +25,7 @@ import keras
 from keras import ops
 
 from meta_gan import layers
-from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Network, Shape, channels_at
+from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Network, Shape, channels_at, of_policy
 from meta_gan.networks.convolutional import count_levels
 from meta_gan.types import Tensor
 
@@ -73,7 +73,8 @@ class _SelfAttentionNetwork(Network):
         """Make the body, as the last step of the constructor."""
         self.attention = bool(attention)
         make = _SpectralLayers(self.seed, self._stream, self.dtype_policy, build=False)
-        self.body = self._make_body(count_levels(self.example_shape), make)
+        body = self._make_body(count_levels(self.example_shape), make)
+        self.body = of_policy(body, self.dtype_policy)
         self.build((None, *input_shape))
 
     def _input(self, *shape: int) -> Any:

@@ -138,7 +138,7 @@ class SequenceDiscriminator(Discriminator):
             self.likeness = make.dense(self.size, self.size, "likeness")
         if self.embedding_dim:
             self.projection = make.dense(self.embedding_dim, self.size, "projection")
-        self.stack(self.example_shape, [*stack, keras.layers.Flatten(dtype=policy)])
+        self.stack(self.example_shape, [*stack, keras.layers.Flatten("channels_last", dtype=policy)])
 
     def call(self, images: Tensor, conditioning: Any = None, training: bool = False) -> Tensor:
         """Return logits float[n, 1] of `images` float[n, length, channels]."""

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_choice, check_integer
-from meta_gan.networks.base import SLOPE, LayerFactory, Network, Shape, channels_at
+from meta_gan.networks.base import SLOPE, LayerFactory, Network, Shape, channels_at, of_policy
 from meta_gan.types import Tensor
 
 POOLINGS = ("mean", "attention")
@@ -76,8 +76,10 @@ class TaskEncoder(Network):
             stack.append(make.convolution(channels, filters, 4, f"down_{level}", 2, **options))
             side, channels = -(-side // 2), filters
         size = channels * math.prod(-(-n // 2 ** len(stack)) for n in sides)
-        stack += [keras.layers.Flatten(dtype=policy), make.dense(size, self.embedding_dim, "readout", 1.0)]
-        self.body = keras.Sequential([keras.Input(self.example_shape, dtype=self.compute_dtype), *stack], name="body")
+        stack.append(keras.layers.Flatten("channels_last", dtype=policy))
+        stack.append(make.dense(size, self.embedding_dim, "readout", 1.0))
+        inputs = keras.Input(self.example_shape, dtype=self.compute_dtype)
+        self.body = of_policy(keras.Sequential([inputs, *stack], name="body"), policy)
         if self.pooling == "attention":
             self.score = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="score", dtype=policy)
             self.score.build((None, self.embedding_dim))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from meta_gan.features import load, log_mel, spectrogram, symbol_pairs
-from meta_gan.features.fixed import BANDS, FRAMES
+from meta_gan.features.fixed import BANDS, FRAMES, stacked
 from meta_gan.presets.networks import check_rate, medium_of
 
 SPECTROGRAM, PAIRS = "spectrogram", "pairs"
@@ -34,13 +34,13 @@ def features(name: str, shape: tuple[int, ...], rate: int | None) -> keras.Model
             f"'features' must name a network of the purpose 'objective': a judge must never be an objective. "
             f"Received: {name!r}, of the purpose {network.card.get('purpose')!r}"
         )
-    rescaling = keras.layers.Rescaling(1.0 / network.scale, name="unit")
+    rescaling = keras.layers.Rescaling(1.0 / network.scale, name="unit", dtype="float32")
     if kind == "sounds" and network.example_shape == (FRAMES, BANDS, 1):
         front = log_mel(shape, check_rate(rate))
-        return keras.Sequential([keras.Input(shape), front, network.network, rescaling], name="features")
+        return stacked(shape, [front, network.network, rescaling])
     if tuple(network.example_shape) != tuple(shape):
         raise ValueError(
             f"'features' must name a network for images of {tuple(shape)}; make one by "
             f"`meta-gan judge --purpose objective`. Received: {name!r}, for {tuple(network.example_shape)}"
         )
-    return keras.Sequential([keras.Input(shape), network.network, rescaling], name="features")
+    return stacked(shape, [network.network, rescaling])

@@ -59,8 +59,8 @@ def test_python_adapts_in_one_trace():
     model = mg.MetaModel(tiny_dcgan(), mg.FOMAML(1, 0.05))
     for k, steps, count in ((1, 1, 2), (5, 3, 7), (3, 2, 1)):
         model.adapt(support(k), steps=steps, seed=k).sample(count, seed=k)
-    assert model.adaptation._adapt.experimental_get_tracing_count() == 1
-    assert model.adaptation._endpoints["sample"].experimental_get_tracing_count() == 1
+    assert model.adaptation._adapt.function.experimental_get_tracing_count() == 1
+    assert model.adaptation._endpoints["sample"].function.experimental_get_tracing_count() == 1
 
 
 def test_results_are_written(served, tmp_path, monkeypatch, capsys):

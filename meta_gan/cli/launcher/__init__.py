@@ -119,7 +119,13 @@ def main() -> None:
         return
     # Nothing has been written yet: end at once and quietly.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with _quiet_standard_error():
-        from meta_gan.cli.program import main as run
+    try:
+        with _quiet_standard_error():
+            from meta_gan.cli.program import main as run
+    except ImportError as error:
+        if error.name != "meta_gan":  # another backend of Keras, see `meta_gan.backend`
+            raise
+        complain(f"meta-gan: error: {error}")
+        raise SystemExit(2) from None
     signal.signal(signal.SIGINT, interrupt)
     run()
