@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import export as exporting
 from meta_gan import atomic, functional, storage
+from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_converged, check_integer, check_number, check_range
