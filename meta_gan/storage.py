@@ -54,6 +54,11 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
     A folder is a saved model if it holds the configuration of one, and nothing that `write_into` does not write.
     """
     final = Path(path)
+    try:
+        str(final).encode()
+    except UnicodeEncodeError as error:
+        # TensorFlow and Keras write to no other names, and would find out at the end.
+        raise ValueError(f"the output {str(final)!r} must be a name in UTF-8. Received: other bytes") from error
     if not os.path.lexists(final) or (final.is_dir() and not any(final.iterdir())):
         return
     if not overwrite:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import keras
@@ -16,6 +17,7 @@ from meta_gan.tasks import load_support
 from meta_gan.tasks.pictures import GAP, grid
 from meta_gan.tasks.pixels import to_uint8
 from tests.cli.conftest import call
+from tests.test_damaged_folders import DAMAGE
 from tests.trainers import helpers
 
 
@@ -196,3 +198,28 @@ def test_divergence_is_exit_code_4_and_nothing_is_written(world, tmp_path, refus
     ):
         assert str(command[2]) in refused(*command, out=tmp_path / "out", code=4)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["adapted_model", "meta_model", "wild"]
+
+
+@pytest.mark.parametrize("name", [storage.CONFIG, storage.WEIGHTS])
+@pytest.mark.parametrize("kind", ["missing", "truncated", "not UTF-8", "a folder", "a device", "a pipe"])
+def test_commands_name_a_damaged_file_at_once(world, tmp_path, refused, kind, name):
+    out = ["--out", tmp_path / "out"]
+    for source, commands in (
+        (world.run / "model", (["adapt", "--support", world.support_npz, *out], ["export", *out], ["info"])),
+        (world.adapted, (["sample", "--count", 2, *out],)),
+    ):
+        folder = shutil.copytree(source, tmp_path / source.name)
+        DAMAGE[kind](folder / name)
+        for command in commands:
+            said = refused(*command, "--model", folder, out=tmp_path / "out")
+            assert str(folder) in said and name in said
+
+
+def test_outputs_whose_names_are_not_utf8_are_refused_before_anything_is_computed(world, tmp_path, refused):
+    out = ["--out", f"{tmp_path}/bad\udcff"]
+    for command in (
+        ["adapt", "--model", world.runs, "--support", world.support_npz, *out],
+        ["sample", "--model", world.adapted, "--count", 2, *out],
+        ["export", "--model", world.runs, *out],
+    ):
+        assert r"bad\udcff" in refused(*command) and not list(tmp_path.iterdir())
