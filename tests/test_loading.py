@@ -143,3 +143,11 @@ def test_a_start_of_other_nets_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"the same nets, of the same shapes\. Received: .*wider', which differs"):
         mg.start_from(model, tmp_path / "wider")
     assert all(np.array_equal(a, v) for a, v in zip(before, model.variables, strict=True))
+
+
+def test_every_shipped_configuration_has_a_checksum():
+    files = sorted(loading.shipped_root().rglob(storage.CONFIG))
+    assert len(files) >= 5
+    for file in files:
+        config = storage.read_config(file.parent)
+        assert config["format"] == storage.FORMAT and len(config[storage.CHECKSUM]) == 64
