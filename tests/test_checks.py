@@ -1,5 +1,7 @@
 """The checks of arguments: what passes, and the message of what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from meta_gan.checks import (
     check_finite,
     check_integer,
     check_number,
+    check_range,
     check_shape,
     check_support,
+    value_range_of,
 )
 
 SHAPE = (2, 2, 1)
@@ -169,3 +173,50 @@ def test_finite_arrays():
     assert check_finite(array, "x") is array
     with pytest.raises(ValueError, match=r"'x' must be finite\. Received: 2 values that are NaN or infinite"):
         check_finite(np.array([NAN, 0.0, -INFINITY]), "x")
+
+
+LIGHT = (np.array([128, 200, 255], np.uint8).reshape(1, 1, 3, 1) / 127.5 - 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("images", "value_range", "expected"),
+    [
+        (np.array([-0.5, 1.0]), None, (-1, 1)),
+        (np.array([0.0, 1.0]), None, (0, 1)),
+        (np.arange(256, dtype=np.float32) / 255, None, (0, 1)),
+        (LIGHT, None, (-1, 1)),
+        (np.array([0.3, 0.7]), None, (0, 1)),
+        (np.array([0.3, 0.7]), (-1, 1), (-1, 1)),
+        (np.array([0.3, 0.7]), [0, 1], (0, 1)),
+        (np.append(LIGHT.ravel(), 0.5), None, (0, 1)),
+    ],
+)
+def test_one_rule_for_the_range_of_floats(images, value_range, expected):
+    assert value_range_of(images, "images", value_range) == expected
+
+
+def test_unsigned_floats_of_a_support_set_are_brought_to_the_range_with_a_warning():
+    unsigned = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 2, 6, 1)
+    with pytest.warns(UserWarning, match=r"'support' has no negative value and is read as floats in \[0, 1\]"):
+        np.testing.assert_array_equal(check_range(unsigned, (2, 6, 1)), unsigned * 2 - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(check_range(unsigned, (2, 6, 1), value_range=(0, 1)), unsigned * 2 - 1)
+        assert check_range(unsigned, (2, 6, 1), value_range=(-1, 1)) is unsigned
+        assert check_range(LIGHT, (1, 3, 1)) is LIGHT
+        sounds = np.full((2, 8, 1), 0.5)
+        assert check_range(sounds, (8, 1)) is sounds
+        both = check_range({"a": LIGHT, "b": sounds}, {"a": (1, 3, 1), "b": (8, 1)})
+        assert both["a"] is LIGHT and both["b"] is sounds
+    with pytest.warns(UserWarning, match=r"\"support\['a'\]\" has no negative"):
+        check_range({"a": unsigned}, {"a": (2, 6, 1)})
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.int16])
+def test_integers_of_a_support_set_are_levels(dtype):
+    levels = np.array([0, 7, 255], dtype).reshape(1, 1, 3, 1)
+    made = check_range(levels, (1, 3, 1))
+    assert made.dtype == np.uint8 and made.ravel().tolist() == [0, 7, 255]
+    assert check_range(levels > 7, (1, 3, 1)).ravel().tolist() == [0, 0, 255]
+    with pytest.raises(ValueError, match=r"'support' of integers must be levels in 0..255, not all 0 or 1"):
+        check_range(np.minimum(levels, 1), (1, 3, 1))

@@ -64,6 +64,7 @@ class Archive:
             self._raw.close()
             raise
         self.names = list(self._members)
+        self._packed = self._opened = 0
 
     def _open(self) -> zipfile.ZipFile:
         magic = self._raw.read(6)
@@ -129,8 +130,10 @@ class Archive:
                 raise DataError(f"it is compressed by method {member.compress_type}; use `numpy.savez_compressed`")
             cure = "store the array uncompressed by `numpy.savez`"
             unit = f"'{shown(name)}'"
-            size = min(member.compress_size, self._path.stat().st_size)
-            limits.check_expansion(self._path, size, member.file_size, unit, cure)
+            # Together, since many arrays are held at once.
+            self._packed += min(member.compress_size, self._path.stat().st_size)
+            self._opened += member.file_size
+            limits.check_expansion(self._path, self._packed, self._opened, unit, cure)
             self._raw.limit = 2**63  # The list of members has been read.
             with self._zip.open(member) as file:
                 return self._array(file, member.file_size)
@@ -151,6 +154,8 @@ class Archive:
             content[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
             done += len(piece)
         file.read(1)  # At the end of a member `zipfile` compares its checksum.
+        if dtype.kind == "U":
+            _check_characters(content.view(np.dtype(np.uint32).newbyteorder(dtype.byteorder)))
         array = content.view(dtype)
         return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
@@ -166,3 +171,11 @@ class Archive:
         if rate.size != 1 or rate.dtype.kind not in "iu" or int(rate.ravel()[0]) < 1:
             raise DataError(f"{self._path}: 'rate' must be one integer >= 1. Received: {rate.dtype} {rate.ravel()[:3]}")
         return limits.check_rate(self._path, int(rate.ravel()[0]))
+
+
+def _check_characters(points: np.ndarray) -> None:
+    """Refuse code points beyond Unicode, from which Python makes no string, and surrogates, which have no UTF-8."""
+    for start in range(0, len(points), _CHUNK):
+        part = points[start : start + _CHUNK]
+        if (part > 0x10FFFF).any() or ((part >= 0xD800) & (part < 0xE000)).any():
+            raise DataError("it has characters that Unicode does not have")

@@ -11,8 +11,8 @@ from pathlib import Path
 from meta_gan.tasks.errors import DataError
 
 MIB = 2**20
-OPENED = 64 * MIB
-"""Bytes to which any file may open, however small it is."""
+OPENED = 56 * MIB
+"""Bytes to which any file may open, however small it is; with what is needed beside, reading takes 64 MB at most."""
 EXPANSION = 256
 """A larger file may open to this many times its own size, up to `LARGEST` for one picture."""
 LARGEST = 512 * MIB
@@ -28,8 +28,10 @@ RATES = (100, 1_000_000)
 """The lowest and the highest sampling rate in Hz."""
 CHANNELS = 64
 """Channels of a sound file."""
-TEXT, LINE = 256 * MIB, 65_536
+TEXT, LINE = 64 * MIB, 65_536
 """Bytes of a file of texts, and characters of one of its lines."""
+TEXTS, CLASSES = 2**20, 2**18
+"""Texts, or lines, of a file, and classes of a source."""
 
 
 def check_expansion(what: object, size: int, opened: int, unit: str, cure: str, most: int | None = None) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from meta_gan.tasks import DataError, from_folder
+from meta_gan.tasks import DataError, from_folder, open_source
 from meta_gan.tasks.base import default_split
 from tests.tasks.helpers import square, write_image
 
@@ -168,3 +170,73 @@ def test_a_wrong_image_shape(folder):
 def test_channels_that_no_picture_has(folder):
     with pytest.raises(DataError, match=r"3 channels cannot become images of 4 channels"):
         open_folder(folder, (12, 12, 4))
+
+
+def classes(path, names, count=4):
+    for name in names:
+        for index in range(count):
+            write_image(path / name / f"{index}.png", square(12, 0, 100 + index))
+    return path
+
+
+@pytest.mark.parametrize("litter", ["__MACOSX", "__pycache__", "lost+found", ".git", "$RECYCLE.BIN", "@eaDir"])
+def test_folders_that_systems_leave_behind_are_no_classes(tmp_path, litter):
+    (classes(tmp_path, ["a", "b"]) / litter).mkdir()
+    (tmp_path / litter / "x.png").write_bytes(b"no picture")
+    tasks = from_folder(tmp_path, shots=2, queries=2)
+    assert tasks.source.class_names == ["a", "b"] and tasks.source.passed == () and "passed" not in tasks.describe()
+    assert open_source(str(tmp_path), shots=2, queries=2).source.class_names == ["a", "b"]
+
+
+@pytest.mark.parametrize("litter", ["Thumbs.db", "desktop.ini", ".DS_Store", "._0.png"])
+def test_files_that_systems_leave_behind_are_passed_over_without_a_word(tmp_path, litter):
+    (classes(tmp_path, ["a"]) / "a" / litter).write_bytes(b"x")
+    assert "passed" not in from_folder(tmp_path, shots=2, queries=2).describe()
+
+
+def test_other_files_are_counted_and_named(tmp_path):
+    folder = classes(tmp_path, ["a", "b\x1b[31m"])
+    (folder / "a" / "notes.txt").touch()
+    os.mkfifo(folder / "b\x1b[31m" / "f.png")
+    (folder / "a" / "gone.png").symlink_to("nowhere")
+    tasks = from_folder(folder, shots=2, queries=2)
+    assert tasks.source.class_sizes.tolist() == [4, 4]
+    shown = "passed over 3 files: a/gone.png (a broken link), a/notes.txt (not of images), b\\x1b[31m/f.png (a FIFO)"
+    assert tasks.describe().endswith(shown)
+    assert "\x1b" not in tasks.describe() and tasks.source.class_names[1] == "b\\x1b[31m"
+    assert "skipped" not in tasks.card
+
+
+def test_bad_files_and_small_classes_are_skipped_on_request(tmp_path):
+    folder = classes(tmp_path, ["a", "b", "c"])
+    (folder / "b" / "1.png").write_bytes(b"no picture")
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match=r"none in 1 of 4 folders, such as 'empty'"):
+        from_folder(folder, shots=2, queries=2, on_bad_file="skip")
+    with pytest.raises(DataError, match=r"b/1.png: must be a whole image"):
+        from_folder(folder, shots=2, queries=2, small_classes="skip")
+    tasks = open_source(str(folder), shots=2, queries=2, on_bad_file="skip", small_classes="skip")
+    assert tasks.source.class_names == ["a", "c"] and tasks.source.class_sizes.tolist() == [4, 4]
+    assert "b/1.png: must be a whole image" in tasks.card["skipped"][0]
+    assert tasks.card["skipped"][1:] == ["class 'b' of 3, below 4", "class 'empty' of 0, below 4"]
+    np.testing.assert_array_equal(tasks.source.images.max(axis=(1, 2, 3)), [100, 101, 102, 103] * 2)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\xfe", b"a\xed\xa0\x80"])
+def test_class_names_that_are_not_utf8(tmp_path, name):
+    folder = classes(tmp_path, ["a"])
+    (folder / os.fsdecode(name)).mkdir()
+    with pytest.raises(
+        DataError, match=r"every class folder must have a name in UTF-8; rename it. Received: '"
+    ) as caught:
+        from_folder(folder, shots=2, queries=2)
+    assert "\\x" in str(caught.value)
+    str(caught.value).encode()
+    with pytest.raises(DataError, match=r"SOURCE must have a name in UTF-8; rename it"):
+        open_source(os.fsdecode(bytes(folder) + b"/" + name))
+
+
+def test_the_split_is_that_of_the_names_themselves(tmp_path):
+    names = [f"class {index}\n" for index in range(12)]
+    tasks = from_folder(classes(tmp_path, names), shots=2, queries=2)
+    np.testing.assert_array_equal(tasks.source.class_split, default_split(sorted(names)))

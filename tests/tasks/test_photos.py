@@ -222,7 +222,8 @@ def test_wholly_transparent_images_are_white():
 
 def test_load_files(tmp_path):
     files = [write_image(tmp_path / f"{index}.png", square(12, 0, 100 + index)) for index in range(3)]
-    levels = load_files(files, 12, 12)
+    levels, indices, skipped = load_files(files, 12, 12)
+    assert (indices, skipped) == ([0, 1, 2], [])
     assert levels.shape == (3, 12, 12, 3)
     assert levels.max(axis=(1, 2, 3)).tolist() == [100, 101, 102]
 

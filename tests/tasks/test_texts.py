@@ -1,9 +1,11 @@
 """Texts: lists, files, folders and archives of them, alphabets, and what is refused."""
 
+import os
+
 import numpy as np
 import pytest
 
-from meta_gan.tasks import DataError, from_npz, from_text_folder, from_texts, open_source
+from meta_gan.tasks import DataError, from_npz, from_text_folder, from_texts, limits, open_source
 from meta_gan.tasks.media.texts import alphabet_of, read_lines
 
 WORDS = ["ab", "ba", "aab", "bba"]
@@ -88,3 +90,66 @@ def test_too_few_texts():
 def test_a_byte_order_mark_is_not_a_character(tmp_path):
     (tmp_path / "a.txt").write_text("ab\nb\n", encoding="utf-8-sig")
     assert read_lines(tmp_path / "a.txt") == ["ab", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ("one\u2028text\nan\u0085other\na\x0bthird\n", ["one\u2028text", "an\x85other", "a\x0bthird"]),
+        ("a\r\nb\rc\nd", ["a", "b", "c", "d"]),
+        ("a\x1cb\x1dc\x1ed\u2029e\x0cf", ["a\x1cb\x1dc\x1ed\u2029e\x0cf"]),
+        ("\ufeffa\n\n  b  \n", ["a", "b"]),
+    ],
+)
+def test_a_text_ends_at_line_ends_only(tmp_path, content, lines):
+    (tmp_path / "a.txt").write_bytes(content.encode())
+    assert read_lines(tmp_path / "a.txt") == lines
+
+
+def test_files_beyond_the_limits(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a" * (limits.LINE + 1))
+    with pytest.raises(DataError, match=r"a.txt: a line must have at most 65536 characters"):
+        read_lines(path)
+    path.write_bytes(b"a" * limits.LINE + b"\nb")
+    assert [len(line) for line in read_lines(path)] == [limits.LINE, 1]
+    monkeypatch.setattr(limits, "TEXTS", 3)
+    path.write_bytes(b"\n" * 4)
+    with pytest.raises(DataError, match=r"a.txt: must have at most 3 lines; divide it"):
+        read_lines(path)
+    monkeypatch.setattr(limits, "TEXT", 3)
+    with pytest.raises(DataError, match=r"a.txt: must have at most 3 bytes; divide it. Received: 4 bytes"):
+        read_lines(path)
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9\n", "a\n".encode("utf-16"), b"a\n" * 9000 + b"\xff"])
+def test_texts_that_are_not_utf8(tmp_path, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"a.txt: must be a text file in UTF-8"):
+        read_lines(tmp_path / "a.txt")
+
+
+def test_special_files(tmp_path):
+    os.mkfifo(tmp_path / "f.txt")
+    (tmp_path / "z.txt").symlink_to("/dev/zero")
+    for name, what in (("f.txt", "a FIFO"), ("z.txt", "a device")):
+        with pytest.raises(DataError, match=rf"{name}: must be a text file. Received: {what}"):
+            read_lines(tmp_path / name)
+    (tmp_path / "a.txt").write_text("ab\n" * 4)
+    source = from_text_folder(tmp_path, shots=1, queries=1).source
+    assert source.class_names == ["a"] and source.passed == ("f.txt (a FIFO)", "z.txt (a device)")
+
+
+def test_a_folder_with_a_bad_file_and_a_small_class(tmp_path):
+    folder_of(tmp_path, a=WORDS, b=WORDS[:1])
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"c.txt: must be a text file in UTF-8"):
+        from_text_folder(tmp_path, shots=1, queries=1)
+    source = from_text_folder(tmp_path, shots=1, queries=1, on_bad_file="skip", small_classes="skip").source
+    assert source.class_names == ["a"] and len(source.skipped) == 2
+
+
+def test_a_class_name_that_is_not_utf8(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("ab\n")
+    with pytest.raises(DataError, match=r"every text file must have a name in UTF-8; rename it. Received: 'caf\\xe9'"):
+        from_text_folder(tmp_path)

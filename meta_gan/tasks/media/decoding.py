@@ -39,7 +39,7 @@ _HEIF, _HEIF_SUFFIXES = "HEIF", (".heic", ".heif")
 _CURE = "make the picture smaller"
 _ONE_BYTE, _TWO_BYTES = ("1", "L", "P"), ("I;16", "I;16L", "I;16B", "I;16N")
 # What decoders hold beside the picture, in bytes a pixel; WebP and AVIF keep several frames of RGBA.
-_BESIDE = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "GIF": 2, "TIFF": 4}
+_BESIDE = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "GIF": 2, "TIFF": 4, "BMP": 2}
 _ORIENTATION = 0x0112
 _BAND = 2**20
 """Pixels, padding included, that are reduced at a time."""
@@ -160,19 +160,30 @@ def _check_header(path: Path, image: Picture) -> None:
         raise Image.DecompressionBombError(unit)
     if image.mode == "F":
         raise DataError(f"{path}: an image must have levels of 8 or 16 bits; convert it. Received: floats")
-    each = 1 if image.mode in _ONE_BYTE else 2 if image.mode in _TWO_BYTES else 4
     beside = _BESIDE.get(image.format or "", 0)
-    if image.format in ("JPEG", "MPO"):
-        # A progressive file keeps two bytes of every channel until the last scan.
-        beside = 2 * len(image.getbands()) if image.info.get("progressive") else 0
-        by = next((by for by in (1, 2, 4) if width * height * each <= limits.OPENED * by**2), 8)
-        if by > 1:
-            image.draft(None, (width // by, height // by))
-    opened = image.width * image.height * each + width * height * beside
-    limits.check_expansion(path, path.stat().st_size, opened, unit, _CURE, limits.LARGEST)
+    if image.format in ("JPEG", "MPO") and image.info.get("progressive"):
+        # Two bytes of every channel are kept until the last scan.
+        beside = 2 * len(image.getbands())
+    opened = width * height * (_each(image) / _reduction(image) ** 2 + beside)
+    limits.check_expansion(path, path.stat().st_size, int(opened), unit, _CURE, limits.LARGEST)
 
 
-def _decoded(path: Path, image: Picture) -> Upright:
+def _each(image: Picture) -> int:
+    """Return the bytes of a decoded pixel; Pillow takes 4 for 3 channels."""
+    return 1 if image.mode in _ONE_BYTE else 2 if image.mode in _TWO_BYTES else 4
+
+
+def _reduction(image: Picture) -> int:
+    """Return by what a JPEG is reduced while it is decoded, 1, 2, 4 or 8: by as much as it exceeds the limit."""
+    if image.format not in ("JPEG", "MPO"):
+        return 1
+    size = image.width * image.height * _each(image)
+    return next((by for by in (1, 2, 4) if size <= limits.OPENED * by**2), 8)
+
+
+def _decoded(image: Picture) -> Upright:
+    if (by := _reduction(image)) > 1:
+        image.draft(None, (image.width // by, image.height // by))
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
     return Upright(image, orientation if orientation in range(1, 9) else 1)
@@ -186,13 +197,13 @@ def read_fitted(path: Path, height: int, width: int) -> np.ndarray:
         PermissionError: it may not be read.
     """
     with _opened(path) as image:
-        return np.asarray(fit(_decoded(path, image), height, width).convert("RGBA"))
+        return np.asarray(fit(_decoded(image), height, width).convert("RGBA"))
 
 
 def read_rgba(path: Path) -> Picture:
     """Decode one file to an upright 8-bit RGBA picture of its own size; a DataError names a file that is damaged."""
     with _opened(path) as image:
-        upright = _decoded(path, image)
+        upright = _decoded(image)
         return upright.crop((0, 0, *upright.size)).convert("RGBA")
 
 

@@ -164,15 +164,12 @@ def load_support(
     if path.suffix.lower() == ".npz" and path.is_file():
         images, message = _load_arrays(path, (height, width, channels))
         return Support(-images if invert == "yes" else images, message, [path.name])
-    skipped: list[str] = []
-    read = list(read_each(files, lambda file: read_fitted(file, height, width), on_bad_file, skipped))
-    if not read:
-        raise DataError(f"{path}: must hold at least 1 image that can be read. Received: {note_of(skipped, 'skipped')}")
-    levels = to_channels(flatten(np.stack([picture for _, picture in read])), channels)
+    colours, indices, skipped = load_files(files, height, width, on_bad_file)
+    levels = to_channels(colours, channels)
     inverted, message = _decide(levels, path, polarity) if invert == "auto" else (invert == "yes", None)
-    notes = note_of(skipped, "skipped"), note_of(passed, f"{shown(path)}: {len(read)} images were read; passed over")
+    notes = note_of(skipped, "skipped"), note_of(passed, f"{shown(path)}: {len(indices)} images were read; passed over")
     images = to_float(255 - levels if inverted else levels)
-    return Support(images, join_notes(message, *notes), [files[index].name for index, _ in read])
+    return Support(images, join_notes(message, *notes), [files[index].name for index in indices])
 
 
 def _load_arrays(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str | None]:
@@ -240,12 +237,29 @@ def _composited(colour: np.ndarray, alpha: np.ndarray, ground: int) -> np.ndarra
     return ((colour * alpha + np.uint16(ground) * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def load_files(files: Sequence[Path], height: int, width: int) -> np.ndarray:
-    """Read files into uint8[n, height, width, 3]; a DataError names the first file that cannot be read."""
-    images = np.empty((len(files), height, width, 4), np.uint8)
-    for index, file in enumerate(files):
-        images[index] = read_fitted(file, height, width)
-    return flatten(images)
+def load_files(
+    files: Sequence[Path], height: int, width: int, on_bad_file: str = "error"
+) -> tuple[np.ndarray, list[int], list[str]]:
+    """Read files into one array.
+
+    Returns:
+        `(uint8[n, height, width, 3], the indices of the n files that were read, a line on each that was skipped)`.
+
+    Raises:
+        DataError: a file cannot be read, unless `on_bad_file` is "skip", or none can; the message names it.
+    """
+    levels, indices, skipped = np.empty((len(files), height, width, 3), np.uint8), [], []
+    transparent = {}
+    for index, picture in read_each(files, lambda file: read_fitted(file, height, width), on_bad_file, skipped):
+        levels[len(indices)] = picture[..., :3]
+        if (picture[..., 3] != 255).any():
+            transparent[len(indices)] = picture
+        indices.append(index)
+    if not indices:
+        raise DataError(f"at least 1 image must be readable. Received: {note_of(skipped, 'skipped') or 'none'}")
+    if transparent:
+        levels[list(transparent)] = flatten(np.stack(list(transparent.values())))
+    return levels[: len(indices)], indices, skipped
 
 
 def resize_images(images: Sequence[np.ndarray] | np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:

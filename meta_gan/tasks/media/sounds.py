@@ -269,7 +269,7 @@ def fit(sound: np.ndarray, samples: int) -> np.ndarray:
 
 def _shaped(what: object, sound: np.ndarray, own: int, rate: int, most: int) -> np.ndarray:
     """Return a sound resampled, trimmed, and cut to at most `most` samples, or raise a DataError that names it."""
-    if len(sound) * rate > limits.SAMPLES * max(own, rate):
+    if rate > own and len(sound) * rate > limits.SAMPLES * own:
         required = f"must have at most {limits.SAMPLES} samples at {rate} Hz; cut it into parts"
         raise DataError(f"{what}: {required}. Received: {len(sound)} at {own} Hz")
     resampled = resample(sound, own, rate)

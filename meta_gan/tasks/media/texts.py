@@ -170,13 +170,17 @@ def read_lines(path: str | Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             # Iteration over a text file would hold a line of any length.
+            lines = 0
             while line := file.readline(limits.LINE + 1):
-                if len(line) > limits.LINE:
+                lines += 1
+                if len(line) > limits.LINE and not line.endswith("\n"):
                     raise DataError(
                         f"{path}: a line must have at most {limits.LINE} characters. Received: a longer one"
                     )
                 if text := line.strip():
                     texts.append(text)
+                if lines > limits.TEXTS:
+                    raise DataError(f"{path}: must have at most {limits.TEXTS} lines; divide it. Received: more")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: must be a text file in UTF-8. Received: {error}") from error
     if not texts:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan.checks import IMAGE_AXES, check_shape
+from meta_gan.tasks import limits
 from meta_gan.tasks.archive import Archive
 from meta_gan.tasks.base import Source
 from meta_gan.tasks.episodes import Tasks
@@ -78,6 +79,8 @@ def from_npz(
             return from_sounds(examples, labels, archive.rate(), **options, **episode)
         if examples.dtype.kind != "U" or examples.ndim != 1:
             raise DataError(f"'texts' must be strings, [n]. Received: {examples.dtype}{list(examples.shape)}")
+        if len(examples) > limits.TEXTS:
+            raise DataError(f"'texts' must be at most {limits.TEXTS}. Received: {len(examples)}")
         return from_texts(examples.tolist(), labels, **options, **episode)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meta_gan.checks import UNSIGNED, check_integer, to_bytes, value_range_of
+from meta_gan.tasks import limits
 from meta_gan.tasks.base import Source, default_split, without_small_classes
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError, data_errors, shown
@@ -54,6 +55,8 @@ def to_levels(images: ArrayLike, argument: str = "images", value_range: Any = No
 
 def to_names(names: Any, argument: str = "class_names") -> list[str]:
     """Return names, str or UTF-8 bytes or numbers, as a list of str, or raise a DataError."""
+    if np.ndim(names) == 1 and len(names) > limits.CLASSES:
+        raise DataError(f"'{argument}' must be at most {limits.CLASSES} names. Received: {len(names)}")
     listed = names.tolist() if isinstance(names, np.ndarray) else list(names)
     if not isinstance(listed, list) or not all(
         isinstance(name, (str, bytes, int, float, np.generic)) for name in listed
@@ -122,7 +125,9 @@ def to_labels(
     textual = array.dtype.kind == "U"
     if class_names is None:
         values, indices = np.unique(array, return_inverse=True)
-        return indices.astype(np.int32), to_names([str(value) for value in values], argument)
+        if len(values) > limits.CLASSES:
+            raise DataError(f"'{argument}' must be of at most {limits.CLASSES} classes. Received: {len(values)}")
+        return indices.astype(np.int32), to_names(values if textual else values.astype(str), argument)
     names = to_names(class_names)
     if textual or array.min() < 0 or array.max() >= len(names):
         received = "strings" if textual else f"{array.min()} to {array.max()}"

@@ -122,13 +122,13 @@ def from_folder(
     path = Path(path)
     found = class_files(path, "image", pictures.suffixes(), small_classes)
     height, width = shape[:2] if shape else _shared_size(found.files, on_bad_file)
-    images, labels, skipped = _read(path, found, lambda file: pictures.read_fitted(file, height, width), on_bad_file)
-    levels = pictures.flatten(np.stack(images))
+    levels, indices, skipped = pictures.load_files(found.files, height, width, on_bad_file)
     if shape:
         levels = to_channels(levels, shape[2])
     elif (levels[..., :1] == levels).all():
         levels = luminance(levels)
     notes: dict[str, Any] = {"skipped": skipped, "passed": found.passed}
+    labels = found.labels[indices]
     source = make_source(np.ascontiguousarray(levels), labels, found.names, name=str(path), **notes)
     return make_tasks(source, shots, queries, seed, small_classes)
 
