@@ -248,7 +248,9 @@ def load_files(
     Raises:
         DataError: a file cannot be read, unless `on_bad_file` is "skip", or none can; the message names it.
     """
-    levels, indices, skipped = np.empty((len(files), height, width, 3), np.uint8), [], []
+    levels = np.empty((len(files), height, width, 3), np.uint8)
+    indices: list[int] = []
+    skipped: list[str] = []
     transparent = {}
     for index, picture in read_each(files, lambda file: read_fitted(file, height, width), on_bad_file, skipped):
         levels[len(indices)] = picture[..., :3]
