@@ -12,6 +12,7 @@ after `SECONDS`, so that clients that never finish a request cannot keep others 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -25,7 +26,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from meta_gan import serving
 
-LARGEST = 64 * 2**20  # of a message, in bytes
+LEAST, LARGEST = 4 * 2**20, 64 * 2**20  # of the longest message that is taken, in bytes
 CALLS = 64  # at the same time; each waits in a thread of its own
 SECONDS = 120  # that a connection is kept, and then that its last calls may take
 SERVICE = "tensorflow.serving.PredictionService"
@@ -98,9 +99,23 @@ def handler(method: Callable[[Any, grpc.ServicerContext], Any], kind: Any) -> gr
     return grpc.unary_unary_rpc_method_handler(answer)
 
 
+def longest_request(served: serving.Served) -> int:
+    """Return the bytes of the longest message to take: twice the largest request that the model's limits allow."""
+    sizes = []
+    for signature in served.about["signatures"].values():
+        inputs = signature["inputs"].values()
+        shapes = [[most for _, most in given.get("lengths", [])] for given in inputs]
+        each = [
+            tf.dtypes.as_dtype(given["dtype"]).size * math.prod([*most, *given["shape"][len(most) :]])
+            for given, most in zip(inputs, shapes, strict=True)
+        ]
+        sizes.append(sum(each))
+    return min(LARGEST, max(LEAST, 2 * max(sizes)))
+
+
 def start(served: serving.Served, name: str, port: int, calls: int = CALLS) -> tuple[grpc.Server, int]:
     """Start a server on the loopback address, and return it with its port."""
-    options = [("grpc.max_send_message_length", LARGEST), ("grpc.max_receive_message_length", LARGEST)]
+    options = [("grpc.max_send_message_length", LARGEST), ("grpc.max_receive_message_length", longest_request(served))]
     options += [("grpc.max_connection_age_ms", 1000 * SECONDS), ("grpc.max_connection_age_grace_ms", 1000 * SECONDS)]
     server = grpc.server(futures.ThreadPoolExecutor(calls), options=options, maximum_concurrent_rpcs=calls)
     service = PredictionService(served, name)

@@ -3,6 +3,7 @@
 import re
 import resource
 import threading
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -114,9 +115,18 @@ def test_an_empty_request_names_the_model(channel):
     assert send(channel, b"") == ("NOT_FOUND", "the model must be 'm'. Received: ''")
 
 
-def test_requests_over_the_limit_do_not_reach_the_model(channel):
-    code, _ = send(channel, bytes(grpc_server.LARGEST + 1))
+def test_messages_far_longer_than_any_request_are_not_taken(channel, served):
+    """Requests of this model are below 100 kB; by hand for another one: 64 sets of 100 images of 1 kB, and seeds."""
+    assert grpc_server.longest_request(served) == grpc_server.LEAST
+    code, _ = send(channel, bytes(grpc_server.LEAST + 1))
     assert code == "RESOURCE_EXHAUSTED"
+    inputs = {
+        "support": {"dtype": "float32", "shape": [None, None, 16, 16, 1], "lengths": [[1, 64], [1, 100]]},
+        "seed": {"dtype": "int32", "shape": [None], "lengths": [[1, 64]]},
+        "num": {"dtype": "int32", "shape": [], "range": [1, 9]},
+    }
+    other = SimpleNamespace(about={"signatures": {"many": {"inputs": inputs}, "none": {"inputs": {}}}})
+    assert grpc_server.longest_request(other) == 2 * (64 * 100 * 1024 + 64 * 4 + 4)
 
 
 def test_one_value_for_an_allowed_number_of_images_is_what_it_means(channel, served):
