@@ -47,7 +47,7 @@ class AdaptedModel:
         base: str | None = None,
     ):
         self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
-        self._check_converged()
+        self._check_weights()
         # Computed now, because the meta-model may be trained further.
         self.base = adaptation.fingerprint() if base is None else base
         # Copied, because the caller may write into the arrays later.
@@ -59,8 +59,14 @@ class AdaptedModel:
         self.conditioning = adaptation.condition(snapshot, support) if conditioned else None
         check_converged(tf.nest.flatten(self.conditioning) if conditioned else [], "the task embedding")
 
-    def _check_converged(self) -> None:
+    def _check_weights(self) -> None:
         check_converged(functional.flat(self.snapshot), "the adapted weights")
+
+    def _check_converged(self) -> None:
+        """Check the weights and a few samples, because those of finite weights of 1e38 may be NaN."""
+        self._check_weights()
+        if "sample" in self.adaptation.game.endpoints:
+            self.sample(16)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw new examples of the class.
@@ -169,6 +175,7 @@ class AdaptedModel:
         examples of the target. For a conditioned game it is a `ConditionedGenerator`, which contains the support set
         and its task embedding.
         """
+        self._check_weights()
         game = self.adaptation.copy(self.snapshot)
         generator = game.nets[game.primary]
         conditioning = game.conditioning_of(game.primary, self.conditioning)

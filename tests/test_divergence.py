@@ -50,13 +50,17 @@ def test_an_adaptation_that_diverges_raises():
     assert np.isfinite(model.adapt(SUPPORT, steps=0).sample(3)).all(), "without steps nothing diverges"
 
 
-def test_finite_weights_can_have_outputs_that_are_not():
+def test_finite_weights_can_have_outputs_that_are_not(tmp_path):
     model = made()
     for weight in model.game.nets["generator"].trainable_variables:
         weight.assign(tf.fill(weight.shape, 1e38))
     adapted = model.adapt(SUPPORT, steps=0)
     with pytest.raises(mg.DivergenceError, match=rf"the outputs of 'sample' {MESSAGE}"):
         adapted.sample(3)
+    for write in (adapted.save, adapted.export):
+        with pytest.raises(mg.DivergenceError, match="the outputs of 'sample'"):
+            write(tmp_path / "out")
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -85,6 +89,8 @@ def test_an_adapted_model_spoiled_later_is_not_written(tmp_path):
         "export": lambda: adapted.export(tmp_path / "exported"),
         "litert": lambda: adapted.export(tmp_path / "m.tflite", format="litert"),
         "weights": lambda: serving.save_weights(adapted, tmp_path / "w"),
+        "sample": lambda: adapted.sample(2),
+        "generator": lambda: adapted.generator,
     }
     for call in calls.values():
         with pytest.raises(mg.DivergenceError, match=MESSAGE):

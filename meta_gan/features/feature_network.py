@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import loading, reading, storage
-from meta_gan.checks import check_examples, check_finite, check_number
+from meta_gan.checks import check_converged, check_examples, check_finite, check_number
 
 BATCH = 256
 KIND = "judge"
@@ -118,7 +118,9 @@ class FeatureNetwork:
 
         Raises:
             ValueError: the folder exists or cannot be written.
+            DivergenceError: a weight is NaN or infinite; nothing is written.
         """
+        check_converged(self._arrays().values(), f"the weights of {self.name!r}")
         config = {
             "kind": KIND,
             "example_shape": list(self.example_shape),
@@ -193,6 +195,7 @@ class FeatureNetwork:
     @classmethod
     def _from_folder(cls, path: Path) -> Self:
         config, arrays = storage.read_model(path, KIND)
+        check_converged(arrays.values(), f"the weights of {str(path)!r}")
         with reading.undamaged(path, "a complete feature network"):
             network = keras.saving.deserialize_keras_object(config["network"])
             card, scale = config["card"], float(arrays.pop(_SCALE))

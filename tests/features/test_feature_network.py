@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from meta_gan import loading, storage
+from meta_gan.errors import DivergenceError
 from meta_gan.features import FeatureNetwork, conv4, load, residual, shipped_names
 from meta_gan.features.feature_network import BATCH
 from meta_gan.networks import DCGANDiscriminator
@@ -248,3 +249,16 @@ def test_shipped_networks_are_found_by_name(frozen, tmp_path, monkeypatch):
     assert load("b").name == "b" and load("b").sha256 == frozen.sha256
     with pytest.raises(ValueError, match=r"shipped names \['a', 'b'\]. Received: 'c'"):
         load("c")
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_read(folder, tmp_path):
+    config, arrays = storage.read_model(folder, "judge")
+    name = min(arrays)
+    storage.write_model(tmp_path / "bad", config, {**arrays, name: arrays[name] * np.nan}, card="a judge")
+    with pytest.raises(DivergenceError, match=r"weights of .*bad' must be finite"):
+        load(tmp_path / "bad")
+    network = load(folder)
+    network.network.weights[0].assign(network.network.weights[0] * np.inf)
+    with pytest.raises(DivergenceError, match="must be finite"):
+        network.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
