@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import check_converged, check_integer
+from meta_gan.checks import SIGNED, check_converged, check_integer, check_range
 from meta_gan.tasks import DataError, check_images
+from meta_gan.tasks.readers.arrays import plain_labels
 
 
 def class_seed(seed: int, index: int) -> int:
@@ -34,7 +36,13 @@ def class_seed(seed: int, index: int) -> int:
 
 
 def augment(
-    model: Any, images: Any, labels: Any, per_class: int = 100, steps: int | None = None, seed: int = 0
+    model: Any,
+    images: Any,
+    labels: Any,
+    per_class: int = 100,
+    steps: int | None = None,
+    seed: int = 0,
+    value_range: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """Add generated images to a labelled data set of a few images a class.
 
@@ -46,11 +54,13 @@ def augment(
     Args:
         model: a `MetaModel`, or anything with `adapt(support, steps=, seed=)` whose result has `sample(count, seed=)`,
             such as the baselines of `meta_gan.protocol`.
-        images: uint8[n, height, width, channels], or floats of that shape in [-1, 1], n >= 1.
-        labels: int[n] or str[n].
+        images: uint8[n, height, width, channels], or floats of that shape in [-1, 1], n >= 1. Floats without a negative
+            value are read as [0, 1], as in data sets, with a UserWarning.
+        labels: int[n] or str[n]; also as objects, bytes, a column [n, 1], or one-hot rows.
         per_class: samples added to each class, >= 0.
         steps: inner steps >= 0; None for the model's own.
         seed: int32 range; adaptation to class i and its samples use `class_seed(seed, i)`.
+        value_range: (-1, 1) or (0, 1), the range of float images; None to decide by the values.
 
     Returns:
         A data set of n + classes * per_class pairs (float32[height, width, channels] in [-1, 1], int64[] or
@@ -72,7 +82,7 @@ def augment(
         raise ValueError(f"'model' must have 'adapt(support, steps=, seed=)'. Received: {type(model).__name__}")
     # The example shape of a `MetaModel` is checked here rather than while the data set is read.
     wanted = getattr(getattr(model, "game", None), "example_shape", np.shape(images)[1:])
-    real, kinds = _checked(images, labels, wanted)
+    real, kinds = _checked(images, labels, wanted, value_range)
     per_class, seed = check_integer(per_class, "per_class", 0), check_integer(seed, "seed")
     steps = None if steps is None else check_integer(steps, "steps", 0)
     classes = list(dict.fromkeys(kinds.tolist()))
@@ -83,7 +93,7 @@ def augment(
             yield from ((image, kind) for image in support)
             if per_class:
                 key = class_seed(seed, index)
-                samples = model.adapt(support, steps=steps, seed=key).sample(per_class, seed=key)
+                samples = _adapted(model, support, steps, key).sample(per_class, seed=key)
                 yield from ((image, kind) for image in _samples(samples, per_class, real.shape[1:]))
 
     label = tf.TensorSpec([], tf.string if kinds.dtype.kind == "U" else tf.int64)
@@ -91,16 +101,20 @@ def augment(
     return data.apply(tf.data.experimental.assert_cardinality(len(real) + len(classes) * per_class))
 
 
-def _checked(images: Any, labels: Any, example_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _adapted(model: Any, support: np.ndarray, steps: int | None, seed: int) -> Any:
+    """Adapt to images in [-1, 1], which those of one class are even where none is negative."""
+    settled: dict[str, Any] = {"value_range": SIGNED} if "value_range" in signature(model.adapt).parameters else {}
+    return model.adapt(support, steps=steps, seed=seed, **settled)
+
+
+def _checked(
+    images: Any, labels: Any, example_shape: tuple[int, ...], value_range: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Return images as float32 in [-1, 1] and labels as int64 or str, of one length."""
     if np.ndim(images) != 4:
         raise DataError(f"'images' must have shape [n, height, width, channels]. Received: shape {np.shape(images)}")
-    real, kinds = check_images(images, example_shape, "images"), np.asarray(labels)
-    if kinds.shape != real.shape[:1] or kinds.dtype.kind not in "iuU":
-        raise DataError(
-            f"'labels' must be {len(real)} integers or strings, one for each image. "
-            f"Received: {kinds.dtype}{list(kinds.shape)}"
-        )
+    real = check_images(check_range(images, example_shape, "images", value_range), example_shape, "images")
+    kinds = plain_labels(labels, len(real))
     return real, kinds if kinds.dtype.kind == "U" else kinds.astype(np.int64)
 
 

@@ -63,6 +63,31 @@ def test_a_class_is_adapted_to_its_images_with_its_seed():
         assert (steps, count) == (4, 2) and seed == sample_seed == class_seed(6, index)
 
 
+def test_floats_without_a_negative_value_are_read_as_in_data_sets():
+    unsigned = (IMAGES / 255).astype(np.float32)
+    with pytest.warns(UserWarning, match=r"'images' has no negative value and is read as floats in \[0, 1\]"):
+        read_images, _ = read(augment(Fake(), unsigned, LABELS, per_class=0))
+    np.testing.assert_allclose(read_images, read(augment(Fake(), FLOATS, LABELS, per_class=0))[0], atol=1e-6)
+    settled, _ = read(augment(Fake(), unsigned, LABELS, per_class=0, value_range=(-1, 1)))
+    np.testing.assert_allclose((settled + 1) / 2, (read_images + 3) / 4, atol=1e-6)
+
+
+def test_the_light_images_of_a_class_are_not_rescaled_again():
+    class Ranged(Fake):
+        def adapt(self, support, steps=None, seed=0, value_range=None):
+            assert value_range == (-1, 1)
+            return super().adapt(support, steps, seed)
+
+    model = Ranged()
+    read(augment(model, FLOATS, LABELS, per_class=1))
+    np.testing.assert_array_equal(model.calls[0][1], FLOATS[[0, 2]])
+
+
+def test_labels_in_other_forms():
+    for labels in (np.array(LABELS, object), np.array(LABELS)[:, None]):
+        assert read(augment(Fake(), IMAGES, labels, per_class=0))[1] == [7, 7, 3, 3, 9]
+
+
 def test_the_seeds_of_classes():
     """By hand: a word of a seed sequence, without its lowest bit."""
     assert class_seed(5, 2) == np.random.SeedSequence([5, 2]).generate_state(1)[0] // 2
@@ -153,7 +178,8 @@ def test_images_of_another_shape_than_the_model_are_refused_at_once():
         ({"images": FLOATS[:0], "labels": []}, "with n >= 1"),
         ({"images": FLOATS * 3}, r"'images' must lie in \[-1, 1\]"),
         ({"images": np.where(FLOATS > 0, np.nan, FLOATS)}, "'images' must be finite"),
-        ({"images": IMAGES.astype(int)}, "'images' must be uint8"),
+        ({"images": IMAGES.astype(int) + 256}, "'images' of integers must be levels in 0..255"),
+        ({"images": IMAGES.astype(complex)}, "'images' must be uint8"),
         ({"labels": LABELS[:4]}, "'labels' must be 5 integers or strings"),
         ({"labels": np.array(LABELS, float)}, "'labels' must be 5 integers or strings"),
         ({"labels": [LABELS]}, "'labels' must be 5 integers or strings"),

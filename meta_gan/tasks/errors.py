@@ -38,12 +38,12 @@ def _escape(character: str) -> str:
 class DataError(ValueError):
     """Data that cannot be used; the message says what is required and what was received.
 
-    Names in the message are shown as by `shown`; line ends stay, since some messages are lists.
+    The message is shown as by `shown`, on one line, since it contains names.
     """
 
     def __init__(self, message: object) -> None:
         """Escape control characters in `message`."""
-        super().__init__("\n".join(map(shown, str(message).split("\n"))))
+        super().__init__(shown(message))
 
 
 @contextmanager
