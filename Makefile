@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: quickstart test test-slow conformance lint install bench load clean
+.PHONY: quickstart test test-slow conformance lint install bench load torture clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -37,5 +37,8 @@ bench: install
 load: install
 	$(BIN)/python -m benchmarks.speed.serving_load --requests 10000 --threads 32 --out load
 
+torture: install
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.torture --out torture
+
 clean:
-	rm -rf $(VENV) quickstart load build dist *.egg-info
+	rm -rf $(VENV) quickstart load torture build dist *.egg-info

@@ -26,7 +26,11 @@ from typing import Any, NoReturn
 CALLERS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT}
 CALLERS |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENOTEMPTY, errno.EXDEV}
 FAULT = "META_GAN_FAULT"
-"""The environment variable `POINT[@N][=ERROR]`: at the N-th passing of a fault point die by SIGKILL, or fail."""
+"""The environment variable `POINT[@N][+SECONDS][=ERROR]`: at the N-th passing of a fault point die, or fail.
+
+The process dies by SIGKILL at the point, or that many seconds after it by SIGALRM, also inside compiled code.
+"""
+_FAULT = re.compile(r"([\w.]+)(?:@(\d+))?(?:\+([\d.]+))?(?:=([A-Z]+))?")
 # Beyond these many files, one sync of the whole file system is faster.
 _FEW = 64
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
@@ -46,15 +50,16 @@ def fault_point(name: str) -> None:
         OSError: the one that `META_GAN_FAULT` asks for, such as `model.written=ENOSPC`.
     """
     _passed[name] = _passed.get(name, 0) + 1
-    if not (wanted := os.environ.get(FAULT)):
+    wanted = _FAULT.fullmatch(os.environ.get(FAULT, ""))
+    if wanted is None or wanted[1] != name or int(wanted[2] or 1) != _passed[name]:
         return
-    target, _, error = wanted.partition("=")
-    target, _, count = target.partition("@")
-    if target == name and _passed[name] == int(count or 1):
-        if not error:
-            os.kill(os.getpid(), signal.SIGKILL)
-        number = getattr(errno, error)
+    if wanted[4]:
+        number = getattr(errno, wanted[4])
         raise OSError(number, os.strerror(number), name)
+    if wanted[3]:
+        signal.setitimer(signal.ITIMER_REAL, float(wanted[3]))
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def sync(path: str | os.PathLike[str]) -> None:
@@ -68,6 +73,11 @@ def sync(path: str | os.PathLike[str]) -> None:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
         os.close(handle)
+
+
+def _inside_work(path: Path) -> bool:
+    """Return True if a path lies in the temporary folder of another call, which syncs all of it at its end."""
+    return any(_WORK.fullmatch(part) for part in path.parts)
 
 
 def sync_tree(folder: Path) -> None:
@@ -216,16 +226,19 @@ def new_file(path: str | os.PathLike[str], point: str = "file") -> Iterator[Path
         ...     work.write_text("{}")
     """
     final = Path(path)
+    nested = _inside_work(final.parent)
     with _owned(final, folder=False) as work:
         try:
             yield work
             fault_point(f"{point}.written")
-            sync(work)
+            if not nested:
+                sync(work)
             os.replace(work, final)
         except OSError as error:
             raise named(error, work, final) from error
         fault_point(f"{point}.renamed")
-        sync(final.parent)
+        if not nested:
+            sync(final.parent)
 
 
 def write_text(path: str | os.PathLike[str], text: str, point: str = "file") -> None:
@@ -240,16 +253,13 @@ def write_json(path: str | os.PathLike[str], value: Any, point: str = "file") ->
 
 
 @contextlib.contextmanager
-def new_folder(
-    path: str | os.PathLike[str], replaces: bool = False, point: str = "folder", durable: bool = True
-) -> Iterator[Path]:
+def new_folder(path: str | os.PathLike[str], replaces: bool = False, point: str = "folder") -> Iterator[Path]:
     """Yield a temporary folder, which is moved to `path` when the block ends without an error.
 
     Args:
         path: the final place. Check first that it is free, or may be replaced.
         replaces: whether to replace what is there, in one swap; see `swap`.
         point: the prefix of the fault points that are passed: `.made`, `.written`, `.synced` and `.renamed`.
-        durable: whether to wait until everything is on the disk.
 
     Raises:
         ValueError: the place cannot be written.
@@ -260,6 +270,7 @@ def new_folder(
         # Inside the block of another call, whose folder this is: that call moves it as one.
         yield final
         return
+    nested = _inside_work(final.parent)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -273,7 +284,7 @@ def new_folder(
             fault_point(f"{point}.made")
             yield work
             fault_point(f"{point}.written")
-            if durable:
+            if not nested:
                 sync_tree(work)
             fault_point(f"{point}.synced")
             if replaces:
@@ -285,7 +296,8 @@ def new_folder(
                 raise named(error, work, final) from error
             raise
         fault_point(f"{point}.renamed")
-        sync(final.parent)
+        if not nested:
+            sync(final.parent)
 
 
 @contextlib.contextmanager

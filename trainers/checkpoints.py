@@ -128,8 +128,16 @@ class Checkpoints:
                 raise atomic.named(error, work, final) from error
             atomic.fault_point("checkpoint.verified")
             self._commit(step, work, run)
-        self._point(step)
-        self.prune(run, keep)
+        self.settle(step, run, keep)
+
+    def settle(self, step: int, run: str, keep: int) -> None:
+        """Move the pointer to a committed checkpoint, and delete all but the newest `keep` of the run."""
+        if self.pointed() != step:
+            self._point(step)
+        own = [step for step in sorted(self.files()) if self._is_of(step, run)]
+        for older in own[:-keep]:
+            self.delete(older)
+            atomic.fault_point("checkpoint.pruned")
 
     def _commit(self, step: int, work: Path, run: str) -> None:
         self.delete(step)  # A damaged one, or another run's: no manifest may name files that it was not written for.
@@ -153,13 +161,6 @@ class Checkpoints:
         lines = [f'model_checkpoint_path: "ckpt-{step}"']
         lines += [f'all_model_checkpoint_paths: "ckpt-{each}"' for each in (*older, step)]
         atomic.write_text(self.root / POINTER, "\n".join(lines) + "\n", point="pointer")
-
-    def prune(self, run: str, keep: int) -> None:
-        """Delete all but the newest `keep` checkpoints of the run."""
-        own = [step for step in sorted(self.files()) if self._is_of(step, run)]
-        for step in own[:-keep]:
-            self.delete(step)
-            atomic.fault_point("checkpoint.pruned")
 
     def _is_of(self, step: int, run: str | None) -> bool:
         """Return True if the checkpoint has a manifest of that run; None for any."""

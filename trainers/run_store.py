@@ -149,7 +149,9 @@ class RunStore:
             self._say(note)
         newest = self.checkpoints.newest(self.run)
         if newest is not None:
+            # The end of a save that was killed after its files were complete.
             self.checkpoints.adopt(newest, self.run)
+            self.checkpoints.settle(newest, self.run, self.keep)
 
     def _say(self, note: str) -> None:
         print(f"{self.folder}: {note}", file=sys.stderr, flush=True)
