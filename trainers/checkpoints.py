@@ -178,7 +178,8 @@ class Checkpoints:
     def sweep(self, run: str) -> list[str]:
         """Delete what killed saves left, and damaged checkpoints that are newer than the newest whole one.
 
-        Without a whole checkpoint nothing is deleted but temporary files. Checkpoints of other runs are left alone.
+        Without a whole checkpoint nothing is deleted but what was never committed. Checkpoints of other runs are left
+        alone.
 
         Returns:
             Notes on damaged checkpoints, one line each.
@@ -186,6 +187,9 @@ class Checkpoints:
         atomic.sweep_folder(self.root, _EARLIER)
         newest, notes = self.newest(run), []
         if newest is None:
+            for step, files in self.files().items():
+                if "json" not in files:
+                    self.delete(step)
             return []
         for step, files in self.files().items():
             if self._is_of(step, None) and not self._is_of(step, run):

@@ -50,7 +50,7 @@ class RunStore:
     """
 
     def __init__(self, folder: str | Path, keep: int = 3):
-        self.folder, self.keep, self.run = Path(folder), keep, ""
+        self.folder, self.keep, self.run, self._earlier = Path(folder), keep, "", False
         self.checkpoints = Checkpoints(self.folder)
 
     @contextlib.contextmanager
@@ -93,7 +93,9 @@ class RunStore:
 
     def progress(self) -> str | None:
         """Return what shows that the run once had a checkpoint, or None if nothing does."""
-        if found := self.checkpoints.files():
+        # Files without a manifest are what a kill in the first save leaves, but for runs of earlier versions.
+        found = [step for step, files in self.checkpoints.files().items() if "json" in files or self._earlier]
+        if found:
             return f"{self.checkpoints.prefix(max(found))}.*, which is damaged"
         if self.checkpoints.pointed() is not None:
             return str(self.checkpoints.root / checkpoints.POINTER)
@@ -135,6 +137,7 @@ class RunStore:
     def _remember_run(self) -> None:
         config = self.read_config()
         self.run = str((config or {}).get("run", ""))
+        self._earlier = config is not None and not self.run
         if config is not None and not self.run:
             # A run of an earlier version: its whole checkpoints get manifests.
             self.run = secrets.token_hex(8)
