@@ -78,11 +78,7 @@ def augment(
         >>> classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> classifier.fit(data, epochs=10)
     """
-    if not callable(getattr(model, "adapt", None)):
-        raise ValueError(f"'model' must have 'adapt(support, steps=, seed=)'. Received: {type(model).__name__}")
-    # The example shape of a `MetaModel` is checked here rather than while the data set is read.
-    wanted = getattr(getattr(model, "game", None), "example_shape", np.shape(images)[1:])
-    real, kinds = _checked(images, labels, wanted, value_range)
+    real, kinds = _checked(model, images, labels, value_range)
     per_class, seed = check_integer(per_class, "per_class", 0), check_integer(seed, "seed")
     steps = None if steps is None else check_integer(steps, "steps", 0)
     classes = list(dict.fromkeys(kinds.tolist()))
@@ -107,10 +103,12 @@ def _adapted(model: Any, support: np.ndarray, steps: int | None, seed: int) -> A
     return model.adapt(support, steps=steps, seed=seed, **settled)
 
 
-def _checked(
-    images: Any, labels: Any, example_shape: tuple[int, ...], value_range: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def _checked(model: Any, images: Any, labels: Any, value_range: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return images as float32 in [-1, 1] and labels as int64 or str, of one length."""
+    if not callable(getattr(model, "adapt", None)):
+        raise ValueError(f"'model' must have 'adapt(support, steps=, seed=)'. Received: {type(model).__name__}")
+    # The example shape of a `MetaModel` is checked here rather than while the data set is read.
+    example_shape = getattr(getattr(model, "game", None), "example_shape", np.shape(images)[1:])
     if np.ndim(images) != 4:
         raise DataError(f"'images' must have shape [n, height, width, channels]. Received: shape {np.shape(images)}")
     real = check_images(check_range(images, example_shape, "images", value_range), example_shape, "images")
