@@ -19,12 +19,12 @@ __all__ += ["runs"]
 
 # The entries of `config.json` that must not change when a run is resumed. Its length and intervals may change.
 SAME = (
-    *("recipe", "source", "target", "data", "episodes", "fingerprints", "versions"),
+    *("recipe", "source", "weights", "target", "data", "episodes", "fingerprints", "versions"),
     *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit"),
 )
 # What may be allowed to change, and the entries that it decides.
 CHANGES = {
-    "data": r"(source|target|data|fingerprints\.data)(\..*)?",
+    "data": r"(source|weights|target|data|fingerprints\.data)(\..*)?",
     "features": r"fingerprints\.features\..*|recipe\..*\bfeatures",
     "start": r"fingerprints\.start|start",
     "versions": r"versions\..*",

@@ -16,7 +16,7 @@ from trainers import TrainConfig
 _EPISODES = {"shots": 5, "queries": 7, "seed": 0}
 # Flags that a configuration records if they are given.
 _FLAGS = (
-    *("target", "pair", "both_ways", "archives", "image_shape", "rate", "length", "protocol", "start"),
+    *("weights", "target", "pair", "both_ways", "archives", "image_shape", "rate", "length", "protocol", "start"),
     *("on_bad_file", "small_classes"),
 )
 # Further entries of a run folder's `config.json` and of the output of `--dry-run`.
@@ -51,6 +51,8 @@ def resolve(arguments: argparse.Namespace) -> tuple[Settings, argparse.Namespace
     recorded |= {flag: config[flag] for flag in _FLAGS if flag in config}
     given = {name: value for name, value in vars(arguments).items() if value is not None and value is not False}
     arguments = argparse.Namespace(**{**vars(arguments), **recorded, **given})
+    if isinstance(arguments.data, list) and len(arguments.data) == 1:
+        arguments.data = arguments.data[0]
     if arguments.data is None:
         raise ValueError("--data must be given, or be 'source' in the file of --config. Received: neither")
     settings = Settings.from_config({name: config[name] for name in ("recipe", "train") if name in config})

@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     main = parser.add_argument_group("main arguments")
     names = " | ".join(sorted(presets.PRESETS))
     main.add_argument("--preset", metavar="NAME", help=f"{names} (default: fusion)")
-    main.add_argument("--data", metavar="SOURCE", help=f"{flags.SOURCE_HELP} (default: that of --config)")
+    several = "several for a mixture; variations:SOURCE for tasks of one picture each (default: that of --config)"
+    main.add_argument("--data", nargs="+", metavar="SOURCE", help=f"{flags.SOURCE_HELP}; {several}")
+    weights = "for each of several sources, how often its tasks are drawn (default: as its number of tasks)"
+    main.add_argument("--weights", nargs="+", type=float, metavar="W", help=weights)
     main.add_argument("--out", required=True, metavar="DIR", help="folder that numbered runs go into")
     flags.add_pairs(parser, "two domains (the presets translation and cyclegan)")
     length = parser.add_argument_group("length and episodes")
@@ -63,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     chosen, arguments = settings.resolve(arguments)
     recipe, config = chosen.recipe, chosen.train
     flags.check_folder(arguments.out)
-    tasks = sources.open_pairs(arguments, seed=arguments.seed)
+    tasks = sources.open_training(arguments, seed=arguments.seed)
     description = settings.describe(chosen, arguments)
     episodes = {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed}
     resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
@@ -84,8 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"dry run: a model of {model.count_params():,} values; nothing was written")
         return
     if not arguments.resume:
-        name = arguments.data.removeprefix("tfds:")
-        folder = run_folder.new_run(arguments.out, f"{recipe.name}-{Path(name).stem}")
+        name = Path(arguments.data.removeprefix("tfds:")).stem if isinstance(arguments.data, str) else "mixture"
+        folder = run_folder.new_run(arguments.out, f"{recipe.name}-{name}")
     print(f"run folder: {folder}", flush=True)
     _report(MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed), config)
 
