@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_integer, check_number
-from meta_gan.tasks import DomainTasks, Tasks
+from meta_gan.tasks.episodes import EpisodeStream
 
 _COUNTS = ("steps", "meta_batch", "log_every", "validate_every", "checkpoint_every", "keep", "validation_batches")
 
@@ -71,7 +71,7 @@ class TrainConfig:
         steps = tuple(check_integer(step, "picture_steps", 0) for step in self.picture_steps)
         object.__setattr__(self, "picture_steps", steps)
 
-    def episodes(self, tasks: Tasks | DomainTasks, start_step: int = 0) -> tf.data.Dataset:
+    def episodes(self, tasks: EpisodeStream, start_step: int = 0) -> tf.data.Dataset:
         """Return the training episodes of a run, from a step on.
 
         Raises:

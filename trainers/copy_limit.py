@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meta_gan.tasks import DomainTasks, Tasks
+from meta_gan.tasks.episodes import EpisodeStream
 from trainers import metrics_log
 from trainers.config import TrainConfig
 
@@ -39,7 +39,7 @@ class CopyLimit:
         self.rates: dict[int, float | None] = {}
 
     @classmethod
-    def of_run(cls, config: TrainConfig, game: Any, tasks: Tasks | DomainTasks) -> CopyLimit:
+    def of_run(cls, config: TrainConfig, game: Any, tasks: EpisodeStream) -> CopyLimit:
         """Return the limit of a run's settings.
 
         Raises:

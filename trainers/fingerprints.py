@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.model import MetaModel
-from meta_gan.tasks import DomainTasks, Tasks
+from meta_gan.tasks.episodes import EpisodeStream
 
 
 def versions() -> dict[str, str]:
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def of_run(model: MetaModel, tasks: Tasks | DomainTasks) -> dict[str, Any]:
+def of_run(model: MetaModel, tasks: EpisodeStream) -> dict[str, Any]:
     """Return the sha256 of a run's data and of its frozen networks.
 
     Args:

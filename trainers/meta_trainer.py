@@ -17,7 +17,7 @@ import tensorflow as tf
 from meta_gan import storage
 from meta_gan.checks import check_choice
 from meta_gan.model import MetaModel
-from meta_gan.tasks import DomainTasks, Tasks
+from meta_gan.tasks.episodes import EpisodeStream
 from meta_gan.tasks.media import of_card
 from meta_gan.types import Episode
 from trainers import fingerprints, previews, run_folder
@@ -34,7 +34,7 @@ class TrainingStopped(RuntimeError):
 
 
 class MetaTrainer:
-    """Train a compiled `MetaModel` on `Tasks` or `DomainTasks`, with all files of the run in one folder.
+    """Train a compiled `MetaModel` on tasks of any kind, with all files of the run in one folder.
 
     The folder contains `config.json`, `metrics.jsonl`, `checkpoints/`, `reals.png` and `samples_NNNNNN.png`: for fixed
     validation classes, the support images, then samples or translations after 0, 10 and 50 steps (`.txt` for texts).
@@ -65,7 +65,7 @@ class MetaTrainer:
     def __init__(
         self,
         model: MetaModel,
-        tasks: Tasks | DomainTasks,
+        tasks: EpisodeStream,
         folder: str | Path,
         config: TrainConfig,
         description: dict[str, Any] | None = None,
