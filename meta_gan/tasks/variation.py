@@ -17,11 +17,12 @@ from meta_gan.tasks.colours import random_colours, smooth_noise
 from meta_gan.tasks.sampling import ALGORITHM
 from meta_gan.types import Tensor
 
+_NUMBERS = 192  # more than all draws of `vary` and of `colours` together
 _BLOCK = 8  # side of the blocks of the lossy compression, as in JPEG
 
 
 class Draws:
-    """Random numbers of a key: each call draws from another stream of it, in the order of the calls.
+    """Random numbers of a key: each call takes the next of one block, which is far fewer operations than to draw anew.
 
     Args:
         key: int32[2].
@@ -31,28 +32,34 @@ class Draws:
 
     def __init__(self, key: Tensor, tasks: int, count: int) -> None:
         """See the class."""
-        self.tasks, self.count, self._key, self._calls = tasks, count, key, 0
+        self.tasks, self.count, self._taken, self._fields = tasks, count, 0, 0
+        block, self._key = tf.unstack(tf.random.split(key, 2, alg=ALGORITHM))
+        self._block = tf.random.stateless_uniform([tasks, count + 1, _NUMBERS], block, alg=ALGORITHM)
 
-    def _next(self) -> Tensor:
-        self._calls += 1
-        return tf.random.fold_in(self._key, self._calls, alg=ALGORITHM)
+    def _take(self, pictures: slice, shape: tuple[int, ...]) -> Tensor:
+        start, self._taken = self._taken, self._taken + math.prod(shape)
+        assert self._taken <= _NUMBERS
+        taken = self._block[:, pictures, start : self._taken]
+        return tf.reshape(taken, [*taken.shape[:2], *shape])
 
     def task(self, *shape: int) -> Tensor:
         """Return float32[tasks, 1, *shape], uniform in [0, 1)."""
-        return tf.random.stateless_uniform([self.tasks, 1, *shape], self._next(), alg=ALGORITHM)
+        return self._take(slice(0, 1), shape)
 
     def strength(self, most: float, present: float = 0.5) -> Tensor:
         """Return float32[tasks, 1], 0 with probability 1 - present, else uniform in [0, most)."""
-        size = most * self.task()
-        return tf.where(self.task() < present, size, 0.0)
+        size, chance = tf.unstack(self.task(2), axis=-1)
+        return tf.where(chance < present, most * size, 0.0)
 
     def each(self, *shape: int) -> Tensor:
         """Return float32[tasks, count, *shape], uniform in [-1, 1)."""
-        return tf.random.stateless_uniform([self.tasks, self.count, *shape], self._next(), -1.0, 1.0, alg=ALGORITHM)
+        return 2.0 * self._take(slice(1, None), shape) - 1.0
 
     def normal(self, *shape: int) -> Tensor:
         """Return float32[tasks, count, *shape], standard normal."""
-        return tf.random.stateless_normal([self.tasks, self.count, *shape], self._next(), alg=ALGORITHM)
+        self._fields += 1
+        key = tf.random.fold_in(self._key, self._fields, alg=ALGORITHM)
+        return tf.random.stateless_normal([self.tasks, self.count, *shape], key, alg=ALGORITHM)
 
 
 class Limits(NamedTuple):

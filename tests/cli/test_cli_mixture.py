@@ -25,6 +25,7 @@ def arguments(out, *data, more=()):
     return [*start, "--image-shape", "8x8x3", "--shots", "3", "--queries", "3", *more, "--set", *SETTINGS]
 
 
+@pytest.mark.slow
 def test_a_run_on_a_mixture_records_it_and_resumes_with_the_same_weights_only(world, colour, tmp_path, capsys):
     out, data = tmp_path / "out", [world.data, colour, f"variations:{colour}"]
     assert call(*arguments(out, *data, more=["--weights", 1, 1, 2])) == 0
