@@ -47,7 +47,7 @@ def fault_point(name: str) -> None:
     """Count the passing of a named point of a write; if `META_GAN_FAULT` names it, die or fail there.
 
     Raises:
-        OSError: the one that `META_GAN_FAULT` asks for, such as `model.written=ENOSPC`.
+        OSError: the one that `META_GAN_FAULT` asks for.
     """
     _passed[name] = _passed.get(name, 0) + 1
     wanted = _FAULT.fullmatch(os.environ.get(FAULT, ""))
@@ -55,7 +55,7 @@ def fault_point(name: str) -> None:
         return
     if wanted[4]:
         number = getattr(errno, wanted[4])
-        raise OSError(number, os.strerror(number), name)
+        raise OSError(number, os.strerror(number))
     if wanted[3]:
         signal.setitimer(signal.ITIMER_REAL, float(wanted[3]))
     else:

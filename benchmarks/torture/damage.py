@@ -62,7 +62,7 @@ def campaign(folder: Path) -> dict[str, Any]:
     """Return how many of the damaged runs recovered or were refused as they should be, with notes on the others."""
     folder.mkdir(parents=True)
     data, whole, base = folder / "data.npz", folder / "whole", folder / "base"
-    kills.write_data(data)
+    kills.write_data(data, validation=False)
     for place, steps in ((whole, END), (base, NEWEST)):
         place.mkdir()
         if forks.command(kills.train("maml", data, steps), place).code:

@@ -15,7 +15,7 @@ import numpy as np
 SHAPE = (8, 8, 1)
 RATE, LENGTH = 8000, 512
 CARDS = {
-    "pictures": ({"medium": "pictures", "polarity": "light strokes on a dark ground"}, SHAPE),
+    "pictures": ({"medium": "pictures", "polarity": "light-on-dark"}, SHAPE),
     "sounds": ({"medium": "sounds", "rate": RATE}, (LENGTH,)),
 }
 SHARES = {"png": 14, "jpg": 10, "gif": 8, "webp": 8, "bmp": 6, "tiff": 4, "support.npz": 8, "data.npz": 10}

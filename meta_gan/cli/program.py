@@ -7,6 +7,7 @@ disk; 4 training or adaptation diverged; 128 + a signal's number, which includes
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,13 @@ class _Parser(argparse_flags.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **kwargs})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse ignores a help that cannot be printed.
+        if message and file is not sys.stderr:
+            print(message, end="", file=file)
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -114,11 +122,9 @@ def _described(error: Exception) -> str:
         return str(error)
     if error.filename is not None:
         return f"{error.strerror}: {error.filename}"
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return f"{error.strerror}: standard output"
-    return error.strerror
+    # Errors of files name them; what is left is the operating system's own message about a print.
+    plain = error.errno is not None and error.strerror == os.strerror(error.errno)
+    return f"{error.strerror}: standard output" if plain else error.strerror
 
 
 def _complain(arguments: argparse.Namespace, message: str) -> None:
