@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.losses import NonSaturating
-from tests.toys import numbers, random_episodes, tiny_gan
+from tests.toys import numbers, random_episodes, tiny_dcgan, tiny_gan
 
 SUPPORT = random_episodes(shots=4).support[0].numpy()
 
@@ -182,3 +182,17 @@ def test_it_keeps_the_images_that_it_was_given():
     before, adapted = support.copy(), model.adapt(support)
     support[:] = 9.0
     np.testing.assert_array_equal(adapted.support, before)
+
+
+def test_levels_and_floats_of_either_range_adapt_alike():
+    levels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1)).astype(np.uint8)
+    unsigned = (levels / 255).astype(np.float32)
+    model = mg.MetaModel(tiny_dcgan(), mg.FOMAML(inner_steps=1, inner_rate=0.1))
+    wanted = model.adapt(levels).sample(4, seed=0)
+    with pytest.warns(UserWarning, match="'support' has no negative value"):
+        told = model.adapt(unsigned)
+    for adapted in (told, model.adapt(unsigned, value_range=(0, 1)), model.adapt(levels.astype(np.int64))):
+        np.testing.assert_allclose(adapted.sample(4, seed=0), wanted, atol=1e-5)
+    other = model.adapt(unsigned, value_range=(-1, 1)).sample(4, seed=0)
+    np.testing.assert_array_equal(other, model.adapt(unsigned * 1.0, value_range=(-1, 1)).sample(4, seed=0))
+    assert np.abs(other - wanted).max() > 1e-3

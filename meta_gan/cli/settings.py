@@ -11,6 +11,7 @@ from typing import Any
 
 from meta_gan import presets
 from meta_gan.presets.nodes import Node, always
+from meta_gan.tasks.files import FILE, NOTHING, kind_of
 from trainers import TrainConfig
 
 _EPISODES = {"shots": 5, "queries": 7, "seed": 0}
@@ -82,6 +83,8 @@ def describe(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any
 
 def _read(path: str) -> dict[str, Any]:
     """Read a configuration, such as a run folder's `config.json`."""
+    if (kind := kind_of(path)) not in (FILE, NOTHING):
+        raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}, {kind}")
     text, ending = Path(path).read_text("utf-8"), Path(path).suffix
     if ending not in (".json", ".toml"):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from meta_gan.tasks.errors import DataError
 
 MIB = 2**20
-OPENED = 56 * MIB
+OPENED = 48 * MIB
 """Bytes to which any file may open, however small it is; with what is needed beside, reading takes 64 MB at most."""
 EXPANSION = 256
 """A larger file may open to this many times its own size, up to `LARGEST` for one picture."""

@@ -86,3 +86,21 @@ def test_terminal_escapes_in_names_are_shown_escaped(tmp_path, capsys):
     assert data(folder) == 2
     error = capsys.readouterr().err
     assert "\x1b" not in error and r"da\x1b[31mta/b\nc/x.png: must be a whole image" in error
+
+
+def test_a_configuration_that_is_no_file(world, tmp_path, capsys):
+    os.mkfifo(tmp_path / "c.json")
+    (tmp_path / "z.json").symlink_to("/dev/zero")
+    for name, what in (("c.json", "a FIFO"), ("z.json", "a device")):
+        assert call(*train_arguments(world, tmp_path / "runs", "--config", tmp_path / name)) == 2
+        assert f"{name}', {what}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["data", "support"])
+def test_special_files_behind_flags_are_refused_at_once(world, tmp_path, capsys, flag):
+    for suffix in ("png", "npz", "wav", "txt"):
+        path = tmp_path / f"f.{suffix}"
+        os.mkfifo(path)
+        model = ["adapt", "--model", world.runs, "--support", path, "--out", tmp_path / "o"]
+        assert call(*(model if flag == "support" else ["data", "--data", path])) == 2
+        assert "a FIFO" in capsys.readouterr().err

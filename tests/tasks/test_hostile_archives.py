@@ -94,7 +94,7 @@ def test_a_bomb_takes_no_memory(tmp_path):
             file.write(bytes(limits.MIB))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=r"bomb.npz: must open to at most 56 MB.*store the array uncompressed"):
+        with pytest.raises(DataError, match=r"bomb.npz: must open to at most 48 MB.*store the array uncompressed"):
             load_support(path, (8, 8, 1))
         assert tracemalloc.get_traced_memory()[1] < 4 * limits.MIB
     finally:

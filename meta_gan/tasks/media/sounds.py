@@ -56,8 +56,13 @@ class Sounds(Medium):
 
     def levels(self, sounds: np.ndarray) -> np.ndarray:
         """Return floats of any shape in [-1, 1] as stored, int16; values outside are clipped."""
-        scaled = np.rint(np.asarray(sounds, np.float64) * _FULL_SCALE)
-        return np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+        array = np.asarray(sounds)
+        stored, flat = np.empty(array.size, np.int16), array.reshape(-1)
+        # In parts, since several arrays of float64 are held.
+        for start in range(0, len(flat), _BLOCK):
+            scaled = np.rint(flat[start : start + _BLOCK].astype(np.float64) * _FULL_SCALE)
+            stored[start : start + _BLOCK] = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1)
+        return stored.reshape(array.shape)
 
     def describe(self, examples: np.ndarray) -> str:
         return f"{len(examples)} sounds of {examples.shape[1] / self.rate:.3g} s at {self.rate} Hz"
@@ -228,23 +233,24 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     with _opened(path) as file:
         rate, claimed = int(file.samplerate), int(file.frames)
         most = min(limits.SAMPLES, limits.SECONDS * rate)
-        # A header can claim any length, so that blocks are read until there are no more.
-        blocks, count = [], 0
+        if claimed > most:
+            raise DataError(f"{path}: {_too_long()}. Received: {claimed} samples at {rate} Hz")
+        sound, count = np.empty(claimed, np.float32), 0
         while len(block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)):
             if not np.isfinite(block).all():
                 received = "samples that are NaN or infinite"
                 raise DataError(f"{path}: must hold finite samples, at least 1. Received: {received}")
-            blocks.append(np.clip(block.mean(axis=1), -1.0, 1.0))
+            sound[count : count + len(block)] = np.clip(block.mean(axis=1), -1.0, 1.0)
             count += len(block)
-            if count > most or (len(blocks) == 1 and claimed > most):
-                required = f"must have at most {limits.SAMPLES} samples and {limits.SECONDS} s; cut it into parts"
-                received = f"{max(count, claimed)} samples at {rate} Hz"
-                raise DataError(f"{path}: {required}. Received: {received}")
     if count < claimed:
         raise DataError(f"{path}: must be a whole WAV, FLAC or Ogg file. Received: {count} of {claimed} samples")
     if not count:
         raise DataError(f"{path}: must hold finite samples, at least 1. Received: no sample")
-    return np.concatenate(blocks), rate
+    return sound, rate
+
+
+def _too_long() -> str:
+    return f"must have at most {limits.SAMPLES} samples and {limits.SECONDS} s; cut it into parts"
 
 
 def resample(sound: np.ndarray, own: int, rate: int) -> np.ndarray:
@@ -257,9 +263,9 @@ def resample(sound: np.ndarray, own: int, rate: int) -> np.ndarray:
 
 def trim(sound: np.ndarray) -> np.ndarray:
     """Cut off both ends of a sound that are 40 dB or more below its loudest sample; silence is returned unchanged."""
-    level = _QUIET * np.abs(sound).max()
-    loud = np.flatnonzero((sound > level) | (sound < -level))
-    return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
+    level = _QUIET * max(sound.max(), -sound.min())
+    loud = (sound > level) | (sound < -level)
+    return sound[loud.argmax() : len(sound) - loud[::-1].argmax()] if loud.any() else sound
 
 
 def fit(sound: np.ndarray, samples: int) -> np.ndarray:
@@ -353,7 +359,8 @@ def to_int16(audio: ArrayLike, argument: str = "audio") -> np.ndarray:
         )
     if shaped.dtype == np.int16:
         return np.ascontiguousarray(shaped)
-    if not (np.abs(shaped) <= 1.0).all():
-        received = f"{shaped.min():.6g} to {shaped.max():.6g}"
+    low, high = shaped.min(), shaped.max()
+    if not -1.0 <= low <= high <= 1.0:
+        received = f"{low:.6g} to {high:.6g}"
         raise DataError(f"'{argument}' of floats must be finite and lie in [-1, 1]. Received: {received}")
     return Sounds(1).levels(shaped)

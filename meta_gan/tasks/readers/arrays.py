@@ -55,8 +55,8 @@ def to_levels(images: ArrayLike, argument: str = "images", value_range: Any = No
 
 def to_names(names: Any, argument: str = "class_names") -> list[str]:
     """Return names, str or UTF-8 bytes or numbers, as a list of str, or raise a DataError."""
-    if np.ndim(names) == 1 and len(names) > limits.CLASSES:
-        raise DataError(f"'{argument}' must be at most {limits.CLASSES} names. Received: {len(names)}")
+    if isinstance(names, np.ndarray) and names.size > limits.CLASSES:
+        raise DataError(f"'{argument}' must be at most {limits.CLASSES} names. Received: {names.size}")
     listed = names.tolist() if isinstance(names, np.ndarray) else list(names)
     if not isinstance(listed, list) or not all(
         isinstance(name, (str, bytes, int, float, np.generic)) for name in listed
@@ -95,7 +95,7 @@ def plain_labels(labels: ArrayLike, count: int, argument: str = "labels") -> np.
         flat = [_decoded(value, argument) for value in array.ravel().tolist()]
         array = np.array(flat, dtype=str).reshape(array.shape)
     if array.ndim == 2 and len(array) == count and count:
-        one_hot = array.shape[1] > 1 and array.dtype.kind in "iufb" and np.isin(array, (0, 1)).all()
+        one_hot = array.shape[1] > 1 and array.dtype.kind in "iufb" and ((array == 0) | (array == 1)).all()
         if array.shape[1] == 1:
             array = array[:, 0]
         elif one_hot and (array.sum(axis=1) == 1).all():
@@ -124,10 +124,12 @@ def to_labels(
     array = plain_labels(labels, count, argument)
     textual = array.dtype.kind == "U"
     if class_names is None:
-        values, indices = np.unique(array, return_inverse=True)
+        values = np.unique(array)
         if len(values) > limits.CLASSES:
             raise DataError(f"'{argument}' must be of at most {limits.CLASSES} classes. Received: {len(values)}")
-        return indices.astype(np.int32), to_names(values if textual else values.astype(str), argument)
+        return np.searchsorted(values, array).astype(np.int32), to_names(
+            values if textual else values.astype(str), argument
+        )
     names = to_names(class_names)
     if textual or array.min() < 0 or array.max() >= len(names):
         received = "strings" if textual else f"{array.min()} to {array.max()}"
