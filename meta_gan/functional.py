@@ -16,6 +16,8 @@ import tensorflow as tf
 from meta_gan.types import Snapshot, Tensor, Tensors, Tree
 
 MAX_SIDE_BY_SIDE = 8
+MapTasks = Callable[..., Any]
+"""`map_tasks`, or a function of the same arguments and result that has the tasks computed elsewhere too."""
 
 
 def is_seed(variable: keras.Variable) -> bool:

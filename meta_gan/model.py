@@ -18,9 +18,11 @@ from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_converged, check_integer, check_number, check_range
+from meta_gan.functional import MapTasks
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.optimizers import clips_of, optimizers_of
+from meta_gan.replicas import Replicas
 from meta_gan.task_model import TaskModel, of_float32, refuse
 from meta_gan.types import ByNet, Episode, Examples, MetaWeights, Snapshot, Tensor, Tensors
 
@@ -172,11 +174,12 @@ class MetaModel(TaskModel):
         """Running means over an epoch, reset by Keras."""
         return list(self._means.values())
 
-    def meta_step(self, episodes: Episode) -> dict[str, Tensor]:
+    def meta_step(self, episodes: Episode, replicas: Replicas | None = None) -> dict[str, Tensor]:
         """Make one outer step: adapt to every task of a meta-batch, and update the meta-weights.
 
         Args:
-            episodes: `Episode` with a static leading `tasks` axis.
+            episodes: `Episode` with a static leading `tasks` axis, the same on every worker.
+            replicas: over which the tasks are shared out, see `Replicas`; None to compute all of them here.
 
         Returns:
             Metrics, float32[] each: inner losses, query objectives after adaptation, gradient norms by group.
@@ -186,7 +189,11 @@ class MetaModel(TaskModel):
                 changed then.
         """
         steps = self.algorithm.steps_at(self.optimizer.iterations)
-        estimate = self.algorithm.estimator.estimate(self.loop, self.meta_weights(), episodes, steps)
+        meta, estimator = self.meta_weights(), self.algorithm.estimator
+        if replicas is None:
+            estimate = estimator.estimate(self.loop, meta, episodes, steps)
+        else:
+            estimate = replicas.run(lambda map_tasks: estimator.estimate(self.loop, meta, episodes, steps, map_tasks))
         gradients = {
             player: [g for net in nets for g in estimate.weights[net]] for player, nets in self.game.players.items()
         }
@@ -249,11 +256,20 @@ class MetaModel(TaskModel):
         """Return query objectives and sample-to-query distances before and after adaptation; called by `evaluate`."""
         return self._track(self.assess(self.episodes_of(data)))
 
-    def assess(self, episodes: Episode) -> dict[str, Tensor]:
-        """Return the mean over tasks of `InnerLoop.assess`, from the averaged weights where there are any."""
+    def assess(self, episodes: Episode, replicas: Replicas | None = None) -> dict[str, Tensor]:
+        """Return the mean over tasks of `InnerLoop.assess`, from the averaged weights where there are any.
+
+        Args:
+            episodes: `Episode` with a static leading `tasks` axis, the same on every worker.
+            replicas: over which the tasks are shared out; None to compute all of them here.
+        """
         meta, steps = self.meta_weights(averaged=True), self.algorithm.inner_steps
-        each = functional.map_tasks(lambda episode: self.loop.assess(meta, episode, steps), episodes)
-        return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
+
+        def mean(map_tasks: MapTasks) -> dict[str, Tensor]:
+            each = map_tasks(lambda episode: self.loop.assess(meta, episode, steps), episodes)
+            return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
+
+        return mean(functional.map_tasks) if replicas is None else replicas.run(mean)
 
     def _track(self, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         taken = 1.0 - metrics.get("skipped", 0.0)  # a step that was left out has nothing else to report

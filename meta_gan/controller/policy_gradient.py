@@ -12,6 +12,7 @@ from meta_gan import functional
 from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.controller.policy import drawn
 from meta_gan.controller.schedule_controller import PolicySteering, ScheduleController
+from meta_gan.functional import MapTasks
 from meta_gan.meta.estimators import Estimate, Estimator, metrics_of
 from meta_gan.meta.evolution_strategies import (
     DIVERGED,
@@ -125,7 +126,14 @@ class PolicyGradient(Estimator):
                 f"{controller.every}"
             )
 
-    def estimate(self, loop: InnerLoop, meta: MetaWeights, episodes: Episode, steps: int | Tensor) -> Estimate:
+    def estimate(
+        self,
+        loop: InnerLoop,
+        meta: MetaWeights,
+        episodes: Episode,
+        steps: int | Tensor,
+        map_tasks: MapTasks = functional.map_tasks,
+    ) -> Estimate:
         """See `Estimator.estimate`; advantages are normalised over the meta-batch.
 
         Metrics beside those of `Unrolled` (over the rollouts in which they are finite; a loss counts as 0 in steps
@@ -137,7 +145,7 @@ class PolicyGradient(Estimator):
         whose = tf.repeat(tf.range(tasks), self.rollouts)
         batch = tf.nest.map_structure(lambda t: tf.gather(t, whose), episodes)
         numbers = tf.tile(tf.range(self.rollouts), [tasks])
-        trajectory, metrics = functional.map_tasks(
+        trajectory, metrics = map_tasks(
             lambda pair: self.rollout(loop, meta, pair[0], steps, pair[1]), (batch, numbers)
         )
         advantages = self.advantages(trajectory, tasks)

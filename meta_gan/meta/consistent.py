@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_number
+from meta_gan.functional import MapTasks
 from meta_gan.meta.estimators import Displacement, Estimate, Estimator
 from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
@@ -123,7 +124,14 @@ class Consistent(Estimator):
         """
         raise NotImplementedError("Consistent compares the tasks of a meta-batch, so it has no estimate of one task")
 
-    def estimate(self, loop: InnerLoop, meta: MetaWeights, episodes: Episode, steps: int | Tensor) -> Estimate:
+    def estimate(
+        self,
+        loop: InnerLoop,
+        meta: MetaWeights,
+        episodes: Episode,
+        steps: int | Tensor,
+        map_tasks: MapTasks = functional.map_tasks,
+    ) -> Estimate:
         """Return the wrapped estimate with the penalties; see `Estimator.estimate`.
 
         Returns:
@@ -137,7 +145,7 @@ class Consistent(Estimator):
             raise ValueError(f"'weights' must name players of {sorted(loop.game.players)}. Received: {unknown}")
         players = [player for player, weight in self.weights.items() if weight > 0]
         if not players:
-            return self.estimator.estimate(loop, meta, episodes, steps)
+            return self.estimator.estimate(loop, meta, episodes, steps, map_tasks)
         probe = functional.stop(tf.nest.map_structure(lambda t: t[0], episodes))
 
         def probed(episode: Episode) -> dict[str, Tensor]:
@@ -145,11 +153,11 @@ class Consistent(Estimator):
             end = loop.final(meta, carry)
             return {player: _outputs(loop, player, end, probe) for player in players}
 
-        outputs = functional.stop(functional.map_tasks(probed, episodes))
+        outputs = functional.stop(map_tasks(probed, episodes))
         means = {player: tf.reduce_mean(each, axis=0) for player, each in outputs.items()}
         parts = {"base": loop, "weights": self.weights, "probe": probe, "means": means}
         anchored = _Anchored(loop.game, loop.meta_learner, loop.mask, loop.steering, **parts)
-        estimate = self.estimator.estimate(anchored, meta, episodes, steps)
+        estimate = self.estimator.estimate(anchored, meta, episodes, steps, map_tasks)
         differing = {
             f"consistency/{player}": tf.cast(disagreement(outputs[player], means[player]), tf.float32)
             for player in players

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.functional import MapTasks
 from meta_gan.meta.inner_loop import ADAPT, InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import ByNet, Episode, MetaWeights, Settings, Snapshot, Tensor, Tensors
@@ -61,7 +62,14 @@ class Estimator:
         """Return the estimate of one task."""
         raise NotImplementedError
 
-    def estimate(self, loop: InnerLoop, meta: MetaWeights, episodes: Episode, steps: int | Tensor) -> Estimate:
+    def estimate(
+        self,
+        loop: InnerLoop,
+        meta: MetaWeights,
+        episodes: Episode,
+        steps: int | Tensor,
+        map_tasks: MapTasks = functional.map_tasks,
+    ) -> Estimate:
         """Return the mean estimate over a meta-batch, tasks side by side.
 
         Args:
@@ -69,11 +77,12 @@ class Estimator:
             meta: the values that every task starts from.
             episodes: an `Episode` with a static leading `tasks` axis.
             steps: int or int32[], inner steps.
+            map_tasks: what maps over the tasks, here or on several replicas; see `Replicas`.
 
         Returns:
             `Estimate`: gradients shaped like `meta`, to *descend*.
         """
-        each = functional.map_tasks(lambda episode: self.task(loop, meta, episode, steps), episodes)
+        each = map_tasks(lambda episode: self.task(loop, meta, episode, steps), episodes)
         # State that is not floating point (a counter) is the same for every task and has no mean.
         mean = tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
         # Nor has what no task changed, such as frozen weights: a mean of equal numbers is off by a rounding, and would
