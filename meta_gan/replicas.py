@@ -56,6 +56,7 @@ class Replicas:
         self.strategy, self.count = strategy, int(strategy.num_replicas_in_sync)
         self.addresses, self.worker = _cluster(strategy)
         self.workers = max(1, len(self.addresses))
+        self._gatherings: dict[tuple[tf.TensorSpec, ...], Any] = {}
 
     @property
     def chief(self) -> bool:
@@ -91,14 +92,15 @@ class Replicas:
         """
         if self.workers == 1:
             return [tf.convert_to_tensor(tensor)[None] for tensor in tensors]
-        per_worker = self.count // self.workers
-        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
+        specs = tuple(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors)
+        if specs not in self._gatherings:
 
-        def gathered(*values: Tensor) -> list[Tensor]:
-            found = self.run(lambda _: _gather([value[None] for value in values], 1))
-            return [each[::per_worker] for each in found]
+            def gathered(*values: Tensor) -> list[Tensor]:
+                found = self.run(lambda _: _gather([value[None] for value in values], 1))
+                return [each[:: self.count // self.workers] for each in found]
 
-        return list(tf.function(gathered, autograph=False, input_signature=specs)(*tensors))
+            self._gatherings[specs] = tf.function(gathered, autograph=False, input_signature=specs)
+        return list(self._gatherings[specs](*tensors))
 
 
 def _cluster(strategy: tf.distribute.Strategy) -> tuple[list[str], int]:

@@ -58,7 +58,7 @@ ALLOWED = {
     "report": {"tasks"},
     "controller": {"functional", "meta", "meta_learners.base"},
     "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "features"},
-    "trainers": {"functional", "storage", "tasks", "model"},
+    "trainers": {"functional", "replicas", "storage", "tasks", "model"},
     "cli": {
         "storage",
         "features",

@@ -2,6 +2,8 @@
 
 from trainers.config import TrainConfig
 from trainers.meta_trainer import MetaTrainer, TrainingStopped
+from trainers.strategies import make_strategy
 from trainers.threads import configure_threads
+from trainers.workers import WorkerLost
 
-__all__ = ["MetaTrainer", "TrainConfig", "TrainingStopped", "configure_threads"]
+__all__ = ["MetaTrainer", "TrainConfig", "TrainingStopped", "WorkerLost", "configure_threads", "make_strategy"]

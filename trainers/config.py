@@ -37,6 +37,8 @@ class TrainConfig:
             the last validation within it; a run that was never within the limit goes on to its end. See
             `copy_limit.CopyLimit`.
         copy_patience: consecutive validations over `copy_limit` after which the run stops, >= 1.
+        worker_timeout: seconds >= 5 that a worker of several waits for the others in one step, validation or save,
+            before it ends and names those that it waited for.
 
     Raises:
         ValueError: a setting is out of range.
@@ -57,6 +59,7 @@ class TrainConfig:
     picture_steps: tuple[int, ...] = (0, 10, 50)
     copy_limit: float = 0.0
     copy_patience: int = 3
+    worker_timeout: float = 600.0
 
     def __post_init__(self) -> None:
         for field in (*_COUNTS, "picture_classes", "copy_patience"):
@@ -64,6 +67,7 @@ class TrainConfig:
         check_integer(self.fewest_shots, "fewest_shots", 0)
         check_number(self.minutes, "minutes", least=0)
         check_number(self.copy_limit, "copy_limit", least=0, most=1)
+        check_number(self.worker_timeout, "worker_timeout", least=5)
         for field in ("symmetries", "processor_time"):
             check_bool(getattr(self, field), field)
         if not isinstance(self.picture_steps, (tuple, list)) or not self.picture_steps:

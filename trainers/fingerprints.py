@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -48,6 +50,15 @@ def of_run(model: MetaModel, tasks: EpisodeStream) -> dict[str, Any]:
         "data": {domain or "source": source.sha256 for domain, source in tasks.domains.items()},
         "features": frozen,
     }
+
+
+def of_code() -> str:
+    """Return the sha256 of the source files of `meta_gan` and of the trainers."""
+    found = hashlib.sha256()
+    for root in (Path(inspect.getfile(MetaModel)).parent, Path(__file__).parent):
+        for path in sorted(root.rglob("*.py")):
+            found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> str:

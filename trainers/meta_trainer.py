@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import sys
 import time
 from collections.abc import Collection
@@ -24,9 +25,11 @@ from trainers import fingerprints, previews, run_folder
 from trainers.config import TrainConfig
 from trainers.copy_limit import CopyLimit
 from trainers.divergence import LARGEST, BadSteps, bad_values
+from trainers.follower_store import FollowerStore, NoLog
 from trainers.interruption import Interruption
 from trainers.metrics_log import MetricsLog
 from trainers.run_store import RunStore
+from trainers.workers import WorkerLost, Workers
 
 
 class TrainingStopped(RuntimeError):
@@ -47,11 +50,14 @@ class MetaTrainer:
     Args:
         model: a compiled `MetaModel`.
         tasks: training and validation episodes.
-        folder: an existing run folder, from `run_folder.new_run`.
+        folder: an existing run folder, from `run_folder.new_run`; of a worker other than the chief, ignored.
         config: length and intervals.
         description: further entries of `config.json`, such as the recipe.
         allow_changed: what may differ when a run is resumed, of `run_folder.CHANGES`: "data", "features", "start",
             "versions". What differed is recorded in `config.json`.
+        strategy: a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`, see `make_strategy`, over whose
+            replicas the tasks of each meta-batch are shared out; None for one device. Of several workers the first,
+            the chief, reads and writes the folder; the others use none.
 
     Raises:
         ValueError: the model is not compiled or takes another example shape, or the data do not allow the episodes or
@@ -66,10 +72,11 @@ class MetaTrainer:
         self,
         model: MetaModel,
         tasks: EpisodeStream,
-        folder: str | Path,
+        folder: str | Path | None,
         config: TrainConfig,
         description: dict[str, Any] | None = None,
         allow_changed: Collection[str] = (),
+        strategy: tf.distribute.Strategy | None = None,
     ):
         if not getattr(model, "optimizers", None):
             raise ValueError("'model' must be compiled: call model.compile(). Received: a model that is not")
@@ -85,8 +92,9 @@ class MetaTrainer:
             )
         # Created now to raise errors of the data before the first file is written.
         spec = config.episodes(tasks).element_spec
-        self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder), config
-        self.store = RunStore(self.folder, config.keep)
+        self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder or ""), config
+        self.workers = Workers(strategy, config.worker_timeout)
+        self.store = RunStore(self.folder, config.keep) if self.workers.chief else FollowerStore()
         self.description = description or {}
         self.allow_changed = [check_choice(kind, "allow_changed", tuple(run_folder.CHANGES)) for kind in allow_changed]
         self._fingerprints = fingerprints.of_run(model, tasks)
@@ -107,8 +115,9 @@ class MetaTrainer:
         # Part of the format, as `tf.train.CheckpointManager` wrote it; the property makes the variable.
         self.checkpoint.save_counter.assign(0)
         # With the signature of the data set, steps with different numbers of shots share one trace.
-        self._meta_step = tf.function(model.meta_step, autograph=False, input_signature=[spec])
-        self._assess = tf.function(model.assess, autograph=False)
+        replicas = self.workers.replicas
+        self._meta_step = tf.function(lambda e: model.meta_step(e, replicas), autograph=False, input_signature=[spec])
+        self._assess = tf.function(lambda e: model.assess(e, replicas), autograph=False)
 
     def _variables(self) -> list[keras.Variable]:
         """Return all variables that a run changes: weights, state, averages, and the optimizers' variables."""
@@ -173,40 +182,66 @@ class MetaTrainer:
             TrainingStopped: a meta-gradient or a weight was not finite.
             OSError: a file could not be written; the message names the last good checkpoint.
             KeyboardInterrupt: after a checkpoint has been saved; its argument is the signal's number.
+            WorkerLost: another worker ended; the chief has saved a checkpoint.
         """
-        with self.store.locked(), Interruption() as interruption:
+        with self.workers.together(), self.store.locked(), Interruption() as interruption:
+            self.workers.compare(self._compared() if self.workers.count > 1 else {})
             start, fresh = self._begin()
             try:
-                log = self.store.metrics(-1 if fresh else start)
-                if fresh:
-                    split = "validation" if self.tasks.splits["validation"] else "train"
-                    self._preview("reals", previews.real_rows(self._picture_episodes(split)))
-                    self.validate(log)
-                else:
-                    self.copy_limit.read(self.folder)
-                    # The process may have been killed between this checkpoint and its model.
-                    self._save_model()
-                self._loop(start, log, interruption)
-                self._export()
+                self._train(start, fresh, interruption)
+            except WorkerLost as error:
+                # Every update is of a whole step, so nothing that has been computed is lost.
+                if self.workers.chief and int(self.step.numpy()) > start:
+                    self._save()
+                raise WorkerLost(self._stopped(str(error))) from error
             except OSError as error:
                 why = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
                 raise OSError(error.errno or errno.EIO, self._stopped(why)) from error
         return self.folder / "model"
 
+    def _compared(self) -> dict[str, str]:
+        """Return what must be the same on all workers."""
+        settings, own = self._resolved(), json.dumps(self._fingerprints, sort_keys=True)
+        settings.pop("fingerprints")
+        return {
+            "settings": json.dumps(settings, sort_keys=True, default=str),
+            "data": own,
+            "code": fingerprints.of_code(),
+        }
+
+    def _train(self, start: int, fresh: bool, interruption: Interruption) -> None:
+        """Train from a step on, with what precedes the first step and follows the last one."""
+        log = self.store.metrics(-1 if fresh else start)
+        if fresh:
+            split = "validation" if self.tasks.splits["validation"] else "train"
+            if self.workers.chief:
+                self._preview("reals", previews.real_rows(self._picture_episodes(split)))
+            self.validate(log)
+        else:
+            if self.workers.chief:
+                self.copy_limit.read(self.folder)
+            # The process may have been killed between this checkpoint and its model.
+            self._save_model()
+        self._loop(start, log, interruption)
+        if self.workers.chief:
+            self._export()
+
     def _begin(self) -> tuple[int, bool]:
         """Prepare the folder; return the step to continue from and whether the run is new."""
         changed = self.check_resumable()
         path = self.store.open()
-        start = self._restore(path)
+        self._restore(path)
+        self.workers.adopt([self.step, self.seconds, *self._variables()])
+        start, fresh = int(self.step.numpy()), bool(self.workers.gather([path is None])[0, 0])
         if start > self.config.steps:
             raise ValueError(
                 f"'steps' must be >= {start}, those of the checkpoint in {str(self.folder)!r}. "
                 f"Received: {self.config.steps}"
             )
         self.store.write_config({**self._resolved(), **({"changed": changed} if changed else {})})
-        return start, path is None
+        return start, fresh
 
-    def _loop(self, start: int, log: MetricsLog, interruption: Interruption) -> None:
+    def _loop(self, start: int, log: MetricsLog | NoLog, interruption: Interruption) -> None:
         config, time_now = self.config, time.process_time if self.config.processor_time else time.monotonic
         clock = time_now()
         if self._ended():
@@ -235,20 +270,27 @@ class MetaTrainer:
             if bad.hopeless or (last and bad.ruins(start > 0)):
                 why = "their gradients or losses are not finite: lower the inner or outer rate"
                 raise TrainingStopped(self._stopped(f"the last {bad.count} steps updated nothing, because {why}"))
+            # All workers stop after the same step, whichever of them received a signal.
+            signal = int(self.workers.gather([interruption.received or 0]).max())
             # A resumed run repeats bad steps; it does not start from one.
-            if (saves or interruption.received is not None) and (bad.count == 0 or last):
+            if (saves or signal) and (bad.count == 0 or last):
                 self._save()
             if last:
                 return
-            interruption.raise_if_received()
+            if signal:
+                raise KeyboardInterrupt(signal)
 
     def _ended(self) -> bool:
         """Return True if the run should end before its last step: time is up, or the copy limit is exceeded."""
-        return 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy()) or self.copy_limit.exceeded
+        ended = 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy()) or self.copy_limit.exceeded
+        if not (self.config.minutes or self.config.copy_limit):
+            return False
+        return bool(self.workers.gather([ended])[0, 0])  # as the chief's clock says
 
     def _step(self, episodes: Episode) -> dict[str, tf.Tensor]:
         try:
-            return self._meta_step(episodes)
+            with self.workers.waiting():
+                return self._meta_step(episodes)
         except tf.errors.InvalidArgumentError as error:
             # The line of the model's own check in the graph's report; any other error is not divergence.
             own = [line for line in error.message.splitlines() if "is not finite" in line]
@@ -284,7 +326,7 @@ class MetaTrainer:
         training = {"steps": step, "meta_batch": self.config.meta_batch, "seconds": seconds}
         self.store.save_model(lambda place: self.model.save(place, training=training))
 
-    def validate(self, log: MetricsLog) -> dict[str, float]:
+    def validate(self, log: MetricsLog | NoLog) -> dict[str, float]:
         """Adapt to fixed validation episodes, log the means before and after, and write a preview.
 
         Without validation classes this does nothing.
@@ -293,12 +335,14 @@ class MetaTrainer:
             return {}
         batch = min(self.config.meta_batch, len(self.tasks.splits["validation"]))
         episodes = self.tasks.validation(batch, self.config.validation_batches)
-        each = [self._assess(episode) for episode in episodes]
+        with self.workers.waiting():
+            each = [self._assess(episode) for episode in episodes]
         means = {f"validation/{key}": float(np.mean([m[key] for m in each])) for key in each[0]}
         step = int(self.step.numpy())
         log.write(step, means)
         self.copy_limit.add(step, means)
-        self._preview(f"samples_{step:06d}", self.picture())
+        if self.workers.chief:
+            self._preview(f"samples_{step:06d}", self.picture())
         return means
 
     def _preview(self, name: str, rows: list[np.ndarray]) -> None:
@@ -314,6 +358,8 @@ class MetaTrainer:
         return previews.sample_rows(self.model, self._picture_episodes(), self.config.picture_steps)
 
     def _stopped(self, why: str) -> str:
+        if not self.workers.chief:
+            return f"training stopped after step {int(self.step.numpy())}: {why}"
         path = run_folder.latest_checkpoint(self.folder)
         good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
         return f"training stopped after step {int(self.step.numpy())}: {why}; {good}"

@@ -22,7 +22,7 @@ from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, tra
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG, complain, guarded_output, open_standard_streams
 from meta_gan.errors import DivergenceError
 from meta_gan.tasks.errors import shown
-from trainers import TrainingStopped, configure_threads, interruption
+from trainers import TrainingStopped, WorkerLost, configure_threads, interruption
 
 # Raised by TensorFlow for a full disk and for a folder without write permission.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
@@ -107,6 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
         _complain(arguments, f"error: {_described(error)}")
         machines = atomic.machine_error(error) or isinstance(error, tf.errors.ResourceExhaustedError)
         return 1 if machines else 2
+    except WorkerLost as error:
+        _complain(arguments, str(error))
+        return 1
     except TrainingStopped as error:
         _complain(arguments, str(error))
         return 4

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from meta_gan import loading, presets, storage
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import settings, sources
-from trainers import MetaTrainer, TrainConfig, run_folder
+from meta_gan.replicas import Replicas
+from trainers import MetaTrainer, TrainConfig, make_strategy, run_folder
 from trainers.copy_limit import CopyLimit
+from trainers.strategies import STRATEGIES
 
 EXAMPLE = "meta-gan train --data glyphs --out runs --steps 2000 --set width=16 symmetries=true train.log_every=50"
 
@@ -46,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--config", metavar="FILE", help=f"{config} (default: none)")
     start = "start from the nets of this model, of the same recipe but for its algorithm (default: none)"
     other.add_argument("--start", metavar="DIR", help=start)
+    strategy = "none (one device) | mirrored (all devices of this machine) | multiworker (processes by TF_CONFIG)"
+    other.add_argument("--strategy", choices=STRATEGIES, default="none", help=f"{strategy} (default: none)")
     other.add_argument("--resume", action="store_true", help="with the same command: continue the newest run in DIR")
     other.add_argument(
         "--allow-changed",
@@ -63,6 +69,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Train."""
     if arguments.allow_changed and not arguments.resume:
         raise ValueError(f"--allow-changed needs --resume. Received: {arguments.allow_changed} without it")
+    # Before anything else: a cluster must be joined before TensorFlow's first operation.
+    strategy = make_strategy("none" if arguments.dry_run else arguments.strategy)
+    # The chief alone prints and writes; the other workers need no folder.
+    chief = strategy is None or Replicas(strategy).chief
+    say = functools.partial(print, flush=True) if chief else _say_nothing
     chosen, arguments = settings.resolve(arguments)
     recipe, config = chosen.recipe, chosen.train
     flags.check_folder(arguments.out)
@@ -70,8 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     description = settings.describe(chosen, arguments)
     episodes = {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed}
     resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
-    print(json.dumps(resolved, indent=2), flush=True)
-    print(tasks.describe(), flush=True)
+    say(json.dumps(resolved, indent=2))
+    say(tasks.describe())
     # Raise errors of the first step now, before anything is written.
     config.episodes(tasks)
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
@@ -80,26 +91,34 @@ def run(arguments: argparse.Namespace) -> None:
         start = loading.resolve(arguments.start)
         loading.start_from(model, start)
         description["fingerprints"] = {"start": storage.read_config(start)["weights_sha256"]}
-    if arguments.resume:
+    folder = None
+    if arguments.resume and chief:
         folder = run_folder.latest_run(arguments.out)
         MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed).check_resumable()
     if arguments.dry_run:
-        print(f"dry run: a model of {model.count_params():,} values; nothing was written")
+        say(f"dry run: a model of {model.count_params():,} values; nothing was written")
         return
-    if not arguments.resume:
+    if chief and folder is None:
         name = Path(arguments.data.removeprefix("tfds:")).stem if isinstance(arguments.data, str) else "mixture"
         folder = run_folder.new_run(arguments.out, f"{recipe.name}-{name}")
-    print(f"run folder: {folder}", flush=True)
-    _report(MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed), config)
+    say(f"run folder: {folder}")
+    trainer = MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed, strategy)
+    _report(trainer, config, say)
 
 
-def _report(trainer: MetaTrainer, config: TrainConfig) -> None:
+def _say_nothing(*words: object) -> None:
+    pass
+
+
+def _report(trainer: MetaTrainer, config: TrainConfig, say: Callable[..., None]) -> None:
     """Train, and print which model was saved and why."""
     saved = trainer.run()
+    if not trainer.workers.chief:
+        return
     if trainer.copy_limit.exceeded:
         steps = storage.read_config(saved)["training"]["steps"]
         ended = int(trainer.step.numpy())
-        print(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
+        say(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
     if config.copy_limit and not trainer.copy_limit.ever_kept:
-        print(f"no validation was within 'copy_limit' {config.copy_limit}: the copy rate of the saved model is higher")
-    print(f"saved model: {saved}")
+        say(f"no validation was within 'copy_limit' {config.copy_limit}: the copy rate of the saved model is higher")
+    say(f"saved model: {saved}")
