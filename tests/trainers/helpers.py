@@ -40,7 +40,7 @@ def config(**changes):
 def trainer(folder, made=None, data=None, description=None, strategy=None, **changes):
     """A trainer of new objects throughout, as another process would make them."""
     made, data = model() if made is None else made, tasks() if data is None else data
-    return MetaTrainer(made, data, folder, config(**changes), description, strategy)
+    return MetaTrainer(made, data, folder, config(**changes), description, strategy=strategy)
 
 
 def values(of):
