@@ -12,10 +12,10 @@ from pathlib import Path
 from meta_gan import loading, presets, storage
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import settings, sources
-from meta_gan.replicas import Replicas
 from trainers import MetaTrainer, TrainConfig, make_strategy, run_folder
 from trainers.copy_limit import CopyLimit
 from trainers.strategies import STRATEGIES
+from trainers.workers import Workers
 
 EXAMPLE = "meta-gan train --data glyphs --out runs --steps 2000 --set width=16 symmetries=true train.log_every=50"
 
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Before anything else: a cluster must be joined before TensorFlow's first operation.
     strategy = make_strategy("none" if arguments.dry_run else arguments.strategy)
     # The chief alone prints and writes; the other workers need no folder.
-    chief = strategy is None or Replicas(strategy).chief
+    chief = Workers(strategy).chief
     say = functools.partial(print, flush=True) if chief else _say_nothing
     chosen, arguments = settings.resolve(arguments)
     recipe, config = chosen.recipe, chosen.train
