@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from meta_gan import loading, storage
+from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import sources
 from meta_gan.cli.progress import Progress
@@ -59,12 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="steps of the row from scratch on up to 100 classes, >= 0; 0 for no row (default: 500, or 0 if quick)",
     )
+    workers = "processes that make the images of one domain, >= 1, each with its own memory (default: 1)"
+    other.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
     flags.add_source(other, "the first model's, or the source's own")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate models of one domain, or of two."""
     settings = _settings(arguments)
+    check_integer(arguments.workers, "workers", 1)
     flags.check_folder(arguments.out)
     models = _models(arguments.model)
     if arguments.target is not None:
@@ -84,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
     evaluation = Evaluation(tasks.source, list(models.values()), judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
         print(f"note: {note}", flush=True)
-    report = Report.from_dict(evaluation.run(Progress()))
+    report = Report.from_dict(evaluation.run(Progress(), arguments.workers))
     written = report.write(arguments.out, html=report.to_html(evaluation.galleries()))
     print(report.to_markdown())
     print("written: " + ", ".join(map(str, written)))
@@ -144,6 +148,8 @@ def default_judges(source: Source) -> list[Judge]:
 
 def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Method]) -> None:
     """Evaluate models of two domains; without models, evaluate only the rows that need none."""
+    if arguments.workers > 1:
+        raise ValueError(f"--workers must be 1 with --target. Received: {arguments.workers}")
     for name in ONE_DOMAIN:
         if getattr(arguments, name) not in (None, False):
             flag = f"--{name.replace('_', '-')}"

@@ -16,12 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import atomic, metrics, storage
-from meta_gan.augment import class_seed
+from meta_gan.checks import check_integer
 from meta_gan.judges import Judge
 from meta_gan.protocol import methods, splits
-from meta_gan.protocol.allocation import Allocation, Images, allocate, allocation_digest, class_order
+from meta_gan.protocol.allocation import Allocation, Images, allocation_digest, class_order
 from meta_gan.protocol.classification import NONE, AccuracyLog, classification_gains
-from meta_gan.protocol.methods import Method, make_examples
+from meta_gan.protocol.making import Making
+from meta_gan.protocol.methods import Method
+from meta_gan.protocol.processes import make_in_processes
 from meta_gan.protocol.scoring import Row, Scorer, score_rows, stability
 from meta_gan.protocol.settings import NAME, RATE_SCALES, Settings
 from meta_gan.renames import current_names
@@ -88,11 +90,12 @@ class Evaluation:
         self.source, self.models, self.judges, self.settings = source, list(models), list(judges), settings
         self.classes = class_order(source, settings.split)[: settings.classes]
         self.numbers = [int(index) for index in self.classes]
-        self.allocations = [allocate(source, self.classes, settings.shots, draw) for draw in range(settings.draws)]
         methods.check_comparable(source, self.classes, settings.split, models, judges)
         self.methods = methods.all_methods(models, settings)
         # A classifier needs two classes.
         self.classified = bool(settings.classification_draws) and len(self.classes) > 1
+        self.making = Making(source, settings, self.classes, self.methods, self.classified)
+        self.allocations = self.making.allocations
         self.description = self._describe()
         self.folder = Path(out)
         self.store = Store(self.folder / "samples")
@@ -175,11 +178,12 @@ class Evaluation:
         self.folder.mkdir(parents=True, exist_ok=True)
         storage.write_json(path, own)
 
-    def run(self, progress: Progress = lambda stage, done, total: None) -> dict[str, Any]:
+    def run(self, progress: Progress = lambda stage, done, total: None, workers: int = 1) -> dict[str, Any]:
         """Make the images that are absent, score all rows, and return the report.
 
         Args:
             progress: called with the name of a stage, and the numbers of items done and of all.
+            workers: processes that make the images, >= 1; see `processes.make_in_processes`. The report is the same.
 
         Returns:
             JSON values, the same for the same seed but for `times`.
@@ -187,8 +191,10 @@ class Evaluation:
         Raises:
             ValueError: as `claim`, or samples are not finite.
         """
-        started = time.perf_counter()
+        started, workers = time.perf_counter(), check_integer(workers, "workers", 1)
         self.claim()
+        if workers > 1:
+            self._fill_in_processes(workers, progress)
         for draw in range(self.settings.draws):
             self._fill(draw, progress)
         ways = self.settings.ways
@@ -210,26 +216,19 @@ class Evaluation:
                 self.store.save(draw, index, self._make(draw, position))
             progress(f"draw {draw + 1}: images", position + 1, len(self.numbers))
 
+    def _fill_in_processes(self, workers: int, progress: Progress) -> None:
+        """Make and store in several processes the images of the classes that have none yet."""
+        every = [(draw, position) for draw in range(self.settings.draws) for position in range(len(self.numbers))]
+        jobs = [(draw, place) for draw, place in every if not self.store.path(draw, self.numbers[place]).is_file()]
+        if not jobs:
+            return
+        for number, ((draw, place), made) in enumerate(make_in_processes(self.making, jobs, workers), 1):
+            self.store.save(draw, self.numbers[place], made)
+            progress("images", number, len(jobs))
+
     def _make(self, draw: int, position: int) -> dict[str, np.ndarray]:
-        """Return the arrays of one class, of all methods; further images and other rates in the first draw only."""
-        settings, allocation = self.settings, self.allocations[draw]
-        seed = class_seed(class_seed(settings.seed, draw), self.numbers[position])
-        support = self.source.images[allocation.parts[position].support]
-        extra = settings.per_class if self.classified and position < settings.classification_classes else 0
-        arrays: dict[str, np.ndarray] = {}
-        for number, method in enumerate(self.methods):
-            if method.includes(position):
-                made = make_examples(
-                    method,
-                    support,
-                    settings.samples,
-                    seed,
-                    allocation.names[position],
-                    extra if draw == 0 else 0,
-                    draw == 0 and position < settings.stability_classes,
-                )
-                arrays |= {f"{number}/{key}": value for key, value in made.items()}
-        return arrays
+        """See `Making.make`."""
+        return self.making.make(draw, position)
 
     def rows(self) -> list[Row]:
         """Return the rows of the report, in order."""

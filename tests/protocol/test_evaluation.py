@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import meta_gan as mg
-from meta_gan.protocol import Evaluation, Method, Settings, methods
+from meta_gan.protocol import Evaluation, Method, Settings, methods, processes
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.evaluation import Store
 from meta_gan.report.sections import BARS
@@ -159,6 +159,39 @@ def test_a_second_run_elsewhere_gives_the_same_bytes(done, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 3])
+def test_several_processes_give_the_same_bytes(done, tmp_path, workers):
+    again = evaluation(tmp_path / "again").run(workers=workers)
+    first, second = ({**report, "times": None} for report in (done[1], again))
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_what_a_process_reads_makes_the_same_images(done, tmp_path):
+    """Of a model, of its nets from scratch, and of baselines; what a process does, in this one."""
+    making = done[0].making
+    processes._write(making, tmp_path)
+    read = processes._read(tmp_path)
+    assert [method.name for method in read.methods] == [method.name for method in making.methods]
+    found, stored = read.make(1, 1), done[0].store.load(1, done[0].numbers[1], [f"{i}/samples/2" for i in range(20)])
+    assert len(stored) > 0
+    for key, images in stored.items():
+        np.testing.assert_array_equal(found[key], images)
+
+
+def test_a_model_that_a_process_cannot_load_is_refused(done, tmp_path):
+    making = dataclasses.replace(done[0].making, methods=[Method("local", lambda: None)])
+    with pytest.raises(ValueError, match="models for several 'workers' must be MetaModels or pickle"):
+        processes._write(making, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_the_number_of_processes_is_checked_first(tmp_path, workers):
+    with pytest.raises(ValueError, match="'workers' must be"):
+        evaluation(tmp_path / "out").run(workers=workers)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_another_seed_changes_models_but_not_references(done, tmp_path):
     other = evaluation(tmp_path, settings=dataclasses.replace(SETTINGS, seed=1, classification_draws=0)).run()
     assert other["rows"]["oracle"]["first"]["energy_distance"] == done[1]["rows"]["oracle"]["first"]["energy_distance"]
@@ -177,7 +210,7 @@ def test_an_interrupted_evaluation_resumes_to_the_same_report(done, tmp_path, mo
             raise KeyboardInterrupt
         return real(method, *args)
 
-    monkeypatch.setattr("meta_gan.protocol.evaluation.make_examples", stopping)
+    monkeypatch.setattr("meta_gan.protocol.making.make_examples", stopping)
     with pytest.raises(KeyboardInterrupt):
         evaluation(tmp_path / "cut").run()
     kept = len(list((tmp_path / "cut" / "samples").rglob("*.npz")))
