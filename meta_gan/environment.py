@@ -16,6 +16,8 @@ from typing import Any
 import tensorflow as tf
 
 _DEFAULT_OPTIONS = {"disable_model_pruning": False, "disable_meta_optimizer": False}
+# MultiWorkerMirroredStrategy sets it for sums over workers, of which we make none.
+_HARMLESS = ("scoped_allocator_optimization",)
 _LOCK = threading.RLock()
 
 
@@ -68,7 +70,7 @@ def _rewriting() -> str | None:
     changed = {
         name: value
         for name, value in tf.config.optimizer.get_experimental_options().items()
-        if _DEFAULT_OPTIONS.get(name) != value
+        if _DEFAULT_OPTIONS.get(name) != value and name not in _HARMLESS
     }
     return str(changed) if changed else None
 

@@ -19,7 +19,7 @@ from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_converged, check_integer, check_number, check_range
 from meta_gan.functional import MapTasks
-from meta_gan.games.base import Game
+from meta_gan.games.base import DIVERSITY, SPREAD, Game
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.optimizers import clips_of, optimizers_of
 from meta_gan.replicas import Replicas
@@ -432,7 +432,15 @@ class MetaModel(TaskModel):
 def _metric_names(game: Game) -> list[str]:
     """Return the names of everything that an outer step or a validation may report."""
     names = [f"{kind}/{when}" for kind in ("distance", "copy_rate") for when in ("before", "after")]
-    names += [f"gradient_norm/{META_LEARNER}", "skipped", "reward", "entropy", "diverged"]
+    names += [
+        DIVERSITY,
+        SPREAD,
+        f"gradient_norm/{META_LEARNER}",
+        "skipped",
+        "reward",
+        "entropy",
+        "diverged",
+    ]
     for player in game.players:
         names += [f"{prefix}/{player}" for prefix in ("query", "loss", "gradient_norm", "consistency")]
         names += [f"query/{player}/{when}" for when in ("before", "after")]

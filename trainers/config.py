@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from meta_gan.checks import check_bool, check_integer, check_number
-from meta_gan.tasks.episodes import EpisodeStream
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number
+from meta_gan.tasks import EpisodeStream
 
 _COUNTS = ("steps", "meta_batch", "log_every", "validate_every", "checkpoint_every", "keep", "validation_batches")
 
@@ -37,6 +37,10 @@ class TrainConfig:
             the last validation within it; a run that was never within the limit goes on to its end. See
             `copy_limit.CopyLimit`.
         copy_patience: consecutive validations over `copy_limit` after which the run stops, >= 1.
+        bad_steps: consecutive steps that update nothing because a value is not finite, >= 1, after which the run goes
+            back to its newest checkpoint and on with other tasks, at most twice, and then stops.
+        on_alarm: "log" to go on after an alarm of `health.alarms` (a dead discriminator, collapsed samples, validation
+            that is not finite), or "stop" to save a checkpoint and stop as a run that diverged.
         worker_timeout: seconds >= 5 that a worker of several waits for the others in one step, validation or save,
             before it ends and names those that it waited for.
 
@@ -59,14 +63,17 @@ class TrainConfig:
     picture_steps: tuple[int, ...] = (0, 10, 50)
     copy_limit: float = 0.0
     copy_patience: int = 3
+    bad_steps: int = 10
+    on_alarm: str = "log"
     worker_timeout: float = 600.0
 
     def __post_init__(self) -> None:
-        for field in (*_COUNTS, "picture_classes", "copy_patience"):
+        for field in (*_COUNTS, "picture_classes", "copy_patience", "bad_steps"):
             check_integer(getattr(self, field), field, 1)
         check_integer(self.fewest_shots, "fewest_shots", 0)
         check_number(self.minutes, "minutes", least=0)
         check_number(self.copy_limit, "copy_limit", least=0, most=1)
+        check_choice(self.on_alarm, "on_alarm", ("log", "stop"))
         check_number(self.worker_timeout, "worker_timeout", least=5)
         for field in ("symmetries", "processor_time"):
             check_bool(getattr(self, field), field)

@@ -65,6 +65,10 @@ class CopyLimit:
             # Rounded as in the log, so that a resumed run compares the same number.
             self.rates[step] = None if values[RATE] is None else metrics_log.number(values[RATE])
 
+    def forget(self, step: int) -> None:
+        """Remove the validations after `step` outer steps, to which a run has gone back."""
+        self.rates = {number: rate for number, rate in self.rates.items() if number <= step}
+
     def _within(self, step: int) -> bool:
         rate = self.rates[step]
         return rate is not None and rate <= self.limit

@@ -8,8 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-PATIENCE = 10
-"""Consecutive bad steps after which a run stops."""
 LARGEST = 1e18
 """The largest weight of a good model: the square of a larger one is near the end of float32."""
 
@@ -21,19 +19,23 @@ class BadSteps:
     gradient is zero or not finite. Estimators that survive diverged tasks, such as evolution strategies, report
     infinite losses with useful gradients; those steps are good.
 
+    Args:
+        patience: consecutive bad steps after which the run does not go on as it is, >= 1.
+
     Attributes:
         count: consecutive bad steps up to now.
         good: whether any step was good.
         skipped: whether all of the `count` bad steps were skipped, so that no variable changed in them.
 
     Example:
-        >>> bad = BadSteps()
+        >>> bad = BadSteps(10)
         >>> bad.add({"loss/generator": float("nan"), "gradient_norm/generator": 0.0})
         >>> bad.count
         1
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
         self.count, self.good, self.skipped = 0, False, True
 
     def add(self, metrics: Mapping[str, Any]) -> None:
@@ -50,7 +52,7 @@ class BadSteps:
     @property
     def hopeless(self) -> bool:
         """True if the run should stop now."""
-        return self.count >= PATIENCE
+        return self.count >= self.patience
 
     def ruins(self, started: bool) -> bool:
         """Return whether a run that ends now has no good model.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from trainers.config import TrainConfig
 from trainers.copy_limit import CopyLimit
 from trainers.divergence import LARGEST, BadSteps, bad_values
 from trainers.follower_store import FollowerStore, NoLog
+from trainers.health import ROLLBACKS, Rollback, alarms, data_step
 from trainers.interruption import Interruption
 from trainers.metrics_log import MetricsLog
 from trainers.run_store import RunStore
@@ -34,6 +36,10 @@ from trainers.workers import WorkerLost, Workers
 
 class TrainingStopped(RuntimeError):
     """Raised when training has diverged; the message names the last good checkpoint."""
+
+
+class Diverged(TrainingStopped):
+    """Raised when training has diverged in a way that a rollback may cure."""
 
 
 class MetaTrainer:
@@ -98,6 +104,8 @@ class MetaTrainer:
         self.description = description or {}
         self.allow_changed = [check_choice(kind, "allow_changed", tuple(run_folder.CHANGES)) for kind in allow_changed]
         self._fingerprints = fingerprints.of_run(model, tasks)
+        self.rollbacks: list[Rollback] = []
+        self._changed: list[dict[str, Any]] = []
         self.copy_limit = CopyLimit.of_run(config, model.game, tasks)
         model.data_card = {
             "name": tasks.name,
@@ -179,7 +187,8 @@ class MetaTrainer:
 
         Raises:
             ValueError: the folder is in use, its run had other settings or more steps, or no checkpoint of it is whole.
-            TrainingStopped: a meta-gradient or a weight was not finite.
+            TrainingStopped: a meta-gradient or a weight was not finite, after the rollbacks for bad steps; or an alarm
+                was raised, with `on_alarm` "stop".
             OSError: a file could not be written; the message names the last good checkpoint.
             KeyboardInterrupt: after a checkpoint has been saved; its argument is the signal's number.
             WorkerLost: another worker ended; the chief has saved a checkpoint.
@@ -222,24 +231,80 @@ class MetaTrainer:
                 self.copy_limit.read(self.folder)
             # The process may have been killed between this checkpoint and its model.
             self._save_model()
-        self._loop(start, log, interruption)
+        ended = False
+        while not ended:
+            try:
+                self._loop(start, log, interruption)
+                ended = True
+            except Diverged as error:
+                start, log = self._roll_back(error)
         if self.workers.chief:
             self._export()
 
+    def _roll_back(self, error: Diverged) -> tuple[int, MetricsLog | NoLog]:
+        """Return to the newest checkpoint of a run that diverged, or raise the error.
+
+        The run goes on with the meta-batches that follow, see `health.data_step`, so that it does not diverge again in
+        the same way; `config.json` has the rollbacks, so that a resumed run has the same ones.
+        """
+        at = int(self.step.numpy())
+        path = run_folder.latest_checkpoint(self.folder) if self.workers.chief else None
+        possible = bool(self.workers.gather([path is not None])[0, 0])
+        if not possible or len(self.rollbacks) >= ROLLBACKS:
+            raise error
+        seconds = float(self.seconds.numpy())
+        self._restore(path)
+        self.workers.adopt([self.step, *self._variables()])
+        self.seconds.assign(seconds)
+        start = int(self.step.numpy())
+        self.rollbacks.append(Rollback(at, start))
+        self._write_config()
+        self.copy_limit.forget(start)
+        log = self.store.metrics(start)
+        log.write(start, {"rolled_back_from": at})
+        self._warn(f"{error}; rolled back to step {start} ({len(self.rollbacks)} of {ROLLBACKS} times)")
+        return start, log
+
+    def _warn(self, message: str) -> None:
+        if self.workers.chief:
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    def _write_config(self) -> None:
+        config = {**self._resolved(), **({"changed": self._changed} if self._changed else {})}
+        if self.rollbacks:
+            config["rollbacks"] = [dataclasses.asdict(back) for back in self.rollbacks]
+        self.store.write_config(config)
+
     def _begin(self) -> tuple[int, bool]:
         """Prepare the folder; return the step to continue from and whether the run is new."""
-        changed = self.check_resumable()
+        self._changed = self.check_resumable()
+        recorded = (self.store.read_config() or {}).get("rollbacks", [])
         path = self.store.open()
         self._restore(path)
         self.workers.adopt([self.step, self.seconds, *self._variables()])
         start, fresh = int(self.step.numpy()), bool(self.workers.gather([path is None])[0, 0])
+        self._adopt_rollbacks([Rollback(**back) for back in recorded])
         if start > self.config.steps:
             raise ValueError(
                 f"'steps' must be >= {start}, those of the checkpoint in {str(self.folder)!r}. "
                 f"Received: {self.config.steps}"
             )
-        self.store.write_config({**self._resolved(), **({"changed": changed} if changed else {})})
+        self._write_config()
         return start, fresh
+
+    def _adopt_rollbacks(self, recorded: list[Rollback]) -> None:
+        """Take the chief's rollbacks; the others have no `config.json`."""
+        numbers = [number for back in recorded for number in (back.at, back.to)]
+        found = self.workers.gather([*numbers, *[-1.0] * (2 * ROLLBACKS - len(numbers))])[0].reshape(-1, 2)
+        self.rollbacks = [Rollback(int(at), int(to)) for at, to in found if at >= 0]
+
+    def _episodes(self, start: int) -> Iterator[Episode]:
+        """Yield the meta-batch of each step after `start`."""
+        stops = sorted({back.to for back in self.rollbacks if back.to > start})
+        for stop in [*stops, None]:
+            stream = iter(self.config.episodes(self.tasks, data_step(start, self.rollbacks)))
+            yield from itertools.islice(stream, None if stop is None else stop - start)
+            start = start if stop is None else stop
 
     def _loop(self, start: int, log: MetricsLog | NoLog, interruption: Interruption) -> None:
         config, time_now = self.config, time.process_time if self.config.processor_time else time.monotonic
@@ -248,8 +313,8 @@ class MetaTrainer:
             return
         bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
         bar.seen_so_far = start
-        bad = BadSteps()
-        episodes = iter(config.episodes(self.tasks, start))
+        bad = BadSteps(config.bad_steps)
+        episodes = self._episodes(start)
         for step in range(start + 1, config.steps + 1):
             metrics = self._step(next(episodes))
             self.step.assign(step)
@@ -257,28 +322,43 @@ class MetaTrainer:
             now = time_now()
             self.seconds.assign_add(now - clock)
             clock, last = now, step == config.steps or self._ended()
-            validates = last or step % config.validate_every == 0
+            validates, raised = last or step % config.validate_every == 0, {}
             if step % config.log_every == 0 or last:
                 values = {key: float(value) for key, value in metrics.items()}
                 log.write(step, {**values, "seconds": self.seconds.numpy()})
                 bar.update(step, values.items())
             if validates:
-                self.validate(log)
+                raised = self._raise_alarms(log, metrics, self.validate(log))
                 last = last or self._ended()
                 clock = time_now()  # Validation is not training time.
-            saves = step % config.checkpoint_every == 0 or last or (validates and config.copy_limit)
+            stops = bool(raised) and config.on_alarm == "stop"
+            saves = step % config.checkpoint_every == 0 or last or stops or (validates and config.copy_limit)
             if bad.hopeless or (last and bad.ruins(start > 0)):
                 why = "their gradients or losses are not finite: lower the inner or outer rate"
-                raise TrainingStopped(self._stopped(f"the last {bad.count} steps updated nothing, because {why}"))
+                raise Diverged(self._stopped(f"the last {bad.count} steps updated nothing, because {why}"))
             # All workers stop after the same step, whichever of them received a signal.
             signal = int(self.workers.gather([interruption.received or 0]).max())
             # A resumed run repeats bad steps; it does not start from one.
             if (saves or signal) and (bad.count == 0 or last):
                 self._save()
+            if stops:
+                raise TrainingStopped(self._stopped(next(iter(raised.values()))))
             if last:
                 return
             if signal:
                 raise KeyboardInterrupt(signal)
+
+    def _raise_alarms(
+        self, log: MetricsLog | NoLog, metrics: dict[str, tf.Tensor], validation: dict[str, float]
+    ) -> dict[str, str]:
+        """Log and print the alarms after a validation, and return them."""
+        step = int(self.step.numpy())
+        found = alarms({name: float(value) for name, value in metrics.items()}, validation)
+        if found:
+            log.write(step, {f"alarm/{name}": 1.0 for name in found})
+        for name, what in found.items():
+            self._warn(f"alarm {name!r} after step {step}: {what}")
+        return found
 
     def _ended(self) -> bool:
         """Return True if the run should end before its last step: time is up, or the copy limit is exceeded."""
@@ -316,7 +396,7 @@ class MetaTrainer:
         others = [v for optimizer in self.model.optimizers.values() for v in optimizer.variables]
         if bad := bad_values(self.model.variables, others):
             why = f"{bad[0]!r} and {len(bad) - 1} other variables are not finite, or larger than {LARGEST:g}"
-            raise TrainingStopped(self._stopped(why))
+            raise Diverged(self._stopped(why))
 
     def _save_model(self) -> None:
         """Save the model, unless `copy_limit` keeps an earlier one."""

@@ -18,6 +18,8 @@ SOURCE, TARGET = "source", "target"
 """The domains of games on pairs of domains."""
 NO_SEED = (0, 0)
 """The key of calls that draw nothing."""
+DIVERSITY, SPREAD = "diversity", "discriminator_spread"
+"""The names of what `meta.vital_signs` measures."""
 
 
 class Endpoint(NamedTuple):

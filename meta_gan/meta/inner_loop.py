@@ -16,6 +16,7 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.games.base import Game
 from meta_gan.meta import masks
+from meta_gan.meta.vital_signs import vital_signs
 from meta_gan.meta_learners.base import MetaLearner, Steering
 from meta_gan.types import (
     ByNet,
@@ -34,7 +35,7 @@ from meta_gan.types import (
 
 # Roles of random draws: two draws of one task may share a key only if they share a role. Others: consistent 4, DAWSON
 # 5, evolution strategies 6 and 10, unrolled 7, `Steering.split` 8, policy gradient 11.
-ADAPT, META_LEARNER, QUERY, SAMPLE = 0, 1, 2, 3
+ADAPT, META_LEARNER, QUERY, SAMPLE, SIGNS = 0, 1, 2, 3, 12
 # Of the meta-learner's draws in one step: turns have the lower numbers.
 _DECISION, _HELD_OUT = 1_000_000, 1_000_001
 _View = tuple[Examples, Examples]  # what `Game.view` returns
@@ -201,7 +202,8 @@ class InnerLoop:
 
         Returns:
             `{"query/PLAYER/before", "query/PLAYER/after", "distance/before", "distance/after"}`: float32[]; for a game
-            that `has_copy_rate` also `"copy_rate/before"` and `"copy_rate/after"`.
+            that `has_copy_rate` also `"copy_rate/before"` and `"copy_rate/after"`, and after adaptation what
+            `vital_signs` returns.
         """
         carry, _ = self.adapt(meta, episode.support, steps, episode.seed)
         metrics = {}
@@ -214,7 +216,7 @@ class InnerLoop:
                 metrics[f"copy_rate/{when}"] = self.game.copy_rate(
                     snapshot, episode.support, episode.query, conditioning, functional.fold(episode.seed, SAMPLE)
                 )
-        return metrics
+        return metrics | vital_signs(self.game, snapshot, episode, functional.fold(episode.seed, SIGNS))
 
     def held_out_distance(
         self, meta: MetaWeights, carry: Carry, support: Examples, held_out: Examples, seed: Tensor

@@ -6,8 +6,9 @@ import pytest
 
 from tests.trainers import helpers
 from trainers import TrainingStopped, run_folder
-from trainers.divergence import LARGEST, PATIENCE, BadSteps, bad_values
+from trainers.divergence import LARGEST, BadSteps, bad_values
 
+PATIENCE = 10  # the default of `TrainConfig.bad_steps`
 NAN = float("nan")
 GOOD = {"loss/generator": 1.0, "gradient_norm/generator": 0.5}
 SKIPPED = {**GOOD, "loss/generator": NAN, "gradient_norm/generator": NAN, "skipped": 1.0}
@@ -15,7 +16,7 @@ IDLE = {"loss/generator": NAN, "gradient_norm/generator": 0.0}
 
 
 def counted(*steps):
-    bad = BadSteps()
+    bad = BadSteps(PATIENCE)
     for step in steps:
         bad.add(step)
     return bad
