@@ -44,7 +44,7 @@ def vital_signs(game: Game, snapshot: Snapshot, episode: Episode, seed: Tensor) 
         What a game does not have is absent.
     """
     found: dict[str, Tensor] = {}
-    if not isinstance(game.example_shape, tuple) or "sample" not in game.endpoints:
+    if not game.has_copy_rate or not isinstance(game.example_shape, tuple):
         return found
     made = game.probe(next(p for p, nets in game.players.items() if _GENERATOR in nets), snapshot, episode, seed)
     query = tf.convert_to_tensor(episode.query)
