@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
-from meta_gan.tasks import EpisodeStream
+from meta_gan.tasks.episodes import EpisodeStream
 
 _COUNTS = ("steps", "meta_batch", "log_every", "validate_every", "checkpoint_every", "keep", "validation_batches")
 
