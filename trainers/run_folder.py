@@ -137,11 +137,17 @@ def check_same(
     found = differences(recorded, resolved, keys)
     refused = {name: pair for name, pair in found.items() if kind_of(name) not in allowed}
     if refused:
-        shown = [reprlib.repr({name: pair[side] for name, pair in refused.items()}) for side in (0, 1)]
+        shown = [_shown({name: pair[side] for name, pair in refused.items()}) for side in (0, 1)]
         kinds = sorted({kind_of(name) or "" for name in refused})
         cure = "" if "" in kinds else f"; --allow-changed {' '.join(kinds)} continues all the same"
         raise ValueError(f"resuming needs the settings of {str(folder)!r}: {shown[0]}{cure}. Received: {shown[1]}")
     return found
+
+
+def _shown(settings: dict[str, Any], most: int = 4) -> str:
+    """Return the first few settings, with long values cut."""
+    items = [f"{name!r}: {reprlib.repr(value)}" for name, value in settings.items()]
+    return "{" + ", ".join(items[:most] + ["..."] * (len(items) > most)) + "}"
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -92,7 +92,7 @@ def archive(content: bytes, draw: random.Random) -> bytes:
     elif kind < 0.85:
         del members[index]
     elif kind < 0.95:
-        members[index] = (draw.choice(("../x.npy", "/etc/x.npy", "images.npy", "a/b.npy", name[:-4], "")), data)
+        members[index] = (draw.choice(("../x.npy", "/etc/x.npy", "images.npy", "a/b.npy", f"{name}x")), data)
     else:
         members.append((name, data))
     packing = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))

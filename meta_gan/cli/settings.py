@@ -56,7 +56,10 @@ def resolve(arguments: argparse.Namespace) -> tuple[Settings, argparse.Namespace
         arguments.data = arguments.data[0]
     if arguments.data is None:
         raise ValueError("--data must be given, or be 'source' in the file of --config. Received: neither")
-    settings = Settings.from_config({name: config[name] for name in ("recipe", "train") if name in config})
+    try:
+        settings = Settings.from_config({name: config[name] for name in ("recipe", "train") if name in config})
+    except ValueError as error:
+        raise ValueError(f"--config {arguments.config!r}: {error}") from error
     changes: dict[str, Any] = {}
     if "preset" in given or "recipe" not in config:
         settings = dataclasses.replace(settings, recipe=presets.get(given.get("preset", "fusion")))
@@ -85,13 +88,14 @@ def _read(path: str) -> dict[str, Any]:
     """Read a configuration, such as a run folder's `config.json`."""
     if (kind := kind_of(path)) not in (FILE, NOTHING):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}, {kind}")
-    text, ending = Path(path).read_text("utf-8"), Path(path).suffix
+    content, ending = Path(path).read_bytes(), Path(path).suffix
     if ending not in (".json", ".toml"):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}")
     try:
+        text = content.decode("utf-8")
         # The output of `--dry-run` has further lines after the JSON.
         config = tomllib.loads(text) if ending == ".toml" else json.JSONDecoder().raw_decode(text.lstrip())[0]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"--config must be a valid {ending} file. Received: {path!r}: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("episodes", {}), dict):
         raise ValueError(f"--config and its 'episodes' must be tables of settings. Received: {path!r}")

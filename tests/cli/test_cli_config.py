@@ -142,3 +142,13 @@ def test_a_run_records_how_its_data_was_opened(world, tmp_path, capsys):
     assert (config["pair"], config["both_ways"]) == ("all", True)
     (tmp_path / "c.json").write_text(json.dumps(config), "utf-8")
     assert dry(capsys, "train", "--config", tmp_path / "c.json", "--out", tmp_path / "out") == config
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"recipe": {"outer": ""}}', b'{"train": {"steps": "x"}}', b'{"recipe": "\xff"}', b"[" * 100_000, b"[]", b""],
+)
+def test_a_damaged_configuration_is_named(tmp_path, refused, content):
+    (tmp_path / "mine.json").write_bytes(content)
+    words = ["train", "--data", "glyphs", "--config", tmp_path / "mine.json", "--out", tmp_path / "runs"]
+    assert "mine.json" in refused(*words, out=tmp_path / "runs")
