@@ -58,3 +58,25 @@ def assert_same(first: Episode, second: Episode) -> None:
     """Assert that all fields of two episodes are equal."""
     for name, one, other in zip(Episode._fields, first, second, strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=name)
+
+
+def mutant(content: bytes, generator: np.random.Generator) -> bytes:
+    """Cut, flip, zero, double or overwrite a part of a file."""
+    changed = bytearray(content)
+    place = int(generator.integers(len(changed)))
+    length = int(generator.integers(1, max(2, len(changed) // 8)))
+    kind = generator.integers(6)
+    if kind == 0:
+        return bytes(changed[:place])
+    if kind == 1:
+        for index in generator.integers(0, min(len(changed), 300), 8):
+            changed[index] ^= 1 << int(generator.integers(8))
+    elif kind == 2:
+        changed[place : place + length] = bytes(min(length, len(changed) - place))
+    elif kind == 3:
+        changed[place:place] = changed[place : place + length]
+    elif kind == 4:
+        changed[place] ^= 1 << int(generator.integers(8))
+    else:
+        changed[place : place + 4] = generator.bytes(4)
+    return bytes(changed)

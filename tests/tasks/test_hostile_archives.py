@@ -12,6 +12,7 @@ import pytest
 
 from meta_gan.tasks import DataError, from_npz, limits, load_support, load_support_sounds
 from meta_gan.tasks.archive import Archive
+from tests.tasks.helpers import mutant
 
 
 def header(shape, dtype: str = "'|u1'") -> bytes:
@@ -176,28 +177,6 @@ def test_floats_of_a_support_archive_follow_the_rule_of_data_sets(tmp_path):
         support = load_support(tmp_path / "s.npz", (8, 8, 1))
         np.testing.assert_allclose(support.images, expected, atol=1e-6)
         assert ("read as [0, 1], as data sets are" in (support.message or "")) == is_told
-
-
-def mutant(content: bytes, generator: np.random.Generator) -> bytes:
-    """Cut, flip, zero, double or overwrite a part of a file."""
-    changed = bytearray(content)
-    place = int(generator.integers(len(changed)))
-    length = int(generator.integers(1, max(2, len(changed) // 8)))
-    kind = generator.integers(6)
-    if kind == 0:
-        return bytes(changed[:place])
-    if kind == 1:
-        for index in generator.integers(0, min(len(changed), 300), 8):
-            changed[index] ^= 1 << int(generator.integers(8))
-    elif kind == 2:
-        changed[place : place + length] = bytes(min(length, len(changed) - place))
-    elif kind == 3:
-        changed[place:place] = changed[place : place + length]
-    elif kind == 4:
-        changed[place] ^= 1 << int(generator.integers(8))
-    else:
-        changed[place : place + 4] = generator.bytes(4)
-    return bytes(changed)
 
 
 def seeds() -> dict[str, bytes]:

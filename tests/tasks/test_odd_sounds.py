@@ -10,7 +10,7 @@ import pytest
 
 from meta_gan.tasks import DataError, from_sound_folder, limits, load_support_sounds
 from meta_gan.tasks.media.sounds import prepared, read_rate, read_sound
-from tests.tasks.helpers import square, write_image
+from tests.tasks.helpers import mutant, square, write_image
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -178,3 +178,18 @@ def test_a_folder_of_sounds_with_bad_files_and_a_small_class(tmp_path):
     assert source.class_names == ["high", "low"] and source.class_sizes.tolist() == [3, 2]
     assert "bad.wav" in source.skipped[0] and source.skipped[1] == "class 'one' of 1, below 2"
     assert source.passed == ("high/cover.png (not of sounds)",)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_mutants_end_in_a_data_error_that_names_the_file(tmp_path, suffix):
+    path, generator = tmp_path / f"mutant.{suffix}", np.random.default_rng(7)
+    soundfile.write(str(path), LEVELS, RATE)
+    content, refused = path.read_bytes(), 0
+    for _ in range(60):
+        path.write_bytes(mutant(content, generator))
+        try:
+            load_support_sounds(path, RATE, 64)
+        except DataError as error:
+            refused += 1
+            assert path.name in str(error)
+    assert refused > 0

@@ -124,12 +124,10 @@ def to_labels(
     array = plain_labels(labels, count, argument)
     textual = array.dtype.kind == "U"
     if class_names is None:
-        values = np.unique(array)
+        values, indices = np.unique(array, return_inverse=True)
         if len(values) > limits.CLASSES:
             raise DataError(f"'{argument}' must be of at most {limits.CLASSES} classes. Received: {len(values)}")
-        return np.searchsorted(values, array).astype(np.int32), to_names(
-            values if textual else values.astype(str), argument
-        )
+        return indices.astype(np.int32), to_names(values if textual else values.astype(str), argument)
     names = to_names(class_names)
     if textual or array.min() < 0 or array.max() >= len(names):
         received = "strings" if textual else f"{array.min()} to {array.max()}"
