@@ -281,9 +281,9 @@ def to_bytes(images: np.ndarray, argument: str) -> np.ndarray:
 def value_range_of(images: np.ndarray, argument: str, value_range: Any = None) -> tuple[int, int]:
     """Return the range of float images, `SIGNED` (-1, 1) or `UNSIGNED` (0, 1): one rule for data sets and support sets.
 
-    Images with a negative value are signed. Without one they are unsigned, unless every value is a level x / 127.5 - 1,
-    as light pictures that this package has converted are: their zero level would be 127.5, so that odd multiples of
-    1 / 255 alone occur, which no set of levels x / 255 has unless each of its levels is odd.
+    Images with a negative value (below -0.001) are signed. Without one they are unsigned, unless every value is a level
+    x / 127.5 - 1, as light pictures that this package has converted are: their zero level would be 127.5, so that odd
+    multiples of 1 / 255 alone occur, which no set of levels x / 255 has unless each of its levels is odd.
 
     Args:
         images: finite floats of any shape, in [-1, 1] or [0, 1].
@@ -305,10 +305,10 @@ def value_range_of(images: np.ndarray, argument: str, value_range: Any = None) -
         chosen = tuple(value_range) if isinstance(value_range, (tuple, list)) else value_range
         if chosen not in (SIGNED, UNSIGNED):
             raise ValueError(f"'value_range' must be (-1, 1), (0, 1) or None. Received: {value_range!r}")
-        if chosen == UNSIGNED and low < 0:
+        if chosen == UNSIGNED and low < -TOLERANCE:
             raise ValueError(f"{argument!r} must lie in [0, 1], as 'value_range' says. Received: values from {low:.6g}")
         return SIGNED if chosen == SIGNED else UNSIGNED
-    if low < 0:
+    if low < -TOLERANCE:  # A resized picture in [0, 1] can be a little below 0.
         return SIGNED
     flat = images.ravel(order="K")
     # In parts, since the first one decides for almost all images.
@@ -351,7 +351,7 @@ def check_range(examples: Any, example_shape: Any, argument: str = "support", va
         return examples
     if array.dtype.kind in "biu":
         return to_bytes(array, argument)
-    if not np.issubdtype(array.dtype, np.floating) or not -1 <= float(array.min()) <= float(array.max()) <= 1:
+    if not np.issubdtype(array.dtype, np.floating) or not _is_near_range(array):
         return examples
     if value_range_of(array, argument, value_range) == SIGNED:
         return examples
@@ -362,7 +362,11 @@ def check_range(examples: Any, example_shape: Any, argument: str = "support", va
             UserWarning,
             stacklevel=3,
         )
-    return array * 2 - 1
+    return np.clip(array * 2 - 1, -1.0, 1.0)
+
+
+def _is_near_range(array: np.ndarray) -> bool:
+    return -1 - TOLERANCE <= float(array.min()) <= float(array.max()) <= 1 + TOLERANCE
 
 
 def check_support(support: Any, example_shape: Any) -> Any:

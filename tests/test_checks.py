@@ -189,6 +189,7 @@ LIGHT = (np.array([128, 200, 255], np.uint8).reshape(1, 1, 3, 1) / 127.5 - 1).as
         (np.array([0.3, 0.7]), (-1, 1), (-1, 1)),
         (np.array([0.3, 0.7]), [0, 1], (0, 1)),
         (np.append(LIGHT.ravel(), 0.5), None, (0, 1)),
+        (np.array([-0.0004, 0.5, 1.0004]), None, (0, 1)),
     ],
 )
 def test_one_rule_for_the_range_of_floats(images, value_range, expected):
@@ -208,6 +209,8 @@ def test_unsigned_floats_of_a_support_set_are_brought_to_the_range_with_a_warnin
         assert check_range(sounds, (8, 1)) is sounds
         both = check_range({"a": LIGHT, "b": sounds}, {"a": (1, 3, 1), "b": (8, 1)})
         assert both["a"] is LIGHT and both["b"] is sounds
+    with pytest.warns(UserWarning, match="no negative value"):  # as bicubic resizing leaves them
+        assert check_range(unsigned * 1.001 - 0.0005, (2, 6, 1)).max() == 1.0
     with pytest.warns(UserWarning, match=r"\"support\['a'\]\" has no negative"):
         check_range({"a": unsigned}, {"a": (2, 6, 1)})
 

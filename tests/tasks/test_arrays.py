@@ -160,8 +160,9 @@ def test_names_of_bytes_and_objects():
     assert to_labels([0, 1], [b"caf\xc3\xa9", "b"], 2)[1] == ["café", "b"]
     with pytest.raises(DataError, match=r"'class_names' of bytes must be in UTF-8. Received: b'caf\\xe9'"):
         to_labels([0], [b"caf\xe9"], 1)
-    with pytest.raises(DataError, match=r"'class_names' must be a list of names"):
-        to_labels([0], [["a"]], 1)
+    for names in ([["a"]], {"a"}, {"a": 0}, 1):
+        with pytest.raises(DataError, match=r"'class_names' must be a list of names"):
+            to_labels([0], names, 1)
     with pytest.raises(DataError, match=r"every class must have a name in UTF-8; rename it. Received: 'caf\\xe9'"):
         to_labels([0], ["caf\udce9"], 1)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.checks import IMAGE_AXES, UNSIGNED, check_choice, check_range, check_shape, value_range_of
+from meta_gan.checks import IMAGE_AXES, check_choice, check_range, check_shape
 from meta_gan.tasks.archive import Archive
 from meta_gan.tasks.errors import DataError, data_errors, shown
 from meta_gan.tasks.files import join_notes, note_of, read_each, support_files
@@ -182,13 +183,11 @@ def _load_arrays(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str | 
     if array.ndim == 3 and shape[2] == 1:
         array = array[..., None]
     where = f"{shown(path)}:{found[0]}"
-    is_unsigned = np.issubdtype(array.dtype, np.floating) and array.size and array.min() >= 0 and array.max() <= 1
-    if is_unsigned and value_range_of(array, where) == UNSIGNED:
-        note = f"{where}: floats without a negative value: read as [0, 1], as data sets are"
-        return check_images(array * 2 - 1, shape, where), note
-    with data_errors():
-        array = check_range(array, shape, where)
-    return check_images(array, shape, where), None
+    with data_errors(), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ranged = check_range(array, shape, where)
+    note = f"{where}: floats without a negative value: read as [0, 1], as data sets are" if told else None
+    return check_images(ranged, shape, where), note
 
 
 def _decide(levels: np.ndarray, path: Path, polarity: str | None) -> tuple[bool, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,8 @@ def to_names(names: Any, argument: str = "class_names") -> list[str]:
     """Return names, str or UTF-8 bytes or numbers, as a list of str, or raise a DataError."""
     if isinstance(names, np.ndarray) and names.size > limits.CLASSES:
         raise DataError(f"'{argument}' must be at most {limits.CLASSES} names. Received: {names.size}")
-    listed = names.tolist() if isinstance(names, np.ndarray) else list(names)
+    ordered = np.iterable(names) and not isinstance(names, (set, frozenset, Mapping))
+    listed = names.tolist() if isinstance(names, np.ndarray) else list(names) if ordered else None
     if not isinstance(listed, list) or not all(
         isinstance(name, (str, bytes, int, float, np.generic)) for name in listed
     ):
