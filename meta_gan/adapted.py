@@ -15,6 +15,7 @@ from meta_gan import atomic, functional, storage
 from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.checks import check_converged, check_examples, check_integer
+from meta_gan.environment import check_settings
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.types import Examples, MetaWeights, Snapshot
 
@@ -226,6 +227,7 @@ class AdaptedModel:
             ValueError: the folder has no adapted model, or its files are damaged.
             DivergenceError: it holds values that are not finite.
         """
+        check_settings()
         config, arrays = storage.read_model(path, "adapted_model")
         check_converged(arrays.values(), f"the weights of {str(path)!r}")
         with storage.rebuilding(path, config, arrays):

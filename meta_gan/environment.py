@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 _DEFAULT_OPTIONS = {"disable_model_pruning": False, "disable_meta_optimizer": False}
@@ -33,9 +34,7 @@ def check_settings() -> None:
     for name, required, is_set in _REFUSED:
         received = is_set()
         if received is not None:
-            raise ValueError(
-                f"{name!r} must be {required}, because it changes results everywhere. Received: {received}"
-            )
+            raise ValueError(f"{name!r} must be {required}: it changes the bits of every result. Received: {received}")
 
 
 def _graphs_only() -> str | None:
@@ -79,10 +78,22 @@ _REFUSED: tuple[tuple[str, str, Callable[[], str | None]], ...] = (
     ("tf.compat.v1.disable_eager_execution", "left uncalled", _graphs_only),
     ("tf.experimental.numpy.experimental_enable_numpy_behavior", "left uncalled", _numpy_behavior),
     ("tf.debugging.enable_check_numerics", "off (tf.debugging.disable_check_numerics())", _numerics_checked),
-    ("tf.config.optimizer.set_jit", "off; compile(jit_compile=True) compiles training", _automatic_xla),
-    ("TF_XLA_FLAGS", "without --tf_xla_auto_jit; compile(jit_compile=True) compiles training", _xla_flags),
+    ("tf.config.optimizer.set_jit", "off (compile(jit_compile=True) compiles training)", _automatic_xla),
+    ("TF_XLA_FLAGS", "without --tf_xla_auto_jit (compile(jit_compile=True) compiles training)", _xla_flags),
     ("tf.config.optimizer.set_experimental_options", "left at its defaults", _rewriting),
 )
+
+
+@contextlib.contextmanager
+def single_precision() -> Iterator[None]:
+    """Have Keras's optimizers make their own numbers in float32 inside the block, whatever `keras.config.floatx`."""
+    with _LOCK:
+        before = keras.config.floatx()
+        keras.config.set_floatx("float32")
+        try:
+            yield
+        finally:
+            keras.config.set_floatx(before)
 
 
 @contextlib.contextmanager

@@ -201,7 +201,7 @@ def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = 
 
     Args:
         fn: from one element (the batch's tree without its leading axis) to a tree of tensors.
-        batch: tree of tensors with one common static leading axis of size `tasks` >= 1.
+        batch: tree of tensors with one common leading axis of size `tasks` >= 1, best a static one.
         side_by_side: number of calls in a group; None for `cores()`.
 
     Returns:
@@ -212,9 +212,11 @@ def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = 
         array([2., 4., 6.], dtype=float32)
     """
     tasks = flat(batch)[0].shape[0]
-    if not tasks:
-        raise ValueError(f"map_tasks needs a static leading axis of at least 1 task. Received: {tasks!r}")
-    width = min(side_by_side or cores(), tasks)
+    if tasks == 0:
+        raise ValueError("map_tasks needs a leading axis of at least 1 task. Received: 0")
+    # Of a number known only when it runs, as after meta-batches of two sizes, one task at a time.
+    width = 1 if tasks is None else min(side_by_side or cores(), tasks)
+    total = tf.shape(flat(batch)[0])[0] if tasks is None else tasks
 
     def element(index: Tensor) -> Tree:
         return tf.nest.map_structure(lambda t: tf.gather(t, index), batch)
@@ -222,7 +224,7 @@ def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = 
     inner = tf.function(fn, autograph=False)
     inner = inner.get_concrete_function(tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), batch))
     structure, specs = inner.structured_outputs, flat(inner.structured_outputs)
-    arrays = [tf.TensorArray(s.dtype, size=tasks, element_shape=s.shape) for s in specs]
+    arrays = [tf.TensorArray(s.dtype, size=total, element_shape=s.shape) for s in specs]
 
     def group(start: Tensor, arrays: list[tf.TensorArray], count: int) -> tuple[Tensor, list[tf.TensorArray]]:
         results = [flat(inner(element(start + i))) for i in range(count)]
@@ -230,13 +232,13 @@ def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = 
             arrays = [a.write(start + i, r) for a, r in zip(arrays, result, strict=True)]
         return start + count, arrays
 
-    start, whole = tf.constant(0), tasks - tasks % width
+    start, whole = tf.constant(0), total if tasks is None else tasks - tasks % width
     start, arrays = tf.while_loop(
         lambda start, arrays: start < whole,
         lambda start, arrays: group(start, arrays, width),
         (start, arrays),
         parallel_iterations=1,
     )
-    if tasks > whole:
+    if tasks is not None and tasks > whole:
         _, arrays = group(start, arrays, tasks - whole)
     return tf.nest.pack_sequence_as(structure, [a.stack() for a in arrays])

@@ -18,6 +18,7 @@ from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_converged, check_integer, check_number, check_range
+from meta_gan.environment import check_settings, single_precision
 from meta_gan.functional import MapTasks
 from meta_gan.games.base import DIVERSITY, SPREAD, Game
 from meta_gan.meta.algorithms import Algorithm
@@ -142,10 +143,11 @@ class MetaModel(TaskModel):
         """
         self._check_trainable()
         groups = self.groups
-        chosen = optimizers_of(groups, optimizer)
         self._clips, self._skip_nonfinite = clips_of(groups, clip), bool(skip_nonfinite)
-        super().compile(optimizer=chosen, **kwargs)
-        chosen.build_groups(groups)
+        with single_precision():
+            chosen = optimizers_of(groups, optimizer)
+            super().compile(optimizer=chosen, **kwargs)
+            chosen.build_groups(groups)
         # Made here because a metric's variables cannot be made while a step is being traced.
         self._means = {name: of_float32(name) for name in _metric_names(self.game)}
 
@@ -167,7 +169,13 @@ class MetaModel(TaskModel):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved model was; its optimizers' state follows with the weights."""
-        self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
+        with single_precision():
+            optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+        self.compile(**{**config, "optimizer": optimizer})
+
+    def _check_data(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._check_data(method, args, kwargs)
+        self._check_trainable()  # of a step that was traced before, no other check would run
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -381,6 +389,7 @@ class MetaModel(TaskModel):
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> MetaModel:
         """Load what `save` wrote; `meta_gan.load` also takes run folders and shipped names."""
+        check_settings()
         config, arrays = storage.read_model(path, "meta_model")
         check_converged(arrays.values(), f"the weights of {str(path)!r}")
         with storage.rebuilding(path, config, arrays):
@@ -393,21 +402,30 @@ class MetaModel(TaskModel):
         return model
 
     def export(
-        self, path: str | os.PathLike[str], limits: exporting.Limits | None = None, format: str = FORMATS[0]
+        self,
+        path: str | os.PathLike[str],
+        limits: exporting.Limits | None = None,
+        format: str = FORMATS[0],
+        **options: Any,
     ) -> None:
         """Export a SavedModel for TF Serving, in which the inner loop itself runs.
 
         Args:
             path: the version folder to make, such as `served/glyphs/1`.
             limits: the greatest `support`, `steps` and `num` that a client may ask for.
-            format: "onnx" or "litert" for the plain generator before adaptation, see `AdaptedModel.export`.
+            format: "onnx" or "litert" for the plain generator before adaptation, see `AdaptedModel.export`;
+                "tf_saved_model", Keras's name, is the same as "saved_model".
+            **options: `verbose`, as in `keras.Model.export`; nothing is printed.
 
         Raises:
-            ValueError: the place is taken, or another format for a game that needs a support set.
+            ValueError: the place is taken, an option of Keras does not apply, or it is another format for a game that
+                needs a support set.
             DivergenceError: a weight is NaN or infinite; nothing is written.
         """
+        if unknown := sorted(set(options) - {"verbose"}):
+            refuse(f"export({', '.join(unknown)})", "the signatures are those of the game; see meta_gan.Limits")
         self._check_converged()
-        if format != FORMATS[0]:
+        if format not in (FORMATS[0], "tf_saved_model"):
             return self._unadapted("export").export(path, limits, format)
         exporting.export_meta_model(self.adaptation, path, limits or exporting.Limits(), self.data_card)
 

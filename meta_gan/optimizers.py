@@ -175,7 +175,10 @@ def optimizers_of(groups: Groups, optimizer: Any) -> OuterOptimizer:
     if not isinstance(optimizer, Mapping):
         given = keras.optimizers.get(keras.optimizers.Adam(1e-4) if optimizer is None else optimizer)
         _check(dict.fromkeys(groups, given))
-        return OuterOptimizer({group: type(given).from_config(given.get_config()) for group in groups})
+        settings = given.get_config()
+        # Names of their own, by which Keras tells the variables of two optimizers apart.
+        named = {group: {**settings, "name": f"{given.name}_{group}"} for group in groups}
+        return OuterOptimizer({group: type(given).from_config(each) for group, each in named.items()})
     if set(optimizer) != set(groups):
         raise ValueError(f"'optimizer' must be one optimizer or name {sorted(groups)}. Received: {sorted(optimizer)}")
     if len({id(one) for one in optimizer.values()}) < len(optimizer):
@@ -217,6 +220,13 @@ def _check(groups: Mapping[str, Any]) -> None:
                 f"the 'optimizer' of {group!r} must not scale a loss, which meta-gradients do not have; use a policy "
                 f"such as mixed_bfloat16, which needs no scaling. Received: {type(optimizer).__name__} with "
                 f"'loss_scale_factor' {optimizer.loss_scale_factor}"
+            )
+    for group, optimizer in groups.items():
+        rate = optimizer.learning_rate
+        if isinstance(rate, keras.Variable) and rate.dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"the 'optimizer' of {group!r} must be made while keras.config.floatx() is 'float32'. "
+                f"Received: a learning rate in {rate.dtype}"
             )
     averages = {group: (o.use_ema, o.ema_momentum if o.use_ema else None) for group, o in groups.items()}
     if len(set(averages.values())) > 1:

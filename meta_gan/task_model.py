@@ -17,6 +17,7 @@ ADAPT = "model.adapt(support).sample(count), or .reconstruct, .encode and .trans
 OF_GAME = "losses belong to the game, such as meta_gan.games.GAN(loss=..., penalty=..., terms=...)"
 OF_METRICS = "fit and evaluate report the game's losses and distances; measure others in a callback, by model.adapt"
 OF_TASKS = "batches are tasks, `Episode`s of a support and a query set, such as tasks.train(meta_batch=8)"
+QUANTIZED = "quantize the copy of one class, model.adapt(support).generator.quantize(mode)"
 COMPILE = {
     "loss": OF_GAME,
     "loss_weights": OF_GAME,
@@ -95,7 +96,8 @@ class TaskModel(keras.Model):
         check_settings()
         labels = dict(zip(("x", "y"), args, strict=False)) | kwargs
         for argument in ("y", "sample_weight", "class_weight", "validation_split"):
-            if labels.get(argument) is not None and labels[argument] != 0.0:
+            value = labels.get(argument)
+            if value is not None and not (isinstance(value, (int, float)) and value == 0):
                 refuse(f"{method}({argument}=...)", OF_TASKS)
         if self.distribute_strategy.num_replicas_in_sync > 1:
             refuse(f"{method} under a strategy of several replicas", "train with trainers.MetaTrainer(strategy=...)")
@@ -184,7 +186,19 @@ class TaskModel(keras.Model):
 
     def quantize(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: integer weights cannot be adapted."""
-        refuse("quantize", "quantize the copy of one class, model.adapt(support).generator.quantize(mode)")
+        refuse("quantize", QUANTIZED)
+
+    def quantized_build(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: integer weights cannot be adapted."""
+        refuse("quantized_build", QUANTIZED)
+
+    def quantized_call(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: integer weights cannot be adapted."""
+        refuse("quantized_call", QUANTIZED)
+
+    def get_quantization_layer_structure(self, mode: str | None = None) -> NoReturn:
+        """Refuse: integer weights cannot be adapted."""
+        refuse("get_quantization_layer_structure", QUANTIZED)
 
     def rematerialized_call(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: a meta-model has no forward pass."""

@@ -173,9 +173,18 @@ def test_map_tasks_is_a_map(tasks, width, graph):
 def test_map_tasks_needs_tasks():
     with pytest.raises(ValueError, match="at least 1 task"):
         functional.map_tasks(lambda x: x, tf.zeros([0, 2]))
-    dynamic = tf.function(lambda x: functional.map_tasks(lambda y: y, x), autograph=False)
-    with pytest.raises(ValueError, match="static leading axis"):
-        dynamic.get_concrete_function(tf.TensorSpec([None, 2]))
+
+
+def test_map_tasks_of_a_number_known_only_when_it_runs():
+    """Keras traces a step anew for meta-batches of two sizes, and then the leading axis is unknown."""
+    dynamic = tf.function(
+        lambda x: functional.map_tasks(lambda y: 2.0 * y, x),
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, 2])],
+    )
+    for tasks in (1, 3):
+        x = tf.random.stateless_uniform([tasks, 2], [0, tasks])
+        np.testing.assert_array_equal(dynamic(x), 2.0 * x.numpy())
 
 
 def test_cores(monkeypatch):
