@@ -247,7 +247,7 @@ def has_a_tree(model, tmp_path):
 
 def freezes(model, tmp_path):
     game = tiny_gan()
-    game.nets["generator"].body.layers[-1].trainable = False
+    game.nets["generator"].body.layers[0].trainable = False
     made = mg.MetaModel(game, mg.FOMAML(inner_steps=0))
     made.compile()
     frozen = [v.numpy() for v in game.nets["generator"].non_trainable_variables]
