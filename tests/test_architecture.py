@@ -48,7 +48,8 @@ ALLOWED = {
     "backend": set(),
     "adaptation": {*CORE, "environment"} - {"storage"},
     "adapted": {*CORE, "environment", "layers", "export", "adaptation"} - {"games.base", "meta", "meta.algorithms"},
-    "model": {*CORE, "environment", "replicas", "export", "adaptation", "adapted", "optimizers", "task_model"} - {"meta"},
+    "model": {*CORE, "environment", "replicas", "export", "adaptation", "adapted", "optimizers", "task_model"}
+    - {"meta"},
     "loading": {"storage", "adapted", "model"},
     "augment": {"tasks"},
     "features": {"layers", "networks", "reading", "storage", "loading"},
