@@ -32,8 +32,9 @@ DEEPEST = 100
 """Levels of nesting of a configuration."""
 # Names in the configurations of layers and networks: axes of their weights, numbers of layers, factors of enlargement.
 WIDTHS = {"width", "latent_dim", "embedding_dim", "hidden", "bands", "units", "filters", "input_dim", "output_dim"}
-DEPTHS = {"depth", "blocks", "levels", "heads", "num_heads"}
-FACTORS, LARGEST_FACTOR = {"detail", "factor"}, 8
+WIDTHS |= {"heads", "num_heads"}
+DEPTHS = {"depth", "blocks"}
+FACTORS, LARGEST_FACTOR = {"detail"}, 16
 
 
 @contextmanager
@@ -210,11 +211,11 @@ def oversized(config: Any, shapes: Iterable[tuple[int, ...]]) -> list[str]:
     for place, value in _leaves(config, ()):
         key = next((part for part in reversed(place) if isinstance(part, str)), "")
         if isinstance(value, list):
-            sides = [abs(side) for side in value if side]
-            most = LARGEST_EXAMPLE
-            shape = ("shape" in key and len(value) <= 4) or "conditioning" in place
+            sides, most = [abs(side) for side in value if side], LARGEST_EXAMPLE
             longest = LARGEST_SIDE.get(len(sides), LARGEST_EXAMPLE)
-            large = shape and (max(sides, default=0) > longest or math.prod(sides) > LARGEST_EXAMPLE)
+            large = "shape" in key and len(value) <= 4 and (max([*sides, 0]) > longest or math.prod(sides) > most)
+            # The tensors of a conditioning are stored with the weights.
+            large |= "conditioning" in place and tuple(value) not in stored
         else:
             most = width if key in WIDTHS else max(2, len(stored)) if key in DEPTHS else LARGEST_FACTOR
             large = key in WIDTHS | DEPTHS | FACTORS and not abs(value) <= most

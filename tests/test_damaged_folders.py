@@ -218,10 +218,12 @@ def mutate(copy, seeds):
         ({"example_shape": [20000, 20000, 1]}, "'0.example_shape'"),
         ({"example_shape": [8, 2**40, 1]}, "'0.example_shape'"),
         ({"batch_shape": [None, 10**9]}, "'0.batch_shape'"),
+        ({"conditioning": {"support": [[10**6, 8, 8, 1], "float32"]}}, "'0.conditioning.support.0'"),
     ],
 )
 def test_sizes_are_checked_before_networks_are_built(entry, message):
-    reading.check_sizes([{"width": 16, "example_shape": [28, 28, 1], "seed": 2**40}], "file", [(3, 16)])
+    good = {"width": 16, "example_shape": [1024, 1024, 3], "seed": 2**40, "levels": 10**6, "num_heads": 16, "depth": 1}
+    reading.check_sizes([{**good, "conditioning": {"a": [[3, 16], "float32"]}}], "file", [(3, 16)])
     with pytest.raises(mg.DamagedFileError, match=f"'file' must describe networks that fit its weights.*{message}"):
         reading.check_sizes([entry], "file", [(3, 16)] * 4)
 
