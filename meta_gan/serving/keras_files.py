@@ -92,9 +92,8 @@ def within(file: Path, shapes: tuple[tuple[int, ...], ...]) -> Iterator[None]:
     def create(make: Callable[..., Any], **options: Any) -> Any:
         value = options["initial_value"]
         if callable(value):
-            # A graph has the shape and allocates nothing.
-            with tf.Graph().as_default():
-                shape = value().shape
+            # Tracing computes the shape and allocates nothing. An initial value may depend on other variables.
+            shape = tf.function(value, autograph=False).get_concrete_function().output_shapes
         else:
             shape = tf.TensorShape(value.shape)
         left[0], left[1] = left[0] - 1, left[1] - shape.num_elements()

@@ -41,6 +41,14 @@ def test_a_generator_is_loaded(generator, adapted):
     np.testing.assert_allclose(serving.load_generator(generator)(z), adapted.generator(z), atol=1e-6)
 
 
+def test_initial_values_that_depend_on_other_weights_are_loaded(tmp_path):
+    """The vectors of a spectral normalisation start from the eigenvectors of its kernel."""
+    generator = mg.networks.sagan((28, 28, 1), latent_dim=4, width=4)[0]
+    generator.save(tmp_path / "g.keras")
+    z = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    np.testing.assert_array_equal(serving.load_generator(tmp_path / "g.keras")(z), generator(z))
+
+
 @keras.saving.register_keras_serializable("app")
 class Application(keras.layers.Layer):
     """A class of the program that loads, which does something when it is made."""
