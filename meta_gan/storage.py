@@ -31,27 +31,28 @@ _SWAPS = 20  # readings of a model that is being replaced, each at another momen
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str], overwrite: bool = False, point: str = "folder") -> Iterator[Path]:
+def new_folder(path: str | os.PathLike[str], overwrite: bool = False, kind: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `path` when the block ends without an error.
 
     Args:
         path: the final place, which must not exist (or be an empty folder) unless `overwrite`.
         overwrite: whether to replace a saved model; see `check_free`.
-        point: the prefix of the fault points; see `atomic.new_folder`.
+        kind: the kind of model that may be replaced; None for any.
 
     Raises:
         ValueError: the place is taken, or cannot be written.
         OSError: the disk is full, or failed; nothing was kept.
     """
-    check_free(path, overwrite)
-    with atomic.new_folder(path, overwrite, point) as work:
+    check_free(path, overwrite, kind)
+    with atomic.new_folder(path, overwrite) as work:
         yield work
 
 
-def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+def check_free(path: str | os.PathLike[str], overwrite: bool = False, kind: str | None = None) -> None:
     """Raise a ValueError if `path` is taken: it exists, and is neither an empty folder nor, with `overwrite`, a model.
 
-    A folder is a saved model if it holds the configuration of one, and nothing that `write_into` does not write.
+    A folder is a saved model if it holds the configuration of one, of that `kind`, and nothing that `write_into` does
+    not write.
     """
     final = Path(path)
     try:
@@ -67,9 +68,11 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
     if other := other_content(final, FILES):
         raise ValueError(f"{required}. Received: {other}")
     try:
-        read_config(final)
+        found = read_config(final)["kind"]
     except ValueError as error:
         raise ValueError(f"{required}. Received: {error}") from error
+    if kind is not None and found != kind:
+        raise ValueError(f"{required}, a {kind}. Received: a {found}")
 
 
 def other_content(path: Path, names: Collection[str]) -> str | None:
@@ -96,7 +99,7 @@ def write_model(
         overwrite: whether to replace an existing folder.
         card: the model card in Markdown; by default that of `describe`.
     """
-    with new_folder(path, overwrite) as folder:
+    with new_folder(path, overwrite, config["kind"]) as folder:
         write_into(folder, config, arrays, card)
 
 

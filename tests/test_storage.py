@@ -132,6 +132,8 @@ def others(tmp_path):
     (places["other config"] / "config.json").write_text('{"theme": "dark"}')
     (places["damaged config"] / "config.json").write_text("{")
     (places["no config"] / "config.json").unlink()
+    places["a judge"] = tmp_path / "judge"
+    storage.write_model(places["a judge"], {**CONFIG, "kind": "judge"}, ARRAYS)
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     return {**places, "a broken link": tmp_path / "link"}
 
@@ -140,7 +142,9 @@ def test_overwriting_replaces_nothing_but_saved_models(tmp_path):
     before = {}
     for what, place in others(tmp_path).items():
         before[what] = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-        with pytest.raises(ValueError, match=r"'overwrite' replaces a saved model only, and '.*' must be one. Receive"):
+        with pytest.raises(
+            ValueError, match=r"'overwrite' replaces a saved model only, and '.*' must be one(, a meta_model)?. Receive"
+        ):
             storage.write_model(place, CONFIG, ARRAYS, overwrite=True)
         assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before[what], what
 

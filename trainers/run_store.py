@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_gan import atomic, storage
+from meta_gan.export import is_whole
 from trainers import checkpoints, metrics_log
 from trainers.checkpoints import Checkpoints
 from trainers.metrics_log import MetricsLog
@@ -197,14 +198,21 @@ class RunStore:
             yield work
 
     def save_served(self, steps: int, export: Callable[[Path], None]) -> None:
-        """Export a model to `served/STEPS`, unless that is there.
+        """Export a model to `served/STEPS`, unless a whole export is there.
 
         Args:
             steps: the outer steps of the model.
             export: writes the SavedModel into an empty folder.
+
+        Raises:
+            ValueError: something else is there.
         """
         place = self.folder / SERVED / str(steps)
         if place.exists():
+            if not is_whole(place):
+                raise ValueError(
+                    f"the export {str(place)!r} must be whole; delete it to export again. Received: damaged files"
+                )
             return
         with atomic.new_folder(place, point="served") as work:
             export(work)

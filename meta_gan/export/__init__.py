@@ -9,6 +9,7 @@ from meta_gan.export.writing import (
     digests,
     export_adapted_model,
     export_meta_model,
+    is_whole,
     write_manifest,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "digests",
     "export_adapted_model",
     "export_meta_model",
+    "is_whole",
     "write_manifest",
 ]

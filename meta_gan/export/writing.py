@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -144,6 +145,14 @@ def _add(archive: keras.export.ExportArchive, signature: Signature) -> dict[str,
 def write_manifest(folder: Path) -> None:
     """Write the sha256 of every file of an exported folder into it."""
     storage.write_json(folder / EXTRA / MANIFEST, digests(folder))
+
+
+def is_whole(folder: Path) -> bool:
+    """Return True if every file of an exported folder, and no other, is as its manifest says."""
+    try:
+        return bool(json.loads((folder / EXTRA / MANIFEST).read_text("utf-8")) == digests(folder))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def digests(folder: Path) -> dict[str, str]:

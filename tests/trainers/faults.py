@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from benchmarks.torture import forks, kills
 from meta_gan import atomic, storage
+from meta_gan.export import EXTRA, write_manifest
 from trainers.run_store import RunStore
 
 STEPS, KEEP = 4, 2
@@ -42,7 +43,13 @@ def run(folder):
             _save(store, number, value)
         if start == STEPS:
             _save(store, STEPS, value)
-        store.save_served(STEPS, lambda place: (place / "saved_model.pb").write_bytes(b"graph"))
+        store.save_served(STEPS, _export)
+
+
+def _export(place):
+    (place / "saved_model.pb").write_bytes(b"graph")
+    (place / EXTRA).mkdir()
+    write_manifest(place)
 
 
 def _save(store, number, value):
