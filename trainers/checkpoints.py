@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,8 @@ class Checkpoints:
         with atomic.work_folder(final) as work:
             atomic.fault_point("checkpoint.begun")
             try:
-                write(str(work / final.name))
+                with plain(work / final.name) as path:
+                    write(path)
                 atomic.fault_point("checkpoint.written")
                 atomic.sync_tree(work)
                 if fault := _unreadable(work / final.name, step):
@@ -203,15 +206,28 @@ class Checkpoints:
         return notes
 
 
+@contextlib.contextmanager
+def plain(prefix: str | Path) -> Iterator[str]:
+    """Yield a path of the same files without the characters that TensorFlow takes for wildcards."""
+    path = Path(prefix)
+    if not re.search(r"[*?\[\]\\]", str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "link"
+        link.symlink_to(Path(os.path.abspath(path.parent)), target_is_directory=True)
+        yield str(link / path.name)
+
+
 def _unreadable(prefix: Path, step: int) -> str | None:
     """Return why a checkpoint cannot be read, with all its checksums, or None."""
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        names = reader.get_variable_to_shape_map()
-        for name in names:
-            value = reader.get_tensor(name)
-            if name.startswith("step/") and int(value) != step:
-                return f"it is of step {int(value)}"
+        with plain(prefix) as path:
+            reader = tf.train.load_checkpoint(path)
+            for name in reader.get_variable_to_shape_map():
+                value = reader.get_tensor(name)
+                if name.startswith("step/") and int(value) != step:
+                    return f"it is of step {int(value)}"
     # A damaged file raises OpError, ValueError or, if truncated, IndexError.
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
         return next(iter(str(error).splitlines()), type(error).__name__)

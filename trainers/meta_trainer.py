@@ -23,6 +23,7 @@ from meta_gan.tasks.episodes import EpisodeStream
 from meta_gan.tasks.media import of_card
 from meta_gan.types import Episode
 from trainers import fingerprints, previews, run_folder
+from trainers.checkpoints import plain
 from trainers.config import TrainConfig
 from trainers.copy_limit import CopyLimit
 from trainers.divergence import LARGEST, BadSteps, bad_values
@@ -169,7 +170,8 @@ class MetaTrainer:
     def _restore(self, path: str | None) -> int:
         if path is not None:
             try:
-                self.checkpoint.restore(path).assert_existing_objects_matched().assert_consumed()
+                with plain(path) as readable:
+                    self.checkpoint.restore(readable).assert_existing_objects_matched().assert_consumed()
             except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
                 raise ValueError(
                     f"the checkpoint {path!r} must be of this model. Received: {_first_line(error)}"

@@ -1,12 +1,14 @@
 """Numbers, locks, logs and leftovers of run folders, without any training."""
 
 import json
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from tests.trainers.helpers import metrics
 from trainers import run_folder
+from trainers.checkpoints import plain
 from trainers.metrics_log import MetricsLog
 from trainers.run_store import RunStore
 
@@ -210,3 +212,31 @@ def test_a_run_of_an_earlier_version_is_compared_by_what_it_recorded(tmp_path):
         ValueError, match=r"{'start': 'runs/a'}.*--allow-changed start continues.* Received: {'start': 'runs/b'}"
     ):
         run_folder.check_same(earlier, {**RECORDED, "start": "runs/b"}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["runs[1]", "a*b", "what?", "back\\slash", "[a-z]", "with space"])
+def test_wildcards_in_a_name_are_characters(tmp_path, name):
+    """TensorFlow takes them for patterns: it would neither find its own files, nor leave those of others alone."""
+    other = saved(tmp_path / {"a*b": "acb", "what?": "what1", "[a-z]": "m"}.get(name, "runs1"), 1, 2)
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    checkpoints = saved(tmp_path / name, 1, 2, 3, keep=2)
+    assert names(checkpoints) == ["ckpt-2.index", "ckpt-3.index"]
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+    assert RunStore(tmp_path / name).open() == str(checkpoints / "ckpt-3")
+    (checkpoints / "ckpt-3.json").unlink()  # read by TensorFlow, not by its sha256
+    assert RunStore(tmp_path / name).open() == str(checkpoints / "ckpt-3")
+    with plain(checkpoints / "ckpt-3") as prefix:
+        step = tf.Variable(0, dtype=tf.int64)
+        tf.train.Checkpoint(step=step).restore(prefix).expect_partial()
+    assert int(step.numpy()) == 3
+
+
+def test_a_relative_folder_is_not_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(1, 5):
+        (tmp_path / f"ckpt-{number}.index").write_text("mine")
+    for steps in ((1, 2), (3,), (4,)):
+        saved(Path("runs"), *steps, keep=2)
+    assert names(tmp_path / "runs" / "checkpoints") == ["ckpt-3.index", "ckpt-4.index"]
+    assert sorted(path.name for path in tmp_path.glob("ckpt-*")) == [f"ckpt-{number}.index" for number in range(1, 5)]
+    assert tf.train.latest_checkpoint("runs/checkpoints") == "runs/checkpoints/ckpt-4"
