@@ -59,7 +59,7 @@ ALLOWED = {
     "report": {"tasks"},
     "controller": {"functional", "meta", "meta_learners.base"},
     "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "features"},
-    "trainers": {"functional", "replicas", "storage", "tasks", "model", "export"},
+    "trainers": {"environment", "functional", "replicas", "storage", "tasks", "model", "export"},
     "cli": {
         "storage",
         "features",

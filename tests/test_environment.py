@@ -14,6 +14,8 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan import environment
 from tests.toys import random_episodes, weekly
+from tests.trainers import helpers
+from trainers import run_folder
 
 ROOT = Path(__file__).parents[1]
 EPISODES = random_episodes(tasks=2, shape=(8, 8, 1))
@@ -180,6 +182,22 @@ def test_settings_that_change_bits_are_refused_by_name(monkeypatch, tmp_path):
     finally:
         tf.config.optimizer.set_jit(False)
     environment.check_settings()
+
+
+def test_a_trainer_refuses_what_changes_bits(tmp_path):
+    trainer = helpers.trainer(tmp_path)
+    with numbers_checked(), pytest.raises(ValueError, match=r"'tf\.debugging\.enable_check_numerics' must be off"):
+        trainer.run()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_under_settings(tmp_path):
+    (plain := helpers.trainer(run_folder.new_run(tmp_path, "plain"), steps=2)).run()
+    with SETTINGS["functions run eagerly"](), SETTINGS["mixed_bfloat16"](), SETTINGS["channels_first"]():
+        (found := helpers.trainer(run_folder.new_run(tmp_path, "settings"), steps=2)).run()
+        assert tf.config.functions_run_eagerly()
+    helpers.assert_same_values(helpers.values(found), helpers.values(plain))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from meta_gan import storage
 from meta_gan.checks import check_choice
+from meta_gan.environment import check_settings, graphs
 from meta_gan.model import MetaModel
 from meta_gan.tasks.episodes import EpisodeStream
 from meta_gan.tasks.media import of_card
@@ -195,7 +196,8 @@ class MetaTrainer:
             KeyboardInterrupt: after a checkpoint has been saved; its argument is the signal's number.
             WorkerLost: another worker ended; the chief has saved a checkpoint.
         """
-        with self.workers.together(), self.store.locked(), Interruption() as interruption:
+        check_settings()
+        with graphs(), self.workers.together(), self.store.locked(), Interruption() as interruption:
             self.workers.compare(self._compared() if self.workers.count > 1 else {})
             start, fresh = self._begin()
             try:

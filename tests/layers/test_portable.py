@@ -85,7 +85,9 @@ def test_the_shipped_model_in_litert(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(presets.PRESETS))
 def test_every_preset_in_litert(name, tmp_path):
-    shape = {"sound": (2048, 1), "text": (9, 5)}.get(name, (28, 28, 1))
+    image = (28, 28, 1)
+    pair = {"source": image, "target": image}
+    shape = {"sound": (2048, 1), "text": (9, 5), "translation": pair, "cyclegan": pair}.get(name, image)
     model = presets.build(presets.get(name), shape, **({"rate": 8000} if name == "sound" else {}))
     support = tf.nest.map_structure(
         lambda spec: np.zeros((2, *spec.shape[1:]), np.float32), model.adaptation.support_spec
