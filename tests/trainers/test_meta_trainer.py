@@ -36,7 +36,7 @@ def test_config_is_resolved(finished):
     assert config["train"]["picture_steps"] == [0, 1]
     assert config["episodes"] == {"shots": 3, "queries": 3, "seed": 0}
     assert config["data"]["splits"] == finished.tasks.splits
-    assert config["model"]["class_name"] == "MetaModel" and set(config["versions"]) == {"keras", "tensorflow"}
+    assert config["model"]["class_name"] == "MetaModel" and {"keras", "tensorflow"} < set(config["versions"])
 
 
 def test_metrics_have_every_step_in_order(finished):
