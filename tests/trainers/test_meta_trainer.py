@@ -54,10 +54,11 @@ def test_metrics_have_every_step_in_order(finished):
 
 
 def test_validation_is_before_and_after(finished):
-    validated = [line for line in helpers.metrics(finished.folder) if "seconds" not in line]
+    validated = [line for line in helpers.metrics(finished.folder) if "validation/distance/after" in line]
     assert [line["step"] for line in validated] == [0, 3, 6]
     names = ("query/generator", "query/discriminator", "distance", "copy_rate")
     keys = {f"validation/{name}/{when}" for name in names for when in ("before", "after")}
+    keys |= {"validation/diversity", "validation/discriminator_spread"}
     assert all(set(line) == {"step", *keys} for line in validated)
     assert validated[0]["validation/distance/after"] != validated[0]["validation/distance/before"]
     # The same episodes every time, so that a difference is the model's.

@@ -138,7 +138,8 @@ def test_a_lost_worker_ends_the_other_which_names_it_and_a_relaunch_goes_on(star
 def test_a_worker_that_does_not_come_is_named_after_the_timeout(start, stuck):
     """It answers, but its main thread never enters the step; TensorFlow would wait for ever."""
     others = [["stuck=20"] if index == stuck else [] for index in range(2)]
-    cluster = start([*WORDS, "worker_timeout=15"], others=others)
+    # Tracing, which is part of the first step, must not take as long.
+    cluster = start([*WORDS, "worker_timeout=60"], others=others)
     assert cluster.processes[1 - stuck].wait(PATIENCE) == 1
     assert f"worker {stuck} on 127.0.0.1 has not come as far" in cluster.text(1 - stuck)
 
