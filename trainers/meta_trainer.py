@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Collection, Iterator
@@ -380,7 +381,8 @@ class MetaTrainer:
             own = [line for line in error.message.splitlines() if "is not finite" in line]
             if not own:
                 raise
-            raise TrainingStopped(self._stopped(own[0].strip())) from error
+            # Without the name that TensorFlow gives the function that the check is in.
+            raise TrainingStopped(self._stopped(re.sub(r"^\{\{.*?\}\} ?", "", own[0].strip()))) from error
 
     def _save(self) -> None:
         """Save a checkpoint, and then its model."""
