@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainers import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300  # seconds for what takes 30 on an idle machine
+PATIENCE = 900  # seconds for what takes up to 60 on an idle machine
 # The machine of the figure is idle; a starved process may need longer to notice.
 NOTICE = float(os.environ.get("META_GAN_NOTICE_SECONDS", "30"))
 
