@@ -106,7 +106,7 @@ class AdaptedModel:
             >>> adapted.reconstruct(five_images).shape
             (5, 28, 28, 1)
         """
-        return self._of_images("reconstruct", images)["images"]
+        return self._examples_of("reconstruct", images)
 
     def encode(self, images: Any) -> dict[str, np.ndarray]:
         """Encode examples with a model that has an encoder.
@@ -144,7 +144,7 @@ class AdaptedModel:
             >>> adapted.translate(more_images).shape
             (12, 28, 28, 1)
         """
-        return self._of_images("translate_back" if back else "translate", images)["images"]
+        return self._examples_of("translate_back" if back else "translate", images)
 
     def _require(self, name: str) -> None:
         """Raise ValueError if the game has no such endpoint."""
@@ -154,6 +154,13 @@ class AdaptedModel:
                 f"'{name}' needs a game with that endpoint. Received: {type(game).__name__}, which has "
                 f"{sorted(game.endpoints)}"
             )
+
+    def _examples_of(self, name: str, images: Any) -> np.ndarray:
+        outputs = self._of_images(name, images)
+        if "images" not in outputs:
+            game = type(self.adaptation.game).__name__
+            raise ValueError(f"the endpoint '{name}' of {game} must return 'images'. Received: {sorted(outputs)}")
+        return outputs["images"]
 
     def _of_images(self, name: str, images: Any) -> dict[str, np.ndarray]:
         self._require(name)

@@ -345,10 +345,17 @@ class MetaModel(TaskModel):
             **extra: entries for `config.json`, such as `training={...}`; none for a `.keras` file.
 
         Raises:
-            ValueError: the place is taken, or cannot be written; nothing is left half-written. Or the ending `.h5`.
+            ValueError: the place is taken, or cannot be written; nothing is left half-written. Or the ending `.h5`;
+                or a class of game or meta-learner that Keras could not find when the model is loaded.
             DivergenceError: a weight is NaN or infinite; nothing is written.
         """
         self._check_converged()
+        for part in (self.game, self.meta_learner):
+            if keras.saving.get_registered_object(keras.saving.get_registered_name(type(part))) is None:
+                raise ValueError(
+                    f"the class of every part must be registered with 'keras.saving.register_keras_serializable', or "
+                    f"the model could not be loaded. Received: {type(part).__name__}"
+                )
         ending = os.path.splitext(os.fspath(path))[1].lower()
         if ending in (".h5", ".hdf5"):
             refuse(f"save({os.fspath(path)!r})", "save to a folder or to a file .keras, or call save_weights")

@@ -283,6 +283,17 @@ def test_a_folder_of_another_architecture_is_refused(tmp_path):
         mg.load(tmp_path / "c")
 
 
+@pytest.mark.parametrize("name", ["folder", "file.keras"])
+def test_a_part_that_could_not_be_loaded_is_not_saved(tmp_path, name):
+    class Unregistered(mg.games.GAN):
+        pass
+
+    game = Unregistered(*mg.networks.mlp((2,), latent_dim=2, width=2, depth=1))
+    with pytest.raises(ValueError, match=r"must be registered with .*Received: Unregistered"):
+        make(game).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_keras_config_round_trip():
     model = make(averaging=0.9)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))

@@ -140,6 +140,23 @@ def test_adapted_models_reconstruct_and_encode_and_gans_do_not():
             ask(five)
 
 
+def test_an_endpoint_that_returns_no_images_is_named():
+    class Other(mg.games.VAE):
+        @property
+        def endpoints(self):
+            found = super().endpoints
+            return {**found, "reconstruct": found["encode"]}
+
+    vae = tiny_vae()
+    adapted = mg.MetaModel(Other(vae.nets["generator"], vae.nets["encoder"]), mg.FOMAML(0, 0.05)).adapt(
+        np.zeros((5, 2))
+    )
+    with pytest.raises(
+        ValueError, match=r"'reconstruct' of Other must return 'images'. Received: \['log_variance', 'mean'\]"
+    ):
+        adapted.reconstruct(np.zeros((5, 2)))
+
+
 def test_an_exported_model_reconstructs_and_checks_its_images(tmp_path):
     model = mg.MetaModel(tiny_vae(), mg.FOMAML(2, 0.05))
     five = random_episodes(shots=5).support[0].numpy()
