@@ -30,8 +30,12 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True, scope="session")
 def heeded_signals():
-    """Signals do what they do in a terminal, whatever started the tests: a shell has its background ignore Ctrl-C."""
+    """Signals do what they do in a terminal, whatever started the tests.
+
+    A shell has its background ignore Ctrl-C, and `nohup` SIGHUP.
+    """
     terminal = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    terminal[signal.SIGHUP] = signal.SIG_DFL
     ignored = [number for number in terminal if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, terminal[number])

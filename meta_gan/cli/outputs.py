@@ -46,5 +46,6 @@ def described(card: dict[str, Any]) -> str:
 
 def sheet(source: Source, path: Path) -> None:
     """Write a contact sheet of a source: pictures, spectrograms, or lines of text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.new_files(path.parent) as work:
         source.medium.sheet(source, work / path.name, preview_drawing(source.medium))

@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_no_file(world, tmp_path, refused, monkeypatch, comma
     monkeypatch.setattr(AdaptedModel, "export", lambda *_: None)
     rest = {"adapt": ["--support", world.support_npz], "sample": ["--count", 1], "export": []}[command]
     model = world.adapted if command == "sample" else world.run
-    message = refused(command, "--model", model, *rest, "--out", tmp_path / "out")
+    message = refused(command, "--model", model, *rest, "--out", tmp_path / "out", code=1)
     assert "failed, and nothing was kept. Received: [Errno 28] No space left on device" in message
     assert helpers.files(tmp_path) == {}
 

@@ -13,12 +13,12 @@ from meta_gan.cli import launcher, program
 from tests.cli.conftest import call
 
 FLAGS = {
-    "train": "preset data out target pair both-ways steps shots queries seed archives image-shape rate length "
-    "on-bad-file small-classes protocol set config start resume dry-run",
+    "train": "preset data weights out target pair both-ways steps shots queries seed archives image-shape rate length "
+    "on-bad-file small-classes protocol set config start strategy resume allow-changed dry-run",
     "adapt": "model support out inner-steps sample target-support seed on-bad-file invert",
     "sample": "model count inputs out seed",
     "evaluate": "data out model judge target pair both-ways split shots inner-steps classes draws quick seed "
-    "scratch-steps archives image-shape rate length on-bad-file small-classes protocol",
+    "scratch-steps workers archives image-shape rate length on-bad-file small-classes protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
     "image-shape rate length on-bad-file small-classes protocol",
     "export": "model out limits warm-up",

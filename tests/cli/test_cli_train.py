@@ -91,6 +91,9 @@ def test_the_run_folder_records_what_was_asked(world):
             "fewest_shots": 0,
             "copy_limit": 0.0,
             "copy_patience": 3,
+            "bad_steps": 10,
+            "on_alarm": "log",
+            "worker_timeout": 600.0,
         },
     }
     assert [line["step"] for line in helpers.metrics(world.run)] == [0, 1, 2, 2]

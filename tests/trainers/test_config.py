@@ -31,10 +31,25 @@ def test_picture_steps_become_a_tuple():
     assert TrainConfig(picture_steps=[0, 3]).picture_steps == (0, 3)
 
 
-def test_there_are_nine_counts_and_every_field_has_a_test():
-    assert len(COUNTS) == 9
+def test_there_are_ten_counts_and_every_field_has_a_test():
+    assert len(COUNTS) == 10
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert fields == {*COUNTS, "minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps", "copy_limit"}
+    others = {"minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps", "copy_limit"}
+    assert fields == {*COUNTS, *others, "on_alarm", "worker_timeout"}
+
+
+@pytest.mark.parametrize("value", ["end", "", None, True])
+def test_an_alarm_is_logged_or_stops_the_run(value):
+    assert [TrainConfig(on_alarm=each).on_alarm for each in ("log", "stop")] == ["log", "stop"]
+    with pytest.raises(ValueError, match="'on_alarm' must be"):
+        TrainConfig(on_alarm=value)
+
+
+@pytest.mark.parametrize("value", [0, 4.9, math.inf, math.nan, "1", None, True])
+def test_the_wait_for_other_workers_is_at_least_five_seconds(value):
+    assert TrainConfig(worker_timeout=5).worker_timeout == 5
+    with pytest.raises(ValueError, match="'worker_timeout' must be"):
+        TrainConfig(worker_timeout=value)
 
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.inf, math.nan, "1", None, True])

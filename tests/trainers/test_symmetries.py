@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from meta_gan import presets
+from meta_gan import presets, storage
 from meta_gan.tasks import DataError, from_arrays
 from tests.trainers import helpers
 from trainers import MetaTrainer, run_folder
@@ -94,6 +94,6 @@ def test_a_run_of_a_version_without_symmetries_names_the_missing_setting(tmp_pat
     plain = helpers.trainer(folder, data=helpers.tasks(TRAINING), steps=1)
     config = json.loads(json.dumps(plain._resolved()))
     del config["train"]["symmetries"]
-    run_folder.save_config(folder, config)
+    storage.write_json(folder / "config.json", config)
     with pytest.raises(ValueError, match=r"{'train.symmetries': None}. Received: {'train.symmetries': False}"):
         plain.check_resumable()
