@@ -1,4 +1,4 @@
-"""Earlier names: keys of saved configurations are translated, and renamed modules can still be imported."""
+"""Earlier names: keys of saved configurations and settings are translated, and renamed modules can be imported."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ RENAMED = {
     "image_shape": "example_shape",
     "paths": "mask",
 }
+SETTINGS = {
+    "rule": "meta_learner",
+    "rule_rate": "meta_rate",
+    "code_dim": "embedding_dim",
+    "paths": "mask",
+    "coarse": "terms.pixels",
+    "energy": "terms.features",
+    "nats": "terms.likelihood",
+}
+"""The present names of settings of a recipe."""
 MODULES = {
     "meta_gan.tasks.images": "meta_gan.tasks.media.pictures",
     "meta_gan.tasks.photos": "meta_gan.tasks.media.pictures",

@@ -7,10 +7,12 @@ import functools
 import re
 import types
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
+from meta_gan.renames import SETTINGS
 
 N = TypeVar("N", bound="Node")
 Kinds = Mapping[str, Any]
@@ -118,7 +120,8 @@ def change(node: N, changes: Mapping[str, Any]) -> N:
         changes: `{setting: value}`. A setting is its path, such as "game.terms.nearness", or any end of the path that
             no other setting has, such as "terms.nearness" or "nearness"; a dot may be written as an underscore. A
             value is of the setting's type, or text of it. The network, the game, its loss and so on take the name of
-            another kind, or "none"; settings that both kinds have keep their values.
+            another kind, or "none"; settings that both kinds have keep their values. Names of an earlier version are
+            read with a warning.
 
     Raises:
         ValueError: an unknown or ambiguous setting, or a value out of its range.
@@ -127,7 +130,8 @@ def change(node: N, changes: Mapping[str, Any]) -> N:
         >>> change(get("fusion"), {"terms.nearness": "3", "outer_rate": 5e-4, "pooling": "attention"}).outer.rate
         0.0005
     """
-    tree, pending = _config(node), dict(changes)
+    tree = _config(node)
+    pending = dict(_current(key, value, list(_places(node, tree))) for key, value in changes.items())
     while True:
         # A kind decides which settings there are, so kinds are changed first, from the root on.
         places = list(_places(node, tree))
@@ -142,6 +146,17 @@ def change(node: N, changes: Mapping[str, Any]) -> N:
             raise ValueError(_complaint(key, found[key], places))
         found[key][0].set(value)
     return _node(node, tree, "")
+
+
+def _current(key: str, value: Any, places: list[_Place]) -> tuple[str, Any]:
+    """Return a setting and its value under its present name; warn if the name is that of an earlier version."""
+    if key not in SETTINGS or _matches(key, places):
+        return key, value
+    present, given = SETTINGS[key], value
+    if key == "code_dim" and str(value) == "0":
+        present, given = "task_encoder", "none"
+    warnings.warn(f"the setting '{key}={value}' is now '{present}={given}'", FutureWarning, stacklevel=3)
+    return present, given
 
 
 def kind_of(value: Any, kinds: Kinds, argument: str) -> str:

@@ -1,6 +1,7 @@
 """The presets by name: the numbers of the published methods, and of our own."""
 
 import dataclasses
+import warnings
 
 import pytest
 
@@ -185,3 +186,24 @@ def test_features_alone_is_ambiguous():
 def test_a_recipe_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         presets.get("maml").network.width = 3
+
+
+@pytest.mark.parametrize(
+    ("preset", "earlier", "present"),
+    [
+        ("maml", {"rule": "meta_sgd", "rule_rate": "0.01"}, {"meta_learner": "meta_sgd", "meta_rate": "0.01"}),
+        ("vae", {"code_dim": 8}, {"embedding_dim": 8, "algorithm": "conditional"}),
+        ("vae", {"code_dim": "0", "algorithm": "fomaml"}, {"task_encoder": "none", "algorithm": "fomaml"}),
+        ("fusion", {"energy": 2.0, "coarse": 0.5}, {"terms.features": 2.0, "terms.pixels": 0.5}),
+    ],
+)
+def test_settings_of_an_earlier_version_are_read_with_a_warning(preset, earlier, present):
+    with pytest.warns(FutureWarning, match=r"the setting '.*' is now '.*'"):
+        found = presets.get(preset, **earlier)
+    assert found == presets.change(presets.get(preset), present)
+
+
+def test_a_setting_that_exists_is_no_earlier_name():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert presets.get("cyclegan", energy=2.0).game.energy == 2.0
