@@ -12,8 +12,9 @@ import tensorflow as tf
 from meta_gan.replicas import Replicas
 
 ROOT = Path(__file__).resolve().parents[1]
-FAST = [("batch statistics", "FOMAML"), ("points, non-saturating", "consistent FOMAML")]
+FAST = [("batch statistics", "FOMAML")]
 SLOW = [
+    ("points, non-saturating", "consistent FOMAML"),
     *[("batch statistics", a) for a in ("Reptile", "MAML", "learned Adam", "controller", "Meta-SGD by evolution")],
     *[("points, variational", "MAML"), ("points, non-saturating", "DAWSON"), ("points, non-saturating", "Pretraining")],
     ("images, told of the support set", "conditional"),

@@ -50,6 +50,7 @@ def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, 
     assert [path.name for path in (tmp_path / "out").glob("*/served/*")] == ["1"]
 
 
+@pytest.mark.slow
 def test_a_run_that_never_keeps_the_limit_of_copies_says_so(world, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9}))
     assert call(*train_arguments(world, tmp_path / "out", "copy_limit=0.5")) == 0

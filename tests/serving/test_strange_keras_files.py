@@ -142,6 +142,7 @@ def test_archives_that_climb_out_are_refused(generator, tmp_path):
     assert not (tmp_path.parent / CANARY).exists() and not (tmp_path / CANARY).exists()
 
 
+@pytest.mark.slow
 def test_keras_files_cut_short_or_flipped_are_refused_or_the_same(generator, adapted, tmp_path):
     data = generator.read_bytes()
     z = np.ones((2, 2), np.float32)

@@ -65,6 +65,7 @@ def test_the_stream_is_a_pure_function_of_seed_and_step():
     assert np.abs(whole[0].support - mixture(parts, seed=2).episode_batch("train", 0, 3).support).max() > 0
 
 
+@pytest.mark.slow
 def test_an_element_drawn_alone_is_that_of_the_stream():
     tasks = mixture([data(10), variations(data(60))], [1, 5])
     for mine, given in zip(tasks.episode_batch("train", 1, 3), next(iter(tasks.train(3, 1))), strict=True):

@@ -127,6 +127,7 @@ def test_a_stopped_run_stays_stopped_unless_it_has_more_patience(stopped, tmp_pa
     assert sorted(path.name for path in (folder / "served").iterdir()) == ["10", "4"]
 
 
+@pytest.mark.slow
 def test_cut_off_and_resumed_it_ends_in_the_same_bits(tmp_path):
     whole, cut = (run_folder.new_run(tmp_path, name) for name in ("whole", "cut"))
     scripted(whole, STORY).run()

@@ -90,6 +90,7 @@ def faulty(folder, bad, **changes):
     return trainer, Faulty(trainer, bad)
 
 
+@pytest.mark.slow
 def test_a_run_goes_back_and_on_with_other_tasks(tmp_path):
     trainer, step = faulty(run_folder.new_run(tmp_path, "toy"), {5, 6})
     trainer.run()
@@ -111,6 +112,7 @@ def test_a_run_goes_back_twice_and_then_stops(tmp_path):
     assert step.seen == [8, 9], "a resumed run has gone back twice already"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_knows_its_rollbacks(tmp_path):
     """Resumed after a rollback, or from a checkpoint before it, it ends in the same bits."""
     whole, _ = faulty(run_folder.new_run(tmp_path, "whole"), {5, 6})

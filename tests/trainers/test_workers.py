@@ -103,6 +103,7 @@ def test_strategies_by_name():
         make_strategy("parameter server")
 
 
+@pytest.mark.slow
 def test_a_mirrored_run_of_one_device_is_the_run_without(tmp_path):
     made = []
     for strategy in (None, tf.distribute.MirroredStrategy(["CPU:0"])):
