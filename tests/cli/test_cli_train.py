@@ -41,6 +41,7 @@ def test_a_dry_run_prints_the_config_first_and_writes_nothing(world, tmp_path, c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_for_copies_says_which_model_is_saved(world, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(CopyLimit, "add", lambda self, step, values: self.rates.update({step: 0.9 * (step > 1)}))
     watched = ["validate_every=1", "copy_limit=0.5", "copy_patience=1"]

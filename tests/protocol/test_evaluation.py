@@ -152,6 +152,7 @@ def test_progress_reaches_the_end_of_every_stage(done):
     assert all(done == total for done, total in last.values())
 
 
+@pytest.mark.slow
 def test_a_second_run_elsewhere_gives_the_same_bytes(done, tmp_path):
     again = evaluation(tmp_path / "again").run()
     first, second = ({**report, "times": None} for report in (done[1], again))

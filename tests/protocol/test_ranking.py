@@ -52,6 +52,7 @@ def test_the_judge_of_glyphs_ranks_the_rows():
     check(means(glyphs().source, "glyphs28"), shifted=1.0)
 
 
+@pytest.mark.slow
 def test_a_judge_of_other_data_ranks_glyphs_too():
     check(means(glyphs().source, "omniglot28-residual"), known_at_least=0.8)
 

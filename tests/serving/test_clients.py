@@ -227,6 +227,7 @@ def test_warm_up_requests_are_what_the_model_takes(folder, served, tmp_path):
         serving.write_warm_up(place, "glyphs", ["none"])
 
 
+@pytest.mark.slow
 def test_a_keras_application(model, tmp_path):
     """The example, run as its first lines say."""
     model.save(tmp_path / "model")

@@ -12,6 +12,8 @@ from tests.trainers import helpers, test_domains
 from trainers import run_folder
 from trainers.copy_limit import RATE, CopyLimit
 
+pytestmark = pytest.mark.slow
+
 
 def limit_of(*rates, limit=0.1, patience=2):
     """A limit with the rates of validations every ten steps."""
@@ -127,7 +129,6 @@ def test_a_stopped_run_stays_stopped_unless_it_has_more_patience(stopped, tmp_pa
     assert sorted(path.name for path in (folder / "served").iterdir()) == ["10", "4"]
 
 
-@pytest.mark.slow
 def test_cut_off_and_resumed_it_ends_in_the_same_bits(tmp_path):
     whole, cut = (run_folder.new_run(tmp_path, name) for name in ("whole", "cut"))
     scripted(whole, STORY).run()

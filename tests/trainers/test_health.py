@@ -101,6 +101,7 @@ def test_a_run_goes_back_and_on_with_other_tasks(tmp_path):
     assert lines[4] == {"step": 4, "rolled_back_from": 7.0}
 
 
+@pytest.mark.slow
 def test_a_run_goes_back_twice_and_then_stops(tmp_path):
     trainer, step = faulty(run_folder.new_run(tmp_path, "toy"), set(range(4, 60)))
     with pytest.raises(TrainingStopped, match="the last 2 steps updated nothing"):
