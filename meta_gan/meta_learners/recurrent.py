@@ -55,6 +55,7 @@ class RecurrentMetaLearner(ResidualMetaLearner):
             self.hidden,
             kernel_initializer=self._draw(0),
             recurrent_initializer=keras.initializers.Orthogonal(seed=1000 * self.seed + 1),
+            seed=self.seed,
             name="cell",
             dtype=self.dtype_policy,
         )

@@ -47,6 +47,7 @@ class CoordinatewiseMetaLearner(RatedMetaLearner):
             self.hidden,
             kernel_initializer=keras.initializers.GlorotUniform(seed=1000 * self.seed + number),
             recurrent_initializer=keras.initializers.Orthogonal(seed=1000 * self.seed + number + 1),
+            seed=self.seed,
             name=name,
             dtype=self.dtype_policy,
         )
