@@ -65,7 +65,7 @@ class Interruption:
 def raising() -> Iterator[None]:
     """Raise KeyboardInterrupt, with the signal's number, for each of `SIGNALS` inside the block.
 
-    So a command that is told to end by any of them deletes its temporary files on the way out, as for Ctrl-C.
+    A command that receives one of them therefore deletes its temporary files on the way out, as for Ctrl-C.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:

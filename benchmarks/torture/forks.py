@@ -86,7 +86,7 @@ def wait(number: int, seconds: float) -> int | None:
 
 
 def side_by_side(jobs: Mapping[str, Callable[[], Any]], folder: Path, lanes: int) -> dict[str, Any]:
-    """Return the JSON results of functions, each run in a forked process of its own, so many at once as `lanes`.
+    """Return the JSON results of functions, each run in its own forked process, at most `lanes` at once.
 
     Raises:
         RuntimeError: a job failed; the message has the end of its standard error.

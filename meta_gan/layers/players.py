@@ -12,7 +12,7 @@ CHANNELS_LAST = "channels_last"
 def check_honoured(name: str, net: keras.Model) -> None:
     """Check that a game honours all that the layers of a net ask for.
 
-    A player's loss is a pure function of values, in which a layer has no say; its weights change by the inner loop's
+    A player's loss is a pure function of values, to which no layer can add; its weights change by the inner loop's
     updates, after which no constraint is projected. So penalties belong to the game, and bounds to a layer's `call`.
 
     Args:

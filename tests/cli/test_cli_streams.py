@@ -1,4 +1,4 @@
-"""Real processes whose output goes nowhere, whose disk is full, or that are told to end in the middle of a command."""
+"""Real processes without a reader of their output, with a full disk, or with a signal in the middle of a command."""
 
 import os
 import signal

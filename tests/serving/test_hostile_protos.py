@@ -165,7 +165,7 @@ def test_good_requests_beside_bad_ones_get_the_same_answers(channel):
 
 
 def test_calls_that_never_end_are_refused_beyond_the_limit(served):
-    """Two clients open a call and send nothing; the third is told so, and does not wait."""
+    """Two clients open a call and send nothing; the third is refused at once."""
     server, port = grpc_server.start(served, "m", 0, calls=2)
     stop = threading.Event()
 

@@ -209,7 +209,7 @@ def flatten(images: np.ndarray) -> np.ndarray:
     """Composite uint8[n, height, width, 4] over one background: black if what is transparent is light, else white.
 
     One background for the set keeps its classes alike; the contrast keeps both black and white ink on a transparent
-    ground visible. Opaque pictures have no say in it: they bring their own paper. A transparent picture that would be
+    ground visible. Opaque pictures do not affect it, because they cover it. A transparent picture that would be
     blank on the background of the set, as white ink among black, is composited over the other one. A set without
     transparency is returned unchanged, as uint8[n, height, width, 3].
     """
