@@ -3,6 +3,7 @@
 A file holds one family and is named by its architecture; the functions that make a pair are named by the model."""
 
 from meta_gan.networks.base import Discriminator, Generator
+from meta_gan.networks.colour_fusion import ColourFusionGenerator, colour_fusion
 from meta_gan.networks.convolutional import DCGANDiscriminator, DCGANGenerator, ImageEncoder, dcgan
 from meta_gan.networks.dense import MLPDiscriminator, MLPEncoder, MLPGenerator, mlp
 from meta_gan.networks.image_fusion import FusionDiscriminator, FusionGenerator, fusion
@@ -16,6 +17,7 @@ from meta_gan.networks.wrappers import SCALE_AND_SHIFT, ScaleAndShift, SetPrior
 
 __all__ = [
     "SCALE_AND_SHIFT",
+    "ColourFusionGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
@@ -37,6 +39,7 @@ __all__ = [
     "WaveFusionDiscriminator",
     "WaveFusionGenerator",
     "WaveGenerator",
+    "colour_fusion",
     "dcgan",
     "fusion",
     "mlp",

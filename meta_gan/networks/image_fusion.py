@@ -111,17 +111,25 @@ class Matching(keras.layers.Layer):
             position in image j to its match in image i, in units of half an image; `gathered[j]` is the mean over all
             images of the values at the matches of j's positions.
         """
+        return self.read(self.match(features), features)
+
+    def read(self, share: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shifts and the gathered values of `call`, by the shares that `match` returned."""
+        count, grid = tf.shape(features)[0], tf.cast(self.grid, features.dtype)
+        shifts = tf.einsum("jpiq,qc->jipc", share, grid) - grid
+        values = tf.reshape(self.value(features), [count, self.places, self.values_])
+        gathered = tf.einsum("jpiq,iqc->jpc", share, values) / tf.cast(count, features.dtype)
+        return shifts, gathered
+
+    def match(self, features: Tensor) -> Tensor:
+        """Return float[k, h*w, k, h*w] of features float[k, h, w, inputs]: `[j, p, i]` are the shares, of sum 1, with
+        which position p of image j matches the positions of image i."""
         count = tf.shape(features)[0]
         keys = tf.reshape(self.key(features), [count, self.places, self.depth])
         keys = keys * tf.math.rsqrt(tf.reduce_mean(tf.square(keys), axis=-1, keepdims=True) + 1e-3) + self.position
         flat = tf.reshape(keys, [count * self.places, self.depth])
         scores = tf.matmul(flat, flat, transpose_b=True) * tf.exp(self.keenness) / math.sqrt(self.depth)
-        share = tf.nn.softmax(tf.reshape(scores, [count, self.places, count, self.places]), axis=-1)
-        grid = tf.cast(self.grid, features.dtype)
-        shifts = tf.einsum("jpiq,qc->jipc", share, grid) - grid
-        values = tf.reshape(self.value(features), [count, self.places, self.values_])
-        gathered = tf.einsum("jpiq,iqc->jpc", share, values) / tf.cast(count, features.dtype)
-        return shifts, gathered
+        return tf.nn.softmax(tf.reshape(scores, [count, self.places, count, self.places]), axis=-1)
 
 
 class Renderer(keras.layers.Layer):
@@ -189,7 +197,7 @@ class AnchoredGenerator(Generator):
     style: list[keras.layers.Layer]
 
     def __init__(self, example_shape: Shape, latent_dim: int, seed: int, temperature: float, **kwargs: Any) -> None:
-        super().__init__(example_shape, check_integer(latent_dim, "latent_dim", CHOICES + 1), seed, **kwargs)
+        super().__init__(example_shape, check_integer(latent_dim, "latent_dim", self.stratified + 1), seed, **kwargs)
         self.temperature = check_number(temperature, "temperature", above=0)
 
     def _modulation(self, channels: int, index: int, style: int, rank: int, meta: bool) -> keras.layers.Layer:
@@ -202,15 +210,15 @@ class AnchoredGenerator(Generator):
 
     def _noise(self, z: Tensor, training: bool) -> Tensor:
         """Return the numbers of z beyond the choices, multiplied by the temperature outside training."""
-        return z[:, CHOICES:] if training else self.temperature * z[:, CHOICES:]
+        return z[:, self.stratified :] if training else self.temperature * z[:, self.stratified :]
 
-    def _style(self, noise: Tensor, each: Tensor, embedding: Tensor | None, anchor: Tensor, partner: Tensor) -> Tensor:
+    def _style(self, noise: Tensor, each: Tensor, embedding: Tensor | None, *chosen: Tensor) -> Tensor:
         """Return float[n, style] from noise, task embedding and the summaries `each` float[k, size] of the examples:
-        their mean, and how anchor and partner differ from it."""
+        their mean, and how the chosen ones, int32[n] each, differ from it."""
         mean = tf.reduce_mean(each, axis=0, keepdims=True)
         rows = [mean] if embedding is None else [mean, embedding[None]]
         tiled = [tf.repeat(row, tf.shape(noise)[0], axis=0) for row in rows]
-        x = tf.concat([noise, *tiled, tf.gather(each, anchor) - mean, tf.gather(each, partner) - mean], axis=-1)
+        x = tf.concat([noise, *tiled, *[tf.gather(each, which) - mean for which in chosen]], axis=-1)
         return leaky_relu(self.style[1](leaky_relu(self.style[0](x))))
 
 

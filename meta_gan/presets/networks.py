@@ -203,6 +203,28 @@ class Fusion(Paired):
 
 
 @dataclass(frozen=True)
+class ColourFusion(Paired):
+    """Networks that receive the support set, for pictures in grey or colour of up to 64x64, `networks.colour_fusion`.
+
+    Attributes:
+        normalization: of the generator: meta or none.
+        detail: points along each pixel at which a warped image is sampled, >= 1.
+        temperature: factor on z in sampling, not in training, > 0.
+    """
+
+    sees_support: ClassVar[bool] = True
+    normalization: str = choice("meta", FUSION_NORMALIZATIONS)
+    detail: int = integer(2, least=1)
+    temperature: float = number(1.0, above=0)
+
+    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+        if (medium := medium_of(shape)) != "pictures":
+            raise ValueError(f"'network' must not be 'colour_fusion' for {medium}. Received: examples of shape {shape}")
+        fixed = (embedding_dim, self.normalization, self.detail, seed, self.temperature)
+        return networks.colour_fusion(shape, self.latent_dim, self.width, *fixed)
+
+
+@dataclass(frozen=True)
 class Translator(Network):
     """`networks.Translator` between two domains of pictures, with discriminators of the kind `dcgan`.
 
@@ -230,5 +252,6 @@ NETWORKS: dict[str, Network] = {
     "mlp": MLP(),
     "sagan": SAGAN(),
     "fusion": Fusion(),
+    "colour_fusion": ColourFusion(),
     "translator": Translator(),
 }
