@@ -25,6 +25,8 @@ class Training:
         weights: how often tasks of each source are drawn; `variations:` before a name for tasks of one picture.
         settings: fields of `--set`.
         start: the model whose weights it starts from; empty for none.
+        objective: whether its features are those of a network that is trained on the emoji first.
+        flags: other arguments of `meta-gan train`.
     """
 
     shape: str
@@ -32,6 +34,7 @@ class Training:
     weights: dict[str, float]
     settings: tuple[str, ...] = ()
     start: str = ""
+    objective: bool = False
     flags: tuple[str, ...] = field(default=("--preset", "fusion", "--shots", "5", "--queries", "7"))
 
 
@@ -64,9 +67,22 @@ MODELS = {
         (*OFTEN, "symmetries=true", "fewest_shots=2", "decay_steps=6000", "terms.nearness=3"),
         "omniglot",
     ),
-    "pictures32": Training("32x32x3", 8000, COLOURS, (*OFTEN, *COLOUR_SETTINGS, "decay_steps=8000")),
-    "pictures64": Training("64x64x3", 6000, COLOURS, (*OFTEN, *COLOUR_SETTINGS, "decay_steps=6000", "network.detail=1")),
+    "pictures32": Training("32x32x3", 8000, COLOURS, (*OFTEN, *COLOUR_SETTINGS, "decay_steps=8000"), objective=True),
+    "pictures64": Training(
+        "64x64x3",
+        6000,
+        COLOURS,
+        (*OFTEN, *COLOUR_SETTINGS, "decay_steps=6000", "network.detail=1"),
+        objective=True,
+    ),
 }
+
+
+def objective_command(name: str, sources: dict[str, str], folder: Path) -> list[str]:
+    """Return the arguments of `meta-gan judge` for the network in whose features a model is trained."""
+    made = ["judge", "--data", sources["emoji"], "--image-shape", MODELS[name].shape, "--out", str(folder)]
+    made += ["--purpose", "objective", "--method", "classification", "--network", "conv4"]
+    return [*made, "--width", "48", "--seed", "3", "--steps", "1200"]
 
 
 def command(name: str, sources: dict[str, str], out: Path) -> list[str]:
@@ -76,7 +92,13 @@ def command(name: str, sources: dict[str, str], out: Path) -> list[str]:
     made = ["train", *training.flags, "--data", *data, "--weights", *map(str, training.weights.values())]
     made += ["--image-shape", training.shape, "--out", str(out / "runs" / name), "--steps", str(training.steps)]
     made += ["--start", training.start] if training.start else []
-    return [*made, "--set", *training.settings]
+    features = [f"game.features={objective_folder(name, out)}"] if training.objective else []
+    return [*made, "--set", *training.settings, *features]
+
+
+def objective_folder(name: str, out: Path) -> Path:
+    """Return the folder of the network in whose features a model is trained."""
+    return out / "objectives" / MODELS[name].shape
 
 
 def main() -> None:
@@ -85,11 +107,19 @@ def main() -> None:
     parser.add_argument("name", choices=tuple(MODELS), help="the model")
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the settings")
     arguments = parser.parse_args()
-    out = Path(arguments.out)
-    made = command(arguments.name, prepare(Path(arguments.data), out / "data"), out)
-    made += ["--resume"] if common.started(out / "runs" / arguments.name) else []
-    made += ["--dry-run"] if arguments.dry_run else []
-    sys.exit(subprocess.run([sys.executable, "-m", "meta_gan.cli", *made], check=False).returncode)
+    out, name = Path(arguments.out), arguments.name
+    sources, folder = prepare(Path(arguments.data), out / "data"), objective_folder(name, out)
+    if MODELS[name].objective and not folder.is_dir():
+        _meta_gan(objective_command(name, sources, folder))
+    made = command(name, sources, out)
+    made += ["--resume"] if common.started(out / "runs" / name) else []
+    _meta_gan([*made, *(["--dry-run"] if arguments.dry_run else [])])
+
+
+def _meta_gan(arguments: list[str]) -> None:
+    """Run a command, and end with its exit code if it fails."""
+    if code := subprocess.run([sys.executable, "-m", "meta_gan.cli", *arguments], check=False).returncode:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -237,8 +237,9 @@ class ColourFusionGenerator(AnchoredGenerator):
         mean, contrast = local_light(support, self.block)
         light = tf.reshape(tf.concat([mean, contrast], axis=-1), [tf.shape(support)[0], -1, self.channels + 1])
         theirs = tf.einsum("jpiq,iqc->jipc", share, light)
-        difference = tf.gather_nd(theirs, tf.stack([anchor, source], axis=-1)) - tf.gather(light, anchor)
-        difference = tf.reshape(difference, [-1, *self.fine_sides, self.channels + 1])
+        # The anchor's own light is read through its matches too, so that an anchor differs in nothing from itself.
+        both = [tf.gather_nd(theirs, tf.stack([anchor, which], axis=-1)) for which in (source, anchor)]
+        difference = tf.reshape(both[0] - both[1], [-1, *self.fine_sides, self.channels + 1])
         found = self._matched(shifts, gathered, anchor, partner)
         return found, difference[..., :-1], difference[..., -1:]
 

@@ -15,6 +15,7 @@ from meta_gan.presets.networks import (
     DCGAN,
     MLP,
     SAGAN,
+    ColourFusion,
     Fusion,
     Network,
     Paired,
@@ -117,7 +118,7 @@ class GANGame(Adversarial):
         holdout: support images that an inner step trains on while it conditions on the others; 0 to use all as both.
     """
 
-    takes: ClassVar[tuple[type[Network], ...]] = (DCGAN, MLP, SAGAN, Fusion)
+    takes: ClassVar[tuple[type[Network], ...]] = (DCGAN, MLP, SAGAN, Fusion, ColourFusion)
     players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     terms: Terms = always(Terms())
     augmentation: losses.DifferentiableAugmentation | None = one_of(AUGMENTATIONS, "none")

@@ -161,7 +161,10 @@ def test_deployment(tmp_path, game, algorithm):
     translates = "translate" in model.game.endpoints
     call = signatures["adapt_and_translate" if translates else "adapt_and_sample"]
     inputs |= {"images": shared(model.game)} if translates else {"num": asked(model.game)}
-    served = call(**{name: tf.constant(value) for name, value in {**inputs, "steps": 3, "seed": 1}.items()})
+    # The signature reads float32, whatever the nets are.
+    specs = call.structured_input_signature[1]
+    given = {**inputs, "steps": 3, "seed": 1}
+    served = call(**{name: tf.constant(value, specs[name].dtype) for name, value in given.items()})
     np.testing.assert_allclose(next(iter(served.values())), samples, atol=1e-5)
 
 

@@ -20,7 +20,8 @@ COUNTS_OR_NONE = [(games.GANGame(), "holdout"), (presets.Outer(), "decay_steps")
 META_LEARNERS = [*algorithms.HAND_DESIGNED.values(), *algorithms.LEARNED.values()]
 POSITIVE = [
     *[(kind, rate) for kind in META_LEARNERS for rate in ("inner_rate", "discriminator_inner_rate", "meta_rate")],
-    *[(networks.Fusion(), "temperature"), (presets.Outer(), "rate")],
+    *[(kind, "temperature") for kind in (networks.Fusion(), networks.ColourFusion())],
+    (presets.Outer(), "rate"),
 ]
 WEIGHTS = [
     *[(games.TranslationGame(), term) for term in ("cycle", "identity", "content", "truth", "energy")],
@@ -114,7 +115,11 @@ TOGETHER = [
     ("cyclegan", {"algorithm": "dawson"}, "'algorithm' must be another one than 'dawson' when game is 'translation'"),
     ("vae", {"network": "fusion", "normalization": "meta"}, "'network' must be one of 'dcgan', 'mlp', 'sagan' when "),
     ("translation", {"network": "mlp"}, "'network' must be one of 'translator' when game is 'translation'"),
-    ("fomaml", {"network": "translator"}, "'network' must be one of 'dcgan', 'mlp', 'sagan', 'fusion' when game is "),
+    (
+        "fomaml",
+        {"network": "translator"},
+        "'network' must be one of 'dcgan', 'mlp', 'sagan', 'fusion', 'colour_fusion'",
+    ),
     ("vae", {"discriminator_inner_rate": 0.1}, RATE),
     ("fusion", {"network": "dcgan"}, "'network.normalization' must be one of 'none', 'layer', "),
 ]
