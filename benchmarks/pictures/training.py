@@ -67,7 +67,7 @@ MODELS = {
         (*OFTEN, "symmetries=true", "fewest_shots=2", "decay_steps=6000", "terms.nearness=3"),
         "omniglot",
     ),
-    "pictures32": Training("32x32x3", 8000, COLOURS, (*OFTEN, *COLOUR_SETTINGS, "decay_steps=8000"), objective=True),
+    "pictures32": Training("32x32x3", 3600, COLOURS, (*OFTEN, *COLOUR_SETTINGS, "decay_steps=3600"), objective=True),
     "pictures64": Training(
         "64x64x3",
         6000,
