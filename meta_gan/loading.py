@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -9,10 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from meta_gan import atomic, storage
 from meta_gan.adapted import AdaptedModel
 from meta_gan.model import MetaModel
 from meta_gan.types import Snapshot
+
+AUTO = "auto"
+GENERAL = {"drawings28": (28, 28, 1), "pictures32": (32, 32, 3)}
+"""The shipped models for any pictures, and the shapes of theirs."""
 
 
 def shipped_root() -> Path:
@@ -93,22 +100,52 @@ def _has_model(folder: Path) -> bool:
     return atomic.settled(folder) and any(os.path.lexists(folder / name) for name in (storage.CONFIG, storage.WEIGHTS))
 
 
-def load(path: str | os.PathLike[str]) -> MetaModel:
+def load(path: str | os.PathLike[str], like: Any = None) -> MetaModel:
     """Load a meta-model by folder, run folder or shipped name.
 
     Args:
-        path: see `resolve`.
+        path: see `resolve`; or "auto" for the shipped model whose pictures are most like given ones, see `nearest`.
+        like: with "auto", pictures [n, height, width] or [n, height, width, channels]; otherwise None.
 
     Returns:
         A `MetaModel`, ready to adapt; compile it to continue training.
 
     Raises:
-        ValueError: there is no model at `path`, or its files are damaged.
+        ValueError: there is no model at `path`, or its files are damaged; or `like` does not fit `path`.
 
     Example:
         >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
+        >>> model = load("auto", like=photographs)
     """
-    return MetaModel.from_folder(resolve(path))
+    if (like is None) == (str(path) == AUTO):
+        received = "none" if like is None else f"{type(like).__name__}, with {str(path)!r}"
+        raise ValueError(f"'like' must be pictures with the path {AUTO!r}, and None with others. Received: {received}")
+    return MetaModel.from_folder(resolve(path if like is None else nearest(np.shape(like))))
+
+
+def nearest(shape: tuple[int, ...]) -> str:
+    """Return the name of the shipped model of `GENERAL` whose pictures are most like those of a shape.
+
+    Grey pictures have a model of grey ones, pictures in colour one of colour; of several, the one whose area is nearest
+    in ratio.
+
+    Args:
+        shape: [n, height, width] or [n, height, width, channels], with 1 or 3 channels.
+
+    Raises:
+        ValueError: another shape, or no shipped model of so many channels.
+
+    Example:
+        >>> nearest((5, 48, 48, 3)) in GENERAL
+        True
+    """
+    shape = (*shape, 1) if len(shape) == 3 else tuple(shape)
+    models = {name: own for name, own in GENERAL.items() if len(shape) == 4 and own[-1] == shape[-1]}
+    if not models or 0 in shape:
+        channels = " or ".join(str(n) for n in sorted({own[-1] for own in GENERAL.values()}))
+        raise ValueError(f"'like' must be pictures [n, height, width, {channels}]. Received: shape {tuple(shape)}")
+    area = shape[1] * shape[2]
+    return min(models, key=lambda name: abs(math.log(area / (models[name][0] * models[name][1]))))
 
 
 def from_preset(name: str | os.PathLike[str]) -> MetaModel:

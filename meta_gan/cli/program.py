@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -134,9 +135,15 @@ def _complain(arguments: argparse.Namespace, message: str) -> None:
     complain(f"meta-gan {arguments.command}: {shown(' '.join(message.split()))}")
 
 
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as one line, without the place in this package that raised it."""
+    print(f"meta-gan: warning: {shown(' '.join(str(message).split()))}", file=sys.stderr)
+
+
 def _start(arguments: argparse.Namespace) -> int:
     # Keras and TensorFlow log through absl at INFO level, which would mix with the output of the command.
     logging.set_verbosity(logging.WARNING)
+    warnings.showwarning = _warn
     configure_threads()
     with interruption.raising():
         return run(arguments)
