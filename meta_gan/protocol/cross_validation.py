@@ -68,7 +68,7 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> list[Fold
 
     Example:
         >>> [fold.test.tolist() for fold in stratified_folds(np.array([0, 0, 0]), 3)]
-        [[0], [2], [1]]
+        [[2], [0], [1]]
     """
     labels = np.asarray(labels)
     check_integer(folds, "folds", LEAST_FOLDS, len(labels))
