@@ -149,13 +149,15 @@ class Augmenter:
             ValueError: X, y or the model are not as required; raised before anything is trained.
             DivergenceError: the fine-tuning or an adaptation diverged.
         """
-        self._start, report = time.perf_counter(), progress or (lambda stage, done, total: None)
+        start, report = time.perf_counter(), progress or (lambda stage, done, total: None)
+        self.__dict__.pop("_pictures", None)  # should this fit fail, nothing is fitted
         pictures = labelled_pictures(X, y)
         model, self._name = open_model(self.model, pictures.levels.shape[1:])
         working = in_model_form(pictures, model.game.example_shape, self._name)
         self._inverted = is_inverted(working, model.data_card.get("polarity"))
         subset = compared(pictures.indices, self.seed) if self.compare else None
         shown = classified(working)
+        self._shown_shape = shown.shape[1:]
         folds = stratified_folds(subset.labels, min(self.folds, len(subset.labels)), self.seed) if subset else []
         self._tune(model, pictures, working, subset, folds)
         generated = []
@@ -165,9 +167,9 @@ class Augmenter:
             report("fine-tuning", fold.number + 1, len(folds) + 1)
         self._made.append(self._run(self._levels(working), pictures.indices, 0))
         report("fine-tuning", len(folds) + 1, len(folds) + 1)
-        self._pictures, self._working, self.classes_ = pictures, working, pictures.classes
         self._measure(subset, shown, folds, generated, lambda done, total: report("classifiers", done, total))
-        self._seconds = time.perf_counter() - self._start
+        self._pictures, self._working, self.classes_ = pictures, working, pictures.classes
+        self._seconds = time.perf_counter() - start
         return self
 
     def _levels(self, working: np.ndarray) -> np.ndarray:
@@ -231,7 +233,8 @@ class Augmenter:
         """Make the comparison, and set what `fit` gives."""
         self.recommendation_: Recommendation | None = None
         self.results_: dict[str, dict[str, Any]] = {}
-        self._subset, self._plain_of_folds = subset, ()
+        self._subset = subset
+        self._plain_of_folds: tuple[str, ...] = ()
         if subset is None:
             return
         classifier = SmallClassifier() if self.classifier is None else KerasClassifier(self.classifier)
@@ -342,9 +345,7 @@ class Augmenter:
         kind = tf.string if pictures.classes.dtype.kind == "U" else tf.int64
         specs = tf.TensorSpec(pictures.given.shape[1:], pictures.given.dtype), tf.TensorSpec([], kind)
         data = tf.data.Dataset.from_generator(pairs, output_signature=specs)
-        return data.apply(
-            tf.data.experimental.assert_cardinality(len(pictures.given) + count * len(pictures.classes))
-        )
+        return data.apply(tf.data.experimental.assert_cardinality(len(pictures.given) + count * len(pictures.classes)))
 
     @property
     def chosen_method(self) -> str | None:

@@ -52,7 +52,8 @@ def open_model(model: Any, image_shape: tuple[int, ...]) -> tuple[MetaModel, str
         name = choose_model(image_shape) if model == AUTO else os.fspath(model)
         found = loading.load(name)
     shape = found.game.example_shape
-    if not isinstance(shape, tuple) or len(shape) != 3 or shape[-1] not in (1, 3) or "sample" not in found.game.endpoints:
+    pictures = isinstance(shape, tuple) and len(shape) == 3 and shape[-1] in (1, 3)
+    if not pictures or "sample" not in found.game.endpoints:
         raise ValueError(
             f"'model' must generate pictures of 1 or 3 channels. Received: {name!r}, of examples of {shape} with the "
             f"endpoints {sorted(found.game.endpoints)}"

@@ -105,8 +105,8 @@ def labelled_pictures(images: Any, labels: Any) -> LabelledPictures:
         small = int(np.argmin(found))
         raise DataError(
             f"'y' must have {LEAST} or more pictures of every class, of which some are held out. Received: "
-            f"{found[small]} of class {classes[small].item()!r} ({(found < LEAST).sum()} of {len(classes)} classes have "
-            "too few)"
+            f"{found[small]} of class {classes[small].item()!r} ({(found < LEAST).sum()} of {len(classes)} classes "
+            "have too few)"
         )
     unsigned = np.issubdtype(given.dtype, np.floating) and value_range_of(given, "X") == UNSIGNED
     return LabelledPictures(given, levels, indices.astype(np.int32), classes, bool(unsigned))

@@ -6,10 +6,11 @@ augmentation adds to them, and classifies the pictures of the fold. All training
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
@@ -133,7 +134,7 @@ class SmallClassifier:
         recipe: of the network and its training.
     """
 
-    recipe: ClassifierRecipe = ClassifierRecipe()
+    recipe: ClassifierRecipe = field(default_factory=ClassifierRecipe)
 
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, classes: int, test_images: np.ndarray, seed: int
@@ -153,14 +154,15 @@ class KerasClassifier:
 
     Example:
         >>> def build(image_shape, classes, seed):
-        ...     model = keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+        ...     layers = [keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)]
+        ...     model = keras.Sequential(layers)
         ...     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         ...     return model
         >>> classifier = KerasClassifier(build)
     """
 
     build: Callable[[tuple[int, ...], int, int], Any]
-    recipe: ClassifierRecipe = ClassifierRecipe()
+    recipe: ClassifierRecipe = field(default_factory=ClassifierRecipe)
 
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, classes: int, test_images: np.ndarray, seed: int
@@ -219,7 +221,7 @@ class CrossValidation:
     labels: np.ndarray
     folds: list[Fold]
     per_class: int
-    classifier: Classifier = SmallClassifier()
+    classifier: Classifier = field(default_factory=SmallClassifier)
     seeds: int = 3
     seed: int = 0
     workers: int = 2
@@ -238,8 +240,8 @@ class CrossValidation:
     ) -> Measured:
         """Measure every row.
 
-        `generated + best plain` uses in each fold the plain row that is best on the pictures of the other folds, so that
-        what a picture scores has no influence on the choice that it is scored with.
+        `generated + best plain` uses in each fold the plain row that is best on the pictures of the other folds, so
+        that what a picture scores has no influence on the choice that it is scored with.
 
         Args:
             generated: for each fold and class uint8[per_class, height, width, channels], made without the fold's own
@@ -284,15 +286,14 @@ class CrossValidation:
             given = [np.concatenate(pair) for pair in zip(self.split(fold), added(fold), strict=True)]
             labels = np.repeat(np.arange(self.classes, dtype=np.int32), [len(each) for each in given])
             images, test = to_float(np.concatenate(given)), to_float(self.images[fold.test])
-
-            def right(index: int, images: Any = images, labels: Any = labels, test: Any = test, fold: Any = fold) -> Any:
-                seed = class_seed(self.seed, fold.number * self.seeds + index)
-                found = self.classifier(images, labels, self.classes, test, seed)
-                done()
-                return found == self.labels[fold.test]
-
+            seeds = [class_seed(self.seed, fold.number * self.seeds + index) for index in range(self.seeds)]
+            train = functools.partial(self.classifier, images, labels, self.classes, test)
+            found = []
             with ThreadPoolExecutor(self.workers) as pool:
-                correct[fold.test] = np.mean(list(pool.map(right, range(self.seeds))), axis=0)
+                for predicted in pool.map(train, seeds):
+                    found.append(predicted == self.labels[fold.test])
+                    done()
+            correct[fold.test] = np.mean(found, axis=0)
         return correct
 
 

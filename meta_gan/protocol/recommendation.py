@@ -72,8 +72,8 @@ def recommend(correct: Mapping[str, np.ndarray], seed: int = 0) -> Recommendatio
     A row helps if the 95 % interval of its gain over `nothing` is above 0; the intervals are bootstrapped over pictures
     and paired by picture. The recommended row is the helping one of the highest mean gain, except that a generated row
     must also be better than the plain row of the highest mean gain among those that help, if any does: the interval of
-    their paired difference must be above 0. Otherwise that plain row is recommended, which costs less. Of rows with equal gains the
-    first in the order of `ROWS` counts.
+    their paired difference must be above 0. Otherwise that plain row is recommended, which costs less. Of rows with
+    equal gains the first in the order of `ROWS` counts.
 
     The recommended gain is the highest of several, so its expectation on new pictures is a little lower.
 
