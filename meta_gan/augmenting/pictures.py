@@ -100,7 +100,7 @@ def labelled_pictures(images: Any, labels: Any) -> LabelledPictures:
     classes, indices = np.unique(kinds, return_inverse=True)
     found = np.bincount(indices)
     if len(classes) < 2:
-        raise DataError(f"'y' must be of two or more classes. Received: one, {classes[0]!r}")
+        raise DataError(f"'y' must be of two or more classes. Received: one, {classes[0].item()!r}")
     if (found < LEAST).any():
         small = int(np.argmin(found))
         raise DataError(
