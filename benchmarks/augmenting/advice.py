@@ -1,9 +1,10 @@
 """Whether the advice of `meta-gan augment` holds on photographs that it never saw.
 
 `python -m benchmarks.augmenting --data FOLDER --out DIR` draws folders of 10 traffic signs with 8 photographs each from
-`gtsrb64.npz`, and one of the 10 digits with 50 pictures each from `mnist.npz`, and runs the command on each. Then every
-row is measured on held-out photographs: the small classifier is trained on all pictures of the folder and what the row
-adds. Held-out photographs of signs come from other tracks, that is, other signs on the road, than those of the folder.
+`gtsrb64.npz`, and one of the 10 digits with 50 pictures each from `mnist.npz`, and fits on each the `Augmenter` of the
+command, which is used from Python because the pictures of every row are needed. Then every row is measured on held-out
+photographs: the small classifier is trained on all pictures of the folder and what the row adds. Held-out photographs
+of signs come from other tracks, that is, other signs on the road, than those of the folder.
 
 For each folder the advice agrees if
 
@@ -35,7 +36,6 @@ from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.cross_validation import SmallClassifier
 from meta_gan.protocol.recommendation import NOTHING, ROWS
 from meta_gan.tasks.media.pictures import resize_images
-from meta_gan.tasks.pictures import save_png
 from meta_gan.tasks.pixels import to_float
 
 SIGNS, PHOTOGRAPHS, SIDE = 10, 8, 32
@@ -98,13 +98,6 @@ def _data(images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, held: np.n
     )
 
 
-def write_folder(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write pictures as PNG files in folders named after their labels."""
-    with atomic.new_folder(folder) as work:
-        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            save_png(work / f"{label:02d}" / f"{index:05d}.png", image)
-
-
 def held_out(
     augmenter: Augmenter, data: Data, per_class: int, done: Callable[[str], None], seeds: int = SEEDS
 ) -> dict[str, np.ndarray]:
@@ -161,22 +154,16 @@ def agreement(method: str | None, correct: dict[str, np.ndarray]) -> dict[str, A
     }
 
 
-def measure(data: Data, folder: Path, model: str, flags: dict[str, Any], per_class: int) -> dict[str, Any]:
+def measure(data: Data, model: str, flags: dict[str, Any], per_class: int) -> dict[str, Any]:
     """Run the advice on one folder and measure every row on held-out pictures.
-
-    The `Augmenter` is that of the command, with the same pictures and settings; it is used from Python because the
-    measurement needs the pictures of every row.
 
     Args:
         data: see `signs`.
-        folder: written for the command as well.
         model: see `Augmenter`.
         flags: further arguments of `Augmenter`.
         per_class: pictures that are added to each class.
     """
     images, labels = data[:2]
-    if not folder.exists():
-        write_folder(folder, images, labels)
     start = time.perf_counter()
     names = np.array([f"{label:02d}" for label in labels])
     augmenter = Augmenter(model, per_class=per_class, **flags).fit(images, names)
@@ -235,7 +222,7 @@ def main() -> None:
             with np.load(Path(arguments.data) / archive) as opened:
                 data = make(dict(opened), seed)
             flags = {"minutes": arguments.minutes, "steps": arguments.steps, "seed": seed}
-            atomic.write_json(path, measure(data, out / "folders" / name, model, flags, arguments.per_class))
+            atomic.write_json(path, measure(data, model, flags, arguments.per_class))
         results[name] = json.loads(path.read_text("utf-8"))
     print(summary(results))
     atomic.write_text(out / "advice.md", summary(results))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,39 +11,17 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from meta_gan.augment import class_seed
 from meta_gan.augmenting import reporting
-from meta_gan.augmenting.fine_tuning import FineTuner, episode_size, generate
-from meta_gan.augmenting.models import AUTO, open_model
-from meta_gan.augmenting.pictures import (
-    LabelledPictures,
-    classified,
-    in_model_form,
-    is_inverted,
-    labelled_pictures,
-    restore,
-)
-from meta_gan.augmenting.subset import Subset, compared
+from meta_gan.augmenting.fitting import Fitted, Fitting, Progress
+from meta_gan.augmenting.models import AUTO
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
 from meta_gan.model import MetaModel
-from meta_gan.protocol.cross_validation import (
-    LEAST_FOLDS,
-    CrossValidation,
-    Fold,
-    KerasClassifier,
-    SmallClassifier,
-    mixed_pictures,
-    plain_pictures,
-    stratified_folds,
-)
-from meta_gan.protocol.recommendation import GENERATED, MIXED, PLAIN, Recommendation, recommend
-from meta_gan.tasks.readers.arrays import make_source
+from meta_gan.protocol.cross_validation import LEAST_FOLDS
+from meta_gan.protocol.recommendation import GENERATED, MIXED, PLAIN, Recommendation
 
 MINUTES = 2.0
 """The minutes of fine-tuning unless `minutes` or `steps` are given."""
 METHODS = (*PLAIN, GENERATED, MIXED)
-
-Progress = Callable[[str, int, int], None]
 
 
 class Augmenter:
@@ -82,8 +59,7 @@ class Augmenter:
     Attributes:
         classes_: the distinct labels, sorted.
         model_: the model, fine-tuned on all pictures.
-        results_: {row: {"accuracy": Interval, "gain": Interval or None}} of the comparison; {} without one.
-        recommendation_: a `protocol.recommendation.Recommendation`; None without a comparison.
+        fitted_: everything else that `fit` found, see `fitting.Fitted`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -149,103 +125,24 @@ class Augmenter:
             ValueError: X, y or the model are not as required; raised before anything is trained.
             DivergenceError: the fine-tuning or an adaptation diverged.
         """
-        start, report = time.perf_counter(), progress or (lambda stage, done, total: None)
-        self.__dict__.pop("_pictures", None)  # should this fit fail, nothing is fitted
-        pictures = labelled_pictures(X, y)
-        model, self._name = open_model(self.model, pictures.levels.shape[1:])
-        working = in_model_form(pictures, model.game.example_shape, self._name)
-        self._inverted = is_inverted(working, model.data_card.get("polarity"))
-        subset = compared(pictures.indices, self.seed) if self.compare else None
-        shown = classified(working)
-        self._shown_shape = shown.shape[1:]
-        folds = stratified_folds(subset.labels, min(self.folds, len(subset.labels)), self.seed) if subset else []
-        self._tune(model, pictures, working, subset, folds)
-        generated = []
-        for fold in folds:
-            assert subset is not None
-            generated.append(self._generated(fold, subset, working))
-            report("fine-tuning", fold.number + 1, len(folds) + 1)
-        self._made.append(self._run(self._levels(working), pictures.indices, 0))
-        report("fine-tuning", len(folds) + 1, len(folds) + 1)
-        self._measure(subset, shown, folds, generated, lambda done, total: report("classifiers", done, total))
-        self._pictures, self._working, self.classes_ = pictures, working, pictures.classes
-        self._seconds = time.perf_counter() - start
+        self.__dict__.pop("fitted_", None)  # should this fit fail, nothing is fitted
+        self.fitted_ = Fitting(self, X, y).run(progress or (lambda stage, done, total: None))
+        self.classes_, self.model_ = self.fitted_.pictures.classes, self.fitted_.model
         return self
 
-    def _levels(self, working: np.ndarray) -> np.ndarray:
-        """Return levels inverted if the model needs it, or a model's levels inverted back."""
-        return 255 - working if self._inverted else working
+    @property
+    def recommendation_(self) -> Recommendation | None:
+        """The advice of the comparison; None without one."""
+        comparison = self._fitted().comparison
+        return None if comparison is None else comparison.recommendation
 
-    def _tune(
-        self,
-        model: MetaModel,
-        pictures: LabelledPictures,
-        working: np.ndarray,
-        subset: Subset | None,
-        folds: list[Fold],
-    ) -> None:
-        """Prepare the fine-tuning, whose episodes fit the smallest class that any run has."""
-        sizes = [int(pictures.sizes.min())]
-        sizes += [int(np.bincount(subset.labels[fold.train]).min()) for fold in folds] if subset else []
-        self.shots_, self.queries_ = episode_size(min(sizes))
-        meta_batch = min(4, len(subset.classes) if subset else len(pictures.classes))
-        self._tuner = FineTuner(model, self.rate, self.shots_, self.queries_, meta_batch)
-        self.model_ = self._tuner.model
-        self._made: list[int] = []
-        self._runs, self._left = len(folds) + 1, 60.0 * self.minutes
-        if self.steps is None and self._left > 0:
-            start = time.perf_counter()
-            self._tuner.warm_up(self._source(self._levels(working), pictures.indices))
-            self._left -= time.perf_counter() - start
-
-    @staticmethod
-    def _source(images: np.ndarray, labels: np.ndarray) -> Any:
-        split = np.zeros(int(labels.max()) + 1, np.int8)
-        return make_source(images, labels, [str(i) for i in range(len(split))], split, "X")
-
-    def _run(self, images: np.ndarray, labels: np.ndarray, number: int) -> int:
-        """Fine-tune on images in the model's form; return the number of steps."""
-        start = time.perf_counter()
-        share = max(0.0, self._left) / self._runs
-        made = self._tuner.run(self._source(images, labels), class_seed(self.seed, number), self.steps, share)
-        self._left, self._runs = self._left - (time.perf_counter() - start), self._runs - 1
-        return made
-
-    def _generated(self, fold: Fold, subset: Subset, working: np.ndarray) -> list[np.ndarray]:
-        """Return for each compared class pictures that were made without the fold's own, as classifiers get them."""
-        images, labels = self._levels(working[subset.pictures[fold.train]]), subset.labels[fold.train]
-        self._made.append(self._run(images, labels, fold.number + 1))
-        key = class_seed(self.seed, fold.number + 1)
-        made = (
-            generate(self.model_, images[labels == index], self.per_class, class_seed(key, index))
-            for index in range(len(subset.classes))
-        )
-        return [classified(self._levels(each)) for each in made]
-
-    def _measure(
-        self,
-        subset: Subset | None,
-        shown: np.ndarray,
-        folds: list[Fold],
-        generated: list[list[np.ndarray]],
-        progress: Callable[[int, int], None],
-    ) -> None:
-        """Make the comparison, and set what `fit` gives."""
-        self.recommendation_: Recommendation | None = None
-        self.results_: dict[str, dict[str, Any]] = {}
-        self._subset = subset
-        self._plain_of_folds: tuple[str, ...] = ()
-        if subset is None:
-            return
-        classifier = SmallClassifier() if self.classifier is None else KerasClassifier(self.classifier)
-        # Keras's training has a global state, so its models are not trained side by side.
-        workers = 2 if self.classifier is None else 1
-        images = shown[subset.pictures]
-        options = (self.per_class, classifier, self.classifiers, self.seed, workers)
-        measured = CrossValidation(images, subset.labels, folds, *options).run(generated, progress)
-        self._plain_of_folds = measured.plain
-        found = self.recommendation_ = recommend(measured.correct, self.seed)
-        self.results_ = {row: {"accuracy": found.accuracy[row], "gain": found.gain.get(row)} for row in found.accuracy}
+    @property
+    def results_(self) -> dict[str, dict[str, Any]]:
+        """{row: {"accuracy": Interval, "gain": Interval or None}} of the comparison; {} without one."""
+        found = self.recommendation_
+        if found is None:
+            return {}
+        return {row: {"accuracy": each, "gain": found.gain.get(row)} for row, each in found.accuracy.items()}
 
     def sample(self, label: Any, n: int, method: str = GENERATED, seed: int | None = None) -> np.ndarray:
         """Return new pictures of a class.
@@ -263,25 +160,15 @@ class Augmenter:
             ValueError: `fit` was not called, an unknown label or method, or an argument out of range.
             DivergenceError: an adaptation diverged.
         """
-        pictures = self._fitted()
+        pictures = self._fitted().pictures
         check_choice(method, "method", METHODS)
         index, count = pictures.index_of(label), check_integer(n, "n", 1)
-        return pictures.as_given(self._class_levels(index, count, method, seed))
+        return self._new(index, count, method, self.seed if seed is None else check_integer(seed, "seed", 0))
 
-    def _class_levels(self, index: int, count: int, method: str, seed: int | None = None) -> np.ndarray:
-        """Return uint8[count, *shape of a picture of X]."""
-        pictures = self._fitted()
-        key = class_seed(self.seed if seed is None else check_integer(seed, "seed", 0), index)
-        if method in PLAIN:
-            return plain_pictures(method, pictures.of_class(index), count, key)
-        working = self._levels(self._working[pictures.indices == index])
-        number = (count + 1) // 2 if method == MIXED else count
-        made = restore(self._levels(generate(self.model_, working, number, key)), pictures.given.shape[1:])
-        if method == GENERATED:
-            return made
-        if self.recommendation_ is None:
-            raise ValueError(f"'compare' must be True for the method {MIXED!r}. Received: False")
-        return mixed_pictures(self.recommendation_.best_plain, pictures.of_class(index), made, count, key)
+    def _new(self, index: int, count: int, method: str, seed: int) -> np.ndarray:
+        """Return new pictures of the class of an index in the form of X."""
+        fitted = self._fitted()
+        return fitted.pictures.as_given(fitted.new_levels(index, count, method, seed))
 
     def fit_resample(self, X: Any, y: Any, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Fit, and fill the classes up to one size; the interface of imbalanced-learn's samplers.
@@ -302,7 +189,7 @@ class Augmenter:
         Example:
             >>> X_more, y_more = Augmenter(minutes=2, sampling_strategy=50).fit_resample(X, y)
         """
-        pictures = self.fit(X, y, progress)._fitted()
+        pictures = self.fit(X, y, progress)._fitted().pictures
         method = self.chosen_method
         if method is None:
             warnings.warn("no pictures are added, because none of the methods helps measurably", stacklevel=2)
@@ -310,8 +197,7 @@ class Augmenter:
         sizes = pictures.sizes
         goal = int(sizes.max()) if self.sampling_strategy == "auto" else int(self.sampling_strategy)
         added = np.maximum(goal - sizes, 0)
-        made = [self._class_levels(index, count, method) for index, count in enumerate(added) if count]
-        new = [pictures.as_given(each) for each in made]
+        new = [self._new(index, int(count), method, self.seed) for index, count in enumerate(added) if count]
         return np.concatenate([pictures.given, *new]), np.concatenate([pictures.labels, pictures.classes.repeat(added)])
 
     def dataset(self, per_class: int = 50, method: str | None = None) -> tf.data.Dataset:
@@ -332,15 +218,14 @@ class Augmenter:
         Raises:
             ValueError: `fit` was not called, or an argument is out of range.
         """
-        pictures = self._fitted()
+        pictures = self._fitted().pictures
         chosen = self.chosen_method if method is None else check_choice(method, "method", METHODS)
         count = check_integer(per_class, "per_class", 0) if chosen else 0
 
         def pairs() -> Iterator[tuple[np.ndarray, Any]]:
             yield from zip(pictures.given, pictures.labels, strict=True)
             for index, label in enumerate(pictures.classes if chosen and count else ()):
-                made = pictures.as_given(self._class_levels(index, count, str(chosen)))
-                yield from ((picture, label) for picture in made)
+                yield from ((picture, label) for picture in self._new(index, count, str(chosen), self.seed))
 
         kind = tf.string if pictures.classes.dtype.kind == "U" else tf.int64
         specs = tf.TensorSpec(pictures.given.shape[1:], pictures.given.dtype), tf.TensorSpec([], kind)
@@ -350,10 +235,10 @@ class Augmenter:
     @property
     def chosen_method(self) -> str | None:
         """What `fit_resample` and `dataset` add after `fit`; None if the comparison recommends nothing."""
-        self._fitted()
+        found = self.recommendation_
         if self.method is not None:
             return self.method
-        return GENERATED if self.recommendation_ is None else self.recommendation_.method
+        return GENERATED if found is None else found.method
 
     def report(self, data: str = "X") -> dict[str, Any]:
         """Return the results of `fit` as JSON values: data, fine-tuning, comparison, rows and recommendation.
@@ -361,8 +246,7 @@ class Augmenter:
         Args:
             data: what the report calls the data.
         """
-        self._fitted()
-        return reporting.content(self, data)
+        return reporting.content(self, self._fitted(), data)
 
     def write_report(self, folder: str | os.PathLike[str], data: str = "X") -> list[Path]:
         """Write `report.json` and `report.html`, with the comparison, a gallery and nearest neighbours.
@@ -374,10 +258,9 @@ class Augmenter:
         Returns:
             The paths of the files.
         """
-        self._fitted()
-        return reporting.write(self, Path(folder), data)
+        return reporting.write(self, self._fitted(), Path(folder), data)
 
-    def _fitted(self) -> LabelledPictures:
-        if not hasattr(self, "_pictures"):
+    def _fitted(self) -> Fitted:
+        if not hasattr(self, "fitted_"):
             raise ValueError("'fit' must be called first. Received: an Augmenter that is not fitted")
-        return self._pictures
+        return self.fitted_

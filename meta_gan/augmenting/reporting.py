@@ -8,94 +8,91 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meta_gan.augmenting.subset import MOST_CLASSES, MOST_PICTURES
-from meta_gan.protocol.recommendation import GENERATED
+from meta_gan.protocol.recommendation import GENERATED, Recommendation
 from meta_gan.report.augmentation import AugmentationReport
 
 if TYPE_CHECKING:
     from meta_gan.augmenting.augmenter import Augmenter
+    from meta_gan.augmenting.fitting import Fitted
 
 SHOWN_CLASSES, SHOWN_REAL, SHOWN_NEW, NEAREST = 8, 5, 10, 12
 COPY = 0.02
 """The root mean square difference, in levels of [0, 1], below which a generated picture counts as a copy."""
 
 
-def content(augmenter: Augmenter, data: str) -> dict[str, Any]:
+def content(settings: Augmenter, fitted: Fitted, data: str) -> dict[str, Any]:
     """Return the fields of an `AugmentationReport`; see `Augmenter.report`."""
-    pictures, found = augmenter._fitted(), augmenter.recommendation_
-    rows = {}
-    for row, result in augmenter.results_.items():
-        over = found.over_plain.get(row) if found else None
-        gain = result["gain"]
-        rows[row] = {
-            "accuracy": result["accuracy"].as_dict(),
-            "gain": None if gain is None else gain.as_dict(),
-            "over_plain": None if over is None else over.as_dict(),
-        }
-    sizes = pictures.sizes
+    pictures, found = fitted.pictures, settings.recommendation_
+    shots, queries, meta_batch = fitted.episodes
     return {
         "data": {
             "name": data,
-            "classes": len(sizes),
+            "classes": len(pictures.classes),
             "pictures": len(pictures.levels),
-            "smallest_class": int(sizes.min()),
-            "largest_class": int(sizes.max()),
+            "smallest_class": int(pictures.sizes.min()),
+            "largest_class": int(pictures.sizes.max()),
             "picture_shape": list(pictures.levels.shape[1:]),
         },
         "model": {
-            "name": augmenter._name,
-            "picture_shape": list(augmenter.model_.game.example_shape),
-            "inverted": augmenter._inverted,
+            "name": fitted.name,
+            "picture_shape": list(fitted.working.shape[1:]),
+            "inverted": fitted.inverted,
         },
         "fine_tuning": {
-            "minutes": None if augmenter.steps is not None else augmenter.minutes,
-            "steps": [int(steps) for steps in augmenter._made],
-            "rate": augmenter.rate,
-            "shots": augmenter.shots_,
-            "queries": augmenter.queries_,
-            "meta_batch": augmenter._tuner.meta_batch,
+            "minutes": None if settings.steps is not None else settings.minutes,
+            "steps": list(fitted.steps),
+            "rate": settings.rate,
+            "shots": shots,
+            "queries": queries,
+            "meta_batch": meta_batch,
         },
-        "comparison": _comparison(augmenter),
-        "rows": rows,
-        "method": augmenter.chosen_method,
-        "best_plain": found.best_plain if found else None,
-        "lines": list(found.lines()) if found else [],
-        "seed": augmenter.seed,
-        "seconds": round(augmenter._seconds, 1),
+        "comparison": _comparison(settings, fitted),
+        "rows": {} if found is None else {row: _row(found, row) for row in found.accuracy},
+        "method": settings.chosen_method,
+        "best_plain": None if found is None else found.best_plain,
+        "lines": [] if found is None else list(found.lines()),
+        "seed": settings.seed,
+        "seconds": round(fitted.seconds, 1),
     }
 
 
-def _comparison(augmenter: Augmenter) -> dict[str, Any] | None:
-    subset = augmenter._subset
-    if subset is None:
+def _row(found: Recommendation, row: str) -> dict[str, Any]:
+    parts = {"accuracy": found.accuracy, "gain": found.gain, "over_plain": found.over_plain}
+    return {name: each[row].as_dict() if row in each else None for name, each in parts.items()}
+
+
+def _comparison(settings: Augmenter, fitted: Fitted) -> dict[str, Any] | None:
+    made = fitted.comparison
+    if made is None:
         return None
-    notes = []
-    if len(subset.classes) < len(augmenter.classes_):
-        notes.append(f"{MOST_CLASSES} of {len(augmenter.classes_)} classes are compared")
-    if len(subset.pictures) < len(augmenter._working) and not notes:
+    notes, count = [], len(fitted.pictures.classes)
+    if len(made.subset.classes) < count:
+        notes.append(f"{MOST_CLASSES} of {count} classes are compared")
+    if fitted.pictures.sizes[made.subset.classes].max() > MOST_PICTURES:
         notes.append(f"at most {MOST_PICTURES} pictures of each class are compared")
     return {
-        "folds": min(augmenter.folds, len(subset.labels)),
-        "classifiers": augmenter.classifiers,
-        "per_class": augmenter.per_class,
-        "classes": len(subset.classes),
-        "pictures": len(subset.pictures),
-        "classifier": "small convolutional network" if augmenter.classifier is None else "the user's Keras model",
-        "classifier_shape": list(augmenter._shown_shape),
-        "plain_of_folds": list(augmenter._plain_of_folds),
+        "folds": made.folds,
+        "classifiers": settings.classifiers,
+        "per_class": settings.per_class,
+        "classes": len(made.subset.classes),
+        "pictures": len(made.subset.pictures),
+        "classifier": "small convolutional network" if settings.classifier is None else "the user's Keras model",
+        "classifier_shape": list(made.image_shape),
+        "plain_of_folds": list(made.plain),
         "notes": notes,
     }
 
 
-def galleries(augmenter: Augmenter) -> dict[str, dict[str, Any]]:
+def galleries(settings: Augmenter, fitted: Fitted) -> dict[str, dict[str, Any]]:
     """Return for generated pictures, and for what is recommended, the pictures of a few classes and nearest pairs."""
-    pictures = augmenter._fitted()
-    rows = dict.fromkeys(row for row in (GENERATED, augmenter.chosen_method) if row)
+    pictures = fitted.pictures
+    rows = dict.fromkeys(row for row in (GENERATED, settings.chosen_method) if row)
     count = min(SHOWN_CLASSES, len(pictures.classes))
     real = min(SHOWN_REAL, int(pictures.sizes.min()))
     names = [str(pictures.classes[index]) for index in range(count)]
     found = {}
     for row in rows:
-        made = [augmenter._class_levels(index, SHOWN_NEW, row) for index in range(count)]
+        made = [fitted.new_levels(index, SHOWN_NEW, row, settings.seed) for index in range(count)]
         found[row] = {
             "classes": names,
             "support": np.stack([pictures.of_class(index)[:real] for index in range(count)]),
@@ -129,7 +126,7 @@ def nearest(made: np.ndarray, real: np.ndarray) -> dict[str, Any]:
     return {"generated": made, "support": real[place], "distance": distance, "copy": distance < COPY}
 
 
-def write(augmenter: Augmenter, folder: Path, data: str) -> list[Path]:
+def write(settings: Augmenter, fitted: Fitted, folder: Path, data: str) -> list[Path]:
     """Write the files of a report; see `Augmenter.write_report`."""
-    report = AugmentationReport(**content(augmenter, data))
-    return report.write(folder, galleries(augmenter))
+    report = AugmentationReport(**content(settings, fitted, data))
+    return report.write(folder, galleries(settings, fitted))

@@ -71,11 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
     for line in source.skipped:
         print(f"skipped: {line}", flush=True)
     augmenter.fit(source.images, np.array(source.class_names)[source.labels], Progress())
+    if augmenter.fitted_.inverted:
+        print(f"the pictures are {source.polarity}, unlike the model's data: inverted for it, and back")
     with storage.new_folder(arguments.out) as folder:
         written = _write(augmenter, folder, count)
         augmenter.write_report(folder, arguments.data)
-    assert augmenter.recommendation_ is not None
-    print("\n".join(augmenter.recommendation_.lines()))
+    print("\n".join(augmenter.report()["lines"]))
     if written:
         print(f"{written} pictures, by {augmenter.chosen_method}, in {Path(arguments.out) / 'pictures'}")
     print(f"report: {Path(arguments.out) / 'report.html'}")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan.augment import class_seed
-from meta_gan.augmenting import augmenter as module
+from meta_gan.augmenting import fitting as module
 from meta_gan.augmenting.fine_tuning import FineTuner, episode_size, generate
 from meta_gan.augmenting.models import choose_model, copy_of, open_model
 from meta_gan.metrics import Interval
@@ -47,8 +47,8 @@ def test_the_same_seed_gives_the_same_bits_and_held_out_pictures_are_not_used(mo
     changed = X.copy()
     changed[HELD] = 255 - changed[HELD]
     other = mg.Augmenter(model, steps=2, seed=5, rate=0.05, **SMALL).fit(changed, Y)
-    assert first._made == [2, 2, 2, 2]
-    folds = stratified_folds(first._subset.labels, 3, 5)
+    assert first.fitted_.steps == (2, 2, 2, 2)
+    folds = stratified_folds(first.fitted_.comparison.subset.labels, 3, 5)
     for fold in folds:
         same = [np.array_equal(a, b) for a, b in zip(given[0][fold.number], given[1][fold.number], strict=True)]
         # Where the picture is held out nothing differs; elsewhere at least its own class does.
@@ -56,10 +56,15 @@ def test_the_same_seed_gives_the_same_bits_and_held_out_pictures_are_not_used(mo
     assert not np.array_equal(first.sample("a", 4), other.sample("a", 4))
     _check_samples(first)
     _check_report(first)
-    # The final run, made again, gives the same bits: it starts from the first weights, whatever ran before.
-    before = first.sample("b", 3)
-    assert first._tuner.run(first._source(X, first._pictures.indices), class_seed(5, 0), 2, 0.0) == 2
-    np.testing.assert_array_equal(first.sample("b", 3), before)
+    _check_final_run(first, model)
+
+
+def _check_final_run(augmenter, model):
+    """The final run, made alone, gives the same bits: it starts from the model's weights, whatever ran before."""
+    tuner = FineTuner(model, 0.05, *augmenter.fitted_.episodes)
+    assert tuner.run(module._source(X, augmenter.fitted_.pictures.indices), class_seed(5, 0), 2, 0.0) == 2
+    alone = generate(tuner.model, X[Y == "b"], 3, class_seed(5, 1))
+    np.testing.assert_array_equal(alone, augmenter.sample("b", 3))
 
 
 def _check_samples(augmenter):
@@ -90,7 +95,7 @@ def test_the_given_model_does_not_change_and_a_run_starts_from_its_averages(mode
         assert ours.shape == theirs.shape
     tuner = FineTuner(model, 1e-2, 2, 2, 2)
     start = [v.numpy() for v in tuner._variables()]
-    source = mg.Augmenter._source(X, (Y == "b").astype(np.int32))
+    source = module._source(X, (Y == "b").astype(np.int32))
     assert tuner.run(source, 0, 1, 0.0) == 1
     first = [v.numpy() for v in tuner._variables()]
     assert any(not np.array_equal(a, b) for a, b in zip(start, first, strict=True))
@@ -161,7 +166,7 @@ def test_pictures_of_the_other_polarity_are_inverted_for_the_model(model):
     known = copy_of(model)
     known.data_card = {"polarity": "light-on-dark"}
     same, inverted = (plain(model=m).fit(x, ["a", "b"] * 3) for m, x in ((known, 255 - light), (known, light)))
-    assert inverted._inverted and not same._inverted
+    assert inverted.fitted_.inverted and not same.fitted_.inverted
     np.testing.assert_array_equal(inverted.sample("a", 3), 255 - same.sample("a", 3))
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 import meta_gan as mg
 from meta_gan import atomic
-from meta_gan.augmenting import augmenter as module
+from meta_gan.augmenting import Augmenter
+from meta_gan.augmenting import fitting as module
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.cross_validation import SmallClassifier
 from meta_gan.protocol.recommendation import ROWS, recommend
@@ -153,7 +154,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, model, finds, refused, monkeypatch
     finds(affine=8)
     data, out = folder(tmp_path / "data", [3, 3]), tmp_path / "out"
     monkeypatch.setenv(atomic.FAULT, f"folder.written@{atomic.passed().get('folder.written', 0) + 1}=ENOSPC")
-    monkeypatch.setattr(module.Augmenter, "fit", _quiet(module.Augmenter.fit))
+    monkeypatch.setattr(Augmenter, "fit", _quiet(Augmenter.fit))
     assert "No space left on device" in refused(*augment(data, model, out), out=out, code=1)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -167,7 +168,7 @@ def test_a_killed_command_leaves_nothing_under_the_final_name(tmp_path, model):
     data, out = folder(tmp_path / "data", [3, 3]), tmp_path / "out"
     words = [str(word) for word in augment(data, model, out, "--method", "shift")]
     script = (
-        "from meta_gan.augmenting import augmenter as m\n"
+        "from meta_gan.augmenting import fitting as m\n"
         "from meta_gan.protocol.classification import ClassifierRecipe as R\n"
         "from meta_gan.protocol.cross_validation import SmallClassifier as S\n"
         "m.SmallClassifier = lambda: S(R(steps=2, width=2))\n"
