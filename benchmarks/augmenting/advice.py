@@ -226,7 +226,3 @@ def main() -> None:
         results[name] = json.loads(path.read_text("utf-8"))
     print(summary(results))
     atomic.write_text(out / "advice.md", summary(results))
-
-
-if __name__ == "__main__":
-    main()
