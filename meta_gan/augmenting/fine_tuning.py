@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -82,14 +83,23 @@ class FineTuner:
         self._train(next(iter(self.episodes(source, 0))))
         self.reset()
 
-    def run(self, source: Source, seed: int, steps: int | None, seconds: float) -> int:
+    def values(self) -> list[np.ndarray]:
+        """Return the values of everything that training changes, for `restore`."""
+        return [variable.numpy() for variable, _ in self._start]
+
+    def restore(self, values: list[np.ndarray]) -> None:
+        """Assign what `values` returned."""
+        for (variable, _), value in zip(self._start, values, strict=True):
+            variable.assign(value)
+
+    def run(self, source: Source, seed: int, steps: int | None = None, seconds: float | None = None) -> int:
         """Train from the first weights on.
 
         Args:
             source: the pictures to train on, in one split.
             seed: of the episodes, >= 0.
-            steps: number of steps; None to train for `seconds`.
-            seconds: wall time, >= 0, after which no other step begins.
+            steps: most steps, >= 0; None for no such limit.
+            seconds: wall time after which no other step begins; None for no such limit. One of the two must be given.
 
         Returns:
             The number of steps.
@@ -97,13 +107,15 @@ class FineTuner:
         Raises:
             DivergenceError: a gradient or a weight is not finite.
         """
-        deadline = time.perf_counter() + seconds
+        if steps is None and seconds is None:
+            raise ValueError("'steps' or 'seconds' must be given. Received: None and None")
+        deadline = math.inf if seconds is None else time.perf_counter() + seconds
         self.reset()
         made = 0
-        if steps == 0 or (steps is None and seconds <= 0):
+        if steps == 0 or time.perf_counter() >= deadline:
             return made
         for episode in self.episodes(source, seed):
-            if made == steps or (steps is None and time.perf_counter() >= deadline):
+            if made == steps or time.perf_counter() >= deadline:
                 break
             self._train(episode)
             made += 1

@@ -69,7 +69,7 @@ class Fitted:
         inverted: whether that polarity is another than the user's.
         name: of the model.
         model: fine-tuned on all pictures.
-        steps: of each fine-tuning: those of the folds, then the final one.
+        steps: of each fine-tuning: that on all pictures, then those of the folds.
         episodes: the shots, queries and tasks of an outer step.
         comparison: None without one.
         seconds: of the whole fit.
@@ -157,12 +157,14 @@ class Fitting:
             start = time.perf_counter()
             tuner.warm_up(_source(self.working, self.pictures.indices))
             self._left -= time.perf_counter() - start
-        generated = []
+        # First, because within a time limit the folds then take no more steps than what they stand for.
+        self._tune(tuner, self.working, self.pictures.indices, 0)
+        progress("fine-tuning", 1, runs)
+        final, generated = tuner.values(), []
         for fold in self.folds:
             generated.append(self._generated(tuner, fold))
-            progress("fine-tuning", fold.number + 1, runs)
-        self._tune(tuner, self.working, self.pictures.indices, 0)
-        progress("fine-tuning", runs, runs)
+            progress("fine-tuning", fold.number + 2, runs)
+        tuner.restore(final)
         comparison = self._compared(generated, lambda done, total: progress("classifiers", done, total))
         return Fitted(
             self.pictures,
@@ -177,10 +179,12 @@ class Fitting:
         )
 
     def _tune(self, tuner: FineTuner, images: np.ndarray, labels: np.ndarray, number: int) -> None:
-        """Fine-tune for this run's share of the time that is left, or for the given number of steps."""
-        start = time.perf_counter()
-        share, seed = max(0.0, self._left) / self._runs, class_seed(self.settings.seed, number)
-        self._steps.append(tuner.run(_source(images, labels), seed, self.settings.steps, share))
+        """Fine-tune for the given number of steps, or this run's share of the time and the steps of the first run."""
+        start, seed, steps = time.perf_counter(), class_seed(self.settings.seed, number), self.settings.steps
+        share = None
+        if steps is None:
+            share, steps = self._left / self._runs, (self._steps[0] if self._steps else None)
+        self._steps.append(tuner.run(_source(images, labels), seed, steps, share))
         self._left, self._runs = self._left - (time.perf_counter() - start), self._runs - 1
 
     def _generated(self, tuner: FineTuner, fold: Fold) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from meta_gan.augmenting import Augmenter
 from meta_gan.augmenting.augmenter import METHODS, MINUTES
 from meta_gan.augmenting.models import AUTO, open_model
 from meta_gan.augmenting.pictures import LEAST
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_number
 from meta_gan.cli import arguments as flags
 from meta_gan.cli.progress import Progress
 from meta_gan.tasks import DataError, Tasks, from_folder
@@ -57,13 +57,21 @@ def run(arguments: argparse.Namespace) -> None:
     """Compare augmentations of a folder, and write the pictures of the recommended one."""
     storage.check_free(arguments.out)
     count = check_integer(arguments.per_class, "--per-class", 1)
+    seed = check_integer(arguments.seed, "--seed", 0)
+    if arguments.minutes is not None and arguments.steps is not None:
+        given = f"--minutes {arguments.minutes:g} --steps {arguments.steps}"
+        raise ValueError(f"--minutes and --steps must not both be given. Received: {given}")
+    if arguments.minutes is not None:
+        check_number(arguments.minutes, "--minutes", least=0)
+    if arguments.steps is not None:
+        check_integer(arguments.steps, "--steps", 0)
     tasks = _read(arguments)
     source = tasks.source
     augmenter = Augmenter(
         arguments.model,
         minutes=arguments.minutes,
         steps=arguments.steps,
-        seed=check_integer(arguments.seed, "--seed", 0),
+        seed=seed,
         method=None if arguments.method == RECOMMENDED else arguments.method,
         per_class=min(count, MOST_COMPARED),
     )

@@ -100,7 +100,7 @@ def recommend(correct: Mapping[str, np.ndarray], seed: int = 0) -> Recommendatio
     if len({row.shape for row in values.values()}) > 1 or values[NOTHING].ndim != 1 or not values[NOTHING].size:
         shapes = {name: row.shape for name, row in values.items()}
         raise ValueError(f"'correct' must have one value for each picture in every row. Received: shapes {shapes}")
-    accuracy = {row: bootstrap_mean(value, RESAMPLES, seed=seed) for row, value in values.items()}
+    accuracy = {row: _interval(value, seed) for row, value in values.items()}
     gain = {row: _gain(values, row, NOTHING, seed) for row in values if row != NOTHING}
     helping = [row for row in gain if gain[row].low > 0]
     helping_plain = [row for row in helping if row in plain]
@@ -113,7 +113,13 @@ def recommend(correct: Mapping[str, np.ndarray], seed: int = 0) -> Recommendatio
 
 
 def _gain(values: Mapping[str, np.ndarray], row: str, other: str, seed: int) -> Interval:
-    return bootstrap_mean(values[row] - values[other], RESAMPLES, seed=seed)
+    return _interval(values[row] - values[other], seed)
+
+
+def _interval(values: np.ndarray, seed: int) -> Interval:
+    # Shares such as 1 / 3 are not exact, and a bound of 0 must not come out above 0.
+    mean, low, high = (round(end, 9) + 0.0 for end in bootstrap_mean(values, RESAMPLES, seed=seed))
+    return Interval(mean, low, high)
 
 
 def _points(gain: Interval) -> str:

@@ -20,7 +20,7 @@ class AugmentationReport:
     Attributes:
         data: name, numbers of classes and pictures, and their shape.
         model: name, shape of its pictures, and whether the pictures were inverted for it.
-        fine_tuning: the limits, the steps of each run (those of the folds, then the final one) and the episodes.
+        fine_tuning: the limits, the steps of each run (that on all pictures, then those of the folds) and the episodes.
         comparison: folds, classifiers, added pictures; None without a comparison.
         rows: by row "accuracy", "gain" over adding nothing, and "over_plain", both None where they do not apply.
         method: what is added; None for nothing.

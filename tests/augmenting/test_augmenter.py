@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_bits_and_held_out_pictures_are_not_used(mo
 def _check_final_run(augmenter, model):
     """The final run, made alone, gives the same bits: it starts from the model's weights, whatever ran before."""
     tuner = FineTuner(model, 0.05, *augmenter.fitted_.episodes)
-    assert tuner.run(module._source(X, augmenter.fitted_.pictures.indices), class_seed(5, 0), 2, 0.0) == 2
+    assert tuner.run(module._source(X, augmenter.fitted_.pictures.indices), class_seed(5, 0), 2) == 2
     alone = generate(tuner.model, X[Y == "b"], 3, class_seed(5, 1))
     np.testing.assert_array_equal(alone, augmenter.sample("b", 3))
 
@@ -96,12 +96,12 @@ def test_the_given_model_does_not_change_and_a_run_starts_from_its_averages(mode
     tuner = FineTuner(model, 1e-2, 2, 2, 2)
     start = [v.numpy() for v in tuner._variables()]
     source = module._source(X, (Y == "b").astype(np.int32))
-    assert tuner.run(source, 0, 1, 0.0) == 1
+    assert tuner.run(source, 0, 1) == 1
     first = [v.numpy() for v in tuner._variables()]
     assert any(not np.array_equal(a, b) for a, b in zip(start, first, strict=True))
-    assert tuner.run(source, 0, 1, 0.0) == 1
+    assert tuner.run(source, 0, 1) == 1
     assert all(np.array_equal(v.numpy(), b) for v, b in zip(tuner._variables(), first, strict=True))
-    assert tuner.run(source, 0, None, 0.0) == 0
+    assert tuner.run(source, 0, seconds=0.0) == 0
     assert all(np.array_equal(v.numpy(), b) for v, b in zip(tuner._variables(), start, strict=True))
     assert all(np.array_equal(v.numpy(), b) for v, b in zip(model.variables, before, strict=True))
 
@@ -216,6 +216,22 @@ def test_a_given_method_is_used_whatever_is_recommended(compared_with):
     augmenter = compared_with({"method": "shift"}, elastic=8)
     images, _ = augmenter.fit_resample(X, Y)
     np.testing.assert_array_equal(images[11:], augmenter.sample("b", 1, "shift"))
+
+
+def test_a_classifier_of_the_user_is_compared_with_one_worker(compared_with, monkeypatch):
+    def build(image_shape, classes, seed):
+        raise AssertionError("not called by the fake")
+
+    made, shapes = [], []
+
+    def fake(given):
+        made.append(given)
+        return lambda images, labels, classes, test, seed: (shapes.append(test.shape[1:]), labels[: len(test)])[1]
+
+    monkeypatch.setattr(module, "KerasClassifier", fake)
+    augmenter = compared_with({"classifier": build}, shift=8).fit(X, Y)
+    assert made == [build] and set(shapes) == {(8, 8, 1)} and len(shapes) == 7 * 3
+    assert augmenter.report()["comparison"]["classifier"] == "the user's Keras model"
 
 
 def test_the_report_is_a_page_and_json(compared_with, tmp_path):

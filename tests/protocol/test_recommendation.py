@@ -36,6 +36,15 @@ def test_nothing_is_recommended_if_every_interval_includes_0():
     assert "(+12.5 points, 95 % interval +0.0 to " in first and second == "Recommended: add no pictures."
 
 
+def test_shares_that_floats_cannot_hold_do_not_make_a_bound_of_0_positive():
+    correct = {row: np.tile([2 / 3, 1 / 3, 0, 1], 20) for row in ROWS}
+    correct["shift"] = np.tile([1, 0, 1 / 3, 2 / 3], 20)  # a third more as often as a third less
+    found = recommend(correct)
+    assert found.gain["shift"].mean == 0 and found.method is None
+    same = {**correct, "affine": 1 - (1 - correct["affine"])}
+    assert tuple(recommend(same).gain["affine"]) == (0, 0, 0)
+
+
 def test_a_row_that_harms_measurably_is_not_recommended():
     assert recommend(rows(**dict.fromkeys(("nothing", "shift", "affine", "elastic", "trivial"), 8))).method is None
 
