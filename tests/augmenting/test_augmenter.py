@@ -190,7 +190,7 @@ def compared_with(model, monkeypatch):
     def fit(options, **right):
         correct = {row: (np.arange(8) < right.get(row, 0)).astype(float) for row in ROWS}
         monkeypatch.setattr(module, "recommend", lambda *_: recommend(correct))
-        return mg.Augmenter(model, steps=0, **{**SMALL, **options})
+        return mg.Augmenter(model, **{"steps": 0, **SMALL, **options})
 
     return fit
 
@@ -232,6 +232,24 @@ def test_a_classifier_of_the_user_is_compared_with_one_worker(compared_with, mon
     augmenter = compared_with({"classifier": build}, shift=8).fit(X, Y)
     assert made == [build] and set(shapes) == {(8, 8, 1)} and len(shapes) == 7 * 3
     assert augmenter.report()["comparison"]["classifier"] == "the user's Keras model"
+
+
+def test_minutes_are_shared_and_folds_take_no_more_steps_than_the_first_run(compared_with, monkeypatch):
+    limits = []
+
+    class Fake(FineTuner):
+        def warm_up(self, source):
+            pass
+
+        def run(self, source, seed, steps=None, seconds=None):
+            limits.append((steps, seconds))
+            return 7
+
+    monkeypatch.setattr(module, "FineTuner", Fake)
+    augmenter = compared_with({"steps": None, "minutes": 10}).fit(X, Y)
+    assert [steps for steps, _ in limits] == [None, 7, 7, 7] and augmenter.fitted_.steps == (7, 7, 7, 7)
+    # The fake takes no time, so that what it leaves is shared by the runs that follow.
+    np.testing.assert_allclose([seconds for _, seconds in limits], [150, 200, 300, 600], rtol=0.05)
 
 
 def test_the_report_is_a_page_and_json(compared_with, tmp_path):
