@@ -26,6 +26,7 @@ from meta_gan import (
 )
 from meta_gan.adapted import AdaptedModel
 from meta_gan.augment import augment
+from meta_gan.augmenting import Augmenter
 from meta_gan.errors import DamagedFileError, DivergenceError
 from meta_gan.export import Limits
 from meta_gan.loading import from_preset, load, load_adapted, save_to_preset, start_from
@@ -53,6 +54,7 @@ __all__ = [
     "MAML",
     "AdaptedModel",
     "Algorithm",
+    "Augmenter",
     "DamagedFileError",
     "Displacement",
     "DivergenceError",

@@ -23,7 +23,19 @@ OWN = ("meta_gan", "trainers")
 # EVERYWHERE are the rooms that every other room may import; of ours they import nothing but errors.
 EVERYWHERE = {"types", "checks", "errors", "renames", "atomic"}
 CORE = {"functional", "storage", "games.base", "meta", "meta.algorithms"}
-FACE = {"adapted", "model", "loading", "serving", "augment", "judges", "protocol", "report", "metrics", "features"}
+FACE = {
+    "adapted",
+    "model",
+    "loading",
+    "serving",
+    "augment",
+    "augmenting",
+    "judges",
+    "protocol",
+    "report",
+    "metrics",
+    "features",
+}
 ALLOWED = {
     **{room: set() for room in (*EVERYWHERE, "losses")},
     "checks": {"errors"},
@@ -57,11 +69,13 @@ ALLOWED = {
     "judges": {"layers", "networks", "tasks", "features", "metrics"},
     "protocol": {"functional", "storage", "meta_learners", "tasks", "adapted", "model", "augment", "judges", "metrics"},
     "report": {"tasks"},
+    "augmenting": {"tasks", "model", "loading", "augment", "protocol", "report"},
     "controller": {"functional", "meta", "meta_learners.base"},
     "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "features"},
     "trainers": {"environment", "functional", "replicas", "storage", "tasks", "model", "export"},
     "cli": {
         "storage",
+        "augmenting",
         "features",
         "tasks",
         "loading",
@@ -98,6 +112,7 @@ UNREACHABLE = {
     "protocol": {"presets", "report", "trainers", "cli"},
     "judges": {"presets", "protocol", "trainers", "cli"},
     "report": {"protocol", "judges", "model"},
+    "augmenting": {"presets", "trainers", "cli"},
     "controller": {"model", "presets", "tasks", "networks"},
     "trainers": {"presets", "protocol", "judges", "cli"},
 }

@@ -19,7 +19,7 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from meta_gan import atomic
-from meta_gan.cli import adapt, data, evaluate, export, info, judge, sample, train
+from meta_gan.cli import adapt, augment, data, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG, complain, guarded_output, open_standard_streams
 from meta_gan.errors import DivergenceError
 from meta_gan.tasks.errors import shown
@@ -28,7 +28,7 @@ from trainers import TrainingStopped, WorkerLost, configure_threads, interruptio
 # Raised by TensorFlow for a full disk and for a folder without write permission.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
 MODULES = {
-    **{"train": train, "adapt": adapt, "sample": sample, "evaluate": evaluate},
+    **{"train": train, "adapt": adapt, "sample": sample, "augment": augment, "evaluate": evaluate},
     **{"judge": judge, "export": export, "info": info, "data": data},
 }
 # Renamed flags; the old names are accepted for one release.

@@ -106,6 +106,50 @@ def classifier_accuracy(
     return float(function(*data, tf.constant(check_integer(seed, "seed"), tf.int32)))
 
 
+def classify(
+    recipe: ClassifierRecipe,
+    images: np.ndarray,
+    labels: np.ndarray,
+    ways: int,
+    test_images: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Train a classifier from scratch, as `classifier_accuracy` does, and return the classes that it gives to images.
+
+    Args:
+        recipe: of the classifier.
+        images: float32[n, height, width, channels] in [-1, 1].
+        labels: int32[n] in 0..ways-1.
+        ways: number of classes, >= 2.
+        test_images: float32[m, height, width, channels] in [-1, 1].
+        seed: of the weights and minibatches, in the int32 range.
+
+    Returns:
+        int64[m] in 0..ways-1.
+
+    Example:
+        >>> images = np.array([-1.0, 1.0], np.float32)[:, None, None, None] * np.ones((2, 8, 8, 1), np.float32)
+        >>> classify(ClassifierRecipe(steps=20), images, np.array([0, 1], np.int32), 2, images, seed=0).tolist()
+        [0, 1]
+    """
+    weights = _make_fitter(recipe, tuple(images.shape[1:]), ways)(images, labels, tf.constant(seed, tf.int32))
+    parts = [test_images[start : start + CHUNK] for start in range(0, len(test_images), CHUNK)]
+    return np.concatenate([np.argmax(logits(weights, part), axis=-1) for part in parts])
+
+
+@functools.lru_cache(maxsize=16)
+def _make_fitter(recipe: ClassifierRecipe, example_shape: tuple[int, ...], ways: int) -> Callable[..., Any]:
+    """Return the graph of a training: (images, labels, seed int32[]) to the trained weights; see `make_trainer`."""
+
+    def fit(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+        key = functional.seed_pair(seed)
+        weights = initial_weights(example_shape, ways, recipe.width, functional.fold(key, WEIGHTS))
+        return _trained(recipe, weights, images, labels, functional.fold(key, BATCHES))
+
+    data = [tf.TensorSpec([None, *example_shape], tf.float32), tf.TensorSpec([None], tf.int32)]
+    return tf.function(fit, autograph=False, input_signature=[*data, tf.TensorSpec([], tf.int32)])
+
+
 def class_draws(classes: int, ways: int, count: int, seed: int) -> np.ndarray:
     """Draw groups of `ways` different classes, int64[count, ways]; group i does not depend on `count`.
 

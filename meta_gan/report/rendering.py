@@ -78,3 +78,8 @@ def page(report: Report, galleries: Mapping[str, Mapping[str, Any]]) -> str:
     return _HTML.get_template("report.html").render(
         report=report, sections=shown, plots=drawn, lines=figures.lines(report), galleries=pictured
     )
+
+
+def augmentation_page(report: Any, shown: list[Section], galleries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the HTML page of an `AugmentationReport`; see `AugmentationReport.to_html`."""
+    return _HTML.get_template("augmentation.html").render(report=report, sections=shown, galleries=galleries)

@@ -17,6 +17,7 @@ FLAGS = {
     "on-bad-file small-classes protocol set config start strategy resume allow-changed dry-run",
     "adapt": "model support out inner-steps sample target-support seed on-bad-file invert",
     "sample": "model count inputs out seed",
+    "augment": "data per-class out model minutes steps method seed on-bad-file small-classes",
     "evaluate": "data out model judge target pair both-ways split shots inner-steps classes draws quick seed "
     "scratch-steps workers archives image-shape rate length on-bad-file small-classes protocol",
     "judge": "data out method network width augmentation steps ways shots queries seed purpose archives "
@@ -29,6 +30,7 @@ REQUIRED = {
     "train": "out",
     "adapt": "model support out",
     "sample": "model out",
+    "augment": "data per_class out",
     "evaluate": "data out",
     "judge": "data out",
     "export": "model out",

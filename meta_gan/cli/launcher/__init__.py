@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "Meta-train a preset on a source of classes, in a new numbered run folder.",
     "adapt": "Adapt a model to a few examples of a class that it never saw, and sample from it.",
     "sample": "Sample from an adapted model, or translate with it.",
+    "augment": "Measure which added pictures help a classifier of your classes, and write those.",
     "evaluate": "Measure models beside real images, copies and plain augmentations, under few-shot-28.",
     "judge": "Train a judge, a small feature network, on the meta-training classes of a source.",
     "export": "Export a SavedModel for TF Serving that adapts by itself, as the next DIR/<version>/.",

@@ -1,0 +1,5 @@
+"""Run `benchmarks.augmenting.advice`."""
+
+from benchmarks.augmenting.advice import main
+
+main()
