@@ -151,3 +151,28 @@ def test_every_shipped_configuration_has_a_checksum():
     for file in files:
         config = storage.read_config(file.parent)
         assert config["format"] == storage.FORMAT and len(config[storage.CHECKSUM]) == 64
+
+
+def test_the_shapes_of_the_models_for_any_pictures():
+    for name, shape in loading.GENERAL.items():
+        assert mg.load(name).game.example_shape == shape
+
+
+def test_the_nearest_model_has_the_channels_and_the_area(monkeypatch):
+    monkeypatch.setattr(loading, "GENERAL", {"a": (28, 28, 1), "b": (32, 32, 3), "c": (64, 64, 3)})
+    for shape, name in {(5, 90, 90): "a", (5, 90, 90, 1): "a", (1, 44, 44, 3): "b", (1, 46, 46, 3): "c"}.items():
+        assert loading.nearest(shape) == name, "45.3 is as far from 32 as from 64 in ratio"
+    for shape in ((5, 8), (5, 8, 8, 4), (0, 8, 8, 3), (5, 8, 8, 3, 1)):
+        with pytest.raises(
+            ValueError, match=r"'like' must be pictures \[n, height, width, 1 or 3\]. Received: shape \("
+        ):
+            loading.nearest(shape)
+
+
+def test_the_model_for_given_pictures():
+    images = np.zeros((5, 40, 40, 3), np.uint8)
+    assert mg.load("auto", like=images).game.example_shape == (32, 32, 3)
+    with pytest.raises(ValueError, match=r"'like' must be pictures with the path 'auto'.*Received: none"):
+        mg.load("auto")
+    with pytest.raises(ValueError, match=r"and None with others. Received: ndarray, with 'omniglot'"):
+        mg.load("omniglot", like=images)

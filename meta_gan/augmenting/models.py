@@ -8,37 +8,11 @@ from typing import Any
 from meta_gan import loading
 from meta_gan.model import MetaModel
 
-AUTO = "auto"
-GREY = "omniglot"
-"""The shipped model that is used for grey pictures."""
-
-
-def choose_model(image_shape: tuple[int, ...]) -> str:
-    """Return the shipped model for pictures of a shape.
-
-    Args:
-        image_shape: (height, width, channels) of the user's pictures.
-
-    Raises:
-        ValueError: no shipped model makes such pictures.
-
-    Example:
-        >>> choose_model((28, 28, 1))
-        'omniglot'
-    """
-    if image_shape[-1] == 1:
-        return GREY
-    raise ValueError(
-        f"'model' must be given for pictures in colour: a model of pictures with 3 channels. Received: {AUTO!r}, for "
-        f"pictures of {'x'.join(map(str, image_shape))}"
-    )
-
-
 def open_model(model: Any, image_shape: tuple[int, ...]) -> tuple[MetaModel, str]:
     """Return a model and its name.
 
     Args:
-        model: a `MetaModel`, what `meta_gan.load` takes, or "auto" for that of `choose_model`.
+        model: a `MetaModel`, what `meta_gan.load` takes, or "auto" for that of `loading.nearest`.
         image_shape: of the user's pictures.
 
     Raises:
@@ -49,7 +23,7 @@ def open_model(model: Any, image_shape: tuple[int, ...]) -> tuple[MetaModel, str
     else:
         if not isinstance(model, (str, os.PathLike)):
             raise ValueError(f"'model' must be a MetaModel, a path or a shipped name. Received: {model!r}")
-        name = choose_model(image_shape) if model == AUTO else os.fspath(model)
+        name = loading.nearest((1, *image_shape)) if model == loading.AUTO else os.fspath(model)
         found = loading.load(name)
     shape = found.game.example_shape
     pictures = isinstance(shape, tuple) and len(shape) == 3 and shape[-1] in (1, 3)

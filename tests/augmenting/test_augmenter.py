@@ -8,7 +8,7 @@ import meta_gan as mg
 from meta_gan.augment import class_seed
 from meta_gan.augmenting import fitting as module
 from meta_gan.augmenting.fine_tuning import FineTuner, episode_size, generate
-from meta_gan.augmenting.models import choose_model, copy_of, open_model
+from meta_gan.augmenting.models import copy_of, open_model
 from meta_gan.metrics import Interval
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.cross_validation import CrossValidation, SmallClassifier, plain_pictures, stratified_folds
@@ -286,9 +286,8 @@ def test_options_out_of_range_are_refused(options, message):
 
 
 def test_models_that_do_not_fit_are_refused_before_any_training():
-    assert choose_model((20, 30, 1)) == "omniglot"
-    with pytest.raises(ValueError, match=r"'model' must be given for pictures in colour.*Received: 'auto'.*8x8x3"):
-        mg.Augmenter().fit(np.repeat(X, 3, axis=-1), Y)
+    found, name = open_model("auto", (20, 30, 3))
+    assert name == "pictures32" and found.game.example_shape == (32, 32, 3)
     with pytest.raises(ValueError, match=r"one of the shipped names.*Received: 'nowhere'"):
         mg.Augmenter("nowhere").fit(X, Y)
     with pytest.raises(ValueError, match=r"'model' must be a MetaModel, a path or a shipped name. Received: 3"):
