@@ -8,6 +8,7 @@ from typing import Any
 from meta_gan import loading
 from meta_gan.model import MetaModel
 
+
 def open_model(model: Any, image_shape: tuple[int, ...]) -> tuple[MetaModel, str]:
     """Return a model and its name.
 

@@ -11,11 +11,12 @@ import numpy as np
 from meta_gan import storage
 from meta_gan.augmenting import Augmenter
 from meta_gan.augmenting.augmenter import METHODS, MINUTES
-from meta_gan.augmenting.models import AUTO, open_model
+from meta_gan.augmenting.models import open_model
 from meta_gan.augmenting.pictures import LEAST
 from meta_gan.checks import check_integer, check_number
 from meta_gan.cli import arguments as flags
 from meta_gan.cli.progress import Progress
+from meta_gan.loading import AUTO
 from meta_gan.tasks import DataError, Tasks, from_folder
 from meta_gan.tasks.files import POLICIES, read_each
 from meta_gan.tasks.media import pictures
