@@ -79,6 +79,7 @@ def main() -> None:
     parser = common.parser("pictures.shipping", __doc__, data="folder of the .npz files")
     parser.add_argument("name", choices=tuple(training.MODELS), help="the model")
     parser.add_argument("--temperature", type=float, help="take this one instead of choosing")
+    parser.add_argument("--metrics", default="", help="a sentence of the card on the model's scores")
     arguments = parser.parse_args()
     out, name = Path(arguments.out), arguments.name
     storage.check_free(out / name)
@@ -93,6 +94,7 @@ def main() -> None:
         "sampling": f"z at {chosen:g} times the spread of training",
         "licence": LICENCE,
     }
+    about |= {"metrics": arguments.metrics} if arguments.metrics else {}
     mg.save_to_preset(model, out / name, training=config.get("training"), about=about)
     print(f"saved: {out / name}, at temperature {chosen:g}")
 

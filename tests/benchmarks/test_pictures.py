@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.pictures import data, training, unseen
+from benchmarks.pictures import data, shipping, training, unseen
 from meta_gan import tasks
 from meta_gan.cli import program
 
@@ -106,3 +106,22 @@ def test_the_verdicts_by_hand():
     assert found[3] == "| two | 1 | +0.350 | +0.400 trivial | +0.000 | no | no |"
     lines = unseen.table({("one", 5): report}).splitlines()
     assert len(lines) == 2 + 6 and "| one | 5 | mine | 0.050 / 0.150 |" in lines[-1] and lines[-1].endswith("| 0.450 |")
+
+
+def test_the_temperature_is_the_lowest_with_few_enough_copies(monkeypatch):
+    rates = {1.0: 0.2, 1.05: 0.046, 1.1: 0.045, 1.15: 0.0}
+    monkeypatch.setattr(shipping, "measure", lambda folder, t, allocated: {"copy_rate": rates.get(t, 0.0)})
+    assert shipping.choose("run", []) == 1.1
+    monkeypatch.setattr(shipping, "measure", lambda folder, t, allocated: {"copy_rate": 1.0})
+    assert shipping.choose("run", []) == shipping.TEMPERATURES[-1] == 1.8
+
+
+def test_the_temperature_is_measured_on_validation_classes(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (4 * 14, 8, 8), np.uint8)
+    labels = np.repeat(np.arange(4, dtype=np.int32), 14)
+    np.savez(tmp_path / "icons.npz", images=images, labels=labels, class_split=np.int8([0, 1, 2, 1]))
+    chosen = training.Training("12x12x3", 1, {"icons": 1, "variations:glyphs": 1})
+    monkeypatch.setitem(training.MODELS, "drawings28", chosen)
+    (found,) = shipping.allocations("drawings28", {"icons": str(tmp_path / "icons.npz")})
+    assert sorted(found.classes) == [1, 3] and found.source.example_shape == (12, 12, 3)
+    assert [len(part) for part in found.images("support")] == [5, 5]
