@@ -26,9 +26,9 @@ TEMPERATURES = tuple(round(0.05 * i, 2) for i in range(20, 37))
 COPIES = 0.045
 CLASSES = ("omniglot", "icons", "glyphs", "characters")
 SHOTS, SAMPLES, MOST = 5, 15, 24
-LICENCE = (
-    "Apache-2.0; the sources are under MIT, Apache-2.0, CC BY 4.0, OFL-1.1 and the permissive licences of the icons"
-)
+DRAWINGS = "Omniglot (MIT), fonts (nearly all OFL-1.1) and icons (permissive, by pack)"
+EMOJI = "the emoji sets fluent-emoji (MIT), fxemoji and noto (Apache-2.0), emojione and twemoji (CC BY 4.0)"
+"""What a card says of the licences of the sources."""
 
 
 def allocations(name: str, made: dict[str, str]) -> list[Allocation]:
@@ -92,7 +92,7 @@ def main() -> None:
     about: dict[str, Any] = {
         "recipe": f"python -m benchmarks.pictures.training {name} --data FOLDER --out DIR",
         "sampling": f"z at {chosen:g} times the spread of training",
-        "licence": LICENCE,
+        "licence": f"Apache-2.0; trained on {DRAWINGS}{f', and {EMOJI}' * training.MODELS[name].objective}",
     }
     about |= {"metrics": arguments.metrics} if arguments.metrics else {}
     mg.save_to_preset(model, out / name, training=config.get("training"), about=about)
