@@ -135,12 +135,10 @@ def test_bad_requests_are_refused_in_one_line(tmp_path, model, refused, sizes, m
     assert re.search(message, refused(*augment(data, model, out, *more), out=out))
 
 
-def test_pictures_in_colour_are_refused_by_a_grey_model_and_need_a_model(tmp_path, model, refused):
+def test_pictures_in_colour_are_refused_by_a_grey_model(tmp_path, model, refused):
     data, out = folder(tmp_path / "data", [3, 3], [(8, 8, 3)]), tmp_path / "out"
     error = refused(*augment(data, model, out), out=out)
     assert f"grey pictures for the model '{model}', of 8x8x1" in error and "in colour, of 8x8x3" in error
-    without = [word for word in augment(data, model, out) if word not in ("--model", model)]
-    assert "'model' must be given for pictures in colour" in refused(*without, out=out)
 
 
 def test_a_place_that_is_taken_is_refused(tmp_path, model, refused):
