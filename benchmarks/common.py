@@ -18,6 +18,15 @@ from meta_gan.protocol import Method
 
 JUDGES = ("omniglot28-conv", "omniglot28-residual")
 """The shipped judges of Omniglot."""
+SCORES = (
+    "energy_distance",
+    "recognisability",
+    "relative_diversity",
+    "copy_rate",
+    "support_closeness",
+    "classification_gain",
+)
+"""The scores of a table that compares models with plain augmentations."""
 ENDLESS = 10_000_000
 """Outer steps of a training that its minutes end."""
 

@@ -133,7 +133,7 @@ def nearest(shape: tuple[int, ...]) -> str:
         shape: [n, height, width] or [n, height, width, channels], with 1 or 3 channels.
 
     Raises:
-        ValueError: another shape, or no shipped model of so many channels.
+        ValueError: another shape, or no shipped model has that number of channels.
 
     Example:
         >>> nearest((5, 48, 48, 3)) in GENERAL

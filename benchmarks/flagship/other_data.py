@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from benchmarks.common import ENDLESS, JUDGES
+from benchmarks.common import ENDLESS, JUDGES, SCORES
 from meta_gan import storage
 
 DECAY = 3000  # outer steps; one core makes about 3,500 in 20 minutes
@@ -24,14 +24,6 @@ NETWORKS = {
     "objective": ("--purpose", "objective", "--method", "classification", "--network", "conv4", "--seed", "3"),
 }
 ROWS = ("oracle", "copy", "shift", "affine", "fusion")
-SCORES = (
-    "energy_distance",
-    "recognisability",
-    "relative_diversity",
-    "copy_rate",
-    "support_closeness",
-    "classification_gain",
-)
 
 
 @dataclass(frozen=True)

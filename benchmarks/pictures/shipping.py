@@ -37,13 +37,12 @@ def allocations(name: str, made: dict[str, str]) -> list[Allocation]:
     They are brought to its shape, grey drawings by repeating their channel. Sources of variations, and those whose
     validation classes have fewer than 12 pictures, have none.
     """
-    height, width, channels = map(int, training.MODELS[name].shape.split("x"))
+    shape = tuple(map(int, training.MODELS[name].shape.split("x")))
     found = []
     for each in CLASSES:
         if each in training.MODELS[name].weights:
             source = tasks.open_source(made[each], shots=SHOTS, queries=7).source
-            images = resize_images(source.images, (height, width, 1))
-            source = dataclasses.replace(source, images=np.repeat(images, channels, axis=-1))
+            source = dataclasses.replace(source, images=resize_images(source.images, shape))
             found.append(allocate(source, class_order(source, "validation")[:MOST], SHOTS))
     return found
 
@@ -85,7 +84,9 @@ def main() -> None:
     storage.check_free(out / name)
     folder = loading.resolve(out / "runs" / name)
     made = prepare(Path(arguments.data), out / "data")
-    chosen = arguments.temperature or choose(folder, allocations(name, made))
+    chosen = arguments.temperature
+    if chosen is None:
+        chosen = choose(folder, allocations(name, made))
     model = loading.load(folder)
     model.game.nets["generator"].temperature = chosen
     config = storage.read_config(folder)

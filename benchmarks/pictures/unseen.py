@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import common
+from benchmarks.common import SCORES
 from benchmarks.pictures.data import prepare
 from meta_gan import storage, tasks
 from meta_gan.judges import Judge, JudgeRecipe, load_judge, train_judge
@@ -28,14 +29,6 @@ from meta_gan.tasks.media.pictures import resize_images
 
 SHOTS = (1, 5, 10)
 PLAIN = ("copy", "shift", "affine", "elastic", "trivial")
-SCORES = (
-    "energy_distance",
-    "recognisability",
-    "relative_diversity",
-    "copy_rate",
-    "support_closeness",
-    "classification_gain",
-)
 RECIPES = {
     "judge-a": JudgeRecipe("prototypical", "conv4", width=48, augmentation=False, steps=800, ways=10, seed=1),
     "judge-b": JudgeRecipe("classification", "residual", width=24, augmentation=True, steps=800, batch=100, seed=2),
@@ -82,9 +75,7 @@ def source_of(name: str, data: Path, made: dict[str, str], shape: tuple[int, ...
         test = count % 2 == chosen.fold
     else:
         test = source.class_split != 0 if chosen.evaluated == "held out" else count >= 0
-    images = resize_images(source.images, (*shape[:2], source.images.shape[-1]))
-    if shape[-1] == 3 and images.shape[-1] == 1:
-        images = np.repeat(images, 3, axis=-1)
+    images = resize_images(source.images, shape)
     return dataclasses.replace(source, images=images, class_split=np.where(test, 2, 0).astype(np.int8))
 
 
@@ -94,8 +85,7 @@ def judges_of(name: str, source: Source, folder: Path) -> list[Judge]:
     if not SETS[name].own_judges:
         if shape == (28, 28, 1):
             return [load_judge(judge) for judge in common.JUDGES]
-        glyphs = tasks.glyphs((*shape[:2], 1)).source
-        source = dataclasses.replace(glyphs, images=np.repeat(glyphs.images, shape[-1], axis=-1))
+        source = tasks.glyphs(shape).source
         folder = folder.parent / "glyphs"
     found = []
     for judge, recipe in RECIPES.items():

@@ -27,7 +27,7 @@ FIRST_DECAY = 0.5
 
 
 def episode_size(smallest: int) -> tuple[int, int]:
-    """Return the shots and queries of episodes, for a smallest class of so many pictures, two or more.
+    """Return the shots and queries of episodes, by the number of pictures of the smallest class, two or more.
 
     Example:
         >>> [episode_size(count) for count in (2, 6, 50)]
@@ -131,8 +131,8 @@ class FineTuner:
 def generate(model: MetaModel, images: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Return pictures of one class: those that a model makes after it adapted to the class.
 
-    A class of more than `SUPPORT` pictures is dealt, shuffled, to groups of at most so many; the model adapts to each
-    group, and makes its share of the pictures.
+    A class of more than `SUPPORT` pictures is dealt at random to groups of at most that size; the model adapts to each
+    group, which makes its share of the pictures.
 
     Args:
         model: a `MetaModel`.

@@ -24,6 +24,7 @@ from meta_gan.networks.image_fusion import (
     Matching,
     check_sides,
     choose,
+    discriminator_beside,
 )
 from meta_gan.types import Tensor
 
@@ -351,5 +352,4 @@ def colour_fusion(
     generator = ColourFusionGenerator(
         example_shape, latent_dim, width, embedding_dim, normalization, detail, seed, temperature
     )
-    kind = normalization if embedding_dim else "none"
-    return generator, FusionDiscriminator(example_shape, width, embedding_dim, kind, seed)
+    return generator, discriminator_beside(generator)

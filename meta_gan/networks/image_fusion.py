@@ -482,5 +482,11 @@ def fusion(
     generator = FusionGenerator(
         example_shape, latent_dim, width, embedding_dim, normalization, detail, seed, temperature
     )
-    kind = normalization if embedding_dim else "none"
-    return generator, FusionDiscriminator(example_shape, width, embedding_dim, kind, seed)
+    return generator, discriminator_beside(generator)
+
+
+def discriminator_beside(generator: Any) -> FusionDiscriminator:
+    """Return a discriminator for a fusion generator, of its example shape, width, task embedding and seed."""
+    kind = generator.normalization if generator.embedding_dim else "none"
+    own = (generator.example_shape, generator.width, generator.embedding_dim)
+    return FusionDiscriminator(*own, kind, generator.seed)

@@ -173,12 +173,12 @@ class SAGAN(Paired):
 
 
 @dataclass(frozen=True)
-class Fusion(Paired):
-    """Networks that receive the support set, for pictures, sounds or texts.
+class Anchored(Paired):
+    """Base of the kinds that receive the support set.
 
     Attributes:
         normalization: of the generator of pictures: meta or none.
-        detail: fine pixels along each pixel in the renderer of pictures, >= 1.
+        detail: points along each pixel at which a warped picture is sampled, >= 1.
         temperature: factor on z in sampling, not in training, > 0.
     """
 
@@ -186,6 +186,11 @@ class Fusion(Paired):
     normalization: str = choice("meta", FUSION_NORMALIZATIONS)
     detail: int = integer(2, least=1)
     temperature: float = number(1.0, above=0)
+
+
+@dataclass(frozen=True)
+class Fusion(Anchored):
+    """Networks that receive the support set, for pictures, sounds or texts."""
 
     def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         medium = medium_of(shape)
@@ -203,19 +208,8 @@ class Fusion(Paired):
 
 
 @dataclass(frozen=True)
-class ColourFusion(Paired):
-    """Networks that receive the support set, for pictures in grey or colour of up to 64x64, `networks.colour_fusion`.
-
-    Attributes:
-        normalization: of the generator: meta or none.
-        detail: points along each pixel at which a warped image is sampled, >= 1.
-        temperature: factor on z in sampling, not in training, > 0.
-    """
-
-    sees_support: ClassVar[bool] = True
-    normalization: str = choice("meta", FUSION_NORMALIZATIONS)
-    detail: int = integer(2, least=1)
-    temperature: float = number(1.0, above=0)
+class ColourFusion(Anchored):
+    """Networks that receive the support set, for pictures of up to 64x64, in grey or colour; `networks.colour_fusion`."""
 
     def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         if (medium := medium_of(shape)) != "pictures":

@@ -25,7 +25,7 @@ DRAW = np.random.default_rng(0)
 
 
 def folder(path, sizes, shapes=((8, 8, 1),)):
-    """Class folders `c0`, `c1`, ... of so many pictures, whose shapes take turns."""
+    """Class folders `c0`, `c1`, ... with the given numbers of pictures, whose shapes take turns."""
     for index, count in enumerate(sizes):
         for number in range(count):
             levels = DRAW.integers(0, 256, shapes[number % len(shapes)]).astype(np.uint8)
@@ -42,7 +42,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def finds(monkeypatch):
-    """Lets every comparison find rows of which so many of eight pictures are right, by tiny classifiers."""
+    """Makes every comparison find rows with the given numbers of right pictures out of eight, by tiny classifiers."""
     small = SmallClassifier(ClassifierRecipe(steps=2, width=2))
     monkeypatch.setattr(module, "SmallClassifier", lambda: small)
 

@@ -7,7 +7,7 @@ from meta_gan.protocol.recommendation import GENERATED, MIXED, NOTHING, PLAIN, R
 
 
 def rows(**right):
-    """Rows of eight pictures, of which the first so many are classified right; the others as by `nothing`, none."""
+    """Rows of eight pictures, of which the first ones, as many as given, are classified right; none if not given."""
     named = {"mixed": MIXED}
     counts = {**dict.fromkeys(ROWS, 0), **{named.get(name, name): count for name, count in right.items()}}
     return {row: (np.arange(8) < count).astype(float) for row, count in counts.items()}
