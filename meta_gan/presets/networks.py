@@ -209,7 +209,7 @@ class Fusion(Anchored):
 
 @dataclass(frozen=True)
 class ColourFusion(Anchored):
-    """Networks that receive the support set, for pictures of up to 64x64, in grey or colour; `networks.colour_fusion`."""
+    """Networks that receive the support set, for pictures of up to 64x64 in any colour; `networks.colour_fusion`."""
 
     def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         if (medium := medium_of(shape)) != "pictures":
