@@ -36,6 +36,7 @@ setup(
         "tensorflow-datasets>=4.9.9",
         "importlib_resources",
         "numpy",
+        "scipy",
         "absl-py",
         "protobuf",
         "matplotlib",
@@ -52,7 +53,7 @@ setup(
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "rl": ["gymnasium"],
         "dev": [
-            *["pytest", "pytest-xdist", "ruff", "mypy", "scipy"],
+            *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
         ],
     },

@@ -40,6 +40,16 @@ class Training:
 
 OFTEN = ("train.validate_every=1000", "train.checkpoint_every=250", "train.log_every=25", "train.picture_steps=0")
 """How often a run validates and saves: a validation costs as much as dozens of steps."""
+DRAWINGS = {
+    "omniglot": 4,
+    "glyphs": 3,
+    "icons": 3,
+    "fonts": 1,
+    "characters": 1,
+    "variations:omniglot": 1,
+    "variations:icons": 2,
+}
+"""The sources of drawings28."""
 COLOURS = {
     "variations:emoji": 4,
     "variations:icons": 1,
@@ -55,17 +65,16 @@ MODELS = {
     "drawings28": Training(
         "28x28x1",
         6000,
-        {
-            "omniglot": 4,
-            "glyphs": 3,
-            "icons": 3,
-            "fonts": 1,
-            "characters": 1,
-            "variations:omniglot": 1,
-            "variations:icons": 2,
-        },
+        DRAWINGS,
         (*OFTEN, "symmetries=true", "fewest_shots=2", "decay_steps=6000", "terms.nearness=3"),
         "omniglot",
+    ),
+    "drawings28-more": Training(
+        "28x28x1",
+        9000,
+        {**DRAWINGS, "fonts": 2, "variations:icons": 1, "variations:emoji": 3},
+        (*OFTEN, "symmetries=true", "fewest_shots=2", "decay_steps=9000", "terms.nearness=3"),
+        "drawings28",
     ),
     "pictures32": Training("32x32x3", 3600, COLOURS, (*OFTEN, *COLOUR_SETTINGS, "decay_steps=3600"), objective=True),
     "pictures64": Training(

@@ -16,7 +16,7 @@ from meta_gan.augmenting.fitting import Fitted, Fitting, Progress
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
 from meta_gan.loading import AUTO
 from meta_gan.model import MetaModel
-from meta_gan.protocol.cross_validation import LEAST_FOLDS
+from meta_gan.protocol.folds import LEAST_FOLDS
 from meta_gan.protocol.recommendation import GENERATED, MIXED, PLAIN, Recommendation
 
 MINUTES = 2.0

@@ -24,13 +24,12 @@ from meta_gan.augmenting.subset import Subset, compared
 from meta_gan.model import MetaModel
 from meta_gan.protocol.cross_validation import (
     CrossValidation,
-    Fold,
     KerasClassifier,
     SmallClassifier,
     mixed_pictures,
     plain_pictures,
-    stratified_folds,
 )
+from meta_gan.protocol.folds import Fold, alike, stratified_folds
 from meta_gan.protocol.recommendation import GENERATED, PLAIN, Recommendation, recommend
 from meta_gan.tasks import Source
 from meta_gan.tasks.readers.arrays import make_source
@@ -127,8 +126,9 @@ class Fitting:
         self.subset = compared(self.pictures.indices, settings.seed) if settings.compare else None
         self.folds: list[Fold] = []
         if self.subset is not None:
-            labels = self.subset.labels
-            self.folds = stratified_folds(labels, min(settings.folds, len(labels)), settings.seed)
+            labels, shown = self.subset.labels, classified(self._shown[self.subset.pictures])
+            groups = alike(shown, labels)
+            self.folds = stratified_folds(labels, min(settings.folds, len(labels)), settings.seed, groups)
         self.episodes = self._episodes()
         self._steps: list[int] = []
         self._left, self._runs = 60.0 * settings.minutes, len(self.folds) + 1

@@ -18,66 +18,19 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan.augment import class_seed
-from meta_gan.checks import check_integer
 from meta_gan.protocol.augmentations import Elastic, TrivialAugment
 from meta_gan.protocol.baselines import Affine, Baseline, Shift
 from meta_gan.protocol.classification import ClassifierRecipe, classify
+from meta_gan.protocol.folds import Fold
 from meta_gan.protocol.recommendation import GENERATED, MIXED, NOTHING, PLAIN
 from meta_gan.tasks.pixels import to_float, to_uint8
 
-LEAST_FOLDS = 3
-"""With fewer, a class of three pictures could have a single one left to train on."""
 SIDE = 28
 """The side, in pixels, at which shifts are as large as in the baselines of the protocol."""
 
 Images = Sequence[np.ndarray]
 # (train images float32[n, ...], labels int32[n], number of classes, test images, seed) -> classes int[m]
 Classifier = Callable[[np.ndarray, np.ndarray, int, np.ndarray, int], np.ndarray]
-
-
-class Fold(NamedTuple):
-    """The pictures of one fold.
-
-    Attributes:
-        number: of the fold, from 0.
-        train: int64[n], the indices of the pictures to train on, sorted.
-        test: int64[m], the indices of the pictures that are held out, sorted.
-    """
-
-    number: int
-    train: np.ndarray
-    test: np.ndarray
-
-
-def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> list[Fold]:
-    """Deal the pictures of every class to folds.
-
-    The pictures of a class are shuffled and dealt one by one; each class goes on where the one before it ended, so that
-    sizes differ by at most one, within a class and in total. If a class has fewer pictures than there are folds, some
-    folds have none of it to test.
-
-    Args:
-        labels: int[n], the class of every picture.
-        folds: number of folds, >= 3.
-        seed: in the int32 range.
-
-    Returns:
-        The folds. With three or more pictures of each class, each is left with two or more to train on.
-
-    Raises:
-        ValueError: `folds` is below 3 or above the number of pictures.
-
-    Example:
-        >>> [fold.test.tolist() for fold in stratified_folds(np.array([0, 0, 0]), 3)]
-        [[2], [0], [1]]
-    """
-    labels = np.asarray(labels)
-    check_integer(folds, "folds", LEAST_FOLDS, len(labels))
-    draws = np.random.default_rng(check_integer(seed, "seed") % 2**32)
-    orders = [draws.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    dealt = np.empty(len(labels), np.int64)
-    dealt[np.concatenate(orders)] = np.arange(len(labels)) % folds
-    return [Fold(i, np.flatnonzero(dealt != i), np.flatnonzero(dealt == i)) for i in range(folds)]
 
 
 def plain_augmentation(row: str, image_shape: Sequence[int]) -> Baseline:
@@ -209,7 +162,7 @@ class CrossValidation:
     Args:
         images: uint8[n, height, width, channels], sides of 8 or more pixels.
         labels: int32[n] in 0..classes-1, three or more of each.
-        folds: see `stratified_folds`.
+        folds: see `folds.stratified_folds`.
         per_class: pictures that each row adds to each class, >= 1.
         classifier: trains on images and returns the classes of others.
         seeds: trained classifiers of each row and fold, >= 1.

@@ -17,13 +17,16 @@ GENERATED, MIXED = "generated", "generated + best plain"
 """The rows with pictures of a model."""
 ROWS = (NOTHING, *PLAIN, GENERATED, MIXED)
 RESAMPLES = 2000
+GUESSED = 0.8
+"""The level of the intervals by which a plain row is the best guess where no row helps measurably."""
 
 
 class Recommendation(NamedTuple):
     """What to do with a data set.
 
     Attributes:
-        method: the recommended row; None if none helps measurably.
+        method: the recommended row; None if none helps measurably or probably.
+        guessed: whether `method` is the best guess: that it helps is probable, but not measured with 95 % confidence.
         accuracy: of every row, the share of held-out pictures that are classified right, with its 95 % interval.
         gain: of every row but `nothing`, its accuracy less that of `nothing`, paired by picture.
         best_plain: the plain row of the highest mean gain among those that help, or among all if none helps.
@@ -32,6 +35,7 @@ class Recommendation(NamedTuple):
     """
 
     method: str | None
+    guessed: bool
     accuracy: dict[str, Interval]
     gain: dict[str, Interval]
     best_plain: str
@@ -52,6 +56,9 @@ class Recommendation(NamedTuple):
         )
         if self.method is None:
             return f"None of them helps measurably here. The best, {best}: {counted}.", "Recommended: add no pictures."
+        if self.guessed:
+            said = f"None of them helps measurably here. The likeliest to help is '{best}': {counted}."
+            return said, f"Recommended: {best}, as a best guess; more pictures would tell."
         return f"It helps to add pictures by '{best}': {counted}.", f"Recommended: {best}.{self._reason()}"
 
     def _reason(self) -> str:
@@ -73,7 +80,8 @@ def recommend(correct: Mapping[str, np.ndarray], seed: int = 0) -> Recommendatio
     and paired by picture. The recommended row is the helping one of the highest mean gain, except that a generated row
     must also be better than the plain row of the highest mean gain among those that help, if any does: the interval of
     their paired difference must be above 0. Otherwise that plain row is recommended, which costs less. Of rows with
-    equal gains the first in the order of `ROWS` counts.
+    equal gains the first in the order of `ROWS` counts. If no row helps, the plain row of the highest mean gain among
+    those whose 80 % interval is above 0 is recommended as the best guess: it costs next to nothing.
 
     The recommended gain is the highest of several, so its expectation on new pictures is a little lower.
 
@@ -109,16 +117,20 @@ def recommend(correct: Mapping[str, np.ndarray], seed: int = 0) -> Recommendatio
     method = max(helping, key=lambda row: gain[row].mean, default=None)
     if method in over and helping_plain and not over[method].low > 0:
         method = best_plain
-    return Recommendation(method, accuracy, gain, best_plain, over, len(values[NOTHING]))
+    guessed = method is None
+    if guessed:
+        probable = [row for row in plain if _interval(values[row] - values[NOTHING], seed, GUESSED).low > 0]
+        method = max(probable, key=lambda row: gain[row].mean, default=None)
+    return Recommendation(method, guessed and method is not None, accuracy, gain, best_plain, over, len(values[NOTHING]))
 
 
 def _gain(values: Mapping[str, np.ndarray], row: str, other: str, seed: int) -> Interval:
     return _interval(values[row] - values[other], seed)
 
 
-def _interval(values: np.ndarray, seed: int) -> Interval:
+def _interval(values: np.ndarray, seed: int, level: float = 0.95) -> Interval:
     # Shares such as 1 / 3 are not exact, and a bound of 0 must not come out above 0.
-    mean, low, high = (round(end, 9) + 0.0 for end in bootstrap_mean(values, RESAMPLES, seed=seed))
+    mean, low, high = (round(end, 9) + 0.0 for end in bootstrap_mean(values, RESAMPLES, level, seed))
     return Interval(mean, low, high)
 
 

@@ -172,5 +172,5 @@ def test_what_is_for_pictures_alone(request, kind, tmp_path, refused):
     assert "--data of an evaluation must be pictures; `benchmarks.modalities`" in said and f"of {kind}" in said
     if kind == "texts":
         said = refused("judge", "--data", folder / "data", "--out", tmp_path / "net")
-        assert "judges look at pictures and sounds" in said
+        assert "the source must be of pictures or sounds" in said
     assert list(tmp_path.iterdir()) == []

@@ -17,8 +17,8 @@ from meta_gan.protocol.cross_validation import (
     mixed_pictures,
     plain_augmentation,
     plain_pictures,
-    stratified_folds,
 )
+from meta_gan.protocol.folds import stratified_folds
 from meta_gan.protocol.recommendation import GENERATED, MIXED, NOTHING, PLAIN, recommend
 from meta_gan.tasks.pixels import to_uint8
 
@@ -35,33 +35,6 @@ def bars(width=8):
     for place in range(6):
         images[place, :, place + 1] = images[place + 6, place + 1] = 255
     return images, np.repeat([0, 1], 6)
-
-
-@pytest.mark.parametrize(("sizes", "count"), [([3, 3], 3), ([5, 3, 8], 4), ([4, 100], 3), ([3, 3, 3], 4)])
-def test_folds_are_a_partition_with_even_shares_and_two_pictures_of_each_class_to_train_on(sizes, count):
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    folds = stratified_folds(labels, count, seed=1)
-    assert [fold.number for fold in folds] == list(range(count))
-    np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(len(labels)))
-    for fold in folds:
-        np.testing.assert_array_equal(np.union1d(fold.train, fold.test), np.arange(len(labels)))
-        assert len(fold.train) + len(fold.test) == len(labels)
-    held_out = np.array([np.bincount(labels[fold.test], minlength=len(sizes)) for fold in folds])
-    assert (np.ptp(held_out, axis=0) <= 1).all() and np.ptp(held_out.sum(axis=1)) <= 1
-    assert (np.array(sizes) - held_out >= 2).all()
-
-
-def test_folds_depend_on_the_seed_alone():
-    labels = np.repeat([0, 1], 10)
-    same, again, other = (stratified_folds(labels, 4, seed) for seed in (0, 0, 1))
-    assert all(np.array_equal(a.test, b.test) for a, b in zip(same, again, strict=True))
-    assert not all(np.array_equal(a.test, b.test) for a, b in zip(same, other, strict=True))
-
-
-@pytest.mark.parametrize("folds", [2, 7])
-def test_too_few_or_too_many_folds_are_refused(folds):
-    with pytest.raises(ValueError, match=f"'folds' must be an integer >= 3 and <= 6. Received: {folds}"):
-        stratified_folds(np.zeros(6, int), folds)
 
 
 def test_shifts_are_in_proportion_to_the_side():

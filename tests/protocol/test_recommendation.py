@@ -36,6 +36,17 @@ def test_nothing_is_recommended_if_every_interval_includes_0():
     assert "(+12.5 points, 95 % interval +0.0 to " in first and second == "Recommended: add no pictures."
 
 
+def test_a_plain_row_that_probably_helps_is_a_best_guess_and_a_generated_one_is_not():
+    # Of two pictures in eight that are gained, a resample has none with probability .1 = (6 / 8) ** 8.
+    found = recommend(rows(trivial=2, generated=2))
+    assert found.guessed and found.method == "trivial" and found.gain["trivial"].low == 0
+    first, second = found.lines()
+    assert first.startswith("None of them helps measurably here. The likeliest to help is 'trivial': 25.0 % of 8 held-")
+    assert second == "Recommended: trivial, as a best guess; more pictures would tell."
+    assert recommend(rows(generated=2)).method is None and not recommend(rows(generated=2)).guessed
+    assert not recommend(rows(trivial=8)).guessed
+
+
 def test_shares_that_floats_cannot_hold_do_not_make_a_bound_of_0_positive():
     correct = {row: np.tile([2 / 3, 1 / 3, 0, 1], 20) for row in ROWS}
     correct["shift"] = np.tile([1, 0, 1 / 3, 2 / 3], 20)  # a third more as often as a third less
