@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import functional, networks
-from meta_gan.games import GAN, VAE, Game, Translation
+from meta_gan.games import GAN, VAE, FlowMatching, Game, Translation
 from meta_gan.losses import Gaussian
 from meta_gan.meta import InnerLoop
 from meta_gan.meta_learners import GradientDescent
@@ -129,6 +129,71 @@ def tiny_gan(dtype="float32", activation="softplus", seed=0, width=3, **options)
 def tiny_dcgan(**options):
     """A convolutional GAN of 8 x 8 images."""
     return GAN(*networks.dcgan((8, 8, 1), latent_dim=2, width=4), **options)
+
+
+@keras.saving.register_keras_serializable("toys")
+class PointFlow(networks.FlowGenerator):
+    """A velocity of 2-D points with one smooth hidden layer, unconditioned."""
+
+    def __init__(self, solver="heun", solver_steps=2, seed=0, **kwargs):
+        super().__init__((2,), solver=solver, solver_steps=solver_steps, seed=seed, **kwargs)
+        make = networks.base.LayerFactory(seed, "point_flow", self.dtype_policy)
+        self.hidden, self.readout = make.dense(3, 4, "hidden"), make.dense(4, 2, "readout")
+        self.build((None, 2))
+
+    def prepare(self, support, embedding):
+        return None
+
+    def field(self, x, time, anchor, keep, prepared):
+        return self.readout(tf.math.softplus(self.hidden(tf.concat([x, time[:, None]], axis=-1))))
+
+    def get_config(self):
+        return {key: value for key, value in super().get_config().items() if key != "example_shape"}
+
+
+@keras.saving.register_keras_serializable("toys")
+class GaussianFlow(networks.FlowGenerator):
+    """The velocity in closed form from a standard normal number to one of a mean and a deviation, which are weights.
+
+    A point at the time t is normal with mean t m and variance v = (1 - t)^2 + (t s)^2, and moves with the velocity
+    m + (t s^2 - (1 - t)) (x - t m) / v, here times `scale`.
+    """
+
+    def __init__(self, mean=0.0, deviation=1.0, scale=1.0, **options):
+        super().__init__((1,), **{"dtype": "float64", **options})
+        self.mean, self.deviation, self.scale = mean, deviation, scale
+        values = {"m": mean, "s": deviation}
+        self.values = [self.add_weight(shape=(), name=name) for name in values]
+        for variable, value in zip(self.values, values.values(), strict=True):
+            variable.assign(np.float64(value))
+        self.build((None, self.latent_dim))
+
+    def prepare(self, support, embedding):
+        return None
+
+    def field(self, x, time, anchor, keep, prepared):
+        m, s = (tf.convert_to_tensor(value) for value in self.values)
+        t = time[:, None]
+        variance = tf.square(1.0 - t) + tf.square(t * s)
+        return self.scale * (m + (t * s**2 - (1.0 - t)) * (x - t * m) / variance)
+
+    def get_config(self):
+        named = ("solver", "solver_steps", "guidance", "temperature", "anchored", "seed")
+        own = {name: getattr(self, name) for name in (*named, "mean", "deviation", "scale")}
+        return {"dtype": "float64", **own}
+
+
+def tiny_flow(dtype="float32", seed=0, **options):
+    """Flow matching of 2-D points."""
+    return FlowMatching(PointFlow(dtype=dtype, seed=seed), **{"draws": 2, **options})
+
+
+def conditioned_flow(dtype="float32", **options):
+    """Flow matching of 8 x 8 images that sees the support set and its task embedding."""
+    sees = {"anchored": True, "embedding_dim": 2, "solver": "heun", "solver_steps": 2, "guidance": 2.0}
+    generator = networks.UNet((8, 8, 1), width=4, dtype=dtype, **sees)
+    encoder = networks.TaskEncoder((8, 8, 1), 2, width=2, dtype=dtype)
+    return FlowMatching(generator, encoder, **{"unconditional": 0.25, **options})
 
 
 def tiny_vae(dtype="float32", seed=0, **options):

@@ -11,7 +11,6 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import (
-    NO_SEED,
     Endpoint,
     check_input,
     check_task_embedding,
@@ -33,7 +32,6 @@ from meta_gan.types import ByNet, Episode, Settings, Snapshot, Tensor, Tree
 
 COARSE = 4
 """Side, in pixels, of the blocks over which the coarse energy distance averages."""
-_STRIDES = (0.6180339887498949, 0.41421356237309515, 0.7320508075688772)
 
 
 @keras.saving.register_keras_serializable("meta_gan")
@@ -178,34 +176,6 @@ class GAN(Sampling):
         parts = {"penalty_scale": self.penalty, "augmentation": self.augmentation}
         return frozenset(name for name, part in parts.items() if part is not None)
 
-    @property
-    def conditioned(self) -> bool:
-        """See `Game.conditioned`; a net that sees the support set needs no conditioner."""
-        return self.sees_support or super().conditioned
-
-    def view(self, support: Tensor, step: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Game.view`: with `holdout`, a random split of the support set, which differs from step to step."""
-        if not self.holdout:
-            return support, support
-        # Folded far from the numbers of turns, so that no draw of a turn has this key.
-        return split(support, self.holdout, functional.fold(seed, 1 << 20))
-
-    def condition(self, snapshot: Snapshot, support: Tensor) -> Tree:
-        """See `Game.condition`: `{"support": support set, "task_embedding": embedding}`, each if it is used."""
-        made = {"support": support} if self.sees_support else {}
-        if "encoder" in self.nets:
-            made["task_embedding"], _ = self.call_net("encoder", snapshot, support, None, False, NO_SEED)
-        return made or None
-
-    def latents(self, num: Tensor, seed: Tensor) -> Tensor:
-        """See `Sampling.latents`; the first `stratified` numbers of a generator are spread evenly, see `spread`."""
-        z = super().latents(num, seed)
-        columns = getattr(self.nets["generator"], "stratified", 0)
-        if not columns:
-            return z
-        even = tf.cast(spread(num, columns, functional.fold(seed, 0)), z.dtype)
-        return tf.concat([even, z[:, columns:]], axis=1)
-
     def loss(
         self, player: str, snapshot: Snapshot, batch: Tensor, conditioning: Tree, settings: Settings, seed: Tensor
     ) -> tuple[Tensor, ByNet, Tensor]:
@@ -332,25 +302,6 @@ def coarse(images: Tensor) -> Tensor:
     return rows / tf.sqrt(tf.cast(tf.shape(rows)[1], rows.dtype))
 
 
-def split(support: Tensor, holdout: int, seed: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a support set at random for an inner step.
-
-    Args:
-        support: float[k, *example], any k >= 1.
-        holdout: how many images to hold out, >= 1; at most k - 1 are, and a single image is in both parts.
-        seed: int32[2].
-
-    Returns:
-        `(held out, the others)`: what the step trains on, and what it is conditioned on.
-    """
-    count = tf.shape(support)[0]
-    keys = tf.random.stateless_uniform([count], seed, alg="philox")
-    order = tf.argsort(keys, stable=True)
-    held = tf.minimum(holdout, count - 1)
-    shuffled = tf.gather(support, order)
-    return shuffled[: tf.maximum(held, 1)], shuffled[held:]
-
-
 def with_nearness(features: Tensor, support: Tensor, weight: float) -> Tensor:
     """Append to features float[n, d] `weight` times the distance to the nearest of `support` float[k, d]."""
     nearest = tf.reduce_min(pairwise_distances(features, support), axis=1, keepdims=True)
@@ -373,30 +324,3 @@ def feature_terms(terms: Terms, fake: Tensor, real: Tensor, support: Tensor | No
     if terms.nearness:
         fake, real = (with_nearness(x, support, terms.nearness) for x in (fake, real))
     return value + terms.features * energy_distance(fake, real)
-
-
-def spread(num: Tensor, columns: int, seed: Tensor) -> Tensor:
-    """Return standard normal numbers that fill each column evenly: consecutive rows have about equal shares everywhere.
-
-    Column j is a Kronecker sequence, with a uniform start and an irrational stride, through the normal's quantile
-    function. Each number alone is standard normal, and row i does not depend on `num`.
-
-    Args:
-        num: int or int32[], rows.
-        columns: 1 to 3.
-        seed: int32[2].
-
-    Returns:
-        float64[num, columns].
-
-    Raises:
-        ValueError: columns out of range.
-
-    Reference: Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 3.
-    """
-    check_integer(columns, "columns", 1, len(_STRIDES))
-    start = tf.random.stateless_uniform([columns], seed, dtype=tf.float64, alg="philox")
-    rows = tf.cast(tf.range(num), tf.float64)[:, None]
-    share = tf.math.floormod(start + rows * tf.constant(_STRIDES[:columns], tf.float64), 1.0)
-    # The quantiles of 0 and 1 are infinite.
-    return tf.math.ndtri(tf.clip_by_value(share, 1e-6, 1.0 - 1e-6))

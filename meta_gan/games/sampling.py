@@ -6,22 +6,61 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
+from meta_gan.checks import check_integer
 from meta_gan.games.base import NO_SEED, Endpoint, Game
 from meta_gan.losses import energy_distance, pairwise_distances
 from meta_gan.types import Episode, Snapshot, Tensor, Tree
 
+_STRIDES = (0.6180339887498949, 0.41421356237309515, 0.7320508075688772)
+
 
 class Sampling(Game):
-    """A game with a net `generator` from latents float[n, latent_dim] to examples. A subclass sets `latent_dim`."""
+    """A game with a net `generator` from latents float[n, latent_dim] to examples.
+
+    A subclass sets `latent_dim`, and `sees_support` and `holdout` where it uses them.
+    """
 
     default_endpoint = "generate"
     has_copy_rate = True
     latent_dim: int
+    sees_support: bool = False
+    """Whether a net receives the support set itself."""
+    holdout: int = 0
+    """Support examples that an inner step trains on while it is conditioned on the others; 0 to use all as both."""
+    task_encoder = "encoder"
+    """The name of the net that makes the task embedding, where there is one."""
+
+    @property
+    def conditioned(self) -> bool:
+        """See `Game.conditioned`; a net that sees the support set needs no conditioner."""
+        return self.sees_support or super().conditioned
+
+    def view(self, support: Tensor, step: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Game.view`: with `holdout`, a random split of the support set, which differs from step to step."""
+        if not self.holdout:
+            return support, support
+        # Folded far from the numbers of turns, so that no draw of a turn has this key.
+        return split(support, self.holdout, functional.fold(seed, 1 << 20))
+
+    def condition(self, snapshot: Snapshot, support: Tensor) -> Tree:
+        """See `Game.condition`: `{"support": support set, "task_embedding": embedding}`, each if it is used."""
+        made = {"support": support} if self.sees_support else {}
+        if self.task_encoder in self.nets:
+            made["task_embedding"], _ = self.call_net(self.task_encoder, snapshot, support, None, False, NO_SEED)
+        return made or None
 
     def latents(self, num: Tensor, seed: Tensor) -> Tensor:
-        """Draw float[num, latent_dim] from a standard normal; row i does not depend on `num`."""
+        """Draw float[num, latent_dim] from a standard normal; row i does not depend on `num`.
+
+        The first `stratified` numbers of a generator that has them are spread evenly, see `spread`.
+        """
         dtype = self.nets["generator"].compute_dtype
-        return tf.random.stateless_normal(tf.stack([num, self.latent_dim]), seed, dtype=dtype)
+        z = tf.random.stateless_normal(tf.stack([num, self.latent_dim]), seed, dtype=dtype)
+        columns = getattr(self.nets["generator"], "stratified", 0)
+        if not columns:
+            return z
+        even = tf.cast(spread(num, columns, functional.fold(seed, 0)), z.dtype)
+        return tf.concat([even, z[:, columns:]], axis=1)
 
     def samples(self, snapshot: Snapshot, num: Tensor, conditioning: Tree, training: bool, seed: Tensor) -> Tensor:
         """Draw float[num, *example] from the generator."""
@@ -119,3 +158,49 @@ def copied_share(made: Tensor, support: Tensor, query: Tensor) -> Tensor:
     nearest = tf.reduce_min(pairwise_distances(tf.cast(made, support.dtype), support), axis=1)
     copies = tf.cast(tf.logical_or(nearest < threshold, tf.equal(nearest, 0)), tf.float32)
     return tf.reduce_mean(tf.where(tf.math.is_finite(nearest), copies, tf.constant(float("nan"))))
+
+
+def split(support: Tensor, holdout: int, seed: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a support set at random for an inner step.
+
+    Args:
+        support: float[k, *example], any k >= 1.
+        holdout: how many images to hold out, >= 1; at most k - 1 are, and a single image is in both parts.
+        seed: int32[2].
+
+    Returns:
+        `(held out, the others)`: what the step trains on, and what it is conditioned on.
+    """
+    count = tf.shape(support)[0]
+    keys = tf.random.stateless_uniform([count], seed, alg="philox")
+    order = tf.argsort(keys, stable=True)
+    held = tf.minimum(holdout, count - 1)
+    shuffled = tf.gather(support, order)
+    return shuffled[: tf.maximum(held, 1)], shuffled[held:]
+
+
+def spread(num: Tensor, columns: int, seed: Tensor) -> Tensor:
+    """Return standard normal numbers that fill each column evenly: consecutive rows have about equal shares everywhere.
+
+    Column j is a Kronecker sequence, with a uniform start and an irrational stride, through the normal's quantile
+    function. Each number alone is standard normal, and row i does not depend on `num`.
+
+    Args:
+        num: int or int32[], rows.
+        columns: 1 to 3.
+        seed: int32[2].
+
+    Returns:
+        float64[num, columns].
+
+    Raises:
+        ValueError: columns out of range.
+
+    Reference: Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 3.
+    """
+    check_integer(columns, "columns", 1, len(_STRIDES))
+    start = tf.random.stateless_uniform([columns], seed, dtype=tf.float64, alg="philox")
+    rows = tf.cast(tf.range(num), tf.float64)[:, None]
+    share = tf.math.floormod(start + rows * tf.constant(_STRIDES[:columns], tf.float64), 1.0)
+    # The quantiles of 0 and 1 are infinite.
+    return tf.math.ndtri(tf.clip_by_value(share, 1e-6, 1.0 - 1e-6))

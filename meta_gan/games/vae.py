@@ -11,7 +11,6 @@ import tensorflow as tf
 from meta_gan import functional
 from meta_gan.checks import check_integer, check_number
 from meta_gan.games.base import (
-    NO_SEED,
     Endpoint,
     check_input,
     check_task_embedding,
@@ -52,6 +51,8 @@ class VAE(Sampling):
         al., "Importance Weighted Autoencoders", 2016, for `log_evidence`.
     """
 
+    task_encoder = "task_encoder"
+
     def __init__(
         self,
         generator: keras.Model,
@@ -89,12 +90,6 @@ class VAE(Sampling):
     def supports(self) -> frozenset[str]:
         """See `Game.supports`."""
         return frozenset({"penalty_scale"})
-
-    def condition(self, snapshot: Snapshot, support: Tensor) -> Tree:
-        """See `Game.condition`: `{"task_embedding": embedding}` with a task encoder, else None."""
-        if "task_encoder" not in self.nets:
-            return None
-        return {"task_embedding": self.call_net("task_encoder", snapshot, support, None, False, NO_SEED)[0]}
 
     def _encoded(
         self, snapshot: Snapshot, x: Tensor, conditioning: Tree, training: bool, seed: Tensor

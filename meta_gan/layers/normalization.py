@@ -217,11 +217,18 @@ class GroupNormalization(_Normalization):
     def call(self, inputs: Tensor) -> Tensor:
         """Return float[n, ..., channels], of the shape of `inputs`."""
         x = ops.cast(inputs, self.variable_dtype)
-        shape = ops.shape(x)
-        grouped = ops.reshape(x, (*shape[:-1], self.groups, shape[-1] // self.groups))
-        rank = len(grouped.shape)
-        mean, variance = _moments(grouped, (*range(1, rank - 2), rank - 1))
-        return self._scale_and_shift(ops.reshape(self._standardize(grouped, mean, variance), shape))
+        # Over positions first, channel by channel: a sum over two of five axes takes twice as long.
+        mean = self._over_groups(x)
+        centred = x - mean
+        variance = self._over_groups(ops.square(centred))
+        return self._scale_and_shift(centred * ops.rsqrt(variance + self.epsilon))
+
+    def _over_groups(self, x: Tensor) -> Tensor:
+        """Return the means over positions and each group, [n, 1, ..., 1, channels], of x [n, ..., channels]."""
+        axes, channels = tuple(range(1, len(x.shape) - 1)), self.scale.shape[0]
+        means = ops.mean(x, axis=axes, keepdims=True) if axes else x
+        grouped = ops.mean(ops.reshape(means, (-1, self.groups, channels // self.groups)), axis=2)
+        return ops.reshape(ops.repeat(grouped, channels // self.groups, axis=1), (-1, *(1,) * len(axes), channels))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

@@ -63,3 +63,13 @@ def erf(x: Tensor) -> Tensor:
     for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
         series = t * (factor + series)
     return tf.sign(x) * (1.0 - series * tf.exp(-tf.square(size)))
+
+
+def erfc(x: Tensor) -> Tensor:
+    """Return the complementary error function of `x`; in an export to LiteRT, as `1 - erf(x)`.
+
+    Example:
+        >>> round(float(erfc(tf.constant(0.5))), 6)
+        0.4795
+    """
+    return 1.0 - erf(x) if _FORMAT.get() == LITERT else tf.math.erfc(x)

@@ -6,6 +6,7 @@ from meta_gan.networks.base import Discriminator, Generator
 from meta_gan.networks.colour_fusion import ColourFusionGenerator, colour_fusion
 from meta_gan.networks.convolutional import DCGANDiscriminator, DCGANGenerator, ImageEncoder, dcgan
 from meta_gan.networks.dense import MLPDiscriminator, MLPEncoder, MLPGenerator, mlp
+from meta_gan.networks.flow import FlowGenerator
 from meta_gan.networks.image_fusion import FusionDiscriminator, FusionGenerator, fusion
 from meta_gan.networks.self_attention import SAGANDiscriminator, SAGANGenerator, sagan
 from meta_gan.networks.sequences import SequenceDiscriminator, WaveGenerator
@@ -13,6 +14,7 @@ from meta_gan.networks.sound_fusion import WaveFusionDiscriminator, WaveFusionGe
 from meta_gan.networks.task_encoder import TaskEncoder
 from meta_gan.networks.texts import TextGenerator
 from meta_gan.networks.translation import Translator
+from meta_gan.networks.unet import UNet
 from meta_gan.networks.wrappers import SCALE_AND_SHIFT, ScaleAndShift, SetPrior
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
+    "FlowGenerator",
     "FusionDiscriminator",
     "FusionGenerator",
     "Generator",
@@ -36,6 +39,7 @@ __all__ = [
     "TaskEncoder",
     "TextGenerator",
     "Translator",
+    "UNet",
     "WaveFusionDiscriminator",
     "WaveFusionGenerator",
     "WaveGenerator",

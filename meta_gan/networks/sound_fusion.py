@@ -156,7 +156,7 @@ class WaveFusionGenerator(AnchoredGenerator):
         hop = self.samples // _FRAMES
         spread = tf.cast(self._spread, sounds.dtype)
         share = tf.sigmoid(settings[:, 2, None, None])
-        shifts = float(hop) * tf.einsum("nfc,tf->nt", bounded(local, _LOCAL) + share * shift, spread)
+        shifts = float(hop) * tf.einsum("nf,tf->nt", (bounded(local, _LOCAL) + share * shift)[..., 0], spread)
         time = tf.cast(np.arange(self.samples), sounds.dtype)[None]
         stretch, start = bounded(settings[:, :1], _STRETCH), bounded(settings[:, 1:2], _START)
         affine = stretch * time + float(hop) * start

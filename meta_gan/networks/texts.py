@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_choice, check_number, check_shape
+from meta_gan.layers.portable import erfc
 from meta_gan.networks.base import Generator, LayerFactory, Shape
 from meta_gan.types import Tensor
 
@@ -24,7 +25,7 @@ _LEAST = 1e-6  # probability of a symbol: its logarithm stays finite
 
 def gumbel(z: Tensor) -> Tensor:
     """Return standard normal numbers as standard Gumbel numbers of the same quantiles."""
-    share = tf.clip_by_value(0.5 * tf.math.erfc(-z / math.sqrt(2.0)), 1e-6, 1.0 - 1e-6)
+    share = tf.clip_by_value(0.5 * erfc(-z / math.sqrt(2.0)), 1e-6, 1.0 - 1e-6)
     return -tf.math.log(-tf.math.log(share))
 
 

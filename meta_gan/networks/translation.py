@@ -21,6 +21,7 @@ from keras import ops
 
 from meta_gan import layers
 from meta_gan.checks import check_integer
+from meta_gan.layers.portable import atanh
 from meta_gan.networks.base import LayerFactory, Network, Shape, leaky_relu
 from meta_gan.networks.convolutional import count_levels
 from meta_gan.types import Tensor
@@ -111,5 +112,5 @@ class Translator(Network):
         for i in reversed(range(self.levels)):
             x = self.up[i](ops.concatenate([self.doubled(x), skips[i]], axis=-1))
             x = leaky_relu(self.norms[f"up_{i}"](x, *given) if i else x)
-        start = ops.arctanh(ops.clip(images, -_BRIGHTEST, _BRIGHTEST))
+        start = atanh(ops.clip(images, -_BRIGHTEST, _BRIGHTEST))
         return ops.tanh(start + self.leave(x))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import keras
 
 from meta_gan import losses, networks
-from meta_gan.games import GAN, VAE, Game, Terms, Translation
+from meta_gan.games import GAN, VAE, FlowMatching, Game, Terms, Translation
 from meta_gan.losses.base import Configured
 from meta_gan.presets.networks import (
     DCGAN,
@@ -21,6 +21,7 @@ from meta_gan.presets.networks import (
     Paired,
     TaskEncoder,
     Translator,
+    UNet,
     medium_of,
 )
 from meta_gan.presets.nodes import Node, always, integer, number, one_of, text
@@ -172,6 +173,38 @@ class VAEGame(GameNode):
 
 
 @dataclass(frozen=True)
+class FlowGame(GameNode):
+    """`games.FlowMatching`.
+
+    Attributes:
+        unconditional: probability that a row is trained without the support set, in [0, 1); guidance needs it.
+        draws: noises and times that a loss draws for each example, >= 1.
+        time_location: mean of the normal number of the times.
+        time_scale: its standard deviation, > 0.
+        holdout: support images that an inner step trains on while it conditions on the others; 0 to use all as both.
+    """
+
+    takes: ClassVar[tuple[type[Network], ...]] = (UNet,)
+    players: ClassVar[tuple[str, ...]] = ("generator",)
+    unconditional: float = number(0.0, least=0, below=1)
+    draws: int = integer(1, least=1)
+    time_location: float = number(0.0)
+    time_scale: float = number(1.0, above=0)
+    holdout: int = integer(0)
+
+    def build(self, network: UNet, shape: tuple[int, ...], rate: int | None, seed: int) -> Game:
+        return FlowMatching(
+            network.build(shape, self.embedding_dim, seed),
+            self._encoder(shape, seed),
+            unconditional=self.unconditional,
+            draws=self.draws,
+            time_location=self.time_location,
+            time_scale=self.time_scale,
+            holdout=self.holdout,
+        )
+
+
+@dataclass(frozen=True)
 class TranslationGame(Adversarial):
     """`games.Translation` between two domains of pictures.
 
@@ -218,4 +251,9 @@ class TranslationGame(Adversarial):
         )
 
 
-GAMES: dict[str, GameNode] = {"gan": GANGame(), "vae": VAEGame(), "translation": TranslationGame()}
+GAMES: dict[str, GameNode] = {
+    "flow": FlowGame(),
+    "gan": GANGame(),
+    "translation": TranslationGame(),
+    "vae": VAEGame(),
+}

@@ -10,8 +10,8 @@ from meta_gan import losses
 from meta_gan.checks import check_choice
 from meta_gan.games import Terms
 from meta_gan.presets.algorithms import DAWSON, FOMAML, MAML, Adam, Conditional, GradientDescent, Pretraining, Reptile
-from meta_gan.presets.games import GANGame, TranslationGame, VAEGame
-from meta_gan.presets.networks import DCGAN, SAGAN, Fusion, TaskEncoder, Translator
+from meta_gan.presets.games import FlowGame, GANGame, TranslationGame, VAEGame
+from meta_gan.presets.networks import DCGAN, SAGAN, Fusion, TaskEncoder, Translator, UNet
 from meta_gan.presets.nodes import change
 from meta_gan.presets.recipe import Outer, Recipe
 
@@ -98,6 +98,19 @@ _TRANSLATION = Recipe("translation", Translator(width=16), _ONE_WAY, FOMAML(_ADA
 # There and back: Zhu et al., 2017.
 _CYCLEGAN = replace(_TRANSLATION, name="cyclegan", game=replace(_ONE_WAY, content=0.0, cycle=10.0, identity=5.0))
 
+_FLOW = Recipe(
+    "flow",
+    UNet(anchored=True, guidance=2.0),
+    FlowGame(TaskEncoder(64), unconditional=0.1),
+    # As in `fusion`, inner steps adapt only the task embedding.
+    Conditional(Adam(1e-2), mask="context$"),
+    Outer(1e-3, first_decay=0.9, second_decay=0.99, clip=1.0, averaging=0.999),
+)
+# A meta-learned initialisation of an unconditional flow. A regression on several noises for each image has a much
+# steadier gradient than the losses of a GAN, so that larger inner rates are stable.
+_ADAPTED_FLOW = Recipe("reptile-flow", UNet(), FlowGame(draws=4), Reptile(Adam(1e-3)), Outer(1e-3, averaging=0.999))
+_MAML_FLOW = replace(_ADAPTED_FLOW, name="maml-flow", algorithm=MAML(Adam(1e-3), inner_steps=5))
+
 PRESETS = {
     recipe.name: recipe
     for recipe in (
@@ -112,6 +125,9 @@ PRESETS = {
         _VAE,
         _TRANSLATION,
         _CYCLEGAN,
+        _FLOW,
+        _ADAPTED_FLOW,
+        _MAML_FLOW,
         Recipe("reptile", algorithm=Reptile(_ADAM), outer=Outer(1e-3)),
         Recipe("fomaml", algorithm=FOMAML(_ADAM)),
         Recipe("maml", algorithm=MAML(_ADAM, inner_steps=5)),

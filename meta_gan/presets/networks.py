@@ -9,6 +9,7 @@ import keras
 
 from meta_gan import networks
 from meta_gan.networks.convolutional import NORMALIZATIONS
+from meta_gan.networks.flow import SOLVERS
 from meta_gan.networks.image_fusion import NORMALIZATIONS as FUSION_NORMALIZATIONS
 from meta_gan.networks.task_encoder import POOLINGS
 from meta_gan.presets.nodes import Node, choice, flag, integer, number
@@ -66,11 +67,14 @@ class Network(Node):
         width: channels (units, for `MLP`) of the narrowest hidden layer, >= 1.
     """
 
-    sees_support: ClassVar[bool] = False
-    """Whether the networks receive the support set itself."""
     takes_embedding: ClassVar[bool] = True
     """Whether the networks can be conditioned on a task embedding."""
     width: int = integer(32, least=1)
+
+    @property
+    def sees_support(self) -> bool:
+        """Whether the networks receive the support set itself."""
+        return False
 
     @property
     def wraps(self) -> bool:
@@ -182,10 +186,13 @@ class Anchored(Paired):
         temperature: factor on z in sampling, not in training, > 0.
     """
 
-    sees_support: ClassVar[bool] = True
     normalization: str = choice("meta", FUSION_NORMALIZATIONS)
     detail: int = integer(2, least=1)
     temperature: float = number(1.0, above=0)
+
+    @property
+    def sees_support(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -219,6 +226,40 @@ class ColourFusion(Anchored):
 
 
 @dataclass(frozen=True)
+class UNet(Network):
+    """`networks.UNet`, the velocity of a flow of pictures.
+
+    Attributes:
+        anchored: whether it receives the support set.
+        solver: euler, midpoint or heun.
+        solver_steps: steps from noise to picture, >= 1.
+        guidance: weight of the support set in sampling, >= 0; 1 without guidance.
+        temperature: factor on the noise in sampling, not in training, > 0.
+    """
+
+    anchored: bool = flag(False)
+    solver: str = choice("euler", tuple(SOLVERS))
+    solver_steps: int = integer(16, least=1)
+    guidance: float = number(1.0, least=0)
+    temperature: float = number(1.0, above=0)
+
+    @property
+    def sees_support(self) -> bool:
+        return self.anchored
+
+    def build(self, shape: tuple[int, ...], embedding_dim: int, seed: int) -> keras.Model:
+        """Return the generator of pictures of a shape.
+
+        Raises:
+            ValueError: examples that are not pictures of a size that the network takes, or a width that it does not.
+        """
+        if (medium := medium_of(shape)) != "pictures":
+            raise ValueError(f"'network' must not be 'unet' for {medium}. Received: examples of shape {shape}")
+        sampling = (self.solver, self.solver_steps, self.guidance, self.temperature)
+        return networks.UNet(shape, self.width, self.anchored, embedding_dim, *sampling, seed)
+
+
+@dataclass(frozen=True)
 class Translator(Network):
     """`networks.Translator` between two domains of pictures, with discriminators of the kind `dcgan`.
 
@@ -248,4 +289,5 @@ NETWORKS: dict[str, Network] = {
     "fusion": Fusion(),
     "colour_fusion": ColourFusion(),
     "translator": Translator(),
+    "unet": UNet(),
 }

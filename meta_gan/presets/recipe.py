@@ -13,8 +13,8 @@ from meta_gan.meta import Algorithm
 from meta_gan.model import META_LEARNER, MetaModel
 from meta_gan.networks import SCALE_AND_SHIFT
 from meta_gan.presets.algorithms import ALGORITHMS, FOMAML, Adapting, AlgorithmNode, Conditional, Learned
-from meta_gan.presets.games import GAMES, Adversarial, GameNode, GANGame, TranslationGame
-from meta_gan.presets.networks import NETWORKS, Network
+from meta_gan.presets.games import GAMES, Adversarial, FlowGame, GameNode, GANGame, TranslationGame
+from meta_gan.presets.networks import NETWORKS, Network, UNet
 from meta_gan.presets.nodes import Node, always, integer, kind_of, number, one_of, text
 
 _LOWEST_RATE = 0.02  # share of the first rate at the end of its decay
@@ -120,10 +120,16 @@ class Recipe(Node):
             plain = f"when network is {network!r}, which cannot be conditioned"
             fits = game.task_encoder is None or self.network.takes_embedding
             _require(fits, "game.task_encoder", f"'none' {plain}", "task_encoder")
-            nearness, holdout = game.terms.nearness, game.holdout
+            nearness = game.terms.nearness
             _require(sees or not nearness, "game.terms.nearness", f"0 when network is {network!r}", nearness)
+        if isinstance(game, (GANGame, FlowGame)):
             wanted = f"0 when network is {network!r} and game.task_encoder is 'none'"
-            _require(conditioned or not holdout, "game.holdout", wanted, holdout)
+            _require(conditioned or not game.holdout, "game.holdout", wanted, game.holdout)
+        if isinstance(game, FlowGame):
+            wanted = "0 when network.anchored is False and game.task_encoder is 'none'"
+            _require(conditioned or not game.unconditional, "game.unconditional", wanted, game.unconditional)
+            guidance = self.network.guidance if isinstance(self.network, UNet) else 1.0
+            _require(conditioned or guidance == 1, "network.guidance", wanted.replace("0", "1", 1), guidance)
         _require(
             conditioned or truth > 0 or not isinstance(self.algorithm, Conditional),
             "algorithm",

@@ -110,7 +110,7 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0, groups: np.n
 
 
 def _parts(own: np.ndarray, groups: np.ndarray, draws: np.random.Generator) -> list[np.ndarray]:
-    """Return the pictures of a class by group in random order, the largest first, none larger than half of the class."""
+    """Return the pictures of a class by group in random order, the largest first, none above half of the class."""
     shuffled, half = draws.permutation(own), max(1, len(own) // 2)
     kinds = dict.fromkeys(groups[shuffled].tolist())
     together = [shuffled[groups[shuffled] == kind] for kind in kinds]

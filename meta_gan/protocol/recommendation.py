@@ -121,7 +121,9 @@ def recommend(correct: Mapping[str, np.ndarray], seed: int = 0) -> Recommendatio
     if guessed:
         probable = [row for row in plain if _interval(values[row] - values[NOTHING], seed, GUESSED).low > 0]
         method = max(probable, key=lambda row: gain[row].mean, default=None)
-    return Recommendation(method, guessed and method is not None, accuracy, gain, best_plain, over, len(values[NOTHING]))
+    return Recommendation(
+        method, guessed and method is not None, accuracy, gain, best_plain, over, len(values[NOTHING])
+    )
 
 
 def _gain(values: Mapping[str, np.ndarray], row: str, other: str, seed: int) -> Interval:

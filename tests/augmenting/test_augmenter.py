@@ -12,7 +12,7 @@ from meta_gan.augmenting.models import copy_of, open_model
 from meta_gan.metrics import Interval
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.cross_validation import CrossValidation, SmallClassifier, plain_pictures
-from meta_gan.protocol.folds import alike, stratified_folds
+from meta_gan.protocol.folds import stratified_folds
 from meta_gan.protocol.recommendation import ROWS, Recommendation, recommend
 from meta_gan.tasks.pixels import to_uint8
 from tests.toys import tiny_dcgan

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from meta_gan import functional, losses
 from meta_gan.games import GAN, Terms
-from meta_gan.games.gan import spread
+from meta_gan.games.sampling import spread
 from meta_gan.meta import Consistent, Unrolled
 from meta_gan.types import Settings
 from tests.games.nets import (

@@ -22,6 +22,7 @@ def test_functions_of_an_export(format):
     with portable.exporting(NET, (None, 2), format):
         np.testing.assert_allclose(portable.atanh(tf.constant(x)), np.arctanh(x), rtol=1e-5, atol=3e-7)
         np.testing.assert_allclose(portable.erf(tf.constant(4 * x)), [math.erf(4 * v) for v in x], atol=5e-7)
+        np.testing.assert_allclose(portable.erfc(tf.constant(4 * x)), [math.erfc(4 * v) for v in x], atol=5e-7)
 
 
 def test_functions_are_tensorflows_own_outside_of_an_export():
@@ -30,6 +31,7 @@ def test_functions_are_tensorflows_own_outside_of_an_export():
         assert np.any(portable.erf(x) != tf.math.erf(x))
     np.testing.assert_array_equal(portable.atanh(x), tf.atanh(x))
     np.testing.assert_array_equal(portable.erf(x), tf.math.erf(x))
+    np.testing.assert_array_equal(portable.erfc(x), tf.math.erfc(x))
 
 
 def assert_serves(folder, generator):

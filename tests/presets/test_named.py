@@ -10,7 +10,7 @@ from meta_gan.presets.algorithms import GradientDescent, Reptile
 from tests.presets.helpers import flat
 
 NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan"]
-NAMES = sorted([*NAMES, "vae", "translation", "cyclegan", "sound", "text"])
+NAMES = sorted([*NAMES, "vae", "translation", "cyclegan", "sound", "text", "flow", "reptile-flow", "maml-flow"])
 
 
 ADAM = {"algorithm.meta_learner.discriminator_inner_rate": 2e-3}
@@ -84,9 +84,27 @@ CHANGES = {
     "pretraining": {**ADAM, "algorithm.kind": "pretraining", "algorithm.consistency": None},
 }
 CHANGES["cyclegan"] = {**CHANGES["translation"], "game.content": 0.0, "game.cycle": 10.0, "game.identity": 5.0}
+FLOW = {
+    **{"network.kind": "unet", "network.anchored": False, "network.solver": "euler", "network.solver_steps": 16},
+    **{"network.guidance": 1.0, "network.temperature": 1.0, "network.latent_dim": None, "network.normalization": None},
+    **{"network.scale_and_shift": None, "game.kind": "flow", "game.unconditional": 0.0, "game.draws": 4},
+    **{"game.time_location": 0.0, "game.time_scale": 1.0, "algorithm.meta_learner.inner_rate": 1e-3},
+    **{"outer.rate": 1e-3, "outer.averaging": 0.999},
+}
+CHANGES |= {
+    "flow": {
+        **{**FLOW, **TASK_ENCODER, **CONDITIONAL, **OUTER, "network.anchored": True, "network.guidance": 2.0},
+        **{"game.unconditional": 0.1, "game.draws": 1, "algorithm.meta_learner.inner_rate": 1e-2},
+        **{"algorithm.mask": "context$", "outer.clip": 1.0},
+    },
+    "reptile-flow": {**FLOW, "algorithm.kind": "reptile", "algorithm.consistency": None},
+    "maml-flow": {**FLOW, "algorithm.kind": "maml", "algorithm.inner_steps": 5},
+}
 ONLY_GAN = ("game.terms.", "game.augmentation.", "game.holdout")
-ONLY_ADVERSARIAL = (*ONLY_GAN, "game.loss.", "game.penalty.", "game.discriminator_turns", "game.features")
-ABSENT = {"vae": ONLY_ADVERSARIAL, "translation": ONLY_GAN, "cyclegan": ONLY_GAN}
+ADVERSARIAL = ("game.loss.", "game.penalty.", "game.discriminator_turns", "game.features")
+ONLY_ADVERSARIAL = (*ONLY_GAN, *ADVERSARIAL)
+ABSENT = dict.fromkeys(("flow", "reptile-flow", "maml-flow"), ("game.terms.", "game.augmentation.", *ADVERSARIAL))
+ABSENT |= {"vae": ONLY_ADVERSARIAL, "translation": ONLY_GAN, "cyclegan": ONLY_GAN}
 
 
 def test_the_table_of_presets():

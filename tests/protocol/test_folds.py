@@ -65,7 +65,20 @@ def test_pictures_that_are_alike_are_a_group():
     shown = np.array([0, 1, 1, 0, 2, 1])
     images = (objects[shown] + draws.normal(0, 3, (6, 32, 32, 3))).astype(np.uint8)
     assert alike(images, np.zeros(6, int)).tolist() == [0, 1, 1, 0, 2, 1]
-    assert alike(np.concatenate([images, images]), np.repeat([4, 7], 6)).tolist() == [0, 1, 1, 0, 2, 1, 3, 4, 4, 3, 5, 4]
+    assert alike(np.concatenate([images, images]), np.repeat([4, 7], 6)).tolist() == [
+        0,
+        1,
+        1,
+        0,
+        2,
+        1,
+        3,
+        4,
+        4,
+        3,
+        5,
+        4,
+    ]
 
 
 def test_equal_pictures_are_one_group_and_a_single_one_is_its_own():
