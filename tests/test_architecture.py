@@ -116,7 +116,18 @@ UNREACHABLE = {
     "controller": {"model", "presets", "tasks", "networks"},
     "trainers": {"presets", "protocol", "judges", "cli"},
 }
-LIBRARIES = {"tensorflow", "keras", "numpy", "absl", "matplotlib", "PIL", "jinja2", "markupsafe", "safetensors"}
+LIBRARIES = {
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "absl",
+    "matplotlib",
+    "PIL",
+    "jinja2",
+    "markupsafe",
+    "safetensors",
+}
 LIBRARIES |= {"tensorboard", "h5py"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 LIBRARIES |= {"gymnasium"}

@@ -14,30 +14,35 @@ COUNTS = [
     *[(kind, field) for kind in networks.NETWORKS.values() for field in ("width", "latent_dim", "detail")],
     *[(kind, "discriminator_turns") for kind in games.GAMES.values()],
     *[(kind, "inner_steps") for kind in algorithms.ALGORITHMS.values()],
-    (networks.TaskEncoder(), "embedding_dim"),
+    *[(networks.TaskEncoder(), "embedding_dim"), (networks.UNet(), "solver_steps"), (games.FlowGame(), "draws")],
 ]
-COUNTS_OR_NONE = [(games.GANGame(), "holdout"), (presets.Outer(), "decay_steps"), (presets.Recipe(), "seed")]
+COUNTS_OR_NONE = [
+    *[(kind, "holdout") for kind in games.GAMES.values()],
+    *[(presets.Outer(), "decay_steps"), (presets.Recipe(), "seed")],
+]
 META_LEARNERS = [*algorithms.HAND_DESIGNED.values(), *algorithms.LEARNED.values()]
 POSITIVE = [
     *[(kind, rate) for kind in META_LEARNERS for rate in ("inner_rate", "discriminator_inner_rate", "meta_rate")],
-    *[(kind, "temperature") for kind in (networks.Fusion(), networks.ColourFusion())],
-    (presets.Outer(), "rate"),
+    *[(kind, "temperature") for kind in networks.NETWORKS.values()],
+    *[(presets.Outer(), "rate"), (games.FlowGame(), "time_scale")],
 ]
 WEIGHTS = [
     *[(games.TranslationGame(), term) for term in ("cycle", "identity", "content", "truth", "energy")],
-    *[(games.VAEGame(), "beta"), (presets.Outer(), "clip")],
+    *[(games.VAEGame(), "beta"), (presets.Outer(), "clip"), (networks.UNet(), "guidance")],
     *[(kind, "consistency") for kind in algorithms.ALGORITHMS.values()],
 ]
 SHARES = [(presets.Outer(), field) for field in ("first_decay", "second_decay", "averaging")]
+SHARES += [(games.FlowGame(), "unconditional")]
+FINITE = [(games.FlowGame(), "time_location")]
 CHOICES = [
     *[(kind, "normalization") for kind in networks.NETWORKS.values()],
-    (networks.TaskEncoder(), "pooling"),
+    *[(networks.TaskEncoder(), "pooling"), (networks.UNet(), "solver")],
     *[(kind, field) for kind in games.GAMES.values() for field in ("loss", "penalty", "likelihood", "task_encoder")],
     *[(games.GANGame(), "augmentation"), (games.GANGame(), "terms")],
     *[(kind, "meta_learner") for kind in algorithms.ALGORITHMS.values()],
     *[(presets.Recipe(), field) for field in ("network", "game", "algorithm", "outer")],
 ]
-FLAGS = [(kind, "scale_and_shift") for kind in networks.NETWORKS.values()]
+FLAGS = [(kind, field) for kind in networks.NETWORKS.values() for field in ("scale_and_shift", "anchored")]
 TEXTS = [
     *[(kind, "mask") for kind in algorithms.ALGORITHMS.values()],
     *[(kind, "features") for kind in games.GAMES.values()],
@@ -48,6 +53,7 @@ VALUES = [
     (COUNTS_OR_NONE, (-1, 2**31, 0.0, False, None)),
     (POSITIVE, (0.0, -1e-3, math.inf, math.nan, "1", True)),
     (WEIGHTS, (-1.0, math.inf, math.nan, "1", None, True)),
+    (FINITE, (math.inf, math.nan, "1", None, True)),
     (SHARES, (-0.1, 1.0, math.nan, "0", False)),
     (CHOICES, ("other", "", 1, losses.Hinge)),
     (FLAGS, (1, "true", None)),
