@@ -35,8 +35,8 @@ class MetricsLog:
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Append one line and flush it; values that are not finite become null, because JSON has no NaN."""
         line = {"step": step, **{key: number(value) for key, value in values.items()}}
-        atomic.fault_point("metrics.line")
         try:
+            atomic.fault_point("metrics.line")
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:

@@ -142,7 +142,9 @@ def tiny_fusion(dtype="float32", **options):
     generator = networks.FusionGenerator(image, latent_dim=4, width=2, detail=1, **made)
     discriminator = networks.FusionDiscriminator(image, width=2, **made)
     encoder = networks.TaskEncoder(image, width=2, **made)
-    stack = [keras.layers.Flatten(dtype=dtype), keras.layers.Dense(4, activation="tanh", dtype=dtype)]
+    kernel = keras.initializers.GlorotUniform(seed=0)
+    readout = keras.layers.Dense(4, activation="tanh", kernel_initializer=kernel, dtype=dtype)
+    stack = [keras.layers.Flatten(dtype=dtype), readout]
     features = keras.Sequential([keras.Input(image, dtype=dtype), *stack])
     return GAN(generator, discriminator, encoder=encoder, features=features, **options)
 
