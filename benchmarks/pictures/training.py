@@ -69,7 +69,7 @@ MODELS = {
         (*OFTEN, "symmetries=true", "fewest_shots=2", "decay_steps=6000", "terms.nearness=3"),
         "omniglot",
     ),
-    "drawings28-more": Training(
+    "drawings28-emoji": Training(
         "28x28x1",
         9000,
         {**DRAWINGS, "fonts": 2, "variations:icons": 1, "variations:emoji": 3},

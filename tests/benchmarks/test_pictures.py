@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.pictures import data, shipping, training, unseen
+from benchmarks.pictures import data, distances, shipping, training, unseen
 from meta_gan import tasks
 from meta_gan.cli import program
+from meta_gan.tasks.readers.arrays import make_source
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,24 @@ def test_the_temperature_is_measured_on_validation_classes(tmp_path, monkeypatch
     (found,) = shipping.allocations("drawings28", {"icons": str(tmp_path / "icons.npz")})
     assert sorted(found.classes) == [1, 3] and found.source.example_shape == (12, 12, 3)
     assert [len(part) for part in found.images("support")] == [5, 5]
+
+
+class FlatJudge:
+    """A judge whose features are the pixels in [0, 1]."""
+
+    def features(self, images):
+        return images.reshape(len(images), -1) / 255.0
+
+
+def test_distances_of_copies_and_of_one_image():
+    levels = np.random.default_rng(0).integers(0, 256, (36, 8, 8, 1)).astype(np.uint8)
+    source = make_source(levels, np.repeat([0, 1], 18), ["a", "b"], np.array([2, 2], np.int8), "toy")
+    pairs = list(distances.draws(source, 3))
+    assert len(pairs) == 2 * distances.DRAWS
+    for support, others in pairs:
+        assert (len(support), len(others)) == (3, 15)
+        assert not {image.tobytes() for image in support} & {image.tobytes() for image in others}
+    rows = distances.scores(pairs, lambda support, seed: np.repeat(support, 4, axis=0), [FlatJudge()] * 2)
+    assert rows[2:] == ["0.000 / 0.000", "1.000"]
+    one = distances.scores(pairs, lambda support, seed: np.repeat(support[:1], 9, axis=0), [FlatJudge()])
+    assert one[1] == "0.000" and float(one[0]) > float(rows[0].split(" / ")[0])

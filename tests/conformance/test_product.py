@@ -21,6 +21,7 @@ from tests.conformance.cases import (
     SOUNDS,
     TEXTS,
     TOLD,
+    TOLD_FLOW,
     TOLD_TRANSLATION,
     TOLD_VAE,
     TRANSFERRED,
@@ -32,7 +33,7 @@ from tests.toys import flat_close, numbers, one, random_episodes
 POINTS = "points, two discriminator turns"
 # Adaptation depends on the meta-learner and the mask only: every game with one algorithm, and every meta-learner and
 # mask with one game, cover it.
-RARE = (FUSION, SOUNDS, TEXTS, TOLD_VAE, TOLD_TRANSLATION)
+RARE = (FUSION, SOUNDS, TEXTS, TOLD_FLOW, TOLD_VAE, TOLD_TRANSLATION)
 # Those that take longest to export, and have a test of their own that does.
 ELSEWHERE = (TOLD, TRANSFERRED, "images, hinge with R1", *RARE)
 # And those that differ from others by their losses alone, of which an export knows nothing.

@@ -9,7 +9,7 @@ import meta_gan as mg
 from meta_gan import functional, networks, presets
 from meta_gan.games import FlowMatching
 from meta_gan.types import Settings
-from tests.toys import GaussianFlow, conditioned_flow, one, random_episodes, ring_episodes, tiny_flow
+from tests.toys import GaussianFlow, conditioned_flow, one, random_episodes, ring_episodes, tiny_flow, weekly
 
 SEED = tf.constant([3, 4])
 MEAN, DEVIATION = 0.3, 0.5
@@ -173,7 +173,7 @@ def test_settings_that_exclude_one_another(changes, message):
         presets.get("flow", changes)
 
 
-@pytest.mark.parametrize("name", ["flow", "reptile-flow", "maml-flow"])
+@pytest.mark.parametrize("name", ["flow", "reptile-flow", *weekly("maml-flow")])
 def test_presets(name):
     model = presets.build(
         presets.get(name, width=4, solver_steps=2, **{"inner_steps": 1} if name != "flow" else {}), (8, 8, 1)
