@@ -100,27 +100,42 @@ def _has_model(folder: Path) -> bool:
     return atomic.settled(folder) and any(os.path.lexists(folder / name) for name in (storage.CONFIG, storage.WEIGHTS))
 
 
-def load(path: str | os.PathLike[str], like: Any = None) -> MetaModel:
+def load(path: str | os.PathLike[str], like: Any = None, sampling: Mapping[str, Any] | None = None) -> MetaModel:
     """Load a meta-model by folder, run folder or shipped name.
 
     Args:
         path: see `resolve`; or "auto" for the shipped model whose pictures are most like given ones, see `nearest`.
         like: with "auto", pictures [n, height, width] or [n, height, width, channels]; otherwise None.
+        sampling: arguments of the generator that change samples and nothing in training, such as `temperature` or a
+            flow's `guidance` and `solver_steps`; None for the saved ones. The model keeps them when it is saved.
 
     Returns:
         A `MetaModel`, ready to adapt; compile it to continue training.
 
     Raises:
-        ValueError: there is no model at `path`, or its files are damaged; or `like` does not fit `path`.
+        ValueError: there is no model at `path`, or its files are damaged; or `like` does not fit `path`; or the
+            generator has no such settings.
 
     Example:
         >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
+        >>> bolder = load("omniglot", sampling={"temperature": 1.5})
         >>> model = load("auto", like=photographs)
     """
     if (like is None) == (str(path) == AUTO):
         received = "none" if like is None else f"{type(like).__name__}, with {str(path)!r}"
         raise ValueError(f"'like' must be pictures with the path {AUTO!r}, and None with others. Received: {received}")
-    return MetaModel.from_folder(resolve(path if like is None else nearest(np.shape(like))))
+    model = MetaModel.from_folder(resolve(path if like is None else nearest(np.shape(like))))
+    _change_sampling(model.game.nets[model.game.primary], sampling)
+    return model
+
+
+def _change_sampling(net: Any, settings: Mapping[str, Any] | None) -> None:
+    if not settings:
+        return
+    net = getattr(net, "network", net)  # the network inside a wrapper
+    if not callable(getattr(net, "change_sampling", None)):
+        raise ValueError(f"'sampling' must be None for a {type(net).__name__}. Received: {dict(settings)}")
+    net.change_sampling(settings)
 
 
 def nearest(shape: tuple[int, ...]) -> str:
@@ -209,16 +224,20 @@ def save_to_preset(
     plain.save(path, training=dict(training or {}), about=dict(about or {}))
 
 
-def load_adapted(path: str | os.PathLike[str]) -> AdaptedModel:
+def load_adapted(path: str | os.PathLike[str], sampling: Mapping[str, Any] | None = None) -> AdaptedModel:
     """Load an adapted model, as saved by `AdaptedModel.save` or `meta-gan adapt`.
 
     Args:
         path: its folder.
+        sampling: see `load`.
 
     Returns:
-        An `AdaptedModel` that draws the same samples as the saved one.
+        An `AdaptedModel` that draws the same samples as the saved one, unless `sampling` differs.
 
     Raises:
-        ValueError: the folder has no adapted model, or its files are damaged.
+        ValueError: the folder has no adapted model, or its files are damaged, or there are no such settings.
     """
-    return AdaptedModel.from_folder(path)
+    adapted = AdaptedModel.from_folder(path)
+    game = adapted.adaptation.game
+    _change_sampling(game.nets[game.primary], sampling)
+    return adapted

@@ -24,7 +24,7 @@ SCENARIOS = {
     "maml": ("maml", "inner_steps=1"),
     "reptile": ("reptile", "inner_steps=2"),
     "learned": ("maml", "inner_steps=2 meta_learner=recurrent"),
-    "vae": ("vae", "inner_steps=1"),
+    "vae": ("vae", "algorithm=fomaml inner_steps=1"),
 }
 """`{name: (preset, settings)}` of the runs; the recurrent meta-learner has variables of its own."""
 # Points of a save that are passed at every step, and those that are passed at the start, the end or a validation.

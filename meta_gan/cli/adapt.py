@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target = "images of the target domain, of a model of two domains (default: none)"
     other.add_argument("--target-support", metavar="FOLDER_OR_NPZ", help=target)
     other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
+    flags.add_sampling(other)
     flags.add_policy(other)
     other.add_argument(
         "--invert",
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_integer(arguments.seed, "--seed", 0)
     if arguments.inner_steps is not None:
         check_integer(arguments.inner_steps, "--inner-steps", 0)
-    model = loading.load(arguments.model)
+    model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
     domains = by_domain(model.game.example_shape)
     paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
     if len(paths) != len(domains):

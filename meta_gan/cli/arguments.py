@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from meta_gan.tasks.files import POLICIES
 
@@ -34,6 +37,37 @@ def add_policy(group: argparse._ArgumentGroup) -> None:
     """Add `--on-bad-file`, of the commands that read folders."""
     bad = "skip the files of a folder that cannot be read, and name them (default: error)"
     group.add_argument("--on-bad-file", choices=POLICIES, help=bad)
+
+
+def add_sampling(group: argparse._ArgumentGroup) -> None:
+    """Add `--sampling`, of the commands that make or keep samples."""
+    text = (
+        "change samples: temperature=T; of a flow also guidance=W, solver_steps=N, solver=NAME (default: the model's)"
+    )
+    group.add_argument("--sampling", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
+
+
+def sampling(items: Sequence[str]) -> dict[str, Any]:
+    """Parse the `KEY=VALUE` items of `--sampling`; whole numbers become int, others float, and words stay.
+
+    Raises:
+        ValueError: an item has another form.
+
+    Example:
+        >>> sampling(["guidance=2.5", "solver_steps=8", "solver=heun"])
+        {'guidance': 2.5, 'solver_steps': 8, 'solver': 'heun'}
+    """
+    found: dict[str, Any] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or not key or not text:
+            raise ValueError(f"--sampling must be KEY=VALUE. Received: {item!r}")
+        found[key] = text
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                found[key] = kind(text)
+                break
+    return found
 
 
 def add_pairs(parser: argparse.ArgumentParser, title: str) -> None:

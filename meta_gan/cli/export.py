@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=N",
         help=f"the largest request that is served (default: {limits})",
     )
+    flags.add_sampling(other)
     warm = "write warm-up requests for the model served as NAME; needs the extra `serving` (default: none)"
     other.add_argument("--warm-up", metavar="NAME", help=warm)
 
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     limits = _limits(arguments.limits)
     if arguments.warm_up is not None and importlib.util.find_spec("tensorflow_serving") is None:
         raise ValueError("--warm-up needs the extra `serving`, `pip install 'meta-gan[serving]'`. Received: none of it")
-    model = loading.load(arguments.model)
+    model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
     versions = [int(p.name) for p in out.iterdir() if p.name.isdigit()] if out.is_dir() else []
     path = out / str(max(versions, default=0) + 1)
     # A server may be watching the folder: the version appears only when it is complete.

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     main.add_argument("--inputs", metavar="FOLDER_OR_NPZ", help="images to translate (default: none, with --count)")
     main.add_argument("--out", required=True, metavar="DIR", help="folder to create; must not exist")
     other = parser.add_argument_group("other arguments")
+    flags.add_sampling(other)
     other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
 
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if arguments.count is not None:
         check_integer(arguments.count, "--count", 1)
-    adapted = loading.load_adapted(arguments.model)
+    adapted = loading.load_adapted(arguments.model, sampling=flags.sampling(arguments.sampling))
     if arguments.inputs is None:
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
     else:

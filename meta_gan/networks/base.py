@@ -262,9 +262,30 @@ class Generator(Network):
         TensorShape([5, 2])
     """
 
+    sampling: tuple[str, ...] = ()
+    """The names of the arguments that change samples and nothing in training, such as a temperature."""
+
     def __init__(self, example_shape: Shape, latent_dim: int, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(example_shape, seed, **kwargs)
         self.latent_dim = check_integer(latent_dim, "latent_dim", 1)
+
+    def change_sampling(self, settings: Mapping[str, Any]) -> None:
+        """Change arguments of `sampling`, before the first call of a model that holds the generator.
+
+        Args:
+            settings: `{name: value}`.
+
+        Raises:
+            ValueError: an unknown name or a value out of range; the generator is then unchanged.
+        """
+        if unknown := sorted(set(settings) - set(self.sampling)):
+            raise ValueError(
+                f"'sampling' of a {type(self).__name__} must be settings of {list(self.sampling)}. Received: {unknown}"
+            )
+        # A generator with these arguments checks them.
+        changed = type(self).from_config({**self.get_config(), **settings})
+        for name in settings:
+            setattr(self, name, getattr(changed, name))
 
     def call(self, z: Tensor, conditioning: Any = None, training: bool = False) -> Tensor:
         """Return examples float[n, *example_shape] of `z` float[n, latent_dim], without conditioning."""

@@ -86,6 +86,8 @@ class FlowGenerator(Generator):
         straight paths; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022.
     """
 
+    sampling = ("solver", "solver_steps", "guidance", "temperature")
+
     def __init__(
         self,
         example_shape: Shape,
@@ -98,11 +100,10 @@ class FlowGenerator(Generator):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        self_anchored = check_bool(anchored, "anchored")
-        size = math.prod(int(side) for side in example_shape)
-        super().__init__(example_shape, size + self_anchored, seed, embedding_dim=embedding_dim, **kwargs)
-        self.anchored = self.sees_support = self_anchored
-        self.stratified = int(self_anchored)
+        size = math.prod(int(side) for side in example_shape) + check_bool(anchored, "anchored")
+        super().__init__(example_shape, size, seed, embedding_dim=embedding_dim, **kwargs)
+        self.anchored = self.sees_support = anchored
+        self.stratified = int(anchored)
         self.solver = check_choice(solver, "solver", tuple(SOLVERS))
         self.solver_steps = check_integer(solver_steps, "solver_steps", 1)
         self.guidance = check_number(guidance, "guidance", least=0)

@@ -194,6 +194,7 @@ class AnchoredGenerator(Generator):
 
     sees_support = True
     stratified = CHOICES
+    sampling = ("temperature",)
     style: list[keras.layers.Layer]
 
     def __init__(self, example_shape: Shape, latent_dim: int, seed: int, temperature: float, **kwargs: Any) -> None:

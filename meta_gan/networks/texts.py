@@ -69,6 +69,8 @@ class TextGenerator(Generator):
         the learned share of copying.
     """
 
+    sampling = ("temperature",)
+
     def __init__(
         self,
         example_shape: Shape,

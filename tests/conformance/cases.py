@@ -166,8 +166,8 @@ PLAIN = "points, non-saturating"
 
 def marked(pairs):
     """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every game but the
-    fusion networks' and the U-Net's, which are slow to trace, with FOMAML and the recurrent meta-learner; the others are marked
-    `conformance`, for `make conformance`."""
+    fusion networks' and the U-Net's, which are slow to trace, with FOMAML and the recurrent meta-learner; the others
+    are marked `conformance`, for `make conformance`."""
     known = {a for g, a in PAIRS if g == PLAIN}
     return [
         pair
