@@ -6,6 +6,7 @@ import pytest
 from benchmarks.pictures import data, distances, shipping, training, unseen
 from meta_gan import tasks
 from meta_gan.cli import program
+from meta_gan.tasks.pixels import to_float
 from meta_gan.tasks.readers.arrays import make_source
 
 
@@ -143,7 +144,7 @@ def test_distances_of_copies_and_of_one_image():
     for support, others in pairs:
         assert (len(support), len(others)) == (3, 15)
         assert not {image.tobytes() for image in support} & {image.tobytes() for image in others}
-    rows = distances.scores(pairs, lambda support, seed: np.repeat(support, 4, axis=0), [FlatJudge()] * 2)
+    rows = distances.scores(pairs, lambda support, seed: to_float(np.repeat(support, 4, axis=0)), [FlatJudge()] * 2)
     assert rows[2:] == ["0.000 / 0.000", "1.000"]
-    one = distances.scores(pairs, lambda support, seed: np.repeat(support[:1], 9, axis=0), [FlatJudge()])
+    one = distances.scores(pairs, lambda support, seed: to_float(np.repeat(support[:1], 9, axis=0)), [FlatJudge()])
     assert one[1] == "0.000" and float(one[0]) > float(rows[0].split(" / ")[0])

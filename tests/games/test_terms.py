@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.games import Terms
-from meta_gan.games.gan import coarse, feature_terms, split, spread, with_nearness
+from meta_gan.games.gan import coarse, feature_terms, with_nearness
+from meta_gan.games.sampling import split, spread
 from meta_gan.losses import pairwise_distances
 from meta_gan.networks.image_fusion import choose
 

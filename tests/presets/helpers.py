@@ -26,6 +26,8 @@ def small(name):
     """Changes that make the nets and the number of inner steps of the preset `name` small."""
     recipe = presets.PRESETS[name]
     size = {"width": 2} if name in ("translation", "cyclegan", "text") else {"width": 2, "latent_dim": 4}
+    if name.endswith("flow"):
+        size = {"width": 4, "solver_steps": 2}
     if recipe.game.task_encoder:
         size["embedding_dim"] = 3
     if recipe.inner_steps:

@@ -28,8 +28,9 @@ def stepped(model, shape, steps, tasks=2):
     return metrics
 
 
+SLOW = ("faml", "cyclegan", "maml", "sagan", "text", "flow", "reptile-flow", "maml-flow")
 EVERY = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in ("faml", "cyclegan", "maml", "sagan", "text") else [])
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in sorted(set(presets.PRESETS) - {"fusion"})
 ]
 
