@@ -9,7 +9,7 @@ import pytest
 import meta_gan as mg
 from meta_gan import functional, loading, storage
 from meta_gan.cli.arguments import sampling
-from tests.toys import conditioned_flow, random_episodes, tiny_gan
+from tests.toys import random_episodes, tiny_flow, tiny_gan
 
 SUPPORT = random_episodes().support[0].numpy()
 
@@ -181,28 +181,27 @@ def test_the_model_for_given_pictures():
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
-    """A saved flow, and support images for it."""
+    """A saved flow of points."""
     folder = tmp_path_factory.mktemp("flow") / "model"
-    mg.MetaModel(conditioned_flow(), mg.FOMAML(inner_steps=0)).save(folder)
-    return folder, np.random.default_rng(0).uniform(-1, 1, (3, 8, 8, 1)).astype(np.float32)
+    mg.MetaModel(tiny_flow(), mg.FOMAML(inner_steps=0)).save(folder)
+    return folder
 
 
 def test_settings_of_sampling_change_samples_and_are_kept(flow, tmp_path):
-    folder, support = flow
-    settings = {"guidance": 1.0, "solver": "euler", "solver_steps": 3, "temperature": 0.5}
-    changed = mg.load(folder, sampling=settings)
-    samples = changed.adapt(support).sample(3)
-    assert not np.array_equal(samples, mg.load(folder).adapt(support).sample(3))
+    settings = {"solver": "euler", "solver_steps": 3}
+    changed = mg.load(flow, sampling=settings)
+    samples = changed.adapt(SUPPORT).sample(3)
+    assert not np.array_equal(samples, mg.load(flow).adapt(SUPPORT).sample(3))
     changed.save(tmp_path / "changed")
-    np.testing.assert_array_equal(mg.load(tmp_path / "changed").adapt(support).sample(3), samples)
-    mg.load(folder).adapt(support).save(tmp_path / "adapted")
+    np.testing.assert_array_equal(mg.load(tmp_path / "changed").adapt(SUPPORT).sample(3), samples)
+    mg.load(flow).adapt(SUPPORT).save(tmp_path / "adapted")
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "adapted", sampling=settings).sample(3), samples)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"colour": 1}, r"'sampling' of a UNet must be settings of \['solver', .*\]. Received: \['colour'\]"),
+        ({"colour": 1}, r"'sampling' of a PointFlow must be settings of \['solver', .*\]. Received: \['colour'\]"),
         ({"guidance": -1.0}, "'guidance' must be a finite number >= 0. Received: -1.0"),
         ({"temperature": "hot"}, "'temperature' must be a finite number > 0. Received: 'hot'"),
         ({"width": 8}, r"Received: \['width'\]"),
@@ -210,7 +209,7 @@ def test_settings_of_sampling_change_samples_and_are_kept(flow, tmp_path):
 )
 def test_settings_that_a_generator_does_not_have_are_refused(flow, settings, message):
     with pytest.raises(ValueError, match=message):
-        mg.load(flow[0], sampling=settings)
+        mg.load(flow, sampling=settings)
 
 
 def test_a_generator_without_such_settings_is_named(folders):

@@ -190,7 +190,7 @@ def tiny_flow(dtype="float32", seed=0, **options):
 
 def conditioned_flow(dtype="float32", **options):
     """Flow matching of 8 x 8 images that sees the support set and its task embedding."""
-    sees = {"anchored": True, "embedding_dim": 2, "solver": "heun", "solver_steps": 2, "guidance": 2.0}
+    sees = {"anchored": True, "embedding_dim": 2, "solver_steps": 2, "guidance": 2.0}
     generator = networks.UNet((8, 8, 1), width=4, dtype=dtype, **sees)
     encoder = networks.TaskEncoder((8, 8, 1), 2, width=2, dtype=dtype)
     return FlowMatching(generator, encoder, **{"unconditional": 0.25, **options})
