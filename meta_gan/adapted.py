@@ -109,13 +109,14 @@ class AdaptedModel:
         return self._examples_of("reconstruct", images)
 
     def encode(self, images: Any) -> dict[str, np.ndarray]:
-        """Encode examples with a model that has an encoder.
+        """Encode examples with a model that has an encoder, or a flow.
 
         Args:
             images: as in `reconstruct`.
 
         Returns:
-            `{"mean", "log_variance"}`: float32[n, latent] each, the parameters of a diagonal normal distribution.
+            `{"mean", "log_variance"}`: float32[n, latent] each, the parameters of a diagonal normal distribution; of a
+            flow `{"z"}`, float32[n, latent].
 
         Raises:
             ValueError: as in `reconstruct`.

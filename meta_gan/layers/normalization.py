@@ -217,7 +217,7 @@ class GroupNormalization(_Normalization):
     def call(self, inputs: Tensor) -> Tensor:
         """Return float[n, ..., channels], of the shape of `inputs`."""
         x = ops.cast(inputs, self.variable_dtype)
-        # Over positions first, channel by channel: a sum over two of five axes takes twice as long.
+        # Over positions first, channel by channel: a sum over three of five axes takes three times as long.
         mean = self._over_groups(x)
         centred = x - mean
         variance = self._over_groups(ops.square(centred))

@@ -106,8 +106,7 @@ _FLOW = Recipe(
     Conditional(Adam(1e-2), mask="context$"),
     Outer(1e-3, first_decay=0.9, second_decay=0.99, clip=1.0, averaging=0.999),
 )
-# A meta-learned initialisation of an unconditional flow. A regression on several noises for each image has a much
-# steadier gradient than the losses of a GAN, so that larger inner rates are stable.
+# A meta-learned initialisation of an unconditional flow.
 _ADAPTED_FLOW = Recipe("reptile-flow", UNet(), FlowGame(draws=4), Reptile(Adam(1e-3)), Outer(1e-3, averaging=0.999))
 _MAML_FLOW = replace(_ADAPTED_FLOW, name="maml-flow", algorithm=MAML(Adam(1e-3), inner_steps=5))
 
