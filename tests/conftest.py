@@ -15,8 +15,10 @@ import keras
 import pytest
 import tensorflow as tf
 
-# Before TensorFlow's first operation, after which the numbers are fixed.
-tf.config.threading.set_inter_op_parallelism_threads(2)
+from meta_gan import functional
+
+# Before TensorFlow's first operation, after which the numbers are fixed; as `trainers.configure_threads` sets them.
+tf.config.threading.set_inter_op_parallelism_threads(functional.cores())
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.get_logger().setLevel("ERROR")
 

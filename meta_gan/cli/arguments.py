@@ -29,7 +29,8 @@ def add_source(group: argparse._ArgumentGroup, shape: str = "the source's own") 
         "--protocol",
         metavar="TASK",
         help="split the classes as few-shot-28 does: A (Omniglot), B/0 to B/9 (MNIST), C/0 to C/4 (Fashion-MNIST), D "
-        "(every MNIST digit a test class) (default: the source's own split)",
+        "(every MNIST digit a test class), weak (Omniglot, characters 01 to 03 of every alphabet) "
+        "(default: the source's own split)",
     )
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from meta_gan import loading, storage
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import sources
+from meta_gan.cli import plane, sources
 from meta_gan.cli.progress import Progress
 from meta_gan.judges import Judge, load_judge, shipped_judges
 from meta_gan.protocol import Evaluation, Method, Settings
@@ -44,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a judge from `meta-gan judge`, a .keras file, or a shipped name (default: those shipped for this data; "
         "none with --target)",
     )
+    plane.add_arguments(parser)
     flags.add_pairs(parser, "two domains: models that translate, scored by energy distance, labels kept, and cycles")
     size = parser.add_argument_group("size")
     size.add_argument("--split", choices=("train", "validation", "test"), help="of the classes (default: test)")
@@ -70,6 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     check_integer(arguments.workers, "workers", 1)
     flags.check_folder(arguments.out)
+    if arguments.plane or arguments.vary:
+        plane.evaluate_plane(arguments)
+        return
     models = _models(arguments.model)
     if arguments.target is not None:
         _evaluate_translations(arguments, models)
@@ -108,20 +111,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _models(given: list[str]) -> dict[str, Method]:
-    """Load each `DIR` or `NAME=DIR`; without names, a single model is called `model`, several by their algorithms."""
-    found: dict[str, Method] = {}
-    for text in given:
-        name, equals, path = text.partition("=")
-        if not equals or Path(text).exists():
-            name, path = "", text
-        folder = loading.resolve(path)
-        model, config = loading.load(folder), storage.read_config(folder)
-        name = name or ("model" if len(given) == 1 else model.algorithm.name)
-        if name in found:
-            raise ValueError(f"--model needs a name for each, as NAME=DIR. Received: two models named {name!r}")
-        card = {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
-        found[name] = Method(name, model, card)
-    return found
+    """Return a method for each `DIR` or `NAME=DIR`."""
+    return {
+        name: Method(name, model, plane.card_of(folder)) for name, (folder, model) in plane.open_models(given).items()
+    }
 
 
 def default_judges(source: Source) -> list[Judge]:

@@ -32,8 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--ways", type=int, metavar="N", help=episodes)
     recipe.add_argument("--shots", type=int, metavar="K", help=f"of an episode, >= 1 (default: {default.shots})")
     recipe.add_argument("--queries", type=int, metavar="Q", help=f"of an episode, >= 1 (default: {default.queries})")
+    symmetries = "rotations and reflections of a class are classes of their own (prototypical; default: no)"
+    recipe.add_argument("--symmetries", action=argparse.BooleanOptionalAction, help=symmetries)
+    batch = f"images of a step of the other methods, >= 2 (default: {default.batch})"
+    recipe.add_argument("--batch", type=int, metavar="N", help=batch)
     recipe.add_argument("--seed", type=int, metavar="S", help=flags.SEED_HELP)
-    purpose = "judge; or objective, for a recipe's `features`, and then never a judge (default: judge)"
+    purpose = "judge; plane, for `evaluate --plane`; or objective, for a recipe's `features` (default: judge)"
     recipe.add_argument("--purpose", choices=PURPOSES, help=purpose)
     other = parser.add_argument_group("other arguments")
     flags.add_source(other)

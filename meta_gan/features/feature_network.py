@@ -2,7 +2,8 @@
 
 Features are divided by the network's `scale`, the mean distance between two real images of one meta-training class, so
 distances have the same unit for every network. A network has one purpose: a "judge" scores generated images and is
-never part of a loss; an "objective" may be part of a loss and is never a judge.
+never part of a loss; a network for the "plane" is a judge of one-shot generation alone (`protocol.plane`); an
+"objective" may be part of a loss and is never a judge.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from meta_gan.checks import check_converged, check_examples, check_finite, check
 
 BATCH = 256
 KIND = "judge"
-"""The kind that saved folders of either purpose have."""
-PURPOSES = ("judge", "objective")
+"""The kind that saved folders of all purposes have."""
+PURPOSES = ("judge", "plane", "objective")
 _SMALLEST_BATCH = 16
 _SCALE = "scale"
 
@@ -213,7 +214,7 @@ def _shipped_root() -> Path:
 
 
 def shipped_names(purpose: str | None = None) -> list[str]:
-    """Return the names of the feature networks in the package, of one purpose or, for None, of both."""
+    """Return the names of the feature networks in the package, of one purpose or, for None, of all."""
     found = {path.parent.name: path.parent for path in _shipped_root().glob(f"*/{storage.CONFIG}")}
     return [
         name

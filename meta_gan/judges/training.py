@@ -19,6 +19,7 @@ import tensorflow as tf
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
 from meta_gan.features import NETWORKS, PURPOSES, FeatureNetwork
 from meta_gan.judges.augmentation import random_affine
+from meta_gan.judges.contrastive import contrastive_loss, projection_head
 from meta_gan.judges.judge import Judge
 from meta_gan.metrics import pair_distances, prototypical_accuracy
 from meta_gan.networks.base import seeded_normal
@@ -27,11 +28,14 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.pixels import LEVELS
 from meta_gan.tasks.sampling import ALGORITHM
 
-METHODS = ("prototypical", "classification")
+METHODS = ("prototypical", "classification", "contrastive")
 VALIDATION_WAYS, VALIDATION_SHOTS, VALIDATION_EPISODES = 20, 5, 100
 MOST_IMAGES = 20
 """Images of a class that validation uses, at most."""
-_DRAW, _WARP = 1, 2  # streams of draws, so that no two share a key
+_DRAW, _WARP, _SECOND_WARP = 1, 2, 3  # streams of draws, so that no two share a key
+# Limits of the warps of contrastive views, wider than those of `random_affine`: features that are to tell one image
+# from all others under them have to follow its shape.
+_VIEW = {"rotation": 0.35, "scale": 0.3, "shear": 0.3, "shift": 3.0}
 _VALIDATION_SEED = 0  # fixed, so that all networks of a source are validated on the same episodes
 
 
@@ -40,31 +44,35 @@ class JudgeRecipe:
     """The settings with which a feature network is trained.
 
     Attributes:
-        method: "prototypical" (episodes, nearest class mean) or "classification" (over all training classes, by
-            distance to one learned prototype per class).
+        method: "prototypical" (episodes, nearest class mean), "classification" (over all training classes, by distance
+            to one learned prototype per class) or "contrastive" (two warped views of every image, without labels).
         network: "conv4" or "residual", see `features`.
         width: width of the network, >= 1.
-        augmentation: whether images are warped by `augmentation.random_affine`.
+        augmentation: whether images are warped by `augmentation.random_affine`; contrastive views always are.
         steps: optimizer steps, >= 1. Use some hundreds at least: the moving averages of the normalisation layers, which
             inference uses, lag a hundred steps behind the weights.
         ways: classes of an episode, >= 2 (prototypical).
         shots: images of a class that its prototype is the mean of, >= 1 (prototypical).
         queries: images of a class to classify, >= 1 (prototypical).
-        batch: images of a step, >= 2 (classification).
+        batch: images of a step, >= 2 (classification, contrastive).
         rate: Adam's initial learning rate, > 0; it decays to 0 along a cosine.
         seed: of the weights and of every draw, in [0, 2^31).
-        purpose: "judge", or "objective" for a network that may be part of a loss and scores nothing.
+        purpose: "judge"; "plane" for a judge of `protocol.plane` alone; or "objective" for a network that may be part
+            of a loss and scores nothing.
+        symmetries: whether the eight rotations and reflections of a class are classes of their own (prototypical,
+            square images).
 
     Raises:
-        ValueError: a field is out of range.
+        ValueError: a field is out of range, or does not fit the method.
 
     Example:
         >>> JudgeRecipe(network="residual", width=32).method
         'prototypical'
 
-    Reference:
+    References:
         Snell et al., Prototypical Networks for Few-shot Learning, 2017; for classification,
-        Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies, 2017.
+        Movshovitz-Attias et al., No Fuss Distance Metric Learning using Proxies, 2017; for contrastive, Chen et al., A
+        Simple Framework for Contrastive Learning of Visual Representations, 2020.
     """
 
     method: str = "prototypical"
@@ -79,12 +87,15 @@ class JudgeRecipe:
     rate: float = 0.001
     seed: int = 0
     purpose: str = "judge"
+    symmetries: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.method, "method", METHODS)
         check_choice(self.network, "network", tuple(NETWORKS))
         check_choice(self.purpose, "purpose", PURPOSES)
         check_bool(self.augmentation, "augmentation")
+        if check_bool(self.symmetries, "symmetries") and self.method != "prototypical":
+            raise ValueError(f"'symmetries' must be False unless the method is prototypical. Received: {self.method!r}")
         least = {"width": 1, "steps": 1, "ways": 2, "shots": 1, "queries": 1, "batch": 2, "seed": 0}
         for name, minimum in least.items():
             check_integer(getattr(self, name), name, minimum)
@@ -147,7 +158,7 @@ def _key(recipe: JudgeRecipe, step: tf.Tensor, role: int) -> tf.Tensor:
 def _episodes(data: Source, recipe: JudgeRecipe) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yield images float32[ways * (shots + queries), ...] without labels, forever."""
     tasks = Tasks(data, recipe.shots, recipe.queries, recipe.seed)
-    for episode in tasks.train(recipe.ways):
+    for episode in tasks.train(recipe.ways, symmetries=recipe.symmetries):
         images = tf.concat([episode.support, episode.query], axis=1)
         yield tf.reshape(images, [-1, *data.example_shape]), tf.zeros([0], tf.int32)
 
@@ -172,19 +183,29 @@ def _make_step(network: keras.Model, data: Source, recipe: JudgeRecipe) -> Calla
         initial = seeded_normal(recipe.seed, "prototypes")(shape[1])(shape)
         prototypes = keras.Variable(initial, name="prototypes")
         weights.append(prototypes)
+    elif recipe.method == "contrastive":
+        head = projection_head(network.output_shape[-1], recipe.seed)
+        weights += head.trainable_variables
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(recipe.rate, recipe.steps))
     optimizer.build(weights)
 
+    def objective(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = network(images, training=True)
+        if recipe.method == "classification":
+            return _nearest_loss(features, prototypes, labels)
+        if recipe.method == "contrastive":
+            return contrastive_loss(head(features))
+        return prototypical_loss(features, recipe.ways, recipe.shots)
+
     @tf.function(autograph=False)
     def step_of(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if recipe.augmentation:
+        if recipe.method == "contrastive":
+            views = [random_affine(images, _key(recipe, step, role), **_VIEW) for role in (_WARP, _SECOND_WARP)]
+            images = tf.concat(views, axis=0)
+        elif recipe.augmentation:
             images = random_affine(images, _key(recipe, step, _WARP))
         with tf.GradientTape() as tape:
-            features = network(images, training=True)
-            if recipe.method == "classification":
-                loss, accuracy = _nearest_loss(features, prototypes, labels)
-            else:
-                loss, accuracy = prototypical_loss(features, recipe.ways, recipe.shots)
+            loss, accuracy = objective(images, labels)
         gradients = tape.gradient(loss, weights)
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return loss, accuracy
@@ -207,7 +228,7 @@ def train_judge(
         name: the network's name in reports until it is saved, when its folder's name replaces it.
 
     Returns:
-        A `Judge`, or a `FeatureNetwork` if the recipe's purpose is "objective". Its card has the keys "data" (name,
+        A `FeatureNetwork` if the recipe's purpose is "objective", else a `Judge`. Its card has the keys "data" (name,
         image shape, polarity and training classes), "recipe", "purpose", "validation" (see `validate`) and "scale".
 
     Raises:
@@ -253,7 +274,7 @@ def _with_card(network: keras.Model, source: Source, data: Source, recipe: Judge
         "purpose": recipe.purpose,
         "validation": validate(raw, restrict(source, "validation")) if unseen else None,
     }
-    kind = Judge if recipe.purpose == "judge" else FeatureNetwork
+    kind = FeatureNetwork if recipe.purpose == "objective" else Judge
     return kind(network, name, card, within_class_distance(raw, data))
 
 
@@ -328,5 +349,13 @@ PINNED: dict[str, tuple[str, JudgeRecipe]] = {
     ),
     "omniglot28-objective": ("omniglot28.npz", JudgeRecipe(augmentation=True, seed=3, purpose="objective")),
     "glyphs28": ("glyphs", JudgeRecipe(augmentation=True, seed=4)),
+    "omniglot28-contrastive": (
+        "omniglot28.npz",
+        JudgeRecipe("contrastive", "residual", width=32, steps=2000, batch=256, seed=5, purpose="plane"),
+    ),
+    "omniglot28-one-shot": (
+        "omniglot28.npz",
+        JudgeRecipe(steps=3000, ways=60, shots=1, augmentation=False, seed=6, purpose="plane", symmetries=True),
+    ),
 }
 """The shipped networks: the name of the source that each was trained on, and its recipe."""

@@ -107,6 +107,30 @@ def relative_diversity(generated: ArrayLike, real: ArrayLike) -> float:
     return float(pair_distances(x).mean() / scale) if scale > 0 else math.nan
 
 
+def feature_deviation(features: ArrayLike) -> float:
+    """Return the standard deviation of the features of images of one class.
+
+    Args:
+        features: float[n, d], n >= 2.
+
+    Returns:
+        >= 0: the root of the summed squared distances to the mean over n - 1.
+
+    Raises:
+        ValueError: as `check_features`.
+
+    Example:
+        >>> feature_deviation([[0.0, 0.0], [6.0, 8.0]])                          # mean (3, 4), sqrt(25 + 25)
+        7.0710678118654755
+
+    Reference:
+        Boutin et al., Diversity vs. Recognizability: Human-like generalization in one-shot generative models, 2022,
+        whose diversity it is.
+    """
+    x = check_features(features, "features", least=2)
+    return float(np.sqrt(np.square(x - x.mean(axis=0)).sum() / (len(x) - 1)))
+
+
 def copy_threshold(real_pixels: ArrayLike) -> float:
     """Return the pixel distance below which a generated image counts as a copy.
 

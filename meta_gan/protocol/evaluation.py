@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import platform
 import time
@@ -15,21 +14,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import atomic, metrics, storage
+from meta_gan import atomic, metrics
 from meta_gan.checks import check_integer
 from meta_gan.judges import Judge
 from meta_gan.protocol import methods, splits
 from meta_gan.protocol.allocation import Allocation, Images, allocation_digest, class_order
+from meta_gan.protocol.claim import claim
 from meta_gan.protocol.classification import NONE, AccuracyLog, classification_gains
 from meta_gan.protocol.making import Making
 from meta_gan.protocol.methods import Method
 from meta_gan.protocol.processes import make_in_processes
 from meta_gan.protocol.scoring import Row, Scorer, score_rows, stability
 from meta_gan.protocol.settings import NAME, RATE_SCALES, Settings
-from meta_gan.renames import current_names
 from meta_gan.tasks import Source
 
-CLAIM = "evaluation.json"
 GALLERY_CLASSES, GALLERY_SAMPLES, GALLERY_PAIRS = 16, 10, 16
 Progress = Callable[[str, int, int], None]
 
@@ -165,18 +163,7 @@ class Evaluation:
         settings = {**dataclasses.asdict(self.settings), "curve": list(self.settings.curve)}
         cards = {model.name: dict(model.card) for model in self.models}
         own = {"settings": settings, "protocol": self.description, "models": cards}
-        path = self.folder / CLAIM
-        if path.is_file():
-            # An earlier version may have begun it.
-            if current_names(_read_json(path)) != current_names(own):
-                raise ValueError(
-                    f"the output folder must be absent, or of the same evaluation to resume it. "
-                    f"Received: {str(self.folder)!r}, of other data, models or settings"
-                )
-            return
-        storage.check_free(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        storage.write_json(path, own)
+        claim(self.folder, own)
 
     def run(self, progress: Progress = lambda stage, done, total: None, workers: int = 1) -> dict[str, Any]:
         """Make the images that are absent, score all rows, and return the report.
@@ -369,10 +356,3 @@ def make_gallery(images: Images, allocation: Allocation, thresholds: Sequence[fl
 
 def _complete(images: Images) -> list[np.ndarray]:
     return [made for made in images if made is not None]
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None

@@ -1,4 +1,4 @@
-"""The committed class splits of the tasks A to D of few-shot-28, applied to a source by the names of its classes."""
+"""The committed class splits of the tasks of few-shot-28, applied to a source by the names of its classes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ SHA256 = {
     "B": "f1767d6410a46c10b19881132da5c86050775c8900f8fb1d52ad3333f2d0b590",
     "C": "23fca305d5df584091b6ee023899531fbdd50ff9f4058881a745d674619fdad8",
     "D": "ac07e159cf38eaa7e4873aa71f7cbb3567af6da7c58671730b620a8819b2ec38",
+    "weak": "e8f02dd4c26a105f912d927cee94af6f275d95ce28ec94488950982f3daebe1f",
 }
 """The sha256 of each committed file."""
 
 
 def read_folds(task: str) -> list[dict[str, str]]:
-    """Return the committed split of a task (A, B, C or D): for each fold {class name: train, validation or test}.
+    """Return the committed split of a task, one of `SHA256`: for each fold {class name: train, validation or test}.
 
     Raises:
         ValueError: `task` is unknown, or the file is not the committed one.
@@ -44,7 +45,7 @@ def read_folds(task: str) -> list[dict[str, str]]:
 
 
 def parse_task(text: str) -> tuple[str, int]:
-    """Return the task and the fold of `A`, `B/3`, `C/0` or `D`.
+    """Return the task and the fold of `A`, `B/3`, `C/0`, `D` or `weak`.
 
     Raises:
         ValueError: the task or fold is unknown, or the fold is missing where there are several.

@@ -1,4 +1,4 @@
-"""`Report` and `TranslationReport`: the checked results of an evaluation, with writers for JSON, Markdown and HTML."""
+"""`Report`, `TranslationReport`, `PlaneReport`: checked results of evaluations, written as JSON, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from meta_gan import atomic
+from meta_gan.report.plane import recognised_at
 from meta_gan.report.rendering import markdown, page
 from meta_gan.report.sections import BARS, interval, sections
 
@@ -267,3 +268,41 @@ class TranslationReport(_Results):
         """Return the report as a Markdown table with a line for each row, and a sentence on what was scored."""
         scores = list(dict.fromkeys(score for row in self.rows.values() for score in row))
         return markdown("translations.md", report=self, scores=scores, interval=interval)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneReport(_Results):
+    """The points of one-shot generation on the plane of diversity and recognisability.
+
+    Attributes:
+        protocol: what was evaluated.
+        judges: `{"diversity": sha256, "recognisability": sha256}`.
+        people: the scores of real images, `{"diversity": {"mean", "low", "high"}, "recognisability": likewise}`.
+        curves: the scores of every method by setting, `{method: {setting: scores}}`.
+        models: `{model: card}`.
+
+    Raises:
+        ValueError: a score without mean, low or high.
+
+    Example:
+        >>> PlaneReport.from_dict(plane.run()).write("out")
+    """
+
+    protocol: Mapping[str, Any]
+    judges: Mapping[str, str]
+    people: Mapping[str, Any]
+    curves: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    models: Mapping[str, Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        """Check the scores."""
+        scores = {"diversity": INTERVAL, "recognisability": INTERVAL}
+        _check(self.people, scores, "report.people")
+        _check(self.curves, {...: {...: scores}}, "report.curves")
+        keys = ("task", "data", "split", "classes", "draws", "samples", "ways", "seed")
+        _check(self.protocol, dict.fromkeys(keys), "report.protocol")
+
+    def to_markdown(self) -> str:
+        """Return the report as a Markdown table with a line for each point, and what the scores are."""
+        at_people = {name: recognised_at(points) for name, points in self.curves.items() if len(points) > 1}
+        return markdown("plane.md", report=self, at_people=at_people, interval=interval)

@@ -168,3 +168,38 @@ def test_default_judges_are_those_of_the_data(monkeypatch, world, judge):
     monkeypatch.setattr(evaluate, "load_judge", shipped.__getitem__)
     source = helpers.tasks().source
     assert evaluate.default_judges(source) == [shipped["fits"]]
+
+
+def test_the_plane_has_a_curve_of_each_model_a_picture_and_samples(world, judge, tmp_path):
+    other, out = tmp_path / "other", tmp_path / "plane"
+    assert call("judge", "--data", world.data, "--out", other, *JUDGE, "--purpose", "plane", "--shots", 1) == 0
+    arguments = ["--data", world.data, "--judge", judge, other, "--plane", "--classes", 2, "--out", out]
+    assert call("evaluate", "--model", f"mine={world.run}", *arguments) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["curves"]["mine"]) == [""], "its generator has no setting"
+    assert report["curves"]["shift"].keys() == {"pixels=1", "pixels=2", "pixels=4"}
+    assert report["protocol"]["ways"] == report["protocol"]["classes"] == 2
+    assert report["judges"] == {"diversity": load_judge(judge).sha256, "recognisability": load_judge(other).sha256}
+    assert (out / "plane.png").is_file() and (out / "samples-mine.png").is_file()
+    assert "| people | | 1.000" in (out / "report.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--shots", "5"], "--shots must be 1 with --plane. Received: 5"),
+        (["--scratch-steps", "5"], "--scratch-steps must be left out with --plane"),
+        (["--workers", "2"], "--workers must be 1 with --plane"),
+        (["--judge", "glyphs28"], "--judge with --plane must be two: of diversity, of recognition. Received: 1"),
+        (["--classes", "1"], "'classes' must be an integer >= 2"),
+        ([], "--judge must be given for data that no shipped judges of the plane were trained for"),
+    ],
+)
+def test_the_plane_refuses(world, tmp_path, refused, more, message):
+    out = tmp_path / "o"
+    assert message in refused("evaluate", "--data", world.data, "--plane", *more, "--out", out, out=out)
+
+
+def test_varied_settings_are_of_the_plane(world, tmp_path, refused):
+    message = refused("evaluate", "--data", world.data, "--vary", "guidance=1", "--out", tmp_path / "o")
+    assert "--vary must be given with --plane. Received: --vary guidance=1" in message

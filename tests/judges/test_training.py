@@ -21,6 +21,7 @@ TINY = JudgeRecipe("prototypical", "conv4", 8, False, 3, ways=5, shots=2, querie
 TINIES = {
     "prototypical": TINY,
     "classification": dataclasses.replace(TINY, method="classification", augmentation=True, batch=30),
+    "contrastive": dataclasses.replace(TINY, method="contrastive", batch=30),
 }
 
 
@@ -82,7 +83,7 @@ def test_the_prototypical_loss_by_hand():
     assert float(loss) == pytest.approx(np.mean(terms), rel=1e-5) and float(accuracy) == 0.75
 
 
-@pytest.mark.parametrize("kind", ["prototypical", *weekly("classification")])
+@pytest.mark.parametrize("kind", ["prototypical", *weekly("classification", "contrastive")])
 def test_only_the_training_classes_decide_the_weights(kind):
     """Negatives of all other images change no bit of the weights or the unit; those of the training classes do."""
     first, recipe = trained(kind), TINIES[kind]
@@ -98,7 +99,8 @@ def test_only_the_training_classes_decide_the_weights(kind):
     [
         ("prototypical", {"seed": 2}),
         ("classification", {"augmentation": False}),
-        *weekly(("classification", {"seed": 2}), ("prototypical", {"rate": 0.02})),
+        ("prototypical", {"symmetries": True}),
+        *weekly(("classification", {"seed": 2}), ("contrastive", {"seed": 2}), ("prototypical", {"rate": 0.02})),
     ],
 )
 def test_another_recipe_is_another_judge(kind, change):
@@ -106,7 +108,7 @@ def test_another_recipe_is_another_judge(kind, change):
     assert np.abs(other.features(SOURCE.images) - trained(kind).features(SOURCE.images)).max() > 0.01
 
 
-@pytest.mark.parametrize("method", ["prototypical", "classification"])
+@pytest.mark.parametrize("method", ["prototypical", "classification"])  # contrastive: tests/judges/test_contrastive.py
 @pytest.mark.slow
 def test_training_generalises_to_unseen_classes(method):
     """Six ways, so that chance is .17. Untrained features see little but how light an image is."""
@@ -198,4 +200,6 @@ def test_the_pinned_judges_differ_as_the_protocol_requires():
     for field in ("seed", "network", "augmentation", "method"):
         assert len({getattr(recipe, field) for recipe in judges}) == 2
     assert [name for name, r in recipes.items() if r.purpose == "objective"] == ["omniglot28-objective"]
+    plane = [r for r in recipes.values() if r.purpose == "plane"]
+    assert sorted((r.method, r.shots) for r in plane) == [("contrastive", 5), ("prototypical", 1)]
     assert len({recipe.seed for recipe in recipes.values()}) == len(recipes)

@@ -9,6 +9,7 @@ from meta_gan.metrics import (
     copy_rate,
     copy_threshold,
     energy_distance,
+    feature_deviation,
     nearest_images,
     precision_recall_density_coverage,
     prototypical_accuracy,
@@ -102,6 +103,15 @@ def test_relative_diversity_by_hand_and_by_scipy():
     assert math.isnan(relative_diversity(column(0, 1), column(2, 2)))
     # scipy.spatial.distance 1.17.1, x, y = golden(): pdist(x).mean() / pdist(y).mean()
     np.testing.assert_allclose(relative_diversity(*golden()), 0.7949925720396471, rtol=1e-6)
+
+
+def test_feature_deviation_by_hand_and_as_the_root_of_summed_variances():
+    assert feature_deviation(column(1, 2, 3)) == 1
+    assert feature_deviation(column(4, 4)) == 0
+    x, _ = golden()
+    np.testing.assert_allclose(feature_deviation(x), math.sqrt(np.var(x, axis=0, ddof=1).sum()), rtol=1e-12)
+    with pytest.raises(ValueError, match="'features' must"):
+        feature_deviation(column(1))
 
 
 def test_relative_diversity_of_an_oracle_is_one_and_of_few_copies_below():

@@ -19,7 +19,7 @@ def source_of(names, split=None):
     return Source(images, np.arange(len(names), dtype=np.int32), list(names), split, name="named")
 
 
-@pytest.mark.parametrize("task", "ABCD")
+@pytest.mark.parametrize("task", splits.SHA256)
 def test_the_files_are_the_committed_ones(task):
     assert hashlib.sha256((splits.FOLDER / f"{task}.txt").read_bytes()).hexdigest() == splits.SHA256[task]
 
@@ -62,7 +62,19 @@ def test_task_d_tests_every_digit():
     assert splits.read_folds("D") == [{str(digit): "test" for digit in range(10)}]
 
 
-@pytest.mark.parametrize(("text", "parsed"), [("A", ("A", 0)), ("B/3", ("B", 3)), ("C/4", ("C", 4)), ("D", ("D", 0))])
+def test_the_weak_split_tests_three_characters_of_every_alphabet():
+    (fold,) = splits.read_folds("weak")
+    assert set(fold) == set(splits.read_folds("A")[0])
+    tested = [name.split("/character") for name, split in fold.items() if split == "test"]
+    alphabets = {name.split("/")[0] for name in fold}
+    assert sorted(tested) == sorted([alphabet, number] for alphabet in alphabets for number in ("01", "02", "03"))
+    assert {name[-2:] for name, split in fold.items() if split == "validation"} == {"04"}
+    assert list(fold.values()).count("train") == 1423
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"), [("weak", ("weak", 0)), ("A", ("A", 0)), ("B/3", ("B", 3)), ("C/4", ("C", 4)), ("D", ("D", 0))]
+)
 def test_names_of_tasks(text, parsed):
     assert splits.parse_task(text) == parsed
 
@@ -70,7 +82,7 @@ def test_names_of_tasks(text, parsed):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("E", "must be one of A, B, C, D. Received: 'E'"),
+        ("E", "must be one of A, B, C, D, weak. Received: 'E'"),
         ("B", r"must be B/0 to B/9. Received: 'B'"),
         ("B/10", r"must be B/0 to B/9. Received: 'B/10'"),
         ("C/x", r"must be C/0 to C/4. Received: 'C/x'"),

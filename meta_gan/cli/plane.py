@@ -1,0 +1,142 @@
+"""`meta-gan evaluate --plane`, and the models that `meta-gan evaluate` is given."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meta_gan import loading, storage
+from meta_gan.cli import arguments as flags
+from meta_gan.cli import sources
+from meta_gan.cli.progress import Progress
+from meta_gan.features import shipped_names
+from meta_gan.judges import Judge, load_judge
+from meta_gan.protocol.plane import Curve, Plane, PlaneSettings
+from meta_gan.report import PlaneReport, save_plane
+from meta_gan.tasks import Source
+from meta_gan.tasks.media import Pictures
+from meta_gan.tasks.pictures import grid, save_png
+from meta_gan.tasks.pixels import to_float
+
+VARIED = ("guidance=1,2,3,4.5", "temperature=1,1.5,2")
+QUICK_CLASSES = 100
+# Flags that do not apply to the plane.
+OTHERS = ("target", "pair", "both_ways", "inner_steps", "scratch_steps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the plane."""
+    group = parser.add_argument_group("one-shot generation")
+    text = "measure diversity and recognisability of samples from one image, as a curve of each model"
+    group.add_argument("--plane", action="store_true", help=text)
+    group.add_argument(
+        "--vary",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=V,...",
+        help="the values of a curve's setting; of several, the first that a model has (default: guidance=1,2,3,4.5 "
+        "temperature=1,1.5,2)",
+    )
+
+
+def evaluate_plane(arguments: argparse.Namespace) -> None:
+    """Measure the plane, and write report.json, report.md, plane.png and samples-MODEL.png."""
+    settings = _settings(arguments)
+    models = open_models(arguments.model)
+    curves = [_curve(name, folder, model, arguments.vary or VARIED) for name, (folder, model) in models.items()]
+    shape = next((model.game.example_shape for _, model in models.values()), None)
+    source = sources.open_tasks(arguments, shots=1, queries=1, shape=shape).source
+    if source.medium.kind != Pictures.kind:
+        raise ValueError(f"--data of --plane must be pictures. Received: {source.name}, of {source.medium.kind}")
+    plane = Plane(source, curves, *_judges(arguments.judge, source), settings, arguments.out)
+    report = PlaneReport.from_dict(plane.run(Progress()))
+    folder = Path(arguments.out)
+    written = [*report.write(folder), folder / "plane.png"]
+    save_plane(written[-1], report)
+    gallery = plane.gallery()
+    for name in report.models:
+        written.append(folder / f"samples-{name}.png")
+        save_png(written[-1], grid([to_float(row) for shown in gallery[name].values() for row in shown]))
+    print(report.to_markdown())
+    print("written: " + ", ".join(map(str, written)))
+
+
+def _settings(arguments: argparse.Namespace) -> PlaneSettings:
+    """Check the flags, and return the settings."""
+    if not arguments.plane:
+        raise ValueError(f"--vary must be given with --plane. Received: --vary {' '.join(arguments.vary)}")
+    for name in OTHERS:
+        if getattr(arguments, name) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} must be left out with --plane. Received: both")
+    if arguments.shots not in (None, 1):
+        raise ValueError(f"--shots must be 1 with --plane. Received: {arguments.shots}")
+    if arguments.workers > 1:
+        raise ValueError(f"--workers must be 1 with --plane. Received: {arguments.workers}")
+    given = {name: getattr(arguments, name) for name in ("split", "classes", "draws", "seed")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.quick:
+        given["classes"] = min(given.get("classes", QUICK_CLASSES), QUICK_CLASSES)
+    return PlaneSettings(**given)
+
+
+def open_models(given: Sequence[str]) -> dict[str, tuple[Path, Any]]:
+    """Load the `MetaModel` of each `DIR` or `NAME=DIR`; without names, a single model is called `model`, several by their algorithms.
+
+    Raises:
+        ValueError: there is no model, its files are damaged, or two have one name.
+    """
+    found: dict[str, tuple[Path, Any]] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = "", text
+        folder = loading.resolve(path)
+        model = loading.load(folder)
+        name = name or ("model" if len(given) == 1 else model.algorithm.name)
+        if name in found:
+            raise ValueError(f"--model needs a name for each, as NAME=DIR. Received: two models named {name!r}")
+        found[name] = folder, model
+    return found
+
+
+def card_of(folder: Path) -> dict[str, Any]:
+    """Return what a report says of a saved model."""
+    config = storage.read_config(folder)
+    return {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
+
+
+def _curve(name: str, folder: Path, model: Any, varied: Sequence[str]) -> Curve:
+    """Return the model at the values of the first varied setting that it has, or as it is."""
+    net = model.game.nets[model.game.primary]
+    known = getattr(getattr(net, "network", net), "sampling", ())
+    for item in varied:
+        key, _, values = item.partition("=")
+        if key in known:
+            settings = [f"{key}={value}" for value in values.split(",")]
+            points = {each: loading.load(folder, sampling=flags.sampling([each])) for each in settings}
+            return Curve(name, points, card_of(folder))
+    return Curve(name, {"": model}, card_of(folder))
+
+
+def _judges(given: Sequence[str], source: Source) -> tuple[Judge, Judge]:
+    """Return the judge of diversity and that of recognisability: those given, or the shipped ones for this data."""
+    if given:
+        if len(given) != 2:
+            raise ValueError(f"--judge with --plane must be two: of diversity, of recognition. Received: {len(given)}")
+        return load_judge(given[0]), load_judge(given[1])
+    train = {source.class_names[index] for index in source.split_classes("train")}
+    found: dict[str, Judge] = {}
+    for judge in (load_judge(name) for name in shipped_names("plane")):
+        seen = set((judge.card.get("data") or {}).get("classes") or ())
+        if judge.example_shape == source.example_shape and seen and seen <= train:
+            found[judge.card["recipe"]["method"]] = judge
+    if not {"contrastive", "prototypical"} <= set(found):
+        raise ValueError(
+            "--judge must be given for data that no shipped judges of the plane were trained for; train one with "
+            "--method contrastive and one with --shots 1, both with --purpose plane, by `meta-gan judge --data SOURCE "
+            f"--out DIR`. Received: no --judge, {source.name} of {source.example_shape}"
+        )
+    return found["contrastive"], found["prototypical"]
