@@ -83,7 +83,7 @@ def _settings(arguments: argparse.Namespace) -> PlaneSettings:
 
 
 def open_models(given: Sequence[str]) -> dict[str, tuple[Path, Any]]:
-    """Load the `MetaModel` of each `DIR` or `NAME=DIR`; without names, a single model is called `model`, several by their algorithms.
+    """Load the `MetaModel` of each `DIR` or `NAME=DIR`; without a name it is called `model`, or several by algorithm.
 
     Raises:
         ValueError: there is no model, its files are damaged, or two have one name.

@@ -20,6 +20,7 @@ from examples import grpc_client, grpc_server, rest_client
 from meta_gan import export, serving
 from tests.games.nets import support_gan
 from tests.serving.conftest import support
+from tests.toys import conditioned_flow
 
 ROOT = pathlib.Path(mg.__file__).parents[1]
 SUPPORT, STEPS, NUM, SEED = support(3), 2, 4, 5
@@ -175,6 +176,21 @@ def test_onnx_runtime(adapted, tmp_path):
     session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     np.testing.assert_allclose(session.run(None, {given.name: z})[0], adapted.generator(z), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_onnx_runtime_of_a_flow_that_saw_its_support_set(tmp_path):
+    """The graph holds the solver's steps, guidance and the support set; z is all that is left to give."""
+    import onnxruntime
+
+    support = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    flow = mg.MetaModel(conditioned_flow(), mg.FOMAML(1, 0.05)).adapt(support)
+    flow.export(tmp_path / "g.onnx", format="onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
+    z = np.random.default_rng(0).normal(size=(5, 65)).astype("float32")
+    made = session.run(None, {session.get_inputs()[0].name: z})[0]
+    np.testing.assert_allclose(made, flow.generator(z), atol=1e-5)
+    assert np.abs(made[1:] - made[0]).max() > 0.1, "not one image"
 
 
 def test_litert(adapted, tmp_path):
