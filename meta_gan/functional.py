@@ -121,7 +121,9 @@ def added_losses(net: keras.Model, inputs: Tree) -> Tensors:
     return list(net.stateless_call(weights["net"], state["net"], inputs, training=False, return_losses=True)[2])
 
 
-def pure(model: keras.Model, function: str | Callable[..., Any], values: Tensors, *args: Any) -> Any:
+def pure(
+    model: keras.Model, function: str | Callable[..., Any], values: Tensors, *args: Any, state: Tensors | None = None
+) -> Any:
     """Call a function that reads a Keras model, with `values` in place of the model's trainable variables.
 
     Args:
@@ -129,6 +131,7 @@ def pure(model: keras.Model, function: str | Callable[..., Any], values: Tensors
         function: the name of a method of the model, or any function that reads its variables.
         values: one tensor for each of `model.trainable_variables`; may be empty.
         *args: the function's arguments.
+        state: one tensor for each of `model.non_trainable_variables`; None to read the model's own.
 
     Returns:
         What the function returns.
@@ -137,6 +140,8 @@ def pure(model: keras.Model, function: str | Callable[..., Any], values: Tensors
         ValueError: the function assigned to a variable; the assignment would be lost.
     """
     mapping = list(zip(model.trainable_variables, values, strict=True))
+    if state is not None:
+        mapping += zip(model.non_trainable_variables, state, strict=True)
     with keras.StatelessScope(state_mapping=mapping) as scope:
         result = (getattr(model, function) if isinstance(function, str) else function)(*args)
     given = {id(variable): value for variable, value in mapping}

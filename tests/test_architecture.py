@@ -71,7 +71,7 @@ ALLOWED = {
     "report": {"tasks"},
     "augmenting": {"tasks", "model", "loading", "augment", "protocol", "report"},
     "controller": {"functional", "meta", "meta_learners.base"},
-    "presets": {"losses", "networks", "meta_learners", "games", "meta", "model", "features"},
+    "presets": {"functional", "losses", "networks", "meta_learners", "games", "meta", "model", "features", "loading"},
     "trainers": {"environment", "functional", "replicas", "storage", "tasks", "model", "export"},
     "cli": {
         "storage",

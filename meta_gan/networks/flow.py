@@ -190,6 +190,22 @@ class FlowGenerator(Generator):
         made = integrate(self._guided(z[:, 0], conditioning), noise, self.solver_steps, self.solver)
         return tf.clip_by_value(made, -1.0, 1.0)
 
+    def advance(
+        self, x: Tensor, choice: Tensor, conditioning: Any, steps: int, start: float = 0.0, end: float = 1.0
+    ) -> Tensor:
+        """Follow the flow with guidance, and neither a temperature nor a limit on values.
+
+        Args:
+            x: float[n, *example_shape], points at the time `start`.
+            choice, conditioning: see `velocity`.
+            steps: >= 1, of the network's solver.
+            start, end: times in [0, 1].
+
+        Returns:
+            The points at the time `end`, of the shape of `x`.
+        """
+        return integrate(self._guided(choice, conditioning), x, steps, self.solver, start, end)
+
     def encode(self, examples: Tensor, conditioning: Any) -> Tensor:
         """Return z float[n, latent_dim] from which `call` makes examples float[n, *example_shape], as exactly as the
         solver's steps allow. The anchor of all rows is the middle one of the support set."""

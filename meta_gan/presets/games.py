@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import keras
 
 from meta_gan import losses, networks
-from meta_gan.games import GAN, VAE, FlowMatching, Game, Terms, Translation
+from meta_gan.games import GAN, VAE, FlowDistillation, FlowMatching, Game, Terms, Translation
 from meta_gan.losses.base import Configured
 from meta_gan.presets.networks import (
     DCGAN,
@@ -25,7 +25,7 @@ from meta_gan.presets.networks import (
     medium_of,
 )
 from meta_gan.presets.nodes import Node, always, integer, number, one_of, text
-from meta_gan.presets.players import features
+from meta_gan.presets.players import features, flow_teacher
 
 LOSSES: dict[str, Configured] = {
     "non_saturating": losses.NonSaturating(),
@@ -182,6 +182,10 @@ class FlowGame(GameNode):
         time_location: mean of the normal number of the times.
         time_scale: its standard deviation, > 0.
         holdout: support images that an inner step trains on while it conditions on the others; 0 to use all as both.
+        teacher: folder or shipped name of a trained flow, to be distilled into the network's `solver_steps`; it is then
+            `games.FlowDistillation`, which starts from the teacher's weights. "" to learn from examples.
+        teacher_steps: of the teacher, a multiple of the network's `solver_steps`.
+        teacher_guidance: guidance of the teacher, which the network learns and does not need itself, >= 0.
     """
 
     takes: ClassVar[tuple[type[Network], ...]] = (UNet,)
@@ -191,11 +195,20 @@ class FlowGame(GameNode):
     time_location: float = number(0.0)
     time_scale: float = number(1.0, above=0)
     holdout: int = integer(0)
+    teacher: str = text("")
+    teacher_steps: int = integer(16, least=1)
+    teacher_guidance: float = number(2.0, least=0)
 
     def build(self, network: UNet, shape: tuple[int, ...], rate: int | None, seed: int) -> Game:
+        generator, encoder = network.build(shape, self.embedding_dim, seed), self._encoder(shape, seed)
+        if self.teacher:
+            taught = flow_teacher(self.teacher, self.teacher_guidance, {"generator": generator, "encoder": encoder})
+            return FlowDistillation(
+                generator, taught["generator"], encoder, taught["encoder"], self.teacher_steps, self.draws, self.holdout
+            )
         return FlowMatching(
-            network.build(shape, self.embedding_dim, seed),
-            self._encoder(shape, seed),
+            generator,
+            encoder,
             unconditional=self.unconditional,
             draws=self.draws,
             time_location=self.time_location,

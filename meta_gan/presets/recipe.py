@@ -130,6 +130,13 @@ class Recipe(Node):
             _require(conditioned or not game.unconditional, "game.unconditional", wanted, game.unconditional)
             guidance = self.network.guidance if isinstance(self.network, UNet) else 1.0
             _require(conditioned or guidance == 1, "network.guidance", wanted.replace("0", "1", 1), guidance)
+            if game.teacher:
+                # What a student does not use.
+                for name, value in (("unconditional", 0.0), ("time_location", 0.0), ("time_scale", 1.0)):
+                    own = getattr(game, name)
+                    _require(own == value, f"game.{name}", f"{value:g} with game.teacher", own)
+                _require(guidance == 1, "network.guidance", "1 with game.teacher", guidance)
+                _require(sees, "network.anchored", "True with game.teacher", sees)
         _require(
             conditioned or truth > 0 or not isinstance(self.algorithm, Conditional),
             "algorithm",

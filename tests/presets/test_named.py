@@ -89,6 +89,7 @@ FLOW = {
     **{"network.guidance": 1.0, "network.temperature": 1.0, "network.latent_dim": None, "network.normalization": None},
     **{"network.scale_and_shift": None, "game.kind": "flow", "game.unconditional": 0.0, "game.draws": 4},
     **{"game.time_location": 0.0, "game.time_scale": 1.0, "algorithm.meta_learner.inner_rate": 1e-3},
+    **{"game.teacher": "", "game.teacher_steps": 16, "game.teacher_guidance": 2.0},
     **{"outer.rate": 1e-3, "outer.averaging": 0.999},
 }
 CHANGES |= {

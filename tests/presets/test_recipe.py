@@ -14,7 +14,8 @@ COUNTS = [
     *[(kind, field) for kind in networks.NETWORKS.values() for field in ("width", "latent_dim", "detail")],
     *[(kind, "discriminator_turns") for kind in games.GAMES.values()],
     *[(kind, "inner_steps") for kind in algorithms.ALGORITHMS.values()],
-    *[(networks.TaskEncoder(), "embedding_dim"), (networks.UNet(), "solver_steps"), (games.FlowGame(), "draws")],
+    *[(networks.TaskEncoder(), "embedding_dim"), (networks.UNet(), "solver_steps")],
+    *[(games.FlowGame(), field) for field in ("draws", "teacher_steps")],
 ]
 COUNTS_OR_NONE = [
     *[(kind, "holdout") for kind in games.GAMES.values()],
@@ -29,6 +30,7 @@ POSITIVE = [
 WEIGHTS = [
     *[(games.TranslationGame(), term) for term in ("cycle", "identity", "content", "truth", "energy")],
     *[(games.VAEGame(), "beta"), (presets.Outer(), "clip"), (networks.UNet(), "guidance")],
+    (games.FlowGame(), "teacher_guidance"),
     *[(kind, "consistency") for kind in algorithms.ALGORITHMS.values()],
 ]
 SHARES = [(presets.Outer(), field) for field in ("first_decay", "second_decay", "averaging")]
@@ -46,7 +48,7 @@ FLAGS = [(kind, field) for kind in networks.NETWORKS.values() for field in ("sca
 TEXTS = [
     *[(kind, "mask") for kind in algorithms.ALGORITHMS.values()],
     *[(kind, "features") for kind in games.GAMES.values()],
-    (presets.Recipe(), "name"),
+    *[(presets.Recipe(), "name"), (games.FlowGame(), "teacher")],
 ]
 VALUES = [
     (COUNTS, (0, -1, 2**31, 1.0, True, "4", None)),
