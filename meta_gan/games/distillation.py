@@ -94,8 +94,8 @@ class FlowDistillation(FlowMatching):
         told = self._told(snapshot, conditioning)
         value = tf.zeros([], dtype)
         for step in range(self.steps):
-            start, end = step / self.steps, (step + 1) / self.steps
-            target = tf.stop_gradient(self.steps * (self._teach(snapshot, x, choice, told, start, end) - x))
+            start = step / self.steps
+            target = tf.stop_gradient(self.steps * (self._teach(snapshot, x, choice, told, start) - x))
             arguments = (x, tf.fill([count], tf.cast(start, dtype)), choice, tf.ones([count], dtype), conditioning)
             velocity = functional.pure(self.nets["generator"], "velocity", snapshot.weights["generator"], *arguments)
             value += tf.reduce_mean(tf.square(velocity - target)) / self.steps
@@ -110,11 +110,20 @@ class FlowDistillation(FlowMatching):
             told["task_embedding"] = found
         return functional.stop(told)
 
-    def _teach(self, snapshot: Snapshot, x: Tensor, choice: Tensor, told: Tree, start: float, end: float) -> Tensor:
-        """Return where the teacher brings points from one time to another."""
-        steps = self.teacher_steps // self.steps
-        arguments = (x, choice, told, steps, start, end)
-        return functional.pure(self.nets["teacher"], "advance", [], *arguments, state=snapshot.state["teacher"])
+    def _teach(self, snapshot: Snapshot, x: Tensor, choice: Tensor, told: Tree, start: float) -> Tensor:
+        """Return where the teacher brings points from a time to that of the student's next step."""
+        step = 1.0 / self.teacher_steps
+
+        def further(number: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+            time = start + step * tf.cast(number, points.dtype)
+            arguments = (points, choice, told, 1, time, time + step)
+            made = functional.pure(self.nets["teacher"], "advance", [], *arguments, state=snapshot.state["teacher"])
+            return number + 1, made
+
+        # A loop of the graph: the teacher is traced once instead of once for each of its steps.
+        count = self.teacher_steps // self.steps
+        shapes = (tf.TensorShape([]), x.shape)
+        return tf.while_loop(lambda number, _: number < count, further, (tf.constant(0), x), shapes)[1]
 
     def student(self) -> FlowMatching:
         """Return the game of the student alone, with the same nets."""

@@ -13,19 +13,19 @@ from meta_gan.networks.base import Generator, Shape
 from meta_gan.networks.image_fusion import choose
 from meta_gan.types import Tensor
 
-Field = Callable[[Tensor, float], Tensor]
+Field = Callable[[Tensor, Any], Tensor]
 """`(x float[n, *example], time in [0, 1]) -> velocities float[n, *example]`."""
 
 
-def _euler(field: Field, x: Tensor, time: float, step: float) -> Tensor:
+def _euler(field: Field, x: Tensor, time: Any, step: Any) -> Tensor:
     return x + step * field(x, time)
 
 
-def _midpoint(field: Field, x: Tensor, time: float, step: float) -> Tensor:
+def _midpoint(field: Field, x: Tensor, time: Any, step: Any) -> Tensor:
     return x + step * field(x + 0.5 * step * field(x, time), time + 0.5 * step)
 
 
-def _heun(field: Field, x: Tensor, time: float, step: float) -> Tensor:
+def _heun(field: Field, x: Tensor, time: Any, step: Any) -> Tensor:
     first = field(x, time)
     return x + 0.5 * step * (first + field(x + step * first, time + step))
 
@@ -34,9 +34,7 @@ SOLVERS = {"euler": _euler, "midpoint": _midpoint, "heun": _heun}
 """Methods of order 1, 2 and 2, which evaluate the velocity once, twice and twice a step."""
 
 
-def integrate(
-    field: Field, x: Tensor, steps: int, solver: str = "euler", start: float = 0.0, end: float = 1.0
-) -> Tensor:
+def integrate(field: Field, x: Tensor, steps: int, solver: str = "euler", start: Any = 0.0, end: Any = 1.0) -> Tensor:
     """Solve dx/dt = field(x, t) by equal steps.
 
     Args:
@@ -44,7 +42,7 @@ def integrate(
         x: float[n, ...], the values at the time `start`.
         steps: >= 1.
         solver: one of `SOLVERS`.
-        start, end: times; an `end` before `start` goes backwards.
+        start, end: times, numbers or float[]; an `end` before `start` goes backwards.
 
     Returns:
         The values at the time `end`, of the shape of `x`.
@@ -164,7 +162,7 @@ class FlowGenerator(Generator):
         prepared, anchor = self.prepare(support, embedding), self._anchor(choice, support)
         weight = self.guidance
 
-        def field(x: Tensor, time: float) -> Tensor:
+        def field(x: Tensor, time: Any) -> Tensor:
             rows = tf.shape(x)[0]
             if weight in (0.0, 1.0):
                 return self.field(
@@ -191,7 +189,7 @@ class FlowGenerator(Generator):
         return tf.clip_by_value(made, -1.0, 1.0)
 
     def advance(
-        self, x: Tensor, choice: Tensor, conditioning: Any, steps: int, start: float = 0.0, end: float = 1.0
+        self, x: Tensor, choice: Tensor, conditioning: Any, steps: int, start: Any = 0.0, end: Any = 1.0
     ) -> Tensor:
         """Follow the flow with guidance, and neither a temperature nor a limit on values.
 
@@ -199,7 +197,7 @@ class FlowGenerator(Generator):
             x: float[n, *example_shape], points at the time `start`.
             choice, conditioning: see `velocity`.
             steps: >= 1, of the network's solver.
-            start, end: times in [0, 1].
+            start, end: times in [0, 1], numbers or float[].
 
         Returns:
             The points at the time `end`, of the shape of `x`.

@@ -123,6 +123,7 @@ def test_gradients_reach_every_weight_and_the_conditioning():
     assert not dead and np.any(by_inputs["support"]) and np.any(by_inputs["task_embedding"])
 
 
+@pytest.mark.slow
 def test_second_derivatives_equal_finite_differences():
     check_differentiable(shared())
     made, conditioning = network(dtype="float64"), given(2, dtype="float64")
