@@ -67,7 +67,10 @@ ALLOWED = {
     "features": {"layers", "networks", "reading", "storage", "loading"},
     "metrics": set(),
     "judges": {"layers", "networks", "tasks", "features", "metrics"},
-    "protocol": {"functional", "storage", "meta_learners", "tasks", "adapted", "model", "augment", "judges", "metrics"},
+    "protocol": {
+        *("functional", "reading", "storage", "meta_learners", "tasks", "adapted", "model", "augment", "judges"),
+        "metrics",
+    },
     "report": {"tasks"},
     "augmenting": {"tasks", "model", "loading", "augment", "protocol", "report"},
     "controller": {"functional", "meta", "meta_learners.base"},

@@ -45,8 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate_plane(arguments: argparse.Namespace) -> None:
     """Measure the plane, and write report.json, report.md, plane.png and samples-MODEL.png."""
     settings = _settings(arguments)
+    varied = _varied(arguments.vary or VARIED)
     models = open_models(arguments.model)
-    curves = [_curve(name, folder, model, arguments.vary or VARIED) for name, (folder, model) in models.items()]
+    if arguments.vary:
+        _check_used(varied, models)
+    curves = [_curve(name, folder, model, varied) for name, (folder, model) in models.items()]
     shape = next((model.game.example_shape for _, model in models.values()), None)
     source = sources.open_tasks(arguments, shots=1, queries=1, shape=shape).source
     if source.medium.kind != Pictures.kind:
@@ -108,17 +111,36 @@ def card_of(folder: Path) -> dict[str, Any]:
     return {"weights_sha256": config["weights_sha256"], "training": config.get("training") or {}}
 
 
-def _curve(name: str, folder: Path, model: Any, varied: Sequence[str]) -> Curve:
-    """Return the model at the values of the first varied setting that it has, or as it is."""
-    net = model.game.nets[model.game.primary]
-    known = getattr(getattr(net, "network", net), "sampling", ())
-    for item in varied:
+def _varied(items: Sequence[str]) -> dict[str, list[str]]:
+    """Parse the `KEY=V,...` of `--vary` as `{key: ["KEY=V", ...]}`."""
+    found = {}
+    for item in items:
         key, _, values = item.partition("=")
-        if key in known:
-            settings = [f"{key}={value}" for value in values.split(",")]
-            points = {each: loading.load(folder, sampling=flags.sampling([each])) for each in settings}
-            return Curve(name, points, card_of(folder))
-    return Curve(name, {"": model}, card_of(folder))
+        if not key or not all(values.split(",")) or key in found:
+            raise ValueError(f"--vary must be KEY=V,..., each key once. Received: {' '.join(items)!r}")
+        found[key] = [f"{key}={value}" for value in values.split(",")]
+    return found
+
+
+def _known(model: Any) -> tuple[str, ...]:
+    """Return the names of a model's settings of sampling."""
+    net = model.game.nets[model.game.primary]
+    return tuple(getattr(getattr(net, "network", net), "sampling", ()))
+
+
+def _check_used(varied: dict[str, list[str]], models: dict[str, tuple[Path, Any]]) -> None:
+    known = sorted({name for _, model in models.values() for name in _known(model)})
+    if unknown := [key for key in varied if key not in known]:
+        raise ValueError(f"--vary must name settings of the models, of {known}. Received: {unknown[0]!r}")
+
+
+def _curve(name: str, folder: Path, model: Any, varied: dict[str, list[str]]) -> Curve:
+    """Return the model at the values of the first varied setting that it has, or as it is."""
+    key = next((key for key in varied if key in _known(model)), None)
+    if key is None:
+        return Curve(name, {"": model}, card_of(folder))
+    points = {setting: loading.load(folder, sampling=flags.sampling([setting])) for setting in varied[key]}
+    return Curve(name, points, card_of(folder))
 
 
 def _judges(given: Sequence[str], source: Source) -> tuple[Judge, Judge]:

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import atomic, metrics
+from meta_gan import metrics
 from meta_gan.checks import check_integer
 from meta_gan.judges import Judge
 from meta_gan.protocol import methods, splits
 from meta_gan.protocol.allocation import Allocation, Images, allocation_digest, class_order
-from meta_gan.protocol.claim import claim
 from meta_gan.protocol.classification import NONE, AccuracyLog, classification_gains
 from meta_gan.protocol.making import Making
 from meta_gan.protocol.methods import Method
+from meta_gan.protocol.output_folder import claim, load_arrays, save_arrays
 from meta_gan.protocol.processes import make_in_processes
 from meta_gan.protocol.scoring import Row, Scorer, score_rows, stability
 from meta_gan.protocol.settings import NAME, RATE_SCALES, Settings
@@ -48,15 +48,11 @@ class Store:
 
     def save(self, draw: int, index: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write the arrays of one class."""
-        path = self.path(draw, index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.new_file(path) as work, work.open("wb") as file:
-            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
+        save_arrays(self.path(draw, index), arrays)
 
     def load(self, draw: int, index: int, keys: Sequence[str]) -> dict[str, np.ndarray]:
         """Return those arrays of one class that are there."""
-        with np.load(self.path(draw, index), allow_pickle=False) as stored:
-            return {key: stored[key] for key in keys if key in stored.files}
+        return load_arrays(self.path(draw, index), keys)
 
 
 class Evaluation:

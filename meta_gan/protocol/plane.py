@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan import atomic, metrics
+from meta_gan import metrics
 from meta_gan.augment import class_seed
 from meta_gan.checks import check_converged, check_integer
 from meta_gan.judges import Judge
@@ -25,8 +25,8 @@ from meta_gan.metrics import bootstrap_mean
 from meta_gan.protocol import methods, splits
 from meta_gan.protocol.allocation import Allocation, allocate, allocation_digest, class_order, opponents
 from meta_gan.protocol.baselines import Affine, Repeat, Shift
-from meta_gan.protocol.claim import claim
 from meta_gan.protocol.methods import Method
+from meta_gan.protocol.output_folder import claim, load_arrays, save_arrays
 from meta_gan.tasks import Source
 from meta_gan.tasks.pixels import to_uint8
 
@@ -201,7 +201,7 @@ class Plane:
         shown: dict[str, dict[str, np.ndarray]] = {}
         for number, curve in enumerate(self.curves):
             for place, setting in enumerate(curve.points):
-                samples = self._load(f"{number}-{place}")["samples"]
+                samples = load_arrays(self._path(f"{number}-{place}"))["samples"]
                 shown.setdefault(curve.name, {})[setting] = np.concatenate([seen, samples], axis=1)
         return shown
 
@@ -229,10 +229,8 @@ class Plane:
         if not self._path(name).is_file():
             each = [self._measure(draw, allocation, make, progress, label) for draw, allocation in self._draws()]
             arrays = {key: np.mean([found[key] for found in each], axis=0) for key in ("deviation", "recognised")}
-            self._path(name).parent.mkdir(exist_ok=True)
-            with atomic.new_file(self._path(name)) as work, work.open("wb") as file:
-                np.savez_compressed(file, **arrays, samples=each[0]["samples"])
-        return self._load(name)
+            save_arrays(self._path(name), {**arrays, "samples": each[0]["samples"]})
+        return load_arrays(self._path(name))
 
     def _draws(self) -> list[tuple[int, Allocation]]:
         return list(enumerate(self.allocations))
@@ -262,10 +260,6 @@ class Plane:
 
     def _path(self, name: str) -> Path:
         return self.folder / "points" / f"{name}.npz"
-
-    def _load(self, name: str) -> dict[str, np.ndarray]:
-        with np.load(self._path(name), allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
 
 
 def _scores(found: Mapping[str, np.ndarray], unit: float) -> dict[str, dict[str, float | None]]:

@@ -108,6 +108,16 @@ def test_a_point_that_is_there_is_not_made_again(tmp_path):
     json.dumps(first)
 
 
+def test_a_damaged_point_is_named(tmp_path):
+    plane(tmp_path).run()
+    path = tmp_path / "out" / "points" / "people.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"people.npz' must be a whole .npz file; delete it to have it made again"):
+        plane(tmp_path).run()
+    path.unlink()
+    plane(tmp_path).run()
+
+
 def test_with_few_classes_samples_are_recognised_among_all(tmp_path):
     assert plane(tmp_path, settings=PlaneSettings()).run()["protocol"]["ways"] == CLASSES
 
