@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from meta_gan import features
-from meta_gan.judges import load_judge, shipped_judges
+from meta_gan.judges import JudgeRecipe, load_judge, shipped_judges
+from meta_gan.judges.training import PINNED
 from meta_gan.protocol.allocation import allocate, class_order
 from meta_gan.protocol.baselines import Copy, Repeat, Shift
 from meta_gan.protocol.scoring import Scorer, copy_rates
@@ -78,3 +79,15 @@ def test_the_judges_of_omniglot_have_seen_813_characters(data_folder):
         judge = features.load(name)
         assert set(judge.card["data"]["classes"]) == train and len(train) == 813
         assert judge.card["purpose"] == ("objective" if name.endswith("objective") else "judge")
+
+
+@pytest.mark.data
+def test_the_judges_of_the_plane_have_seen_the_same_and_are_no_judges_of_energy(data_folder):
+    source = from_npz(data_folder / "omniglot28.npz").source
+    train = {source.class_names[index] for index in source.split_classes("train")}
+    names = features.shipped_names("plane")
+    assert names == ["omniglot28-contrastive", "omniglot28-one-shot"] and not set(names) & set(shipped_judges())
+    for name in names:
+        judge = features.load(name)
+        assert set(judge.card["data"]["classes"]) == train
+        assert JudgeRecipe(**judge.card["recipe"]) == PINNED[name][1]
