@@ -108,6 +108,8 @@ class ColourFusionGenerator(AnchoredGenerator):
         normalization: "meta", `MetaBatchNormalization` conditioned on the style, or "none", `FiLM` alone.
         detail: int >= 1, points along each pixel at which the warped image is sampled before they are averaged.
         temperature: float > 0, multiplies z, beyond the choices, outside training.
+        one_shot_temperature: float > 0, in its place with one support example; see `AnchoredGenerator`. None for the
+            same.
         seed: int >= 0, seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -141,10 +143,11 @@ class ColourFusionGenerator(AnchoredGenerator):
         detail: int = 2,
         seed: int = 0,
         temperature: float = 1.0,
+        one_shot_temperature: float | None = None,
         **kwargs: Any,
     ) -> None:
         sizes = {"width": width, "embedding_dim": embedding_dim}
-        super().__init__(example_shape, latent_dim, seed, temperature, **sizes, **kwargs)
+        super().__init__(example_shape, latent_dim, seed, temperature, one_shot_temperature, **sizes, **kwargs)
         height, length, self.channels = check_picture(example_shape)
         self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
         self.detail = check_integer(detail, "detail", 1)
@@ -201,7 +204,7 @@ class ColourFusionGenerator(AnchoredGenerator):
         support, embedding = self.read_conditioning(conditioning)
         anchor, partner, source = (choose(z[:, i], tf.shape(support)[0]) for i in range(CHOICES))
         fine, coarse = self.scales(support)
-        noise = self._noise(z, training)
+        noise = self._noise(z, tf.shape(support)[0], training)
         pooled = tf.nn.avg_pool2d(coarse, 2, 2, "VALID")
         each = self.summary(tf.reshape(pooled, [tf.shape(pooled)[0], -1]))
         style = self._style(noise, each, embedding, anchor, partner, source)
@@ -333,11 +336,12 @@ def colour_fusion(
     detail: int = 2,
     seed: int = 0,
     temperature: float = 1.0,
+    one_shot_temperature: float | None = None,
 ) -> tuple[ColourFusionGenerator, FusionDiscriminator]:
     """Return a colour fusion generator and a fusion discriminator of the same width.
 
     Args:
-        example_shape, latent_dim, width, detail, temperature: see `ColourFusionGenerator`.
+        example_shape, latent_dim, width, detail, temperature, one_shot_temperature: see `ColourFusionGenerator`.
         embedding_dim: int >= 0, size of the task embedding of the game's task encoder; 0 for a game without one.
         normalization: "meta" or "none"; without a task embedding the discriminator has none.
         seed: int >= 0; the two networks draw their initial weights from different streams of it.
@@ -350,6 +354,14 @@ def colour_fusion(
         >>> game = meta_gan.games.GAN(generator, discriminator, encoder=TaskEncoder((64, 64, 3), 32))
     """
     generator = ColourFusionGenerator(
-        example_shape, latent_dim, width, embedding_dim, normalization, detail, seed, temperature
+        example_shape,
+        latent_dim,
+        width,
+        embedding_dim,
+        normalization,
+        detail,
+        seed,
+        temperature,
+        one_shot_temperature,
     )
     return generator, discriminator_beside(generator)

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
+from meta_gan.networks.anchored import choose
 from meta_gan.networks.base import Generator, Shape
-from meta_gan.networks.image_fusion import choose
 from meta_gan.types import Tensor
 
 Field = Callable[[Tensor, Any], Tensor]

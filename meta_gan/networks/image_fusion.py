@@ -14,15 +14,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_gan.checks import IMAGE_AXES, check_choice, check_integer, check_number, check_shape
-from meta_gan.layers import FiLM, MetaBatchNormalization, UpsampleNearest, resampling
-from meta_gan.layers.portable import atanh, erf
-from meta_gan.networks.base import Discriminator, Generator, LayerFactory, Shape, leaky_relu
+from meta_gan.checks import IMAGE_AXES, check_choice, check_integer, check_shape
+from meta_gan.layers import MetaBatchNormalization, UpsampleNearest, resampling
+from meta_gan.layers.portable import atanh
+from meta_gan.networks.anchored import CHOICES, AnchoredGenerator, choose
+from meta_gan.networks.base import Discriminator, LayerFactory, Shape, leaky_relu
 from meta_gan.types import Tensor
 
 NORMALIZATIONS = ("meta", "none")
-CHOICES = 2
-"""The leading numbers of z, which choose support examples and vary nothing else."""
 _STYLE, _SUMMARY, _KEY, _VALUE, _NOISE = 96, 64, 32, 32, 8
 _SMALL = 0.02  # scale of the readouts: the first samples are support images, matched half way
 _SHARPNESS = 3.0  # multiplies intensities ahead of tanh: an edge then lies within a pixel of the fine grid
@@ -39,12 +38,6 @@ def check_sides(example_shape: Shape) -> tuple[int, int, int]:
             f"channels. Received: {tuple(example_shape)}"
         )
     return height, width, channels
-
-
-def choose(u: Tensor, count: Any) -> Tensor:
-    """Return int32[n] in [0, count): equally likely choices from standard normal numbers `u` float[n]."""
-    share = 0.5 * (1.0 + erf(u / math.sqrt(2.0)))
-    return tf.minimum(tf.cast(share * tf.cast(count, u.dtype), tf.int32), count - 1)
 
 
 class Pyramid(keras.layers.Layer):
@@ -186,43 +179,6 @@ class Renderer(keras.layers.Layer):
         return share * sharp + (1.0 - share) * plain
 
 
-class AnchoredGenerator(Generator):
-    """Base of generators whose samples start from one support example, the anchor, and move towards another.
-
-    A subclass makes the two dense layers `style` before its first call.
-    """
-
-    sees_support = True
-    stratified = CHOICES
-    sampling = ("temperature",)
-    style: list[keras.layers.Layer]
-
-    def __init__(self, example_shape: Shape, latent_dim: int, seed: int, temperature: float, **kwargs: Any) -> None:
-        super().__init__(example_shape, check_integer(latent_dim, "latent_dim", self.stratified + 1), seed, **kwargs)
-        self.temperature = check_number(temperature, "temperature", above=0)
-
-    def _modulation(self, channels: int, index: int, style: int, rank: int, meta: bool) -> keras.layers.Layer:
-        """Return a layer that modulates features float[n, *`rank` axes, channels] by the style float[n, style]."""
-        options: dict[str, Any] = {"initial_deviation": 0.05, "seed": self.seed + 7 * index}
-        options |= {"name": f"modulation_{index}", "dtype": self.dtype_policy}
-        layer = MetaBatchNormalization(blend=0.9, **options) if meta else FiLM(**options)
-        layer.build((None,) * (rank + 1) + (channels,), (None, style))
-        return layer
-
-    def _noise(self, z: Tensor, training: bool) -> Tensor:
-        """Return the numbers of z beyond the choices, multiplied by the temperature outside training."""
-        return z[:, self.stratified :] if training else self.temperature * z[:, self.stratified :]
-
-    def _style(self, noise: Tensor, each: Tensor, embedding: Tensor | None, *chosen: Tensor) -> Tensor:
-        """Return float[n, style] from noise, task embedding and the summaries `each` float[k, size] of the examples:
-        their mean, and how the chosen ones, int32[n] each, differ from it."""
-        mean = tf.reduce_mean(each, axis=0, keepdims=True)
-        rows = [mean] if embedding is None else [mean, embedding[None]]
-        tiled = [tf.repeat(row, tf.shape(noise)[0], axis=0) for row in rows]
-        x = tf.concat([noise, *tiled, *[tf.gather(each, which) - mean for which in chosen]], axis=-1)
-        return leaky_relu(self.style[1](leaky_relu(self.style[0](x))))
-
-
 @keras.saving.register_keras_serializable("meta_gan")
 class FusionGenerator(AnchoredGenerator):
     """New examples of a class from z and its support images.
@@ -236,6 +192,8 @@ class FusionGenerator(AnchoredGenerator):
         detail: int >= 1, fine pixels along a pixel in the renderer.
         temperature: float > 0, multiplies z, beyond the choices, outside training: above 1, samples are farther from
             their anchors and from one another than in training.
+        one_shot_temperature: float > 0, in its place with one support image; see `AnchoredGenerator`. None for the
+            same.
         seed: int >= 0, seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -266,10 +224,11 @@ class FusionGenerator(AnchoredGenerator):
         detail: int = 2,
         seed: int = 0,
         temperature: float = 1.0,
+        one_shot_temperature: float | None = None,
         **kwargs: Any,
     ) -> None:
         sizes = {"width": width, "embedding_dim": embedding_dim}
-        super().__init__(example_shape, latent_dim, seed, temperature, **sizes, **kwargs)
+        super().__init__(example_shape, latent_dim, seed, temperature, one_shot_temperature, **sizes, **kwargs)
         self.sides = check_sides(example_shape)
         self.normalization = check_choice(normalization, "normalization", NORMALIZATIONS)
         self.detail = check_integer(detail, "detail", 1)
@@ -311,7 +270,7 @@ class FusionGenerator(AnchoredGenerator):
         count = tf.shape(support)[0]
         anchor, partner = choose(z[:, 0], count), choose(z[:, 1], count)
         _, half, quarter = self.pyramid(support)
-        noise = self._noise(z, training)
+        noise = self._noise(z, count, training)
         pooled = tf.nn.avg_pool2d(quarter, 2, 2, "VALID")
         each = self.summary(tf.reshape(pooled, [tf.shape(pooled)[0], -1]))
         style = self._style(noise, each, embedding, anchor, partner)
@@ -464,11 +423,12 @@ def fusion(
     detail: int = 2,
     seed: int = 0,
     temperature: float = 1.0,
+    one_shot_temperature: float | None = None,
 ) -> tuple[FusionGenerator, FusionDiscriminator]:
     """Return a fusion generator and a discriminator of the same width, for a game that conditions on the support set.
 
     Args:
-        example_shape, latent_dim, width, detail, temperature: see `FusionGenerator`.
+        example_shape, latent_dim, width, detail, temperature, one_shot_temperature: see `FusionGenerator`.
         embedding_dim: int >= 0, size of the task embedding of the game's task encoder; 0 for a game without one.
         normalization: "meta" or "none"; without a task embedding the discriminator has none.
         seed: int >= 0; the two networks draw their initial weights from different streams of it.
@@ -481,7 +441,15 @@ def fusion(
         >>> game = meta_gan.games.GAN(generator, discriminator, encoder=TaskEncoder((28, 28, 1), 32))
     """
     generator = FusionGenerator(
-        example_shape, latent_dim, width, embedding_dim, normalization, detail, seed, temperature
+        example_shape,
+        latent_dim,
+        width,
+        embedding_dim,
+        normalization,
+        detail,
+        seed,
+        temperature,
+        one_shot_temperature,
     )
     return generator, discriminator_beside(generator)
 

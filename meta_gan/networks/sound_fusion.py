@@ -66,6 +66,8 @@ class WaveFusionGenerator(AnchoredGenerator):
         bands: int >= 2, frequency bands whose loudness changes.
         embedding_dim: int >= 0, size of the task embedding; 0 for none.
         temperature: float > 0, multiplies z, beyond the choices, outside training.
+        one_shot_temperature: float > 0, in its place with one support example; see `AnchoredGenerator`. None for the
+            same.
         seed: int >= 0, seed of the initial weights.
         **kwargs: `name`, `dtype` and the other arguments of a Keras model.
 
@@ -91,10 +93,11 @@ class WaveFusionGenerator(AnchoredGenerator):
         embedding_dim: int = 0,
         temperature: float = 1.0,
         seed: int = 0,
+        one_shot_temperature: float | None = None,
         **kwargs: Any,
     ) -> None:
         sizes = {"width": width, "embedding_dim": embedding_dim}
-        super().__init__(example_shape, latent_dim, seed, temperature, **sizes, **kwargs)
+        super().__init__(example_shape, latent_dim, seed, temperature, one_shot_temperature, **sizes, **kwargs)
         self.samples = check_samples(example_shape)
         self.rate, self.bands = check_number(rate, "rate", above=0), check_integer(bands, "bands", 2)
         self._make(LayerFactory(self.seed, type(self).__name__, self.dtype_policy))
@@ -124,7 +127,7 @@ class WaveFusionGenerator(AnchoredGenerator):
         support, embedding = self.read_conditioning(conditioning)
         count, rows = tf.shape(support)[0], tf.shape(z)[0]
         anchor, partner = pairs(z, count)
-        noise = self._noise(z, training)
+        noise = self._noise(z, tf.shape(support)[0], training)
         read = self.spectrogram(support)[..., 0]
         for layer in self.reading:
             read = leaky_relu(layer(read))

@@ -184,15 +184,21 @@ class Anchored(Paired):
         normalization: of the generator of pictures: meta or none.
         detail: points along each pixel at which a warped picture is sampled, >= 1.
         temperature: factor on z in sampling, not in training, > 0.
+        one_shot_temperature: in its place with one support example, > 0, falling to it from one to five; or None.
     """
 
     normalization: str = choice("meta", FUSION_NORMALIZATIONS)
     detail: int = integer(2, least=1)
     temperature: float = number(1.0, above=0)
+    one_shot_temperature: float | None = number(None, above=0)
 
     @property
     def sees_support(self) -> bool:
         return True
+
+    @property
+    def _temperatures(self) -> tuple[float, float | None]:
+        return self.temperature, self.one_shot_temperature
 
 
 @dataclass(frozen=True)
@@ -202,14 +208,20 @@ class Fusion(Anchored):
     def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         medium = medium_of(shape)
         if medium == "pictures":
-            fixed = (embedding_dim, self.normalization, self.detail, seed, self.temperature)
+            fixed = (embedding_dim, self.normalization, self.detail, seed, *self._temperatures)
             return networks.fusion(shape, self.latent_dim, self.width, *fixed)
-        self._check_medium(shape, "detail", "normalization", *(["latent_dim"] if medium == "texts" else []))
+        unused = ["latent_dim", "one_shot_temperature"] if medium == "texts" else []
+        self._check_medium(shape, "detail", "normalization", *unused)
         if medium == "texts":
             return _texts(self, shape, embedding_dim, seed, self.temperature)
         shared: dict[str, Any] = {"rate": check_rate(rate), "embedding_dim": embedding_dim, "seed": seed}
         generator = networks.WaveFusionGenerator(
-            shape, self.latent_dim, self.width, temperature=self.temperature, **shared
+            shape,
+            self.latent_dim,
+            self.width,
+            temperature=self.temperature,
+            one_shot_temperature=self.one_shot_temperature,
+            **shared,
         )
         return generator, networks.WaveFusionDiscriminator(shape, max(1, self.width // 2), **shared)
 
@@ -221,7 +233,7 @@ class ColourFusion(Anchored):
     def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         if (medium := medium_of(shape)) != "pictures":
             raise ValueError(f"'network' must not be 'colour_fusion' for {medium}. Received: examples of shape {shape}")
-        fixed = (embedding_dim, self.normalization, self.detail, seed, self.temperature)
+        fixed = (embedding_dim, self.normalization, self.detail, seed, *self._temperatures)
         return networks.colour_fusion(shape, self.latent_dim, self.width, *fixed)
 
 

@@ -8,7 +8,7 @@ from meta_gan.games import Terms
 from meta_gan.games.gan import coarse, feature_terms, with_nearness
 from meta_gan.games.sampling import split, spread
 from meta_gan.losses import pairwise_distances
-from meta_gan.networks.image_fusion import choose
+from meta_gan.networks.anchored import choose
 
 SEEDS = [tf.constant([i, 7]) for i in range(30)]
 

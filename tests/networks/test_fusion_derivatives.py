@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan.networks import FusionGenerator
-from meta_gan.networks.image_fusion import CHOICES
+from meta_gan.networks.anchored import CHOICES
 from tests.layers.finite_differences import directional_error
 from tests.networks.test_image_fusion import SHAPE, chosen, drawings, generator, given, kinds, normals, shared
 

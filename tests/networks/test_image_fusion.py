@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from meta_gan.layers import check_differentiable
 from meta_gan.networks import FusionGenerator, Generator
-from meta_gan.networks.image_fusion import CHOICES, NORMALIZATIONS, choose
+from meta_gan.networks.anchored import CHOICES, choose
+from meta_gan.networks.image_fusion import NORMALIZATIONS
 
 SHAPE = (8, 12, 1)
 kinds = pytest.mark.parametrize("kind", NORMALIZATIONS)
@@ -133,6 +134,24 @@ def test_temperature_widens_z_outside_training():
     trained = [net(z, conditioning=given(3), training=True) for net in (warm, plain)]
     np.testing.assert_array_equal(*trained)
     assert np.abs(trained[0] - warm(z, conditioning=given(3))).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("count", "factor"), [(1, 1.8), (2, 1.2 + 0.6 * 0.375), (4, 1.2 + 0.6 * 0.0625), (5, 1.2), (9, 1.2)]
+)
+def test_the_temperature_of_few_support_images(count, factor):
+    """From 1.8 with one image to 1.2 with five: the share of the difference is (5 / k - 1) / 4."""
+    warm, plain = generator(moved=True, temperature=1.2, one_shot_temperature=1.8), generator(moved=True)
+    z = normals(6, 5)
+    wide = tf.concat([z[:, :2], factor * z[:, 2:]], axis=1)
+    np.testing.assert_allclose(warm(z, conditioning=given(count)), plain(wide, conditioning=given(count)), atol=1e-5)
+    trained = [net(z, conditioning=given(count), training=True) for net in (warm, plain)]
+    np.testing.assert_array_equal(*trained)
+
+
+def test_a_temperature_of_one_support_image_is_checked():
+    with pytest.raises(ValueError, match="'one_shot_temperature' must be a finite number > 0"):
+        generator(one_shot_temperature=0.0)
 
 
 @kinds

@@ -22,6 +22,7 @@ TASK_ENCODER = {
 CONDITIONAL = {"algorithm.kind": "conditional", "algorithm.inner_steps": None, "algorithm.consistency": None}
 FUSION = {
     **{"network.kind": "fusion", "network.normalization": "meta", "network.detail": 2, "network.temperature": 1.0},
+    **{"network.one_shot_temperature": None},
     **{"network.scale_and_shift": None, "game.loss.kind": "non_saturating", "game.penalty.weight": 0.1, **CONDITIONAL},
 }
 OUTER = {
@@ -38,6 +39,7 @@ FIGR = {
 CHANGES = {
     "fusion": {
         **{**FUSION, **TASK_ENCODER, **OUTER, "network.width": 16, "network.temperature": 1.15},
+        **{"network.one_shot_temperature": 1.75},
         **{"game.features": "omniglot28-objective", "game.holdout": 2, "game.terms.adversarial": 0.3},
         **{"game.terms.features": 1.0, "game.terms.nearness": 2.0, "game.terms.variety": 1.0, "game.terms.pixels": 2.0},
         **{**ADAM, "algorithm.mask": "context$", "algorithm.meta_learner.inner_rate": 1e-2},

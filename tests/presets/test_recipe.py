@@ -25,6 +25,7 @@ META_LEARNERS = [*algorithms.HAND_DESIGNED.values(), *algorithms.LEARNED.values(
 POSITIVE = [
     *[(kind, rate) for kind in META_LEARNERS for rate in ("inner_rate", "discriminator_inner_rate", "meta_rate")],
     *[(kind, "temperature") for kind in networks.NETWORKS.values()],
+    *[(kind, "one_shot_temperature") for kind in networks.NETWORKS.values()],
     *[(presets.Outer(), "rate"), (games.FlowGame(), "time_scale")],
 ]
 WEIGHTS = [
