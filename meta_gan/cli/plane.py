@@ -20,7 +20,7 @@ from meta_gan.tasks.media import Pictures
 from meta_gan.tasks.pictures import grid, save_png
 from meta_gan.tasks.pixels import to_float
 
-VARIED = ("guidance=1,2,3,4.5", "temperature=1,1.5,2")
+VARIED = ("guidance=1,2,3,4.5", "one_shot_temperature=1,1.5,2", "temperature=1,1.5,2")
 QUICK_CLASSES = 100
 # Flags that do not apply to the plane.
 OTHERS = ("target", "pair", "both_ways", "inner_steps", "scratch_steps")
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="KEY=V,...",
-        help="the values of a curve's setting; of several, the first that a model has (default: guidance=1,2,3,4.5 "
-        "temperature=1,1.5,2)",
+        help="the values of a curve's setting; of several, the first that a model has (default: "
+        f"{' '.join(VARIED)})",
     )
 
 
