@@ -125,13 +125,17 @@ def load(path: str | os.PathLike[str], like: Any = None, sampling: Mapping[str, 
         received = "none" if like is None else f"{type(like).__name__}, with {str(path)!r}"
         raise ValueError(f"'like' must be pictures with the path {AUTO!r}, and None with others. Received: {received}")
     model = MetaModel.from_folder(resolve(path if like is None else nearest(np.shape(like))))
-    _change_sampling(model.game.nets[model.game.primary], sampling)
+    _change_sampling(model.game, sampling)
     return model
 
 
-def _change_sampling(net: Any, settings: Mapping[str, Any] | None) -> None:
+def _change_sampling(game: Any, settings: Mapping[str, Any] | None) -> None:
     if not settings:
         return
+    if fixed := sorted(set(settings) & set(game.fixed_sampling)):
+        kind, names = type(game).__name__, list(game.fixed_sampling)
+        raise ValueError(f"'sampling' of a {kind} must leave {names} as they are. Received: {fixed}")
+    net = game.nets[game.primary]
     net = getattr(net, "network", net)  # the network inside a wrapper
     if not callable(getattr(net, "change_sampling", None)):
         raise ValueError(f"'sampling' must be None for a {type(net).__name__}. Received: {dict(settings)}")
@@ -239,5 +243,5 @@ def load_adapted(path: str | os.PathLike[str], sampling: Mapping[str, Any] | Non
     """
     adapted = AdaptedModel.from_folder(path)
     game = adapted.adaptation.game
-    _change_sampling(game.nets[game.primary], sampling)
+    _change_sampling(game, sampling)
     return adapted

@@ -1,1 +1,1 @@
-"""The few-shot flow of drawings: its training, its distillation into few steps, and the model that ships."""
+"""The few-shot flow of drawings: its training, its distillation into few steps, and what inner steps do."""

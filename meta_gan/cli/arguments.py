@@ -43,8 +43,8 @@ def add_policy(group: argparse._ArgumentGroup) -> None:
 def add_sampling(group: argparse._ArgumentGroup) -> None:
     """Add `--sampling`, of the commands that make or keep samples."""
     text = (
-        "change samples: temperature=T; of a flow also guidance=W, solver_steps=N, solver=NAME; of a fusion "
-        "one_shot_temperature=T with one support image (default: the model's)"
+        "change samples: temperature=T; of a flow also guidance=W, solver_steps=N, solver=NAME; of a fusion model "
+        "one_shot_temperature=T, with fewer than five support images (default: the model's)"
     )
     group.add_argument("--sampling", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
 

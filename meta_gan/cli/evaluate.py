@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="DIR",
         help="a judge from `meta-gan judge`, a .keras file, or a shipped name (default: those shipped for this data; "
-        "none with --target)",
+        "none with --target); with --plane two, of diversity and of recognition",
     )
     plane.add_arguments(parser)
     flags.add_pairs(parser, "two domains: models that translate, scored by energy distance, labels kept, and cycles")

@@ -37,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="KEY=V,...",
-        help="the values of a curve's setting; of several, the first that a model has (default: "
-        f"{' '.join(VARIED)})",
+        help=f"the values of a curve's setting; of several, the first that a model has (default: {' '.join(VARIED)})",
     )
 
 
@@ -50,7 +49,8 @@ def evaluate_plane(arguments: argparse.Namespace) -> None:
     if arguments.vary:
         _check_used(varied, models)
     curves = [_curve(name, folder, model, varied) for name, (folder, model) in models.items()]
-    shape = next((model.game.example_shape for _, model in models.values()), None)
+    shapes = (model.game.example_shape for _, model in models.values())
+    shape = next((shape for shape in shapes if len(shape) == 3), None)
     source = sources.open_tasks(arguments, shots=1, queries=1, shape=shape).source
     if source.medium.kind != Pictures.kind:
         raise ValueError(f"--data of --plane must be pictures. Received: {source.name}, of {source.medium.kind}")
@@ -72,7 +72,8 @@ def _settings(arguments: argparse.Namespace) -> PlaneSettings:
     if not arguments.plane:
         raise ValueError(f"--vary must be given with --plane. Received: --vary {' '.join(arguments.vary)}")
     for name in OTHERS:
-        if getattr(arguments, name) not in (None, False):
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
             raise ValueError(f"--{name.replace('_', '-')} must be left out with --plane. Received: both")
     if arguments.shots not in (None, 1):
         raise ValueError(f"--shots must be 1 with --plane. Received: {arguments.shots}")
@@ -81,7 +82,7 @@ def _settings(arguments: argparse.Namespace) -> PlaneSettings:
     given = {name: getattr(arguments, name) for name in ("split", "classes", "draws", "seed")}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.quick:
-        given["classes"] = min(given.get("classes", QUICK_CLASSES), QUICK_CLASSES)
+        given |= {"classes": min(given.get("classes", QUICK_CLASSES), QUICK_CLASSES), "quick": True}
     return PlaneSettings(**given)
 
 
@@ -125,7 +126,10 @@ def _varied(items: Sequence[str]) -> dict[str, list[str]]:
 def _known(model: Any) -> tuple[str, ...]:
     """Return the names of a model's settings of sampling."""
     net = model.game.nets[model.game.primary]
-    return tuple(getattr(getattr(net, "network", net), "sampling", ()))
+    names = tuple(getattr(getattr(net, "network", net), "sampling", ()))
+    # Guidance needs velocities without the support set, which a flow that never left it out has not learned.
+    trained = getattr(model.game, "unconditional", 1.0) > 0
+    return names if trained else tuple(name for name in names if name != "guidance")
 
 
 def _check_used(varied: dict[str, list[str]], models: dict[str, tuple[Path, Any]]) -> None:

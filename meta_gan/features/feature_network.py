@@ -2,8 +2,8 @@
 
 Features are divided by the network's `scale`, the mean distance between two real images of one meta-training class, so
 distances have the same unit for every network. A network has one purpose: a "judge" scores generated images and is
-never part of a loss; a network for the "plane" is a judge of one-shot generation alone (`protocol.plane`); an
-"objective" may be part of a loss and is never a judge.
+never part of a loss; a network for the "plane" is a judge, too, which `protocol.plane` uses and no other evaluation
+does by default; an "objective" may be part of a loss and is never a judge.
 """
 
 from __future__ import annotations

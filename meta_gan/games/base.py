@@ -64,6 +64,8 @@ class Game:
     """The endpoint that an exported model serves as `serving_default`."""
     primary = "generator"
     """The net that makes examples, which `AdaptedModel.generator` returns."""
+    fixed_sampling: tuple[str, ...] = ()
+    """The settings of sampling of the net `primary` that the game depends on, and that may not be changed."""
     has_copy_rate: bool = False
     """Whether `copy_rate` is defined."""
 

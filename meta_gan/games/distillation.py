@@ -45,6 +45,8 @@ class FlowDistillation(FlowMatching):
         instead of examples with noise, and one stage instead of one for each halving of the steps.
     """
 
+    fixed_sampling = ("solver", "solver_steps", "guidance")
+
     def __init__(
         self,
         generator: keras.Model,
@@ -56,6 +58,8 @@ class FlowDistillation(FlowMatching):
         holdout: int = 0,
     ):
         super().__init__(generator, encoder, draws=draws, holdout=holdout)
+        if teacher is generator or (encoder is not None and teacher_encoder is encoder):
+            raise ValueError("the nets of the teacher must be others than the student's. Received: the same net twice")
         frozen = {"teacher": teacher, "teacher_encoder": teacher_encoder}
         for net in (own for own in frozen.values() if own is not None):
             net.trainable = False
@@ -91,32 +95,32 @@ class FlowDistillation(FlowMatching):
         shape = tf.concat([count[None], self.example_shape], axis=0)
         x = tf.random.stateless_normal(shape, noise_seed, dtype=dtype)
         choice = tf.random.stateless_normal(count[None], choice_seed, dtype=dtype)
-        told = self._told(snapshot, conditioning)
+        taught = self._teacher_conditioning(snapshot, conditioning)
         value = tf.zeros([], dtype)
         for step in range(self.steps):
             start = step / self.steps
-            target = tf.stop_gradient(self.steps * (self._teach(snapshot, x, choice, told, start) - x))
+            target = tf.stop_gradient(self.steps * (self._teach(snapshot, x, choice, taught, start) - x))
             arguments = (x, tf.fill([count], tf.cast(start, dtype)), choice, tf.ones([count], dtype), conditioning)
             velocity = functional.pure(self.nets["generator"], "velocity", snapshot.weights["generator"], *arguments)
             value += tf.reduce_mean(tf.square(velocity - target)) / self.steps
             x = tf.stop_gradient(x + velocity / self.steps)
         return value, snapshot.state, tf.cast(value, tf.float32)[None]
 
-    def _told(self, snapshot: Snapshot, conditioning: Tree) -> Tree:
+    def _teacher_conditioning(self, snapshot: Snapshot, conditioning: Tree) -> Tree:
         """Return the teacher's conditioning."""
-        told = {"support": conditioning["support"]}
+        made = {"support": conditioning["support"]}
         if "teacher_encoder" in self.nets:
-            found, _ = self.call_net("teacher_encoder", snapshot, told["support"], None, False, NO_SEED)
-            told["task_embedding"] = found
-        return functional.stop(told)
+            found, _ = self.call_net("teacher_encoder", snapshot, made["support"], None, False, NO_SEED)
+            made["task_embedding"] = found
+        return functional.stop(made)
 
-    def _teach(self, snapshot: Snapshot, x: Tensor, choice: Tensor, told: Tree, start: float) -> Tensor:
+    def _teach(self, snapshot: Snapshot, x: Tensor, choice: Tensor, conditioning: Tree, start: float) -> Tensor:
         """Return where the teacher brings points from a time to that of the student's next step."""
         step = 1.0 / self.teacher_steps
 
         def further(number: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
             time = start + step * tf.cast(number, points.dtype)
-            arguments = (points, choice, told, 1, time, time + step)
+            arguments = (points, choice, conditioning, 1, time, time + step)
             made = functional.pure(self.nets["teacher"], "advance", [], *arguments, state=snapshot.state["teacher"])
             return number + 1, made
 

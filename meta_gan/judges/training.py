@@ -93,7 +93,8 @@ class JudgeRecipe:
         check_choice(self.method, "method", METHODS)
         check_choice(self.network, "network", tuple(NETWORKS))
         check_choice(self.purpose, "purpose", PURPOSES)
-        check_bool(self.augmentation, "augmentation")
+        if not check_bool(self.augmentation, "augmentation") and self.method == "contrastive":
+            raise ValueError("'augmentation' must be True when the method is contrastive. Received: False")
         if check_bool(self.symmetries, "symmetries") and self.method != "prototypical":
             raise ValueError(f"'symmetries' must be False unless the method is prototypical. Received: {self.method!r}")
         least = {"width": 1, "steps": 1, "ways": 2, "shots": 1, "queries": 1, "batch": 2, "seed": 0}

@@ -184,7 +184,8 @@ class Anchored(Paired):
         normalization: of the generator of pictures: meta or none.
         detail: points along each pixel at which a warped picture is sampled, >= 1.
         temperature: factor on z in sampling, not in training, > 0.
-        one_shot_temperature: in its place with one support example, > 0, falling to it from one to five; or None.
+        one_shot_temperature: temperature with one support example, > 0; with two to four it lies between this and
+            `temperature`, which applies from five on. None for `temperature` always.
     """
 
     normalization: str = choice("meta", FUSION_NORMALIZATIONS)

@@ -137,6 +137,10 @@ class Recipe(Node):
                     _require(own == value, f"game.{name}", f"{value:g} with game.teacher", own)
                 _require(guidance == 1, "network.guidance", "1 with game.teacher", guidance)
                 _require(sees, "network.anchored", "True with game.teacher", sees)
+            else:
+                for name, value in (("teacher_steps", 16), ("teacher_guidance", 2.0)):
+                    own = getattr(game, name)
+                    _require(own == value, f"game.{name}", f"{value:g} without game.teacher", own)
         _require(
             conditioned or truth > 0 or not isinstance(self.algorithm, Conditional),
             "algorithm",

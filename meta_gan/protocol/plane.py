@@ -76,6 +76,7 @@ class PlaneSettings:
         samples: samples of each class, >= 2.
         ways: number of classes among which a sample is recognised, >= 2; all if fewer are evaluated.
         seed: of adaptation and sampling, >= 0.
+        quick: whether this is the quick form, of at most 100 classes; the report is marked accordingly.
 
     Raises:
         ValueError: a value is out of range.
@@ -87,6 +88,7 @@ class PlaneSettings:
     samples: int = 20
     ways: int = 20
     seed: int = 0
+    quick: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("samples", 2), ("ways", 2), ("seed", 0)):
@@ -138,6 +140,8 @@ class Plane:
         # The other fixed rows are checked with the models.
         if PEOPLE in [curve.name for curve in curves]:
             raise ValueError(f"models must have other names than the fixed row {PEOPLE!r}. Received: {PEOPLE!r}")
+        if empty := [curve.name for curve in curves if not curve.points]:
+            raise ValueError(f"'points' of a curve must be one or more. Received: none for {empty[0]!r}")
         first = [Method(curve.name, next(iter(curve.points.values()))) for curve in curves]
         methods.check_comparable(source, self.classes, settings.split, first, [diversity, recognition])
         self.allocations = [allocate(source, self.classes, 1, draw) for draw in range(settings.draws)]
@@ -149,6 +153,7 @@ class Plane:
         settings, source = self.settings, self.source
         return {
             "task": splits.recognise_task(source),
+            "form": "quick" if settings.quick else "full",
             "data": source.name,
             "data_sha256": hashlib.sha256(source.images.tobytes() + source.labels.tobytes()).hexdigest(),
             "split": settings.split,
@@ -168,14 +173,22 @@ class Plane:
             progress: called with the name of a point, and the numbers of classes done and of all.
 
         Raises:
-            ValueError: the folder has other contents or another plane.
+            ValueError: the folder has other contents or another plane, or the images of every class are equal.
+            DamagedFileError: a point on disk is damaged.
             DivergenceError: an adapted weight or a sample is not finite.
         """
         cards = {curve.name: {**curve.card, "settings": list(curve.points)} for curve in self.models}
         judges = {name: judge.sha256 for name, judge in zip(SCORES, (self.diversity, self.recognition), strict=True)}
-        claim(self.folder, {"protocol": self.description, "models": cards, "judges": judges})
+        # Lists: files are named by the positions in them.
+        order = [[curve.name, list(curve.points)] for curve in self.curves]
+        claim(self.folder, {"protocol": self.description, "models": cards, "judges": judges, "curves": order})
         people = self._point("people", self._people, progress)
         unit = float(people["deviation"].mean())
+        if unit == 0:
+            raise ValueError(
+                f"{self.source.name}: the images of a class must differ in the features of the judge of diversity. "
+                "Received: no class whose images do"
+            )
         curves: dict[str, Any] = {}
         for number, curve in enumerate(self.curves):
             for place, (setting, model) in enumerate(curve.points.items()):
@@ -192,10 +205,14 @@ class Plane:
         }
 
     def gallery(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return the samples of the first classes at every point of the models, after `run`.
+        """Return the samples of the first classes at every point of every curve, after `run`.
 
         Returns:
-            {method: {setting: uint8[8, 11, height, width, channels]}}, of each class the image seen and ten samples.
+            {method: {setting: uint8[classes, 1 + samples, height, width, channels]}}, of at most 8 classes the image
+            seen and at most 10 samples.
+
+        Raises:
+            DamagedFileError: a point is absent or damaged.
         """
         seen = np.stack(self.allocations[0].images("support"))[:SHOWN_CLASSES]
         shown: dict[str, dict[str, np.ndarray]] = {}

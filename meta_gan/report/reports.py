@@ -299,7 +299,7 @@ class PlaneReport(_Results):
         scores = {"diversity": INTERVAL, "recognisability": INTERVAL}
         _check(self.people, scores, "report.people")
         _check(self.curves, {...: {...: scores}}, "report.curves")
-        keys = ("task", "data", "split", "classes", "draws", "samples", "ways", "seed")
+        keys = ("task", "form", "data", "split", "classes", "draws", "samples", "ways", "seed")
         _check(self.protocol, dict.fromkeys(keys), "report.protocol")
 
     def to_markdown(self) -> str:

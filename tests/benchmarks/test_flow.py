@@ -7,7 +7,7 @@ import pytest
 
 import meta_gan as mg
 from benchmarks.flow import training
-from meta_gan.cli import program
+from meta_gan.cli import program, settings
 from meta_gan.games import FlowMatching
 
 
@@ -17,6 +17,9 @@ def test_the_commands_are_of_known_settings(monkeypatch, tmp_path):
         words = training.command(stage, "glyphs", tmp_path)
         parsed = program.parser().parse_args(words)
         assert parsed.out == str(tmp_path / stage) and parsed.shots == 10
+        chosen, _ = settings.resolve(parsed)
+        assert chosen.recipe.network.solver_steps == training.FEW and chosen.train.fewest_shots == 1
+    assert chosen.recipe.game.teacher_steps == training.FINE and chosen.recipe.network.guidance == 1
 
 
 @pytest.mark.slow

@@ -189,6 +189,7 @@ def test_the_plane_has_a_curve_of_each_model_a_picture_and_samples(world, judge,
     [
         (["--shots", "5"], "--shots must be 1 with --plane. Received: 5"),
         (["--scratch-steps", "5"], "--scratch-steps must be left out with --plane"),
+        (["--inner-steps", "0"], "--inner-steps must be left out with --plane"),
         (["--workers", "2"], "--workers must be 1 with --plane"),
         (["--judge", "glyphs28"], "--judge with --plane must be two: of diversity, of recognition. Received: 1"),
         (["--classes", "1"], "'classes' must be an integer >= 2"),

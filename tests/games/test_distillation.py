@@ -105,7 +105,7 @@ def test_a_student_of_points_comes_nearer_to_its_teacher():
 
 @pytest.mark.slow
 def test_images_with_embeddings_saved_and_alone(tmp_path):
-    """A student of a guided flow that is told of the support set: it is saved with its teacher, and plays without."""
+    """A student of a guided flow with task embeddings is saved with its teacher, and plays without it."""
     taught = conditioned_flow()
     told = {"anchored": True, "embedding_dim": 2}
     student = networks.UNet((8, 8, 1), width=4, solver_steps=1, **told)
@@ -142,6 +142,17 @@ def test_what_is_refused(student, teacher, steps, message):
         FlowDistillation(student, teacher, teacher_steps=steps)
 
 
+def test_the_settings_that_a_student_is_trained_for_stay(tmp_path):
+    game = FlowDistillation(gaussian(0, 1, 4), gaussian(0, 1, 16))
+    mg.MetaModel(game, mg.FOMAML(1, 0.05)).save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"'sampling' of a FlowDistillation must leave .*Received: \['guidance'\]"):
+        mg.load(tmp_path / "model", sampling={"guidance": 2.0})
+    assert mg.load(tmp_path / "model", sampling={"temperature": 2.0}).game.nets["generator"].temperature == 2.0
+    net = gaussian(0, 1, 4)
+    with pytest.raises(ValueError, match="must be others than the student's"):
+        FlowDistillation(net, net)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A saved flow of 8 x 8 images, whose averaged weights are other than the last ones."""
@@ -164,7 +175,9 @@ def test_the_preset_starts_from_the_teacher(trained):
     assert game.nets["teacher"].guidance == 3.0 and game.nets["generator"].guidance == 1.0
     expected = mg.load(trained).meta_weights(averaged=True).initial
     for name, own in (("generator", "generator"), ("teacher", "generator"), ("teacher_encoder", "encoder")):
-        for variable, value in zip(game.nets[name].weights, expected.weights[own], strict=False):
+        values = expected.weights[own]
+        assert len(values) > 2
+        for variable, value in zip(game.nets[name].weights[: len(values)], values, strict=True):
             np.testing.assert_array_equal(variable.numpy(), value.numpy())
     kept = [variable.numpy() for variable in mg.load(trained).game.nets["generator"].weights]
     assert np.abs(kept[0] - game.nets["generator"].weights[0].numpy()).max() > 0.05, "the average and not the last"
@@ -186,6 +199,7 @@ def test_the_preset_refuses_other_teachers(trained, tmp_path):
         ({"network.guidance": 2.0}, "'network.guidance' must be 1 with game.teacher"),
         ({"game.time_scale": 2.0}, "'game.time_scale' must be 1 with game.teacher"),
         ({"network.anchored": False}, "'network.anchored' must be True with game.teacher"),
+        ({"game.teacher": ""}, "'game.teacher_steps' must be 16 without game.teacher. Received: 4"),
     ],
 )
 def test_settings_that_a_student_does_not_use_are_refused(change, message):

@@ -21,7 +21,7 @@ TINY = JudgeRecipe("prototypical", "conv4", 8, False, 3, ways=5, shots=2, querie
 TINIES = {
     "prototypical": TINY,
     "classification": dataclasses.replace(TINY, method="classification", augmentation=True, batch=30),
-    "contrastive": dataclasses.replace(TINY, method="contrastive", batch=30),
+    "contrastive": dataclasses.replace(TINY, method="contrastive", augmentation=True, batch=30),
 }
 
 

@@ -25,7 +25,7 @@ class Noisy:
     calls: list = dataclasses.field(default_factory=list)
 
     def adapt(self, support, steps=None, seed=0):
-        self.calls.append(seed)
+        self.calls.append((seed, support.tobytes()))
         assert support.shape == (1, *SHAPE)
         return _Adapted(support, self.deviation)
 
@@ -108,6 +108,19 @@ def test_a_point_that_is_there_is_not_made_again(tmp_path):
     json.dumps(first)
 
 
+def test_models_in_another_order_are_another_evaluation(tmp_path):
+    curves = [Curve(name, {"": Noisy(deviation)}) for name, deviation in (("few", 0.05), ("many", 0.4))]
+    plane(tmp_path, curves).run()
+    with pytest.raises(ValueError, match="of other data, models or settings"):
+        plane(tmp_path, curves[::-1]).run()
+
+
+def test_images_that_are_all_equal_have_no_unit(tmp_path):
+    same = dataclasses.replace(SOURCE, images=np.zeros_like(SOURCE.images))
+    with pytest.raises(ValueError, match="the images of a class must differ in the features of the judge of diversity"):
+        plane(tmp_path, source=same).run()
+
+
 def test_a_damaged_point_is_named(tmp_path):
     plane(tmp_path).run()
     path = tmp_path / "out" / "points" / "people.npz"
@@ -125,8 +138,11 @@ def test_with_few_classes_samples_are_recognised_among_all(tmp_path):
 def test_each_draw_is_another_image_seen(tmp_path):
     model = Noisy(0.1)
     found = plane(tmp_path, [Curve("noisy", {"": model})], dataclasses.replace(SETTINGS, draws=2)).run()
-    assert len(set(model.calls)) == 2 * CLASSES
+    assert len({seed for seed, _ in model.calls}) == 2 * CLASSES == len({seen for _, seen in model.calls})
     assert found["protocol"]["draws"] == 2
+    (tmp_path / "one").mkdir()
+    single = plane(tmp_path / "one", [Curve("noisy", {"": model})]).run()
+    assert found["curves"]["noisy"][""]["diversity"] != single["curves"]["noisy"][""]["diversity"]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +164,7 @@ def test_what_cannot_be_compared_is_refused_before_any_file(tmp_path):
     seen = {"data": {"name": "patterns", "classes": ["class 1"]}}
     cases = [
         ({"source": patterned_source(1)}, "the test split must have at least 2 classes. Received: 1"),
+        ({"curves": [Curve("mine", {})]}, "'points' of a curve must be one or more. Received: none for 'mine'"),
         ({"curves": [Curve("people", {"": Noisy(0.1)})]}, "other names than the fixed row 'people'"),
         ({"curves": [Curve("shift", {"": Noisy(0.1)})]}, "other than the fixed rows"),
         ({"judges": (JUDGE, pixel_judge("seen", **seen))}, "must not have been trained on evaluated classes"),

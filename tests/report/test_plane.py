@@ -17,7 +17,7 @@ def scores(diversity, recognisability):
 
 CONTENT = {
     "protocol": {
-        "task": "A", "data": "drawings", "split": "test", "classes": 30, "draws": 1, "samples": 20,
+        "task": "A", "form": "full", "data": "drawings", "split": "test", "classes": 30, "draws": 1, "samples": 20,
         "ways": 20, "seed": 0,
     },
     "judges": {"diversity": "d" * 64, "recognisability": "r" * 64},
