@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from meta_gan import functional, networks
-from meta_gan.games import GAN, VAE, FlowMatching, Game, Translation
+from meta_gan.games import GAN, VAE, FlowDistillation, FlowMatching, Game, Translation
 from meta_gan.losses import Gaussian
 from meta_gan.meta import InnerLoop
 from meta_gan.meta_learners import GradientDescent
@@ -133,18 +133,20 @@ def tiny_dcgan(**options):
 
 @keras.saving.register_keras_serializable("toys")
 class PointFlow(networks.FlowGenerator):
-    """A velocity of 2-D points with one smooth hidden layer, unconditioned."""
+    """A velocity of 2-D points with one smooth hidden layer; with `anchored`, of points relative to half the anchor."""
 
-    def __init__(self, solver="heun", solver_steps=2, seed=0, **kwargs):
-        super().__init__((2,), solver=solver, solver_steps=solver_steps, seed=seed, **kwargs)
+    def __init__(self, solver="heun", solver_steps=2, seed=0, anchored=False, **kwargs):
+        super().__init__((2,), anchored, solver=solver, solver_steps=solver_steps, seed=seed, **kwargs)
         make = networks.base.LayerFactory(seed, "point_flow", self.dtype_policy)
         self.hidden, self.readout = make.dense(3, 4, "hidden"), make.dense(4, 2, "readout")
-        self.build((None, 2))
+        self.build((None, self.latent_dim))
 
     def prepare(self, support, embedding):
-        return None
+        return support
 
     def field(self, x, time, anchor, keep, prepared):
+        if anchor is not None:
+            x = x - 0.5 * keep[:, None] * tf.gather(prepared, anchor)
         return self.readout(tf.math.softplus(self.hidden(tf.concat([x, time[:, None]], axis=-1))))
 
     def get_config(self):
@@ -186,6 +188,12 @@ class GaussianFlow(networks.FlowGenerator):
 def tiny_flow(dtype="float32", seed=0, **options):
     """Flow matching of 2-D points."""
     return FlowMatching(PointFlow(dtype=dtype, seed=seed), **{"draws": 2, **options})
+
+
+def distilled_flow(dtype="float32", **options):
+    """Distillation of a flow of 2-D points into two steps."""
+    student = PointFlow("euler", 2, anchored=True, dtype=dtype)
+    return FlowDistillation(student, PointFlow(seed=1, anchored=True, dtype=dtype), teacher_steps=4, **options)
 
 
 def conditioned_flow(dtype="float32", **options):

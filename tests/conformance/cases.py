@@ -44,6 +44,7 @@ from tests.toys import (
     conditioned_flow,
     conditioned_translation,
     conditioned_vae,
+    distilled_flow,
     tiny_dcgan,
     tiny_flow,
     tiny_gan,
@@ -56,6 +57,7 @@ TRANSLATED, TOLD_TRANSLATION = "points, translated there and back", "images, tra
 TRANSFERRED = "points, from noise to a target by way of a source"
 SOUNDS, TEXTS = "sounds, told of the support set", "texts, told of the support set"
 FLOW, TOLD_FLOW = "points, by a flow", "images, by a flow, told of the support set"
+DISTILLED = "points, by a flow of few steps"
 VARIATIONAL, TOLD_VAE = "points, variational", "images, variational, told of the support set"
 
 GAMES = {
@@ -83,6 +85,7 @@ GAMES = {
     TEXTS: lambda: tiny_texts("float64", terms=Terms(adversarial=0.5, likelihood=10.0), holdout=1),
     FLOW: tiny_flow,
     TOLD_FLOW: lambda: conditioned_flow(holdout=1),
+    DISTILLED: distilled_flow,
     VARIATIONAL: tiny_vae,
     TOLD_VAE: lambda: conditioned_vae(likelihood=Bernoulli()),
     TRANSLATED: lambda: tiny_translation(cycle=1.0, identity=0.5),
@@ -149,12 +152,25 @@ FUSED = ("MAML", "FOMAML", "Pretraining", "conditional", "only the context")
 # For a game without opponents: an algorithm of each order, one that does not differentiate the loop, and a meta-learner
 # of each kind.
 ALONE = ("MAML", "FOMAML", "Reptile", "Pretraining", "Meta-SGD", "recurrent", "attention", "controller")
-APART = (FUSION, SOUNDS, TEXTS, FLOW, TOLD_FLOW, VARIATIONAL, TOLD_VAE, TRANSLATED, TOLD_TRANSLATION, TRANSFERRED)
+APART = (
+    FUSION,
+    SOUNDS,
+    TEXTS,
+    FLOW,
+    TOLD_FLOW,
+    DISTILLED,
+    VARIATIONAL,
+    TOLD_VAE,
+    TRANSLATED,
+    TOLD_TRANSLATION,
+    TRANSFERRED,
+)
 PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) and g not in APART]
 # A meta-learner of many tensors meets every game but the largest.
 PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
 PAIRS += [*((FLOW, a) for a in (*ALONE, "Reptile with Adam")), *((TOLD_FLOW, a) for a in FUSED)]
+PAIRS += [(DISTILLED, a) for a in ("MAML", "FOMAML", "Reptile")]
 # Every row of the table on sounds and on texts.
 PAIRS += [(g, a) for g in (SOUNDS, TEXTS) for a in ALGORITHMS]
 PAIRS += [*((TRANSLATED, a) for a in (*ALONE, "MAML, total derivatives")), (TOLD_TRANSLATION, "FOMAML")]
