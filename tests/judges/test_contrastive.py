@@ -66,5 +66,5 @@ def test_features_tell_shapes_apart_without_labels():
     untrained = dataclasses.replace(recipe, steps=1, rate=1e-9)
     assert isinstance(judge, Judge) and judge.card["purpose"] == "plane"
     accuracy, before = (made.card["validation"]["accuracy"] for made in (judge, train_judge(source, untrained)))
-    assert accuracy > max(0.6, before + 0.1), (accuracy, before)
+    assert before < 0.97 and 1 - accuracy < 0.5 * (1 - before), (accuracy, before)
     assert NETWORKS["conv4"](source.example_shape, 16, 0).count_params() == judge.network.count_params()
