@@ -82,6 +82,19 @@ def add_pairs(parser: argparse.ArgumentParser, title: str) -> None:
     pairs.add_argument("--both-ways", action="store_true", help="make every pair a task in either direction")
 
 
+def refuse(arguments: argparse.Namespace, names: Sequence[str], other: str) -> None:
+    """Refuse flags, None or False unless they are given, that do not apply with another one.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} must be left out with {other}. Received: {flag}")
+
+
 def check_folder(out: str) -> Path:
     """Return `out` as a path, which must be a folder or not exist.
 

@@ -123,13 +123,7 @@ def default_judges(source: Source) -> list[Judge]:
     Raises:
         ValueError: there are none.
     """
-    train = {source.class_names[index] for index in source.split_classes("train")}
-    found = []
-    for judge in (load_judge(name) for name in shipped_judges()):
-        seen = set((judge.card.get("data") or {}).get("classes") or ())
-        fits = judge.example_shape == source.example_shape
-        if fits and seen and seen <= train:
-            found.append(judge)
+    found = plane.fitting_judges(shipped_judges(), source)
     if not found:
         raise ValueError(
             f"--judge must be given for data that no shipped judge was trained for; train two with different --method "
@@ -143,10 +137,7 @@ def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Meth
     """Evaluate models of two domains; without models, evaluate only the rows that need none."""
     if arguments.workers > 1:
         raise ValueError(f"--workers must be 1 with --target. Received: {arguments.workers}")
-    for name in ONE_DOMAIN:
-        if getattr(arguments, name) not in (None, False):
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{flag} must be left out with --target. Received: {flag}")
+    flags.refuse(arguments, ONE_DOMAIN, "--target")
     rows = {name: translation_method(method.model, arguments.inner_steps) for name, method in models.items()}
     judges = [load_judge(name) for name in arguments.judge]
     tasks = _tasks(arguments, models)

@@ -14,6 +14,7 @@ from meta_gan.cli.progress import Progress
 from meta_gan.features import shipped_names
 from meta_gan.judges import Judge, load_judge
 from meta_gan.protocol.plane import Curve, Plane, PlaneSettings
+from meta_gan.protocol.settings import QUICK_CLASSES
 from meta_gan.report import PlaneReport, save_plane
 from meta_gan.tasks import Source
 from meta_gan.tasks.media import Pictures
@@ -21,7 +22,6 @@ from meta_gan.tasks.pictures import grid, save_png
 from meta_gan.tasks.pixels import to_float
 
 VARIED = ("guidance=1,2,3,4.5", "one_shot_temperature=1,1.5,2", "temperature=1,1.5,2")
-QUICK_CLASSES = 100
 # Flags that do not apply to the plane.
 OTHERS = ("target", "pair", "both_ways", "inner_steps", "scratch_steps")
 
@@ -71,10 +71,7 @@ def _settings(arguments: argparse.Namespace) -> PlaneSettings:
     """Check the flags, and return the settings."""
     if not arguments.plane:
         raise ValueError(f"--vary must be given with --plane. Received: --vary {' '.join(arguments.vary)}")
-    for name in OTHERS:
-        value = getattr(arguments, name)
-        if value is not None and value is not False:
-            raise ValueError(f"--{name.replace('_', '-')} must be left out with --plane. Received: both")
+    flags.refuse(arguments, OTHERS, "--plane")
     if arguments.shots not in (None, 1):
         raise ValueError(f"--shots must be 1 with --plane. Received: {arguments.shots}")
     if arguments.workers > 1:
@@ -147,18 +144,24 @@ def _curve(name: str, folder: Path, model: Any, varied: dict[str, list[str]]) ->
     return Curve(name, points, card_of(folder))
 
 
+def fitting_judges(names: Sequence[str], source: Source) -> list[Judge]:
+    """Return those of the named judges that were trained on training classes of a source alone, and take its images."""
+    train = {source.class_names[index] for index in source.split_classes("train")}
+    found = []
+    for judge in map(load_judge, names):
+        seen = set((judge.card.get("data") or {}).get("classes") or ())
+        if judge.example_shape == source.example_shape and seen and seen <= train:
+            found.append(judge)
+    return found
+
+
 def _judges(given: Sequence[str], source: Source) -> tuple[Judge, Judge]:
     """Return the judge of diversity and that of recognisability: those given, or the shipped ones for this data."""
     if given:
         if len(given) != 2:
             raise ValueError(f"--judge with --plane must be two: of diversity, of recognition. Received: {len(given)}")
         return load_judge(given[0]), load_judge(given[1])
-    train = {source.class_names[index] for index in source.split_classes("train")}
-    found: dict[str, Judge] = {}
-    for judge in (load_judge(name) for name in shipped_names("plane")):
-        seen = set((judge.card.get("data") or {}).get("classes") or ())
-        if judge.example_shape == source.example_shape and seen and seen <= train:
-            found[judge.card["recipe"]["method"]] = judge
+    found = {judge.card["recipe"]["method"]: judge for judge in fitting_judges(shipped_names("plane"), source)}
     if not {"contrastive", "prototypical"} <= set(found):
         raise ValueError(
             "--judge must be given for data that no shipped judges of the plane were trained for; train one with "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import platform
 import time
@@ -109,7 +108,7 @@ class Evaluation:
             "task": splits.recognise_task(source),
             "form": "quick" if settings.quick else "full",
             "data": source.name,
-            "data_sha256": hashlib.sha256(source.images.tobytes() + source.labels.tobytes()).hexdigest(),
+            "data_sha256": splits.data_digest(source),
             "example_shape": list(source.example_shape),
             "split": settings.split,
             "split_sha256": splits.split_digest(source),

@@ -8,7 +8,6 @@ image that the methods saw. A method has one point for each of its settings, suc
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,7 +154,7 @@ class Plane:
             "task": splits.recognise_task(source),
             "form": "quick" if settings.quick else "full",
             "data": source.name,
-            "data_sha256": hashlib.sha256(source.images.tobytes() + source.labels.tobytes()).hexdigest(),
+            "data_sha256": splits.data_digest(source),
             "split": settings.split,
             "split_sha256": splits.split_digest(source),
             "allocation_sha256": allocation_digest(source, self.classes, 1, settings.draws),

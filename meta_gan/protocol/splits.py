@@ -99,6 +99,11 @@ def recognise_task(source: Source) -> str | None:
     return None
 
 
+def data_digest(source: Source) -> str:
+    """Return the sha256 of a source's images and labels."""
+    return hashlib.sha256(source.images.tobytes() + source.labels.tobytes()).hexdigest()
+
+
 def split_digest(source: Source) -> str:
     """Return the sha256 of a source's split, as sorted lines `split<TAB>class name`."""
     lines = sorted(f"{SPLITS[s]}\t{name}" for name, s in zip(source.class_names, source.class_split, strict=True))

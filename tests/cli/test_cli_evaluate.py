@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from meta_gan.cli import evaluate
+from meta_gan.cli import evaluate, plane
 from meta_gan.judges import load_judge
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.report.sections import BARS
@@ -165,7 +165,7 @@ def test_default_judges_are_those_of_the_data(monkeypatch, world, judge):
     shipped = {"fits": load_judge(judge), "other": load_judge(judge)}
     shipped["other"].card["data"] = {"name": "elsewhere", "classes": ["another class"]}
     monkeypatch.setattr(evaluate, "shipped_judges", lambda: list(shipped))
-    monkeypatch.setattr(evaluate, "load_judge", shipped.__getitem__)
+    monkeypatch.setattr(plane, "load_judge", shipped.__getitem__)
     source = helpers.tasks().source
     assert evaluate.default_judges(source) == [shipped["fits"]]
 
