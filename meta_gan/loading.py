@@ -172,30 +172,38 @@ def from_preset(name: str | os.PathLike[str]) -> MetaModel:
     return load(name)
 
 
-def start_from(model: MetaModel, path: str | os.PathLike[str]) -> None:
+def start_from(model: MetaModel, path: str | os.PathLike[str]) -> list[str]:
     """Initialise a model's nets with the weights of a saved model, to continue training with any algorithm.
 
     If the saved model has averaged weights, they are used, as for adaptation. The meta-learner's own variables do not
-    change.
+    change. Nets that the saved model does not have, such as a discriminator that is to be trained beside the generator
+    of a flow, keep their initial weights.
 
     Args:
         model: a `MetaModel`; its averaged weights, if it has them, start from the same values.
         path: the saved model, see `resolve`.
 
+    Returns:
+        The names of the nets that the saved model does not have, sorted.
+
     Raises:
-        ValueError: there is no model at `path`, or its nets have other names or shapes; `model` is then unchanged.
+        ValueError: there is no model at `path`, it does not have the net that makes examples, or it has a net that
+            `model` does not have, or of other shapes; `model` is then unchanged.
 
     Example:
         >>> start_from(model, "runs/trained-jointly")
+        []
     """
     snapshot = load(path).meta_weights(averaged=True).initial
-    given, wanted = _shapes(snapshot), _shapes(model.meta_weights().initial)
-    if differing := sorted(name for name in {*given, *wanted} if given.get(name) != wanted.get(name)):
+    own = model.meta_weights().initial
+    given, wanted = _shapes(snapshot), _shapes(own)
+    if differing := sorted(name for name in {*given, model.game.primary} if given.get(name) != wanted.get(name)):
         raise ValueError(
             f"a model to start from must have the same nets, of the same shapes. Received: {str(path)!r}, which "
             f"differs in {differing} (it has {sorted(given)}, and this model {sorted(wanted)})"
         )
-    model.start_at(snapshot)
+    model.start_at(Snapshot({**own.weights, **snapshot.weights}, {**own.state, **snapshot.state}))
+    return sorted(set(wanted) - set(given))
 
 
 def _shapes(snapshot: Snapshot) -> dict[str, list[tuple[int, ...]]]:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     config = "settings from a .json or .toml file, such as a run folder's config.json; flags and --set change them"
     other.add_argument("--config", metavar="FILE", help=f"{config} (default: none)")
-    start = "start from the nets of this model, of the same recipe but for its algorithm (default: none)"
+    start = "start from the nets of this model, of the same shapes; nets that it lacks start anew (default: none)"
     other.add_argument("--start", metavar="DIR", help=start)
     strategy = "none (one device) | mirrored (all devices of this machine) | multiworker (processes by TF_CONFIG)"
     other.add_argument("--strategy", choices=STRATEGIES, default="none", help=f"{strategy} (default: none)")
@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
     CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
         start = loading.resolve(arguments.start)
-        loading.start_from(model, start)
+        for net in loading.start_from(model, start):
+            say(f"{arguments.start} has no weights of the net {net!r}: it keeps those it has")
         description["fingerprints"] = {"start": storage.read_config(start)["weights_sha256"]}
     folder = None
     if arguments.resume and chief:

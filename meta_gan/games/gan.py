@@ -167,6 +167,7 @@ class GAN(Sampling):
         )
         check_task_embedding(encoder, {"generator": generator, "discriminator": discriminator})
         self.latent_dim = size_of_latents(generator)
+        self.fixed_sampling = getattr(generator, "path_settings", ())
         for name in ("discriminator", "encoder", "features"):
             check_input(name, self.nets.get(name), self.example_shape)
 

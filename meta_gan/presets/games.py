@@ -119,7 +119,7 @@ class GANGame(Adversarial):
         holdout: support images that an inner step trains on while it conditions on the others; 0 to use all as both.
     """
 
-    takes: ClassVar[tuple[type[Network], ...]] = (DCGAN, MLP, SAGAN, Fusion, ColourFusion)
+    takes: ClassVar[tuple[type[Network], ...]] = (DCGAN, MLP, SAGAN, Fusion, ColourFusion, UNet)
     players: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     terms: Terms = always(Terms())
     augmentation: losses.DifferentiableAugmentation | None = one_of(AUGMENTATIONS, "none")
@@ -129,8 +129,8 @@ class GANGame(Adversarial):
     def feature_weight(self) -> float:
         return self.terms.features
 
-    def build(self, network: Paired, shape: tuple[int, ...], rate: int | None, seed: int) -> Game:
-        generator, discriminator = network.build(shape, rate, self.embedding_dim, seed)
+    def build(self, network: Paired | UNet, shape: tuple[int, ...], rate: int | None, seed: int) -> Game:
+        generator, discriminator = network.pair(shape, rate, self.embedding_dim, seed)
         return GAN(
             network.wrapped(generator),
             network.wrapped(discriminator),
@@ -166,7 +166,7 @@ class VAEGame(GameNode):
             raise ValueError(f"'game.likelihood' must be 'gaussian' for {medium}. Received: 'bernoulli'")
         kind = networks.MLPEncoder if isinstance(network, MLP) else networks.ImageEncoder
         encoder = network.wrapped(kind(shape, network.latent_dim, width=network.width, seed=seed))
-        generator = network.wrapped(network.build(shape, rate, self.embedding_dim, seed)[0])
+        generator = network.wrapped(network.pair(shape, rate, self.embedding_dim, seed)[0])
         if self.task_encoder is not None and not network.takes_embedding:
             generator = networks.SetPrior(generator, self.embedding_dim, seed=seed)
         return VAE(generator, encoder, self.likelihood, self.beta, self._encoder(shape, seed))

@@ -107,6 +107,15 @@ _FLOW = Recipe(
     Conditional(Adam(1e-2), mask="context$"),
     Outer(1e-3, first_decay=0.9, second_decay=0.99, clip=1.0, averaging=0.999),
 )
+# A trained flow in four steps: `--start` gives its weights to the generator, and `fusion`'s losses, of the samples
+# themselves, do the rest.
+_FEW_STEP_FLOW = replace(
+    _FUSION,
+    name="few-step-flow",
+    network=UNet(anchored=True, solver_steps=4),
+    algorithm=_FLOW.algorithm,
+    outer=replace(_FUSION.outer, rate=5e-4, clip=10.0),
+)
 # A meta-learned initialisation of an unconditional flow.
 _ADAPTED_FLOW = Recipe("reptile-flow", UNet(), FlowGame(draws=4), Reptile(Adam(1e-3)), Outer(1e-3, averaging=0.999))
 _MAML_FLOW = replace(_ADAPTED_FLOW, name="maml-flow", algorithm=MAML(Adam(1e-3), inner_steps=5))
@@ -126,6 +135,7 @@ PRESETS = {
         _TRANSLATION,
         _CYCLEGAN,
         _FLOW,
+        _FEW_STEP_FLOW,
         _ADAPTED_FLOW,
         _MAML_FLOW,
         Recipe("reptile", algorithm=Reptile(_ADAM), outer=Outer(1e-3)),

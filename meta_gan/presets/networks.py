@@ -104,7 +104,7 @@ class Paired(Network):
 
     latent_dim: int = integer(64, least=1)
 
-    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         """Return the generator and the discriminator.
 
         Args:
@@ -131,7 +131,7 @@ class MLP(Paired):
     takes_embedding: ClassVar[bool] = False
     scale_and_shift: bool = flag(False)
 
-    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         return networks.mlp(shape, self.latent_dim, self.width, seed=seed)
 
 
@@ -148,7 +148,7 @@ class DCGAN(Paired):
     normalization: str = choice("layer", NORMALIZATIONS)
     scale_and_shift: bool = flag(False)
 
-    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         medium = medium_of(shape)
         if medium == "pictures":
             return networks.dcgan(shape, self.latent_dim, self.width, self.normalization, seed=seed)
@@ -170,7 +170,7 @@ class SAGAN(Paired):
 
     scale_and_shift: bool = flag(False)
 
-    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         if (medium := medium_of(shape)) != "pictures":
             raise ValueError(f"'network' must not be 'sagan' for {medium}. Received: examples of shape {shape}")
         return networks.sagan(shape, self.latent_dim, self.width, embedding_dim, seed=seed)
@@ -206,7 +206,7 @@ class Anchored(Paired):
 class Fusion(Anchored):
     """Networks that receive the support set, for pictures, sounds or texts."""
 
-    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         medium = medium_of(shape)
         if medium == "pictures":
             fixed = (embedding_dim, self.normalization, self.detail, seed, *self._temperatures)
@@ -231,7 +231,7 @@ class Fusion(Anchored):
 class ColourFusion(Anchored):
     """Networks that receive the support set, for pictures of up to 64x64 in any colour; `networks.colour_fusion`."""
 
-    def build(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
         if (medium := medium_of(shape)) != "pictures":
             raise ValueError(f"'network' must not be 'colour_fusion' for {medium}. Received: examples of shape {shape}")
         fixed = (embedding_dim, self.normalization, self.detail, seed, *self._temperatures)
@@ -270,6 +270,16 @@ class UNet(Network):
             raise ValueError(f"'network' must not be 'unet' for {medium}. Received: examples of shape {shape}")
         sampling = (self.solver, self.solver_steps, self.guidance, self.temperature)
         return networks.UNet(shape, self.width, self.anchored, embedding_dim, *sampling, seed)
+
+    def pair(self, shape: tuple[int, ...], rate: int | None, embedding_dim: int, seed: int) -> Pair:
+        """Return the generator, which must be `anchored`, and a discriminator of half its width.
+
+        Raises:
+            ValueError: as `build`.
+        """
+        generator = self.build(shape, embedding_dim, seed)
+        normalization = "meta" if embedding_dim else "none"
+        return generator, networks.FusionDiscriminator(shape, self.width // 2, embedding_dim, normalization, seed)
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ class Recipe(Node):
             _require(fits, "game.task_encoder", f"'none' {plain}", "task_encoder")
             nearness = game.terms.nearness
             _require(sees or not nearness, "game.terms.nearness", f"0 when network is {network!r}", nearness)
+            _require(sees or network != "unet", "network.anchored", "True when game is 'gan'", sees)
         if isinstance(game, (GANGame, FlowGame)):
             wanted = f"0 when network is {network!r} and game.task_encoder is 'none'"
             _require(conditioned or not game.holdout, "game.holdout", wanted, game.holdout)

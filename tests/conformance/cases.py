@@ -39,7 +39,15 @@ from meta_gan.meta_learners import (
     PerStepRates,
     RecurrentMetaLearner,
 )
-from tests.games.nets import batch_norm_gan, point_features, support_gan, tiny_fusion, tiny_sounds, tiny_texts
+from tests.games.nets import (
+    batch_norm_gan,
+    point_features,
+    sampled_flow,
+    support_gan,
+    tiny_fusion,
+    tiny_sounds,
+    tiny_texts,
+)
 from tests.toys import (
     conditioned_flow,
     conditioned_translation,
@@ -57,7 +65,7 @@ TRANSLATED, TOLD_TRANSLATION = "points, translated there and back", "images, tra
 TRANSFERRED = "points, from noise to a target by way of a source"
 SOUNDS, TEXTS = "sounds, told of the support set", "texts, told of the support set"
 FLOW, TOLD_FLOW = "points, by a flow", "images, by a flow, told of the support set"
-DISTILLED = "points, by a flow of few steps"
+DISTILLED, SAMPLED_FLOW = "points, by a flow of few steps", "points, by a flow against a discriminator"
 VARIATIONAL, TOLD_VAE = "points, variational", "images, variational, told of the support set"
 
 GAMES = {
@@ -86,6 +94,7 @@ GAMES = {
     FLOW: tiny_flow,
     TOLD_FLOW: lambda: conditioned_flow(holdout=1),
     DISTILLED: distilled_flow,
+    SAMPLED_FLOW: lambda: sampled_flow(penalty=R1(0.5), terms=Terms(pixels=1.0)),
     VARIATIONAL: tiny_vae,
     TOLD_VAE: lambda: conditioned_vae(likelihood=Bernoulli()),
     TRANSLATED: lambda: tiny_translation(cycle=1.0, identity=0.5),
@@ -159,6 +168,7 @@ APART = (
     FLOW,
     TOLD_FLOW,
     DISTILLED,
+    SAMPLED_FLOW,
     VARIATIONAL,
     TOLD_VAE,
     TRANSLATED,
@@ -170,7 +180,7 @@ PAIRS = [(g, a) for g in GAMES for a in ALGORITHMS if g in ONLY.get(a, GAMES) an
 PAIRS += [(g, "recurrent") for g in GAMES if g not in {*MET, *APART}]
 PAIRS += [*((FUSION, a) for a in FUSED), *((VARIATIONAL, a) for a in ALONE), (TOLD_VAE, "FOMAML")]
 PAIRS += [*((FLOW, a) for a in (*ALONE, "Reptile with Adam")), *((TOLD_FLOW, a) for a in FUSED)]
-PAIRS += [(DISTILLED, a) for a in ("MAML", "FOMAML", "Reptile")]
+PAIRS += [(game, a) for game in (DISTILLED, SAMPLED_FLOW) for a in ("MAML", "FOMAML", "Reptile")]
 # Every row of the table on sounds and on texts.
 PAIRS += [(g, a) for g in (SOUNDS, TEXTS) for a in ALGORITHMS]
 PAIRS += [*((TRANSLATED, a) for a in (*ALONE, "MAML, total derivatives")), (TOLD_TRANSLATION, "FOMAML")]

@@ -6,6 +6,7 @@ import tensorflow as tf
 from meta_gan import functional, layers, losses, networks
 from meta_gan.games import GAN, Terms
 from meta_gan.types import Settings
+from tests.toys import PointFlow
 
 
 def sequential(inputs, stack, seed):
@@ -129,6 +130,11 @@ def support_gan(support=True, embedding_dim=3, **options):
     if embedding_dim:
         options["encoder"] = MeanEncoder(embedding_dim, 5)
     return GAN(Beside(2, 2, seen, embedding_dim, 6), Beside(2, 1, seen, embedding_dim, 7), **options)
+
+
+def sampled_flow(**options):
+    """A GAN of 2-D points whose generator is a flow of two steps that sees the support set."""
+    return GAN(PointFlow("euler", 2, anchored=True), Beside(2, 1, 2, 0, 7), **options)
 
 
 def point_features(seed=8):

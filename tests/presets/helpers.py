@@ -32,7 +32,8 @@ def small(name):
         size["embedding_dim"] = 3
     if recipe.inner_steps:
         size["inner_steps"] = 2
-    return {**size, **(WITHOUT_FEATURES if name == "fusion" else WITHOUT_NETWORK if name == "sagan" else {})}
+    free = {"fusion": WITHOUT_FEATURES, "few-step-flow": WITHOUT_FEATURES, "sagan": WITHOUT_NETWORK}
+    return {**size, **free.get(name, {})}
 
 
 def shape_of(name, shape=SHAPE):

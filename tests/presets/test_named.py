@@ -10,7 +10,8 @@ from meta_gan.presets.algorithms import GradientDescent, Reptile
 from tests.presets.helpers import flat
 
 NAMES = ["dawson", "dcgan", "faml", "figr", "fomaml", "fusion", "maml", "pretraining", "reptile", "sagan"]
-NAMES = sorted([*NAMES, "vae", "translation", "cyclegan", "sound", "text", "flow", "reptile-flow", "maml-flow"])
+NAMES = [*NAMES, "vae", "translation", "cyclegan", "sound", "text", "flow", "few-step-flow"]
+NAMES = sorted([*NAMES, "reptile-flow", "maml-flow"])
 
 
 ADAM = {"algorithm.meta_learner.discriminator_inner_rate": 2e-3}
@@ -95,6 +96,13 @@ FLOW = {
     **{"outer.rate": 1e-3, "outer.averaging": 0.999},
 }
 CHANGES |= {
+    "few-step-flow": {
+        **{**CHANGES["fusion"], "network.kind": "unet", "network.width": 32, "network.anchored": True},
+        **{"network.solver": "euler", "network.solver_steps": 4, "network.guidance": 1.0, "network.temperature": 1.0},
+        **dict.fromkeys(["network.one_shot_temperature", "network.detail", "network.latent_dim"]),
+        **{"network.normalization": None, "algorithm.meta_learner.discriminator_inner_rate": None},
+        **{"outer.rate": 5e-4, "outer.clip": 10.0},
+    },
     "flow": {
         **{**FLOW, **TASK_ENCODER, **CONDITIONAL, **OUTER, "network.anchored": True, "network.guidance": 2.0},
         **{"game.unconditional": 0.1, "game.draws": 1, "algorithm.meta_learner.inner_rate": 1e-2},

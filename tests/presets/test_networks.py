@@ -14,7 +14,7 @@ TINY = {"width": 3, "latent_dim": 4}
 
 
 def players(recipe, shape, rate):
-    return recipe.network.build(shape, rate, recipe.game.embedding_dim, recipe.seed)
+    return recipe.network.pair(shape, rate, recipe.game.embedding_dim, recipe.seed)
 
 
 def recipe(network, **changes):
