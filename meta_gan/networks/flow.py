@@ -184,15 +184,16 @@ class FlowGenerator(Generator):
         return field
 
     def call(self, z: Tensor, conditioning: Any = None, training: bool = False) -> Tensor:
-        """Return examples float[n, *example_shape] of `z` float[n, latent_dim] and the support set.
+        """Return examples float[n, *example_shape] in [-1, 1] of `z` float[n, latent_dim] and the support set.
 
-        Outside training they are clipped to [-1, 1]. In training they are not: a clipped value has no gradient, so a
-        game that trains the samples themselves could not bring it back.
+        In training the derivative is that of the values before they are clipped: otherwise a game that trains the
+        samples themselves could not bring back a value out of range.
         """
         noise = tf.reshape(z[:, self.stratified :], [-1, *self.example_shape])
         noise = noise if training else self.temperature * noise
         made = integrate(self._guided(z[:, 0], conditioning), noise, self.solver_steps, self.solver)
-        return made if training else tf.clip_by_value(made, -1.0, 1.0)
+        clipped = tf.clip_by_value(made, -1.0, 1.0)
+        return made + tf.stop_gradient(clipped - made) if training else clipped
 
     def advance(
         self, x: Tensor, choice: Tensor, conditioning: Any, steps: int, start: Any = 0.0, end: Any = 1.0
