@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import warnings
 from collections.abc import Collection, Iterable, Mapping
@@ -107,8 +108,28 @@ def check_choice(value: Any, argument: str, choices: Collection[T]) -> T:
         'max'
     """
     if value not in tuple(choices):
-        raise ValueError(f"{argument!r} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
+        hint = did_you_mean(value, choices)
+        raise ValueError(f"{argument!r} must be one of {', '.join(map(repr, choices))}. Received: {value!r}{hint}")
     return value
+
+
+def did_you_mean(value: Any, choices: Iterable[Any]) -> str:
+    """Return the end of an error message that names the choice most like a misspelt value.
+
+    Args:
+        value: what was received.
+        choices: what is allowed; only strings are compared.
+
+    Returns:
+        `". Did you mean NAME?"`, or "" if no choice is like the value.
+
+    Example:
+        >>> did_you_mean("flwo", ["fusion", "flow"])
+        ". Did you mean 'flow'?"
+    """
+    names = [choice for choice in choices if isinstance(choice, str)]
+    found = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    return f". Did you mean {found[0]!r}?" if found else ""
 
 
 def check_bool(value: Any, argument: str) -> bool:

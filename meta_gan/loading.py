@@ -14,6 +14,7 @@ import numpy as np
 
 from meta_gan import atomic, storage
 from meta_gan.adapted import AdaptedModel
+from meta_gan.checks import did_you_mean
 from meta_gan.model import MetaModel
 from meta_gan.types import Snapshot
 
@@ -73,7 +74,9 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     """
     folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
-        raise ValueError(f"a model must be a folder or one of the shipped names {shipped()}. Received: {str(path)!r}")
+        names = shipped()
+        hint = did_you_mean(str(path), names)
+        raise ValueError(f"a model must be a folder or one of the shipped names {names}. Received: {str(path)!r}{hint}")
     for place in (folder, folder / "model"):
         if os.path.lexists(place / storage.WEIGHTS) or (place != folder and _has_model(place)):
             return place

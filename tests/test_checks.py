@@ -16,6 +16,7 @@ from meta_gan.checks import (
     check_range,
     check_shape,
     check_support,
+    did_you_mean,
     value_range_of,
 )
 
@@ -145,6 +146,13 @@ def test_a_choice():
     for value in ("c", None, ["a"]):
         with pytest.raises(ValueError, match=r"'kind' must be one of 'a', 'b'\. Received: "):
             check_choice(value, "kind", ("a", "b"))
+
+
+def test_a_misspelt_choice_is_answered_with_the_nearest_one():
+    assert did_you_mean("heune", ("euler", "heun")) == ". Did you mean 'heun'?"
+    assert did_you_mean("x", ("euler", "heun")) == did_you_mean(3, (3, 4)) == did_you_mean("a", (1, None)) == ""
+    with pytest.raises(ValueError, match=r"Received: 'heune'\. Did you mean 'heun'\?$"):
+        check_choice("heune", "solver", ("euler", "heun"))
 
 
 @pytest.mark.parametrize("value", [0, 1, None, "True"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import warnings
@@ -19,6 +20,7 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from meta_gan import atomic
+from meta_gan.checks import did_you_mean
 from meta_gan.cli import adapt, augment, data, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG, complain, guarded_output, open_standard_streams
 from meta_gan.errors import DivergenceError
@@ -40,6 +42,7 @@ class _Parser(argparse_flags.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **kwargs})
+        self.commands: dict[str, argparse.ArgumentParser] = {}
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse ignores a help that cannot be printed.
@@ -48,7 +51,16 @@ class _Parser(argparse_flags.ArgumentParser):
         else:
             super()._print_message(message, file)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flags = re.findall(r"--[\w-]+", self.commands[parsed.command].format_usage())
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{did_you_mean(unknown[0], flags)}")
+        return parsed
+
     def error(self, message: str) -> NoReturn:
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message):
+            message += did_you_mean(found[1], re.findall(r"[\w-]+", found[2]))
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
@@ -66,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+        made.commands[name] = command
         # Looked up when called, so that a test can replace the command.
         command.set_defaults(run=lambda arguments, module=module: module.run(arguments))
     return made

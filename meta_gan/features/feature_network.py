@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import loading, reading, storage
-from meta_gan.checks import check_converged, check_examples, check_finite, check_number
+from meta_gan.checks import check_converged, check_examples, check_finite, check_number, did_you_mean
 
 BATCH = 256
 KIND = "judge"
@@ -187,9 +187,10 @@ class FeatureNetwork:
             return cls(network, path.stem, sha256=digest)
         path = loading.found_or_shipped(source, shipped_names(), _shipped_root())
         if not path.is_dir():
+            names = shipped_names()
             raise ValueError(
                 f"a feature network must be a folder, a .keras file, a Keras model or one of the shipped names "
-                f"{shipped_names()}. Received: {str(source)!r}"
+                f"{names}. Received: {str(source)!r}{did_you_mean(str(source), names)}"
             )
         return cls._from_folder(path)
 

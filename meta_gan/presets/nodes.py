@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 
-from meta_gan.checks import check_bool, check_choice, check_integer, check_number
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number, did_you_mean
 from meta_gan.renames import SETTINGS
 
 N = TypeVar("N", bound="Node")
@@ -197,7 +197,8 @@ def _node(default: Any, config: Any, path: str) -> Any:
     for name, value in config.items():
         place = f"{path}.{name}" if path else name
         if name not in fields:
-            raise ValueError(f"{place!r} must be a setting, one of {', '.join(fields)}. Received: {name!r}")
+            hint = did_you_mean(name, fields)
+            raise ValueError(f"{place!r} must be a setting, one of {', '.join(fields)}. Received: {name!r}{hint}")
         kinds, chosen = fields[name].metadata.get("kinds"), getattr(default, name)
         if kinds is None:
             values[name] = tuple(value) if isinstance(value, list) else value
@@ -294,7 +295,9 @@ def _complaint(key: str, found: list[_Place], places: list[_Place]) -> str:
         if having:
             wanted = f"must not be set when {place.path} is {own!r}, but only when it is {' or '.join(having)}"
             return f"{key!r} {wanted}. Received: {key!r}"
-    return f"{key!r} must be a setting, one of {', '.join(place.path for place in places)}. Received: {key!r}"
+    paths = [place.path for place in places]
+    hint = did_you_mean(key, [*paths, *(end for path in paths for end in _ends(path))])
+    return f"{key!r} must be a setting, one of {', '.join(paths)}. Received: {key!r}{hint}"
 
 
 def _parsed(value: str, hint: Any, path: str) -> Any:

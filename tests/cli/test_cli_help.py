@@ -146,3 +146,25 @@ def test_what_does_not_parse_is_one_line(arguments, message, capsys):
     captured = capsys.readouterr()
     assert re.fullmatch(rf"meta-gan( \w+)?: error: {re.escape(message)}.*\(see meta-gan.* --help\)\n", captured.err)
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["trian"], "train"),
+        (["train", "--out", "o", "--dry-runn"], "--dry-run"),
+        (["train", "--out", "o", "--strategy", "miror"], "mirrored"),
+        (["train", "--out", "o", "--data", "glyphs", "--preset", "fommal"], "fomaml"),
+        (["train", "--out", "o", "--data", "glyphs", "--set", "averagin=0.9"], "averaging"),
+        (["info", "--model", "omnigolt"], "omniglot"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_one_that_is_meant(arguments, meant, capsys):
+    assert call(*arguments) == 2
+    assert f"Did you mean {meant!r}?" in capsys.readouterr().err
+
+
+def test_what_is_like_nothing_is_answered_without_a_guess(capsys):
+    for arguments in (["xyz"], ["train", "--out", "o", "--zzz"], ["info", "--model", "nowhere"]):
+        assert call(*arguments) == 2
+        assert "Did you mean" not in capsys.readouterr().err
