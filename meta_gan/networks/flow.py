@@ -57,6 +57,35 @@ def integrate(field: Field, x: Tensor, steps: int, solver: str = "euler", start:
     return x
 
 
+def bounded(x: Tensor) -> Tensor:
+    """Clip values to [-1, 1], for a loss of the clipped values.
+
+    The derivative by a value inside is 1. By a value outside it is 1 where descent brings the value back, and 0 where
+    it would lead further away. That of an ordinary clip is 0, and the value stays outside; if it were always 1, nothing
+    would ever stop its way out.
+
+    Args:
+        x: float[...].
+
+    Returns:
+        float[...], in [-1, 1].
+
+    Example:
+        >>> bounded(tf.constant([-3.0, 0.5, 2.0])).numpy()
+        array([-1. ,  0.5,  1. ], dtype=float32)
+    """
+
+    @tf.custom_gradient
+    def clip(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gradient(upstream: Tensor) -> Tensor:
+            outwards = ((x > 1.0) & (upstream < 0.0)) | ((x < -1.0) & (upstream > 0.0))
+            return tf.where(outwards, tf.zeros_like(upstream), upstream)
+
+        return tf.clip_by_value(x, -1.0, 1.0), gradient
+
+    return clip(x)
+
+
 class FlowGenerator(Generator):
     """Examples as the end points of a flow that starts from Gaussian noise, guided by the support set.
 
@@ -186,14 +215,12 @@ class FlowGenerator(Generator):
     def call(self, z: Tensor, conditioning: Any = None, training: bool = False) -> Tensor:
         """Return examples float[n, *example_shape] in [-1, 1] of `z` float[n, latent_dim] and the support set.
 
-        In training the derivative is that of the values before they are clipped: otherwise a game that trains the
-        samples themselves could not bring back a value out of range.
+        In training a value out of range has a derivative that can bring it back, see `bounded`.
         """
         noise = tf.reshape(z[:, self.stratified :], [-1, *self.example_shape])
         noise = noise if training else self.temperature * noise
         made = integrate(self._guided(z[:, 0], conditioning), noise, self.solver_steps, self.solver)
-        clipped = tf.clip_by_value(made, -1.0, 1.0)
-        return made + tf.stop_gradient(clipped - made) if training else clipped
+        return bounded(made) if training else tf.clip_by_value(made, -1.0, 1.0)
 
     def advance(
         self, x: Tensor, choice: Tensor, conditioning: Any, steps: int, start: Any = 0.0, end: Any = 1.0
