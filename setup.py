@@ -52,9 +52,11 @@ setup(
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "rl": ["gymnasium"],
+        "docs": ["sphinx", "myst-parser", "furo"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
+            *["sphinx", "myst-parser", "furo"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},

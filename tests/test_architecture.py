@@ -35,6 +35,7 @@ FACE = {
     "report",
     "metrics",
     "features",
+    "presets",
 }
 ALLOWED = {
     **{room: set() for room in (*EVERYWHERE, "losses")},

@@ -82,8 +82,9 @@ def make_targets(markdown):
 
 
 def links(markdown):
-    """Relative targets of links and pictures, in Markdown and in HTML, outside of fenced blocks."""
+    """Relative targets of links and pictures, in Markdown and in HTML, outside of code."""
     prose = re.sub(r"(?ms)^\s*(```+|~~~+).*?^\s*\1\s*$", "", markdown)
+    prose = re.sub(r"`[^`\n]+`(?!\])", "", prose)
     found = re.findall(r"\]\(<?([^)\s>]+)", prose) + re.findall(r"(?:src|href)=[\"']([^\"']+)", prose)
     found += re.findall(r"(?m)^\[[^\]]+\]:\s*(\S+)", prose)
     return [target.split("#")[0] for target in found if not re.match(r"[a-z][a-z+.-]*:|#|//", target)]

@@ -119,7 +119,7 @@ class MetaBatchNormalization(_Conditioned):
     """Normalises by moments predicted from the task embedding, blended with each row's own, and applies a `FiLM`.
 
     With s = sigmoid(blend), a learned share for each channel, the moments of a row are those of a mixture of two
-    distributions: the row's own positions (i), and the task's (t), which the task embedding e predicts:
+    distributions: the row's own positions (i), and the task's (t), which the task embedding e predicts::
 
         mean     = s mean_i + (1 - s) mean_t,            mean_t = e M + m
         variance = s variance_i + (1 - s) variance_t     variance_t = exp(6 tanh((e V + v) / 6))

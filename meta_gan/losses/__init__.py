@@ -2,6 +2,7 @@
 
 from meta_gan.losses.adversarial import Hinge, LeastSquares, NonSaturating, RelativisticAverage, Wasserstein
 from meta_gan.losses.augmentation import DifferentiableAugmentation
+from meta_gan.losses.base import AdversarialLoss
 from meta_gan.losses.diversity import ModeSeeking
 from meta_gan.losses.energy import energy_distance, mean_within, pairwise_distances, variety_gap
 from meta_gan.losses.penalties import R1, GradientPenalty
@@ -15,6 +16,7 @@ from meta_gan.losses.reconstruction import (
 
 __all__ = [
     "R1",
+    "AdversarialLoss",
     "Bernoulli",
     "DifferentiableAugmentation",
     "Gaussian",

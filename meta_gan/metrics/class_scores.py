@@ -260,19 +260,19 @@ def prototypical_accuracy(
 def precision_recall_density_coverage(real: ArrayLike, generated: ArrayLike, nearest: int = 5) -> dict[str, float]:
     """Compare two sets by balls around each row that reach to its k-th nearest neighbour in its own set.
 
+    All four scores depend on n and m: compare them at equal sizes only. None detects copies.
+
     Args:
         real: float[n, d], n > nearest.
         generated: float[m, d], m > nearest.
         nearest: k >= 1.
 
     Returns:
-        precision, in [0, 1]: share of generated rows inside a ball of a real row.
-        recall, in [0, 1]: share of real rows inside a ball of a generated row.
-        density, >= 0: mean number of real balls that a generated row is inside of, over k; expected to be 1 for equal
-            distributions.
-        coverage, in [0, 1]: share of real balls that contain a generated row; expected to be about 1 - 2^-k for equal
-            distributions with n = m.
-        All depend on n and m: compare them at equal sizes only. None detects copies.
+        A dict of `precision`, in [0, 1], the share of generated rows inside a ball of a real row; `recall`, in [0, 1],
+        the share of real rows inside a ball of a generated row; `density`, >= 0, the mean number of real balls that a
+        generated row is inside of, over k, expected to be 1 for equal distributions; and `coverage`, in [0, 1], the
+        share of real balls that contain a generated row, expected to be about 1 - 2^-k for equal distributions with
+        n = m.
 
     Raises:
         ValueError: `nearest` is not an integer >= 1, too few rows, or as `check_features`.

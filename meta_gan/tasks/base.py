@@ -126,7 +126,7 @@ class Source:
 
     @cached_property
     def class_sizes(self) -> np.ndarray:
-        """int64[classes]: the number of examples of each class."""
+        """The number of examples of each class, int64[classes]."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
     @cached_property

@@ -1,0 +1,55 @@
+"""Settings of the documentation site: `make docs` builds it into docs/_build/html, with warnings as errors."""
+
+import re
+
+import meta_gan
+
+project = "meta-gan"
+author = "the authors of meta-gan"
+version = release = meta_gan.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"meta-gan {version}"
+# Headings down to this level can be linked to, as on code hosts.
+myst_heading_anchors = 4
+
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_inherit_docstrings = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+napoleon_custom_sections = [("Reference", "References")]
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "Tensor": "Tensor", "Tree": "Tree"}
+python_use_unqualified_type_names = True
+
+MARKUP = re.compile(r"(?<![\w*\\`])\*{1,2}(?=[\w`])|\|")
+"""Stars before a word, as in `float[n, *example]`, and bars, as in |x - y|: markup for reStructuredText alone."""
+
+
+def escape(app, what, name, obj, options, lines):
+    """Escape what a docstring does not mean as markup, in place; the lines of examples stay as they are."""
+
+    def escaped(line):
+        return line if line.lstrip().startswith((">>>", "...")) else MARKUP.sub(_escaped, line)
+
+    lines[:] = [escaped(line) for line in lines]
+
+
+def _escaped(found):
+    return "".join("\\" + character for character in found[0])
+
+
+def link_on_site(app, docname, source):
+    """Turn links to files beside this folder into links to the pages that include them."""
+    for name in ("SECURITY", "CHANGELOG"):
+        source[0] = source[0].replace(f"](../{name}.md", f"]({name.lower()}.md")
+
+
+def setup(app):
+    """Connect the functions above; the docstrings' one comes before napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", escape, priority=400)
+    app.connect("source-read", link_on_site)
