@@ -17,8 +17,9 @@ from meta_gan import atomic, functional, storage
 from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
-from meta_gan.checks import check_converged, check_integer, check_number, check_range
+from meta_gan.checks import check_bool, check_converged, check_integer, check_number, check_range
 from meta_gan.environment import check_settings, single_precision
+from meta_gan.export.onnx import export_onnx
 from meta_gan.functional import MapTasks
 from meta_gan.games.base import DIVERSITY, SPREAD, Game
 from meta_gan.meta.algorithms import Algorithm
@@ -413,6 +414,7 @@ class MetaModel(TaskModel):
         path: str | os.PathLike[str],
         limits: exporting.Limits | None = None,
         format: str = FORMATS[0],
+        support: bool = False,
         **options: Any,
     ) -> None:
         """Export a SavedModel for TF Serving, in which the inner loop itself runs.
@@ -422,16 +424,27 @@ class MetaModel(TaskModel):
             limits: the greatest `support`, `steps` and `num` that a client may ask for.
             format: "onnx" or "litert" for the plain generator before adaptation, see `AdaptedModel.export`;
                 "tf_saved_model", Keras's name, is the same as "saved_model".
+            support: with "onnx", write a graph of `(support, z) -> samples` for a model that adapts by seeing its
+                support set, of any number of images; it takes no inner steps. It needs the extra `onnx`.
             **options: `verbose`, as in `keras.Model.export`; nothing is printed.
 
         Raises:
-            ValueError: the place is taken, an option of Keras does not apply, or it is another format for a game that
-                needs a support set.
+            ValueError: the place is taken, an option of Keras does not apply, it is another format for a game that
+                needs a support set, or `support` does not fit the format or the game.
             DivergenceError: a weight is NaN or infinite; nothing is written.
+
+        Example:
+            >>> load("omniglot").export("characters.onnx", format="onnx", support=True)
         """
         if unknown := sorted(set(options) - {"verbose"}):
             refuse(f"export({', '.join(unknown)})", "the signatures are those of the game; see meta_gan.Limits")
         self._check_converged()
+        if check_bool(support, "support"):
+            if format != "onnx" or limits is not None:
+                wanted = "'support' must be False unless 'format' is 'onnx' without limits"
+                raise ValueError(f"{wanted}. Received: {format!r}")
+            storage.check_free(path)
+            return export_onnx(self.adaptation, path)
         if format not in (FORMATS[0], "tf_saved_model"):
             return self._unadapted("export").export(path, limits, format)
         exporting.export_meta_model(self.adaptation, path, limits or exporting.Limits(), self.data_card)
