@@ -51,7 +51,7 @@ class _Parser(argparse_flags.ArgumentParser):
         else:
             super()._print_message(message, file)
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flags = re.findall(r"--[\w-]+", self.commands[parsed.command].format_usage())
