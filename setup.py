@@ -29,6 +29,7 @@ setup(
         "meta_gan.saved_models": ["*.md", "*/*", "*/*/*"],
         "meta_gan.protocol": ["class_splits/*"],
         "meta_gan.report": ["templates/*"],
+        "meta_gan.demo": ["page/*"],
     },
     install_requires=[
         "tensorflow>=2.20,<2.23",
@@ -52,11 +53,12 @@ setup(
         "sound": ["soundfile", "soxr"],
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "rl": ["gymnasium"],
+        "demo": ["starlette", "uvicorn"],
         "docs": ["sphinx", "myst-parser", "furo"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
-            *["sphinx", "myst-parser", "furo"],
+            *["sphinx", "myst-parser", "furo", "starlette", "uvicorn", "httpx2", "playwright"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},

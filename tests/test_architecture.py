@@ -75,6 +75,7 @@ ALLOWED = {
     "report": {"tasks"},
     "augmenting": {"tasks", "model", "loading", "augment", "protocol", "report"},
     "controller": {"functional", "meta", "meta_learners.base"},
+    "demo": {"functional", "meta", "tasks", "adapted", "model", "loading", "protocol"},
     "presets": {"functional", "losses", "networks", "meta_learners", "games", "meta", "model", "features", "loading"},
     "trainers": {"environment", "functional", "replicas", "storage", "tasks", "model", "export"},
     "cli": {
@@ -90,6 +91,7 @@ ALLOWED = {
         "protocol",
         "report",
         "trainers",
+        "demo",
     },
     "meta_gan": {
         "backend",
@@ -134,7 +136,7 @@ LIBRARIES = {
 }
 LIBRARIES |= {"tensorboard", "h5py"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
-LIBRARIES |= {"gymnasium"}
+LIBRARIES |= {"gymnasium", "starlette", "uvicorn"}
 
 # Right first derivatives, silently wrong second ones.
 LAYERS = [f"keras.layers.{kind}" for kind in ("Resizing", *(f"{k}Normalization" for k in ("Batch", "Layer", "Group")))]

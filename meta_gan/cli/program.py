@@ -21,7 +21,7 @@ from absl.flags import argparse_flags
 
 from meta_gan import atomic
 from meta_gan.checks import did_you_mean
-from meta_gan.cli import adapt, augment, data, evaluate, export, info, judge, sample, train
+from meta_gan.cli import adapt, augment, data, demo, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG, complain, guarded_output, open_standard_streams
 from meta_gan.errors import DivergenceError
 from meta_gan.tasks.errors import shown
@@ -31,7 +31,7 @@ from trainers import TrainingStopped, WorkerLost, configure_threads, interruptio
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
 MODULES = {
     **{"train": train, "adapt": adapt, "sample": sample, "augment": augment, "evaluate": evaluate},
-    **{"judge": judge, "export": export, "info": info, "data": data},
+    **{"judge": judge, "export": export, "info": info, "demo": demo, "data": data},
 }
 # Renamed flags; the old names are accepted for one release.
 RENAMED = {"adapt": {"--steps": "--inner-steps"}, "evaluate": {"--steps": "--inner-steps"}}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.errors import DataError, data_errors
 from meta_gan.tasks.pixels import to_uint8
 
 GAP, GAP_LEVEL = 2, 96
@@ -28,14 +29,34 @@ def save_png(path: str | Path, image: ArrayLike) -> None:
     Example:
         `save_png("sample.png", samples[0])`
     """
+    with data_errors(str(path)):
+        content = png(image)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(content)
+
+
+def png(image: ArrayLike) -> bytes:
+    """Return the content of a PNG file of one image.
+
+    Args:
+        image: as in `save_png`.
+
+    Raises:
+        ValueError: another shape.
+
+    Example:
+        >>> png(np.zeros((8, 8, 1), np.uint8))[1:4]
+        b'PNG'
+    """
     from PIL import Image
 
     array = np.asarray(image)
     levels = array if array.dtype == np.uint8 else to_uint8(array)
     if levels.ndim != 3 or levels.shape[-1] not in (1, 3):
-        raise DataError(f"{path}: a picture must be [height, width, 1 or 3]. Received: shape {levels.shape}")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(path, format="PNG")
+        raise ValueError(f"a picture must be [height, width, 1 or 3]. Received: shape {levels.shape}")
+    held = io.BytesIO()
+    Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(held, format="PNG")
+    return held.getvalue()
 
 
 def grid(rows: Sequence[ArrayLike]) -> np.ndarray:

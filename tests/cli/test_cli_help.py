@@ -24,6 +24,7 @@ FLAGS = {
     "archives image-shape rate length on-bad-file small-classes protocol",
     "export": "model out limits sampling warm-up",
     "info": "model",
+    "demo": "model port",
     "data": "data out shots queries archives image-shape rate length on-bad-file small-classes protocol",
 }
 REQUIRED = {
@@ -35,6 +36,7 @@ REQUIRED = {
     "judge": "data out",
     "export": "model out",
     "info": "model",
+    "demo": "",
     "data": "data",
 }
 

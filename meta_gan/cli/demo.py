@@ -1,0 +1,54 @@
+"""`meta-gan demo`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import socket
+
+from meta_gan import loading
+from meta_gan.checks import check_integer
+from meta_gan.cli import arguments as flags
+
+EXAMPLE = "meta-gan demo --model omniglot"
+HOST = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    main = parser.add_argument_group("main arguments")
+    main.add_argument(
+        "--model",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help=f"{flags.MODEL_HELP}, of pictures (default: all shipped models)",
+    )
+    other = parser.add_argument_group("other arguments")
+    port = "port of this machine, >= 0; 0 for a free one (default: 8000)"
+    other.add_argument("--port", type=int, default=8000, metavar="N", help=port)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve the page to this machine until Ctrl-C."""
+    check_integer(arguments.port, "--port", 0, 65535)
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise ValueError("`meta-gan demo` needs the extra `demo`, `pip install 'meta-gan[demo]'`. Received: none of it")
+    # Imported here: the extra may be missing, and the other commands do not need it.
+    import uvicorn
+
+    from meta_gan.demo import Demo
+    from meta_gan.demo.app import application
+
+    demo = Demo(arguments.model or loading.shipped())
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind((HOST, arguments.port))
+        except OSError as error:
+            raise ValueError(f"--port must be a free port of this machine. Received: {arguments.port}") from error
+        for described in demo.described():
+            print(f"model: {described['name']}, {described['height']} x {described['width']} x {described['channels']}")
+        print(f"the page: http://{HOST}:{place.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+        uvicorn.Server(uvicorn.Config(application(demo), log_level="warning")).run(sockets=[place])
