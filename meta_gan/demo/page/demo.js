@@ -1,6 +1,6 @@
 "use strict";
 
-const PADS = 5, SIDE = 112, PEN = 8, STEP = 4, PAUSE = 300;
+const PADS = 5, SIDE = 112, PEN = 6, STEP = 4, PAUSE = 300;
 const at = (id) => document.getElementById(id);
 const pads = [], dropped = [];
 let models = [], asking = null, waiting = 0;
