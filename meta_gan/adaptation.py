@@ -102,6 +102,12 @@ class CompiledAdaptation:
         made = endpoint.fn(snapshot, conditioning, own, key)
         return {key: functional.as_float32(value) for key, value in made.items()}
 
+    def latents(self, num: int, seed: int) -> Tensor:
+        """Return z float[num, latent_dim], from which the endpoint `sample` of a game with latents makes examples."""
+        game: Any = self.game
+        key = functional.fold(functional.seed_pair(tf.constant(seed)), SAMPLE)
+        return game.latents(tf.constant(num), functional.fold(key, 0))
+
     def endpoint_inputs(self, name: str) -> dict[str, tf.TensorSpec]:
         """Return the specs of what users pass to an endpoint: those of the game, with float32 for every float."""
         return {

@@ -441,8 +441,8 @@ class MetaModel(TaskModel):
         self._check_converged()
         if check_bool(support, "support"):
             if format != "onnx" or limits is not None:
-                wanted = "'support' must be False unless 'format' is 'onnx' without limits"
-                raise ValueError(f"{wanted}. Received: {format!r}")
+                wanted = "'support' must be False unless 'format' is 'onnx' and 'limits' is None"
+                raise ValueError(f"{wanted}. Received: {format!r}, {limits}")
             storage.check_free(path)
             return export_onnx(self.adaptation, path)
         if format not in (FORMATS[0], "tf_saved_model"):

@@ -10,7 +10,7 @@ from tests.test_readme import ROOT, blocks, cache, joined, links, run, text, unp
 
 __all__ = ["cache"]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
-ALONE = ("docs/quick_start.md", "docs/concepts.md", "docs/flow.md", "docs/own_parts.md")
+ALONE = ("docs/quick_start.md", "docs/concepts.md", "docs/demo.md", "docs/flow.md", "docs/own_parts.md")
 """The pages whose programs need nothing that a reader would have to bring."""
 
 

@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serve the page to this machine until Ctrl-C."""
     check_integer(arguments.port, "--port", 0, 65535)
-    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
-        raise ValueError("`meta-gan demo` needs the extra `demo`, `pip install 'meta-gan[demo]'`. Received: none of it")
+    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
+        extra = "`meta-gan demo` needs the extra `demo`, `pip install 'meta-gan[demo]'`"
+        raise ValueError(f"{extra}. Received: no {' and no '.join(missing)}")
     # Imported here: the extra may be missing, and the other commands do not need it.
     import uvicorn
 
@@ -48,7 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
             place.bind((HOST, arguments.port))
         except OSError as error:
             raise ValueError(f"--port must be a free port of this machine. Received: {arguments.port}") from error
-        for described in demo.described():
-            print(f"model: {described['name']}, {described['height']} x {described['width']} x {described['channels']}")
+        app = application(demo)
+        for each in demo.described():
+            print(f"model: {each['name']}, {each['height']} x {each['width']} x {each['channels']}")
         print(f"the page: http://{HOST}:{place.getsockname()[1]} (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(uvicorn.Config(application(demo), log_level="warning")).run(sockets=[place])
+        uvicorn.Server(uvicorn.Config(app, log_config=None)).run(sockets=[place])

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.start is not None:
         start = loading.resolve(arguments.start)
         for net in loading.start_from(model, start):
-            say(f"{arguments.start} has no weights of the net {net!r}: it keeps those it has")
+            say(f"the net {net!r} is not in {arguments.start} and starts from its initial weights")
         description["fingerprints"] = {"start": storage.read_config(start)["weights_sha256"]}
     folder = None
     if arguments.resume and chief:

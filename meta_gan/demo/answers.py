@@ -1,13 +1,13 @@
-"""What the demo's page asks for, and the answers: adaptation to uploaded pictures, samples, and files of them."""
+"""The demo without its web server: from a request with pictures to samples, and to files for download."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import importlib.util
 import io
 import math
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_gan import functional, loading
+from meta_gan import loading
 from meta_gan.adapted import AdaptedModel
-from meta_gan.checks import check_choice, check_integer, check_number
-from meta_gan.meta.inner_loop import SAMPLE
+from meta_gan.checks import check_choice, check_converged, check_integer, check_number
 from meta_gan.model import MetaModel
 from meta_gan.protocol.baselines import Shift
 from meta_gan.tasks.media import Pictures, of_card
+from meta_gan.tasks.media.pictures import INVERT
 from meta_gan.tasks.pictures import png
 from meta_gan.tasks.pixels import to_uint8
 
@@ -47,6 +47,7 @@ class Request:
         seed: int >= 0, of the noise.
         count: number of samples, >= 1.
         walk: in [0, 1], how far the noise of each sample has moved towards that of the next seed.
+        invert: "auto", "yes" or "no", as in `meta-gan adapt`.
 
     Raises:
         ValueError: an argument out of range.
@@ -58,6 +59,7 @@ class Request:
     seed: int = 0
     count: int = 24
     walk: float = 0.0
+    invert: str = "auto"
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.images) <= IMAGES:
@@ -69,6 +71,7 @@ class Request:
         check_integer(self.seed, "seed", 0)
         check_integer(self.count, "count", 1, SAMPLES)
         check_number(self.walk, "walk", least=0, most=1)
+        check_choice(self.invert, "invert", INVERT)
 
     @classmethod
     def from_json(cls, content: Any) -> Request:
@@ -93,7 +96,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """Samples and what they are seen beside; pictures are uint8[n, height, width, channels].
+    """The samples of a request, with what the page shows beside them; pictures are uint8[n, height, width, channels].
 
     Attributes:
         support: the pictures as the model saw them.
@@ -118,13 +121,13 @@ class Answer:
 
 
 class Demo:
-    """The models of the page, each loaded when it is first asked for. Requests are answered one at a time.
+    """The models of the page, each loaded when it is first asked for. It is to be called by one thread at a time.
 
     Args:
         models: names or folders of models that sample pictures.
 
     Raises:
-        ValueError: there is no such model, or it makes no pictures.
+        ValueError: there is no such model.
 
     Example:
         >>> answer = Demo(["omniglot"]).answer(Request("omniglot", (png_bytes,)))
@@ -132,7 +135,6 @@ class Demo:
 
     def __init__(self, models: Sequence[str]):
         self.models: dict[str, MetaModel | None] = dict.fromkeys(models)
-        self._lock = threading.Lock()
         for name in models:
             loading.resolve(name)
 
@@ -153,14 +155,15 @@ class Demo:
         return model
 
     def described(self) -> list[dict[str, Any]]:
-        """Return `[{"name", "height", "width", "channels", "polarity"}]` of the models."""
-        with self._lock:
-            found = []
-            for name in self.models:
-                model = self.load(name)
-                shape = dict(zip(("height", "width", "channels"), model.game.example_shape, strict=True))
-                found.append({"name": name, **shape, "polarity": model.data_card.get("polarity")})
-            return found
+        """Load the models, and return `[{"name", "height", "width", "channels"}]` of them.
+
+        Raises:
+            ValueError: one of them makes no pictures.
+        """
+        axes = ("height", "width", "channels")
+        return [
+            {"name": name, **dict(zip(axes, self.load(name).game.example_shape, strict=True))} for name in self.models
+        ]
 
     def answer(self, request: Request) -> Answer:
         """Adapt a model to the pictures of a request, and sample.
@@ -169,12 +172,11 @@ class Demo:
             ValueError: a picture that cannot be read, or a model that is not one of these.
             DivergenceError: adaptation diverged.
         """
-        with self._lock:
-            model = self.load(request.model)
-            support, note = read(request.images, model)
-            started = time.monotonic()
-            samples = sampled(model.adapt(support, steps=request.inner_steps, seed=request.seed), request)
-            seconds = time.monotonic() - started
+        model = self.load(request.model)
+        support, note = read(request, model)
+        started = time.monotonic()
+        samples = sampled(model.adapt(support, steps=request.inner_steps, seed=request.seed), request)
+        seconds = time.monotonic() - started
         shifted = Shift().adapt(support).sample(request.count, seed=request.seed)
         difference = np.square(samples[:, None] - support[None]).reshape(len(samples), len(support), -1).sum(axis=-1)
         seen, made, copies = (to_uint8(pictures) for pictures in (support, samples, shifted))
@@ -184,14 +186,16 @@ class Demo:
         """Return the content of a file of `FILES`: the samples as PNGs, or the adapted generator.
 
         Raises:
-            ValueError: another file, or as `answer`.
+            ValueError: another file, ONNX without the extra `onnx`, or as `answer`.
         """
         check_choice(what, "what", tuple(FILES))
         if what == "samples":
             return _zipped(self.answer(request).samples)
-        with self._lock, tempfile.TemporaryDirectory() as folder:
+        if what == "onnx" and importlib.util.find_spec("tf2onnx") is None:
+            raise ValueError("a generator for ONNX Runtime needs the extra `onnx`, `pip install 'meta-gan[onnx]'`")
+        with tempfile.TemporaryDirectory() as folder:
             model = self.load(request.model)
-            adapted = model.adapt(read(request.images, model)[0], steps=request.inner_steps, seed=request.seed)
+            adapted = model.adapt(read(request, model)[0], steps=request.inner_steps, seed=request.seed)
             place = Path(folder) / FILES[what]
             if what == "keras":
                 adapted.generator.save(place)
@@ -200,8 +204,8 @@ class Demo:
             return place.read_bytes()
 
 
-def read(images: Sequence[bytes], model: MetaModel) -> tuple[np.ndarray, str | None]:
-    """Read the contents of picture files as `meta-gan adapt --support` reads a folder.
+def read(request: Request, model: MetaModel) -> tuple[np.ndarray, str | None]:
+    """Read the pictures of a request as `meta-gan adapt --support` reads a folder.
 
     Returns:
         float32[k, height, width, channels] in [-1, 1], and the reader's note.
@@ -210,37 +214,36 @@ def read(images: Sequence[bytes], model: MetaModel) -> tuple[np.ndarray, str | N
         ValueError: a file that cannot be read; the message numbers it, from 1.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for index, content in enumerate(images, 1):
+        for index, content in enumerate(request.images, 1):
             # The reader goes by the content, and a name with an ending of pictures lets it try.
             (Path(folder) / f"picture_{index:02d}.png").write_bytes(content)
         try:
-            found, note = Pictures().read_support(folder, model.game.example_shape, model.data_card)
+            found, note = Pictures().read_support(folder, model.game.example_shape, model.data_card, request.invert)
         except ValueError as error:
             raise ValueError(str(error).replace(f"{folder}/", "")) from error
-    return found, None if note is None else note.replace(f"{folder}: ", "").replace(folder, "the pictures")
+    # The reader's last words are about an argument of Python.
+    return found, None if note is None else note.replace(f"{folder}: ", "").partition(" (invert=")[0]
 
 
 def sampled(adapted: AdaptedModel, request: Request) -> np.ndarray:
-    """Return float32[count, *example]: with `walk` 0, the samples of the request's seed; with 1, those of the next one.
+    """Return float32[count, *example]: with `walk` 0 the samples of the request's seed, with 1 those of the next noise.
 
-    Between them the noise moves on the arc from one to the other, so that it stays as long as noise is. The numbers of
-    z that choose support pictures stay as they are.
+    In between the noise moves along an arc, which keeps its length. The leading numbers of z, which choose support
+    pictures, stay those of the request's seed.
+
+    Raises:
+        DivergenceError: a sample is not finite.
     """
     if not request.walk or "generate" not in adapted.adaptation.game.endpoints:
         return adapted.sample(request.count, seed=request.seed)
-    game, angle = adapted.adaptation.game, 0.5 * math.pi * request.walk
-    first, second = (_latents(game, request.count, seed) for seed in (request.seed, request.seed + 1))
+    adaptation, angle = adapted.adaptation, 0.5 * math.pi * request.walk
+    first, second = (adaptation.latents(request.count, seed) for seed in (request.seed, request.seed + 1))
     z = math.cos(angle) * first + math.sin(angle) * second
-    columns = getattr(game.nets[game.primary], "stratified", 0)
+    columns = getattr(adaptation.game.nets[adaptation.game.primary], "stratified", 0)
     z = tf.concat([first[:, :columns], z[:, columns:]], axis=1)
-    made = adapted.adaptation.run("generate", adapted.snapshot, adapted.conditioning, {"z": z}, request.seed)
-    return made["samples"].numpy()
-
-
-def _latents(game: Any, count: int, seed: int) -> tf.Tensor:
-    """Return the z that `AdaptedModel.sample` draws."""
-    key = functional.fold(functional.seed_pair(tf.constant(seed)), SAMPLE)
-    return game.latents(tf.constant(count), functional.fold(key, 0))
+    made = adaptation.run("generate", adapted.snapshot, adapted.conditioning, {"z": z}, request.seed)["samples"].numpy()
+    check_converged([made], "the samples")
+    return made
 
 
 def _url(picture: np.ndarray) -> str:

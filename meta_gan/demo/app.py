@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from meta_gan.errors import DivergenceError
 
 LONGEST = IMAGES * BYTES * 4 // 3 + 2**16
 """Bytes of the longest request that is read: all pictures in base64."""
+GONE = 499
+"""The status of an answer that nobody waits for any more."""
 HOSTS = ["127.0.0.1", "localhost"]
 """The names by which the page may be asked for; another name is another site's, which points to this machine."""
 # The page needs nothing from anywhere else, and nothing else may show it.
@@ -37,35 +41,37 @@ def application(demo: Demo) -> Starlette:
     `GET /api/models` describes the models. `POST /api/samples` takes the JSON of a `Request` and returns that of an
     `Answer`; `POST /api/download/WHAT` takes the same and returns a file of `FILES`. Errors are
     `{"error": one line}` with status 400, or 413 for a request that is too long, 415 for one that is not JSON, and 500
-    for divergence.
+    for divergence and whatever else goes wrong. Calls are answered one at a time; one that the page gave up while it
+    waited is not computed.
 
     Args:
-        demo: answers the calls.
+        demo: answers the calls; its models are loaded now.
+
+    Raises:
+        ValueError: a model that makes no pictures.
     """
+    described, turn = demo.described(), asyncio.Lock()
 
     async def models(request: HTTPRequest) -> Response:
-        return await _answered(demo.described, lambda found: JSONResponse(found))
+        return JSONResponse(described)
 
     async def samples(request: HTTPRequest) -> Response:
         content = await _content(request)
         if isinstance(content, Response):
             return content
-        return await _answered(
-            lambda: demo.answer(Request.from_json(content)), lambda found: JSONResponse(found.to_json())
-        )
+        return await _answered(request, turn, lambda: JSONResponse(demo.answer(Request.from_json(content)).to_json()))
 
     async def download(request: HTTPRequest) -> Response:
         what, content = request.path_params["what"], await _content(request)
         if isinstance(content, Response):
             return content
-        return await _answered(
-            lambda: demo.download(Request.from_json(content), what),
-            lambda found: Response(
-                found,
-                media_type="application/octet-stream",
-                headers={"Content-Disposition": f'attachment; filename="{FILES[what]}"'},
-            ),
-        )
+
+        def made() -> Response:
+            file = demo.download(Request.from_json(content), what)
+            disposition = {"Content-Disposition": f'attachment; filename="{FILES[what]}"'}
+            return Response(file, media_type="application/octet-stream", headers=disposition)
+
+        return await _answered(request, turn, made)
 
     page = StaticFiles(directory=Path(__file__).parent / "page", html=True)
     routes = [
@@ -74,7 +80,7 @@ def application(demo: Demo) -> Starlette:
         Route("/api/download/{what}", download, methods=["POST"]),
         Mount("/", page),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, HOSTS), Middleware(_Headers)])
+    return Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, HOSTS)])
 
 
 class _Headers:
@@ -106,16 +112,20 @@ async def _content(request: HTTPRequest) -> Any:
             parts.append(part)
         return json.loads(b"".join(parts))
     except ClientDisconnect:
-        return Response(status_code=499)
+        return Response(status_code=GONE)
     except (ValueError, RecursionError) as error:
         return JSONResponse({"error": f"a request must be JSON. Received: {error}"}, 400)
 
 
-async def _answered(work: Any, made: Any) -> Response:
-    """Do work in a thread, and return the response made of it, or of its error."""
+async def _answered(request: HTTPRequest, turn: asyncio.Lock, work: Any) -> Response:
+    """Return the response that `work` makes in a thread when it is its turn, or that of its error."""
     try:
-        return made(await run_in_threadpool(work))
-    except DivergenceError as error:
-        return JSONResponse({"error": " ".join(str(error).split())}, 500)
+        async with turn:
+            if await request.is_disconnected():
+                return Response(status_code=GONE)
+            return await run_in_threadpool(work)
     except ValueError as error:
-        return JSONResponse({"error": " ".join(str(error).split())}, 400)
+        return JSONResponse({"error": " ".join(str(error).split())}, 500 if isinstance(error, DivergenceError) else 400)
+    except Exception as error:
+        logging.exception("the demo failed")
+        return JSONResponse({"error": f"the server failed: {type(error).__name__}; its terminal says more"}, 500)

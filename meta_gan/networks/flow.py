@@ -60,9 +60,9 @@ def integrate(field: Field, x: Tensor, steps: int, solver: str = "euler", start:
 def bounded(x: Tensor) -> Tensor:
     """Clip values to [-1, 1], for a loss of the clipped values.
 
-    The derivative by a value inside is 1. By a value outside it is 1 where descent brings the value back, and 0 where
-    it would lead further away. That of an ordinary clip is 0, and the value stays outside; if it were always 1, nothing
-    would ever stop its way out.
+    The derivative with respect to a value inside the range is 1. Outside it is 1 where descent brings the value back,
+    and 0 where descent would take it further away. With an ordinary clip, whose derivative is 0 there, a value would
+    stay outside; with a derivative of 1 everywhere, values would drift away without bound.
 
     Args:
         x: float[...].

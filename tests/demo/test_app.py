@@ -1,6 +1,7 @@
 """The demo's calls without a browser: what they answer, what they refuse, and what is never loaded or written."""
 
 import base64
+import importlib.util
 import io
 import zipfile
 
@@ -58,7 +59,7 @@ def levels(url):
 
 def test_the_page_and_the_models(client, folder):
     assert "Draw a few" in client.get("/").text
-    described = {"name": folder, "height": 8, "width": 8, "channels": 1, "polarity": "light-on-dark"}
+    described = {"name": folder, "height": 8, "width": 8, "channels": 1}
     assert client.get("/api/models").json() == [described]
 
 
@@ -74,11 +75,14 @@ def test_the_samples_are_those_of_python(ask, folder):
 
 
 def test_the_noise_walks_from_one_seed_to_the_next(folder):
-    """The generator's two choices stay; with a temperature or without, the ends are what `sample` makes."""
+    """At its start are the samples of the seed; at its end the noise is that of the next one, and both choices stay."""
     adapted = mg.load(folder).adapt(np.stack([levels_of(each) for each in PICTURES]), steps=0)
     here, there = (Request(folder, (b"",), seed=3, count=3, walk=walk) for walk in (1e-6, 1.0))
     np.testing.assert_allclose(sampled(adapted, here), adapted.sample(3, seed=3), atol=1e-4)
-    assert np.abs(sampled(adapted, there) - adapted.sample(3, seed=3)).max() > 1e-3
+    first, second = (adapted.adaptation.latents(3, seed).numpy() for seed in (3, 4))
+    z = np.concatenate([first[:, :2], second[:, 2:]], axis=1)
+    np.testing.assert_allclose(sampled(adapted, there), adapted.generator(z), atol=1e-4)
+    assert np.abs(sampled(adapted, there) - sampled(adapted, here)).max() > 1e-3
 
 
 def levels_of(content):
@@ -96,6 +100,25 @@ def test_downloads(ask, tmp_path):
     assert ask("download/weights").json()["error"].startswith("'what' must be one of 'samples', 'keras', 'onnx'")
 
 
+def test_onnx_without_its_extra_is_one_line(ask, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find(name))
+    answer = ask("download/onnx")
+    assert answer.status_code == 400 and "needs the extra `onnx`" in answer.json()["error"]
+
+
+def test_pictures_are_swapped_on_demand(ask):
+    kept, swapped = (ask(invert=invert).json()["support"] for invert in ("no", "yes"))
+    np.testing.assert_array_equal(levels(kept[0]), 255 - levels(swapped[0]))
+
+
+def test_what_goes_wrong_in_the_server_is_answered_too(client, ask, monkeypatch, caplog):
+    monkeypatch.setattr(Demo, "answer", lambda self, request: 1 / 0)
+    answer = ask()
+    assert answer.status_code == 500 and "ZeroDivisionError" in answer.json()["error"]
+    assert "the demo failed" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -109,7 +132,8 @@ def test_downloads(ask, tmp_path):
         ({"seed": -1}, "'seed' must be an integer >= 0"),
         ({"inner_steps": 101}, "'inner_steps' must be an integer >= 0 and <= 100"),
         ({"walk": 1.5}, "'walk' must be a finite number >= 0 and <= 1. Received: 1.5"),
-        ({"colour": 1}, "a request must be an object of ['count', 'images', 'inner_steps', 'model', 'seed', 'walk']"),
+        ({"invert": "maybe"}, "'invert' must be one of 'auto', 'yes', 'no'. Received: 'maybe'"),
+        ({"colour": 1}, "a request must be an object of ['count', 'images', 'inner_steps', 'invert', 'model', 'seed',"),
     ],
 )
 def test_a_bad_request_is_answered_in_one_line(ask, changes, message):
@@ -137,11 +161,17 @@ def test_what_is_no_request_is_refused(client, content, kind, status):
     assert answer.status_code == status and answer.json()["error"]
 
 
+def test_the_largest_request_is_read(ask):
+    answer = ask(images=[PICTURES[0] + bytes(BYTES - len(PICTURES[0]))] * IMAGES)
+    assert answer.status_code == 200 and len(answer.json()["support"]) == IMAGES
+
+
 def test_other_hosts_are_refused_and_nothing_else_is_shown_or_kept(client):
-    assert client.get("/", headers={"host": "example.org"}).status_code == 400
-    assert client.get("/../answers.py").status_code == 404
-    headers = client.get("/").headers
-    assert "default-src 'self'" in headers["content-security-policy"] and headers["cache-control"] == "no-store"
+    refused = client.get("/", headers={"host": "example.org"})
+    assert refused.status_code == 400
+    assert client.get("/%2e%2e/answers.py").status_code == client.get("/..%2fanswers.py").status_code == 404
+    for headers in (refused.headers, client.get("/").headers, client.get("/nothing").headers):
+        assert "default-src 'self'" in headers["content-security-policy"] and headers["cache-control"] == "no-store"
 
 
 def test_models_that_make_no_pictures_and_unknown_ones_are_refused(tmp_path):
@@ -150,4 +180,3 @@ def test_models_that_make_no_pictures_and_unknown_ones_are_refused(tmp_path):
         Demo([str(tmp_path / "points")]).described()
     with pytest.raises(ValueError, match="Did you mean 'omniglot'"):
         Demo(["omniglott"])
-    assert IMAGES * BYTES < LONGEST

@@ -13,6 +13,7 @@ from PIL import Image
 
 import meta_gan  # noqa: F401  registers the classes of the downloaded generator
 from meta_gan.demo import Demo
+from meta_gan.demo.answers import BYTES
 from meta_gan.demo.app import application
 
 pytestmark = pytest.mark.slow
@@ -152,9 +153,12 @@ def test_by_the_keyboard_alone(page):
         page.keyboard.press("Tab")
     assert "sample 1, nearest to your picture 1" in page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert page.locator("#seen li.near").count() == 1
+    page.keyboard.press("ArrowRight")
+    assert "sample 2, nearest" in page.evaluate("document.activeElement.getAttribute('aria-label')")
     field.focus()
     page.keyboard.press("Delete")
-    assert "empty" in field.get_attribute("aria-label")
+    assert "empty" in field.get_attribute("aria-label") and page.inner_text("#status") == "Field 1: cleared."
+    page.wait_for_selector("#results", state="hidden")
 
 
 def test_files_and_their_faults(page, tmp_path):
@@ -166,7 +170,14 @@ def test_files_and_their_faults(page, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"this is no picture")
     page.set_input_files("#files", str(tmp_path / "broken.png"))
     page.wait_for_selector("#status.error")
-    assert "picture_04.png" in page.inner_text("#status")
+    assert "broken.png" in page.inner_text("#status")
+    page.click("[aria-label='remove broken.png']")
+    assert len(made(page, pictures=3)) == 24
+    large = tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (900, 700, 3), np.uint8)).save(large)
+    assert large.stat().st_size > BYTES
+    page.set_input_files("#files", str(large))
+    assert len(made(page, pictures=4)) == 24
     page.click("#clear")
     page.wait_for_selector("#results", state="hidden")
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "judge": "Train a judge, a small feature network, on the meta-training classes of a source.",
     "export": "Export a SavedModel for TF Serving that adapts by itself, as the next DIR/<version>/.",
     "info": "Describe a saved model, or an exported one without running it.",
-    "demo": "Open a page on this machine to draw a few pictures and see what a model makes of them.",
+    "demo": "Serve a page on this machine: draw a few pictures and see what a model makes of them.",
     "data": "Describe a source of classes (sizes, splits) and draw a contact sheet.",
 }
 """Descriptions of the commands; the module `meta_gan.cli.NAME` has its flags."""

@@ -1,16 +1,17 @@
 "use strict";
 
-const PADS = 5, SIDE = 112, PEN = 6, STEP = 4, PAUSE = 300;
+const PADS = 5, SIDE = 112, PEN = 6, STEP = 4, PAUSE = 300, LARGEST = 2 ** 20, REDUCED = 512;
 const at = (id) => document.getElementById(id);
 const pads = [], dropped = [];
-let models = [], asking = null, waiting = 0;
+let models = [], asking = null, shown = null, waiting = 0;
 
 class Pad {
   constructor(number) {
     this.canvas = document.createElement("canvas");
     this.canvas.width = this.canvas.height = SIDE;
     this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("role", "application");
+    this.canvas.setAttribute("aria-roledescription", "field for a drawing");
     this.canvas.setAttribute("aria-describedby", "pad-help");
     this.number = number;
     this.kept = document.createElement("canvas");
@@ -55,7 +56,7 @@ class Pad {
       context.strokeRect(this.pen.x - PEN / 2, this.pen.y - PEN / 2, PEN, PEN);
     }
     const drawn = this.empty ? "empty" : "drawn";
-    this.canvas.setAttribute("aria-label", `Field ${this.number} for a drawing, ${drawn}, pen ${this.pen.down ? "down" : "up"}`);
+    this.canvas.setAttribute("aria-label", `Field ${this.number}, ${drawn}, pen ${this.pen.down ? "down" : "up"}`);
   }
 
   place(event) {
@@ -94,8 +95,11 @@ class Pad {
       if (this.pen.down) soon();
     } else if (event.key === " ") {
       this.pen.down = !this.pen.down;
+      say(`Field ${this.number}: pen ${this.pen.down ? "down" : "up"}.`);
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.clear();
+      say(`Field ${this.number}: cleared.`);
+      soon();
     } else {
       return;
     }
@@ -114,11 +118,12 @@ function say(text, error = false) {
 }
 
 function request() {
-  const images = [...pads.filter((pad) => !pad.empty).map((pad) => pad.content()), ...dropped.map((file) => file.content)];
+  const drawn = pads.filter((pad) => !pad.empty);
+  const images = [...drawn.map((pad) => pad.content()), ...dropped.map((file) => file.content)];
   const steps = at("steps").value;
   return {
     model: at("model").value, images, count: Number(at("count").value), seed: Number(at("seed").value),
-    inner_steps: steps === "" ? null : Number(steps), walk: Number(at("walk").value) / 100,
+    inner_steps: steps === "" ? null : Number(steps), walk: Number(at("walk").value) / 100, invert: at("invert").value,
   };
 }
 
@@ -126,8 +131,11 @@ async function post(path, content, signal) {
   const answer = await fetch(path, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content), signal,
   });
-  if (!answer.ok) throw new Error((await answer.json()).error);
-  return answer;
+  if (answer.ok) return answer;
+  const failed = await answer.json().catch(() => ({ error: `the server failed (${answer.status})` }));
+  // The server numbers the pictures; the page knows where they are from.
+  const names = [...pads.filter((pad) => !pad.empty).map((pad) => `field ${pad.number}`), ...dropped.map((file) => file.name)];
+  throw new Error(failed.error.replace(/picture_(\d+)\.png/, (found, number) => names[number - 1] || found));
 }
 
 function picture(url, label) {
@@ -147,6 +155,7 @@ function show(answer) {
   at("made").replaceChildren(...answer.samples.map((url, index) => {
     const item = picture(url, ""), button = document.createElement("button"), nearest = answer.nearest[index];
     button.type = "button";
+    button.tabIndex = index ? -1 : 0;
     button.title = `nearest to your picture ${nearest + 1}`;
     button.setAttribute("aria-label", `sample ${index + 1}, nearest to your picture ${nearest + 1}`);
     button.append(item.firstChild);
@@ -172,7 +181,9 @@ async function make() {
   say("Adapting ...");
   try {
     const answer = await (await post("api/samples", content, own.signal)).json();
-    if (own === asking) show(answer);
+    if (own !== asking) return;
+    shown = content;
+    show(answer);
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
   }
@@ -183,18 +194,58 @@ function soon() {
   waiting = setTimeout(make, PAUSE);
 }
 
+// A large picture, such as a photograph, is made smaller here: the models see far fewer pixels.
+async function reduced(file) {
+  const image = await createImageBitmap(file), scale = Math.min(1, REDUCED / Math.max(image.width, image.height));
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.ceil(image.width * scale), Math.ceil(image.height * scale)];
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+function address(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
 async function add(files) {
   for (const file of files) {
-    const content = await new Promise((resolve) => {
-      const reader = new FileReader();
-      reader.onload = () => resolve(reader.result.split(",")[1] || "");
-      reader.readAsDataURL(file);
-    });
-    dropped.push({ content });
-    const item = picture(URL.createObjectURL(file), file.name);
-    at("dropped").append(item);
+    try {
+      const url = await address(file.size > LARGEST ? await reduced(file) : file);
+      const entry = { content: url.split(",")[1] || "", name: file.name }, item = document.createElement("li");
+      const remove = document.createElement("button");
+      remove.type = "button";
+      remove.title = `remove ${file.name}`;
+      remove.setAttribute("aria-label", `remove ${file.name}`);
+      remove.append(picture(url, "").firstChild);
+      remove.addEventListener("click", () => {
+        dropped.splice(dropped.indexOf(entry), 1);
+        item.remove();
+        say(`${file.name}: removed.`);
+        soon();
+      });
+      item.append(remove);
+      dropped.push(entry);
+      at("dropped").append(item);
+    } catch (error) {
+      return say(`${file.name} cannot be read as a picture`, true);
+    }
   }
   soon();
+}
+
+// One stop of the Tab key for all samples; the arrow keys move among them.
+function among(event) {
+  const moves = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }, buttons = [...at("made").querySelectorAll("button")];
+  const next = buttons[buttons.indexOf(document.activeElement) + moves[event.key]];
+  if (!next) return;
+  buttons.forEach((button) => { button.tabIndex = button === next ? 0 : -1; });
+  next.focus();
+  event.preventDefault();
 }
 
 function clear() {
@@ -205,10 +256,11 @@ function clear() {
   make();
 }
 
-async function download(what, name) {
+async function download(what) {
   try {
-    say(`Preparing ${name} ...`);
-    const content = await (await post(`api/download/${what}`, request())).blob();
+    say("Preparing the file ...");
+    const answer = await post(`api/download/${what}`, shown), content = await answer.blob();
+    const name = answer.headers.get("content-disposition").split('"')[1];
     const link = document.createElement("a");
     link.href = URL.createObjectURL(content);
     link.download = name;
@@ -240,6 +292,8 @@ at("settings").addEventListener("submit", (event) => { event.preventDefault(); m
 at("again").addEventListener("click", () => { at("walk").value = 0; at("seed").value = Number(at("seed").value) + 1; make(); });
 at("clear").addEventListener("click", clear);
 at("walk").addEventListener("input", soon);
+at("invert").addEventListener("change", soon);
+at("made").addEventListener("keydown", among);
 at("files").addEventListener("change", () => add(at("files").files));
 for (const name of ["dragover", "dragleave", "drop"]) {
   at("drop").addEventListener(name, (event) => {
@@ -249,7 +303,6 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   });
 }
 for (const button of document.querySelectorAll("[data-file]")) {
-  const names = { samples: "samples.zip", keras: "generator.keras", onnx: "generator.onnx" };
-  button.addEventListener("click", () => download(button.dataset.file, names[button.dataset.file]));
+  button.addEventListener("click", () => download(button.dataset.file));
 }
 begin().catch((error) => say(error.message, true));
