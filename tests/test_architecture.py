@@ -75,7 +75,7 @@ ALLOWED = {
     "report": {"tasks"},
     "augmenting": {"tasks", "model", "loading", "augment", "protocol", "report"},
     "controller": {"functional", "meta", "meta_learners.base"},
-    "demo": {"functional", "meta", "tasks", "adapted", "model", "loading", "protocol"},
+    "demo": {"tasks", "adapted", "model", "loading", "protocol"},
     "presets": {"functional", "losses", "networks", "meta_learners", "games", "meta", "model", "features", "loading"},
     "trainers": {"environment", "functional", "replicas", "storage", "tasks", "model", "export"},
     "cli": {
