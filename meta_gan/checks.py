@@ -22,6 +22,8 @@ SIGNED, UNSIGNED = (-1, 1), (0, 1)
 """The ranges of float images."""
 _LEVEL_TOLERANCE = 1e-3
 """In units of 1 / 255, more than float32 rounds a level by."""
+_ALIKE = 0.7
+"""The similarity, in [0, 1], from which on a name may be what a misspelt one means; "wgan" is none of "dcgan"."""
 _TOGETHER = 2**20
 """Values that are compared at a time."""
 
@@ -128,7 +130,7 @@ def did_you_mean(value: Any, choices: Iterable[Any]) -> str:
         ". Did you mean 'flow'?"
     """
     names = [choice for choice in choices if isinstance(choice, str)]
-    found = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    found = difflib.get_close_matches(value, names, n=1, cutoff=_ALIKE) if isinstance(value, str) else []
     return f". Did you mean {found[0]!r}?" if found else ""
 
 

@@ -32,7 +32,7 @@ def used():
 
 
 # Contracts and records, of which no case can be an instance, and classes around a game and a meta-learner.
-ABSTRACT = {"AdaptationEnvironment", "Endpoint", "Estimator", "Game", "InnerLoop", "MetaLearner"}
+ABSTRACT = {"AdaptationEnvironment", "AdversarialLoss", "Endpoint", "Estimator", "Game", "InnerLoop", "MetaLearner"}
 
 
 def test_every_loss_meta_learner_estimator_and_game_is_in_a_case():

@@ -198,9 +198,11 @@ def test_an_unknown_preset_is_refused(name):
     assert str(caught.value) == f"'preset' must be one of {', '.join(map(repr, NAMES))}. Received: {name!r}"
 
 
-@pytest.mark.parametrize("key", ["steps", "Width", "rate_", "colour"])
-def test_an_unknown_setting_is_refused(key):
-    with pytest.raises(ValueError, match=rf"^'{key}' must be a setting, one of name, network, .*\. Received: '{key}'$"):
+@pytest.mark.parametrize(("key", "meant"), [("steps", None), ("Width", "width"), ("rate_", "rate"), ("colour", None)])
+def test_an_unknown_setting_is_refused(key, meant):
+    hint = rf"\. Did you mean '{meant}'\?" if meant else ""
+    refusal = rf"^'{key}' must be a setting, one of name, network, .*\. Received: '{key}'{hint}$"
+    with pytest.raises(ValueError, match=refusal):
         presets.get("maml", {key: 1}, width=4)
 
 
