@@ -21,6 +21,7 @@ test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not conformance and not alone" --durations 25
 
 test-slow: install
+	$(BIN)/python -m pip install --quiet -e '.[docs,browser]'
 	$(BIN)/python -m pytest -m slow
 
 conformance: install

@@ -55,10 +55,11 @@ setup(
         "rl": ["gymnasium"],
         "demo": ["starlette", "uvicorn"],
         "docs": ["sphinx", "myst-parser", "furo"],
+        "browser": ["playwright"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
-            *["sphinx", "myst-parser", "furo", "starlette", "uvicorn", "httpx2", "playwright"],
+            *["starlette", "uvicorn", "httpx2"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},

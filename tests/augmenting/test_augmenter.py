@@ -43,6 +43,7 @@ def given(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_held_out_pictures_are_not_used(model, given):
     first = mg.Augmenter(model, steps=2, seed=5, rate=0.05, **SMALL).fit(X, Y)
     changed = X.copy()

@@ -188,17 +188,18 @@ PAIRS += [(TRANSFERRED, a) for a in ("MAML", "FOMAML", "Reptile", "Pretraining",
 """All that make sense; a new game or algorithm is one line above."""
 
 PLAIN = "points, non-saturating"
+SLOW = (FUSION, TOLD_FLOW, SOUNDS, TEXTS)
+"""Games whose networks take seconds to trace."""
 
 
 def marked(pairs):
-    """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every game but the
-    fusion networks' and the U-Net's, which are slow to trace, with FOMAML and the recurrent meta-learner; the others
-    are marked `conformance`, for `make conformance`."""
+    """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every game but
+    `SLOW` ones, with FOMAML and the recurrent meta-learner; the others are marked `conformance`, for `make conformance`.
+    """
     known = {a for g, a in PAIRS if g == PLAIN}
     return [
         pair
-        if pair[0] not in (FUSION, TOLD_FLOW)
-        and (pair[0] == PLAIN or pair[1] in ("FOMAML", "recurrent") or pair[1] not in known)
+        if pair[0] not in SLOW and (pair[0] == PLAIN or pair[1] in ("FOMAML", "recurrent") or pair[1] not in known)
         else pytest.param(*pair, marks=pytest.mark.conformance)
         for pair in pairs
     ]
