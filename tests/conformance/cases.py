@@ -193,9 +193,9 @@ SLOW = (FUSION, TOLD_FLOW, SOUNDS, TEXTS)
 
 
 def marked(pairs):
-    """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every game but
-    `SLOW` ones, with FOMAML and the recurrent meta-learner; the others are marked `conformance`, for `make conformance`.
-    """
+    """Pairs as parameters of a test. Every change must pass those of the plainest game, and those of every other game
+    but the `SLOW` ones with FOMAML and the recurrent meta-learner. The rest is marked `conformance`, for `make
+    conformance`."""
     known = {a for g, a in PAIRS if g == PLAIN}
     return [
         pair
