@@ -58,6 +58,7 @@ def test_a_current_configuration_is_unchanged():
     assert not set(RENAMED) & set(RENAMED.values())
 
 
+@pytest.mark.slow
 def test_a_conditioned_meta_model_loads(unpacked):
     folder = unpacked("fusion")
     model = mg.load(folder)

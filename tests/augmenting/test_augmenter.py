@@ -90,6 +90,7 @@ def _check_report(augmenter):
     assert report["lines"] == list(augmenter.recommendation_.lines())
 
 
+@pytest.mark.slow
 def test_the_given_model_does_not_change_and_a_run_starts_from_its_averages(model):
     before = [v.numpy() for v in model.variables]
     copied = copy_of(model)

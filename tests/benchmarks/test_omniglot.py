@@ -47,6 +47,7 @@ def test_the_training_is_a_valid_command(name, network, tmp_path, calls):
     assert calls[1][0][-1] == "--resume", "an interrupted run is resumed"
 
 
+@pytest.mark.slow
 def test_a_failed_training_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)training 'recurrent' failed:\n.*nowhere.npz"):
         omniglot.train("recurrent", str(tmp_path / "nowhere.npz"), tmp_path, 1.0, common.cores()[0])

@@ -101,6 +101,7 @@ def test_reports_are_in_the_given_order(tmp_path, calls):
     assert list(other_data.run(names, tmp_path, tmp_path, 1.0)) == names
 
 
+@pytest.mark.slow
 def test_a_failed_command_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)MNIST without 1: train .*failed:\n.*mnist.npz"):
         other_data.measure("MNIST without 1", tmp_path, tmp_path, 1.0, common.cores()[0])

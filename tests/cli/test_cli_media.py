@@ -66,6 +66,7 @@ def texts(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_sounds_are_adapted_to_and_written(sounds, tmp_path, capsys):
     out = tmp_path / "made"
     support = sounds / "data" / NAMES[0]
@@ -87,6 +88,7 @@ def test_sounds_are_adapted_to_and_written(sounds, tmp_path, capsys):
     assert Image.open(out / "grid.png").size == (4 * 34 - 2, 2 * 34 - 2)
 
 
+@pytest.mark.slow
 def test_more_sounds_of_an_adapted_model(sounds, tmp_path):
     first, more = tmp_path / "made", tmp_path / "more"
     support = sounds / "data" / NAMES[0] / "0.wav"
@@ -112,6 +114,7 @@ def test_texts_are_adapted_to_and_listed(texts, tmp_path, capsys):
     assert [html.unescape(item) for item in re.findall("<li>(.*?)</li>", page)][4:] == lines[:5]
 
 
+@pytest.mark.slow
 def test_info_and_data_of_sounds(sounds, tmp_path, capsys):
     assert call("info", "--model", sounds / "runs") == 0
     assert "example shape: (1024, 1), sounds at 8000 Hz" in capsys.readouterr().out
@@ -129,19 +132,17 @@ def test_info_and_data_of_texts(texts, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("kind", "support", "flags", "said"),
-    [
+    weekly(
         ("sounds", "none", (), "A support set must be a folder of sounds"),
         ("sounds", "bad.wav", (), "bad.wav: must be a whole WAV"),
         ("sounds", "empty", (), "empty: must hold at least 1 sound file"),
         ("sounds", "images.npz", (), "must hold the arrays 'audio' and 'rate'"),
         ("sounds", "bad.wav", ("--invert", "yes"), "'invert' is for models of pictures"),
-        *weekly(
-            ("texts", "none", (), "must be a file of one text a line"),
-            ("texts", "empty", (), "must be a file of one text a line"),
-            ("texts", "other.txt", (), "'xyz', with 'xyz'"),
-            ("texts", "blank.txt", (), "blank.txt: must hold at least 1 line"),
-        ),
-    ],
+        ("texts", "none", (), "must be a file of one text a line"),
+        ("texts", "empty", (), "must be a file of one text a line"),
+        ("texts", "other.txt", (), "'xyz', with 'xyz'"),
+        ("texts", "blank.txt", (), "blank.txt: must hold at least 1 line"),
+    ),
 )
 def test_bad_support_sets(request, tmp_path, refused, kind, support, flags, said):
     (tmp_path / "in" / "empty").mkdir(parents=True)
@@ -155,6 +156,7 @@ def test_bad_support_sets(request, tmp_path, refused, kind, support, flags, said
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
     given = ("--data", sounds / "data", "--out", tmp_path / "net", "--purpose", "objective", "--no-augmentation")
     assert call("judge", *given, "--ways", 2, "--shots", 1, "--queries", 1, "--steps", 1, "--width", 2) == 0
@@ -165,7 +167,7 @@ def test_a_judge_of_sounds_looks_at_spectrograms(sounds, tmp_path, capsys):
     assert "dry run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["sounds", *weekly("texts")])
+@pytest.mark.parametrize("kind", weekly("sounds", "texts"))
 def test_what_is_for_pictures_alone(request, kind, tmp_path, refused):
     folder = request.getfixturevalue(kind)
     said = refused("evaluate", "--data", folder / "data", "--model", folder / "runs", "--out", tmp_path / "report")

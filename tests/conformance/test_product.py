@@ -19,6 +19,7 @@ from tests.conformance.cases import (
     LEARNED,
     PAIRS,
     PLAIN,
+    SAMPLED_FLOW,
     SOUNDS,
     TEXTS,
     TOLD,
@@ -38,7 +39,13 @@ RARE = (FUSION, SOUNDS, TEXTS, TOLD_FLOW, TOLD_VAE, TOLD_TRANSLATION)
 # Those that take longest to export, and have a test of their own that does.
 ELSEWHERE = (TOLD, TRANSFERRED, "images, hinge with R1", *RARE)
 # And those that differ from others by their losses alone, of which an export knows nothing.
-ELSEWHERE += ("points, Wasserstein with penalty", "points, relativistic with mode seeking", PLAIN)
+ELSEWHERE += (
+    "points, Wasserstein with penalty",
+    "points, relativistic with mode seeking",
+    PLAIN,
+    DISTILLED,
+    SAMPLED_FLOW,
+)
 DEPLOYED = [
     pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in ELSEWHERE else []) for game in GAMES
 ]

@@ -43,6 +43,7 @@ def test_the_discriminators_loss_has_no_likelihood():
     np.testing.assert_array_equal(*losses)
 
 
+@pytest.mark.slow
 def test_descent_raises_the_likelihood_of_the_support_set():
     """Thirty steps of adaptation with the likelihood alone."""
     game = tiny_texts(terms=Terms(adversarial=0.0, likelihood=1.0))
