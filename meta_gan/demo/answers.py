@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from meta_gan import loading
 from meta_gan.adapted import AdaptedModel
-from meta_gan.checks import check_choice, check_converged, check_integer, check_number
+from meta_gan.checks import LARGEST_INTEGER, check_choice, check_converged, check_integer, check_number
 from meta_gan.model import MetaModel
 from meta_gan.protocol.baselines import Shift
 from meta_gan.tasks.media import Pictures, of_card
@@ -44,7 +44,7 @@ class Request:
         model: name or folder, one of the demo's.
         images: the contents of 1 to `IMAGES` picture files, each of at most `BYTES` bytes.
         inner_steps: int >= 0, or None for the model's own number.
-        seed: int >= 0, of the noise.
+        seed: int in [0, 2^31 - 2], of the noise.
         count: number of samples, >= 1.
         walk: in [0, 1], how far the noise of each sample has moved towards that of the next seed.
         invert: "auto", "yes" or "no", as in `meta-gan adapt`.
@@ -68,7 +68,7 @@ class Request:
             raise ValueError(f"'images' must be files of at most {BYTES} bytes. Received: {longest}")
         if self.inner_steps is not None:
             check_integer(self.inner_steps, "inner_steps", 0, STEPS)
-        check_integer(self.seed, "seed", 0)
+        check_integer(self.seed, "seed", 0, LARGEST_INTEGER - 1)  # the walk needs the next one, too
         check_integer(self.count, "count", 1, SAMPLES)
         check_number(self.walk, "walk", least=0, most=1)
         check_choice(self.invert, "invert", INVERT)
@@ -149,7 +149,7 @@ class Demo:
         if model is None:
             model = loading.load(name)
             pictures = isinstance(of_card(model.data_card), Pictures) and len(model.game.example_shape) == 3
-            if not pictures or "sample" not in model.game.endpoints:
+            if not pictures or not {"sample", "generate"} <= set(model.game.endpoints):
                 raise ValueError(f"'model' must sample pictures. Received: {name!r}, a {type(model.game).__name__}")
             self.models[name] = model
         return model
@@ -234,7 +234,7 @@ def sampled(adapted: AdaptedModel, request: Request) -> np.ndarray:
     Raises:
         DivergenceError: a sample is not finite.
     """
-    if not request.walk or "generate" not in adapted.adaptation.game.endpoints:
+    if not request.walk:
         return adapted.sample(request.count, seed=request.seed)
     adaptation, angle = adapted.adaptation, 0.5 * math.pi * request.walk
     first, second = (adaptation.latents(request.count, seed) for seed in (request.seed, request.seed + 1))

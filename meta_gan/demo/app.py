@@ -29,7 +29,7 @@ HOSTS = ["127.0.0.1", "localhost"]
 """The names by which the page may be asked for; another name is another site's, which points to this machine."""
 # The page needs nothing from anywhere else, and nothing else may show it.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }

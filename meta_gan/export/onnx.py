@@ -40,8 +40,7 @@ def export_onnx(adaptation: CompiledAdaptation, path: str | os.PathLike[str]) ->
     """Write the graph of `adapt(support, steps=0)` and `generate(z)` as one ONNX file.
 
     Its inputs are `support`, float32[k, *example] in [-1, 1], and `z`, float32[n, latent_dim] from a standard normal
-    distribution; its output is
-    `samples`, float32[n, *example]. Any k and n are possible. Inner steps are not part of it.
+    distribution; its output is `samples`, float32[n, *example]. Any k and n are possible. It takes no inner steps.
 
     Args:
         adaptation: of a model whose game is conditioned on the support set and has the endpoint `generate`.

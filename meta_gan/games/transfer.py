@@ -49,6 +49,7 @@ class Transfer(Game):
                 f"'game' must have one domain. Received: {type(game).__name__} with {sorted(game.example_shape)}"
             )
         self.game, self.default_endpoint, self.primary = game, game.default_endpoint, game.primary
+        self.fixed_sampling = game.fixed_sampling
         self.has_copy_rate = game.has_copy_rate
         super().__init__(
             nets=game.nets,

@@ -139,7 +139,7 @@ def test_five_drawings_become_samples_that_can_be_taken_away(page, tmp_path):
 
 
 def test_by_the_keyboard_alone(page):
-    """Tab to the first field, draw with the arrow keys, and go on to the samples: a screen reader is told of each."""
+    """One can draw, look at the samples and clear a field; labels and the status line say what happened."""
     page.keyboard.press("Tab")
     field = page.locator("#pads canvas").first
     assert field.evaluate("each => document.activeElement === each")

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import meta_gan as mg
 from meta_gan import functional, losses, presets
-from meta_gan.games import Terms
+from meta_gan.games import Terms, Transfer
 from meta_gan.games.gan import coarse
 from meta_gan.networks.flow import bounded
 from meta_gan.types import Settings
@@ -91,6 +91,14 @@ def test_the_steps_that_it_was_trained_with_stay(tmp_path):
     with pytest.raises(ValueError, match=r"'sampling' of a GAN must leave \['solver', .*Received: \['solver_steps'\]"):
         mg.load(tmp_path / "model", sampling={"solver_steps": 8})
     assert mg.load(tmp_path / "model", sampling={"temperature": 2.0}).game.nets["generator"].temperature == 2.0
+
+
+def test_a_transfer_keeps_them_too():
+    assert (
+        Transfer(sampled_flow()).fixed_sampling
+        == sampled_flow().fixed_sampling
+        == ("solver", "solver_steps", "guidance")
+    )
 
 
 def test_the_network_of_the_preset_must_see_the_support_set():

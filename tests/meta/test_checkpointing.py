@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from meta_gan import functional
 from meta_gan.losses import NonSaturating
 from meta_gan.meta import Unrolled
 from meta_gan.meta.unrolled import recomputed
@@ -86,11 +87,11 @@ def peak(checkpoint):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which is Linux's")
 @pytest.mark.slow
-def test_less_than_half_of_the_memory():
-    """24 second-order steps of a GAN of 128 units on 3,000 points: some 600 MB without checkpoints; with them .23 to
-    .27 of that where two cores are free, and .40 on one core, where the steps are taken in another order."""
+def test_a_third_of_the_memory():
+    """24 second-order steps of a GAN of 128 units on 3,000 points: some 600 MB without checkpoints. On one core alone,
+    where TensorFlow orders the operations otherwise, it is less than a half (.40 was measured)."""
     plain, pieced = peak(0), peak(1)
-    assert plain > 300 and pieced < plain / 2
+    assert plain > 300 and pieced < plain / (3 if functional.cores() > 1 else 2)
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
