@@ -1,6 +1,10 @@
 """Settings of the documentation site: `make docs` builds it into docs/_build/html, with warnings as errors."""
 
 import re
+from pathlib import Path
+
+import jupytext
+import nbformat
 
 import meta_gan
 
@@ -8,8 +12,10 @@ project = "meta-gan"
 author = "the authors of meta-gan"
 version = release = meta_gan.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "tutorials/*.ipynb"]
+# The tutorials are run by tests/test_tutorials.py, and by hand for their pictures; not by every build of the site.
+nb_execution_mode = "off"
 html_theme = "furo"
 html_title = f"meta-gan {version}"
 # Headings down to this level can be linked to, as on code hosts.
@@ -49,7 +55,28 @@ def link_on_site(app, docname, source):
         source[0] = source[0].replace(f"](../{name}.md", f"]({name.lower()}.md")
 
 
+INSTALL = """# Colab has TensorFlow but not meta_gan: upload its wheel (`python -m build` makes it) to the session's files first.
+import importlib.util
+
+if importlib.util.find_spec("meta_gan") is None:
+    %pip install --quiet meta_gan-*.whl"""
+
+
+def notebook(path):
+    """Return a tutorial as a Jupyter notebook, with a cell before all others that installs the package in Colab."""
+    made = jupytext.read(path, fmt="md:myst")
+    made.cells.insert(0, nbformat.v4.new_code_cell(INSTALL, id="install"))
+    return made
+
+
+def write_notebooks(app):
+    """Write every tutorial as a notebook beside its text, to be downloaded from its page."""
+    for path in sorted((Path(app.srcdir) / "tutorials").glob("*.md")):
+        nbformat.write(notebook(path), path.with_suffix(".ipynb"))
+
+
 def setup(app):
     """Connect the functions above; the docstrings' one comes before napoleon, whose priority is 500."""
+    app.connect("builder-inited", write_notebooks)
     app.connect("autodoc-process-docstring", escape, priority=400)
     app.connect("source-read", link_on_site)
