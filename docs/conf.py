@@ -55,7 +55,7 @@ def link_on_site(app, docname, source):
         source[0] = source[0].replace(f"](../{name}.md", f"]({name.lower()}.md")
 
 
-INSTALL = """# Colab has TensorFlow but not meta_gan: upload its wheel (`python -m build` makes it) to the session's files first.
+INSTALL = """# Colab does not have meta_gan: upload its wheel (`python -m build` makes it) to the session's files first.
 import importlib.util
 
 if importlib.util.find_spec("meta_gan") is None:

@@ -18,23 +18,12 @@ from meta_gan.tasks import Source, Tasks, mixture, variations
 from meta_gan.tasks.pixels import to_uint8
 from meta_gan.types import Episode
 
-MOST_SHOTS, MOST_QUERIES, MOST_TASKS = 5, 7, 4
-"""The largest episodes, and tasks of an outer step."""
+MOST_TASKS = 4
+"""Tasks of an outer step."""
 SUPPORT = 20
 """Pictures of a class that a model adapts to at once."""
 CLIP = 10.0
 FIRST_DECAY = 0.5
-
-
-def episode_size(smallest: int) -> tuple[int, int]:
-    """Return the shots and queries of episodes, by the number of pictures of the smallest class, two or more.
-
-    Example:
-        >>> [episode_size(count) for count in (2, 6, 50)]
-        [(1, 1), (3, 3), (5, 7)]
-    """
-    shots = min(MOST_SHOTS, smallest // 2)
-    return shots, min(MOST_QUERIES, smallest - shots)
 
 
 class FineTuner:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from meta_gan.augment import class_seed
-from meta_gan.augmenting.fine_tuning import MOST_TASKS, FineTuner, episode_size, generate
+from meta_gan.augmenting.fine_tuning import MOST_TASKS, FineTuner, generate
 from meta_gan.augmenting.models import open_model
 from meta_gan.augmenting.pictures import (
     LabelledPictures,
@@ -32,6 +32,7 @@ from meta_gan.protocol.cross_validation import (
 from meta_gan.protocol.folds import Fold, alike, stratified_folds
 from meta_gan.protocol.recommendation import GENERATED, PLAIN, Recommendation, recommend
 from meta_gan.tasks import Source
+from meta_gan.tasks.collection import episode_size
 from meta_gan.tasks.readers.arrays import make_source
 
 if TYPE_CHECKING:

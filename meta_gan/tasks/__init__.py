@@ -5,14 +5,15 @@ A `Source` is labelled examples, split by class; its `media.Medium` says whether
 on, each a pure function of (seed, split, step). The loaders return `Tasks`: `glyphs` (no download needed),
 `from_arrays`, `from_npz`, `from_folder`, `from_tfds`, `from_sounds`, `from_sound_folder`, `from_texts`,
 `from_text_folder`, and `open_source`, which takes a string. `pair_classes` and `pair_domains` make `DomainTasks`, to
-translate between two sources. `mixture` draws from several sources at once, and `variations` makes tasks of one
-picture each. `load_support` and `load_support_sounds` read a user's own few pictures and sounds;
-`check_images` checks image arrays.
+translate between two sources. `mixture` draws from several sources at once, `variations` makes tasks of one picture
+each, and `Collection` those of all classes of a user. `load_support` and `load_support_sounds` read a user's own few
+pictures and sounds; `check_images` checks image arrays.
 """
 
 from __future__ import annotations
 
 from meta_gan.tasks.base import Source
+from meta_gan.tasks.collection import Collection
 from meta_gan.tasks.domains import DomainTasks, pair_classes, pair_domains
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
@@ -28,6 +29,7 @@ from meta_gan.tasks.readers.spec import open_source
 from meta_gan.tasks.readers.tfds_sets import from_tfds
 
 __all__ = [
+    "Collection",
     "DataError",
     "DomainTasks",
     "Source",

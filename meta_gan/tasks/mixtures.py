@@ -18,7 +18,7 @@ from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Pictures
 from meta_gan.tasks.media.pictures import resize_images
 from meta_gan.tasks.pixels import LIGHT_ON_DARK
-from meta_gan.tasks.sampling import ALGORITHM, smallest
+from meta_gan.tasks.sampling import ALGORITHM, picked, smallest
 from meta_gan.tasks.variation import LIMITS, Draws, Limits, vary
 from meta_gan.types import Episode, Tensor
 
@@ -81,8 +81,8 @@ class _Pictures(_Part):
         return vary(images, key, self.limits)
 
 
-class _Drawn(EpisodeStream):
-    """Base of the tasks of this module, which are made by many operations on floats."""
+class Drawn(EpisodeStream):
+    """Base of tasks that are made by many operations on floats."""
 
     def episode_batch(self, split: str, step: int, meta_batch: int) -> Episode:
         """Return the element of step `step` of a split's stream, as eager tensors; see `EpisodeStream.train`.
@@ -96,7 +96,7 @@ class _Drawn(EpisodeStream):
         return episode
 
 
-class Variations(_Drawn):
+class Variations(Drawn):
     """Tasks of one picture each: support and query are draws of a family of variation, see `variation.vary`.
 
     A model that is trained on such tasks has to infer from the support set in which ways, and how much, the pictures of
@@ -145,7 +145,7 @@ class Variations(_Drawn):
 
     def _examples(self, key: Tensor, split: str, meta_batch: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         pick_key, draw_key, task_key = tf.unstack(tf.random.split(key, 3, alg=ALGORITHM))
-        entries = _picked(pick_key, self.drawable[split], meta_batch)
+        entries = picked(pick_key, self.drawable[split], meta_batch)
         return entries, {"": self._part.examples(entries, draw_key)}, task_key
 
 
@@ -180,7 +180,7 @@ def variations(
     return Variations(tasks.source, *given, tasks.seed if seed is None else seed, Limits(**strengths))
 
 
-class Mixture(_Drawn):
+class Mixture(Drawn):
     """Tasks of several sources, drawn by weight; see `mixture`.
 
     Args:
@@ -370,8 +370,3 @@ def _resized(tasks: Tasks | Variations, shape: tuple[int, ...]) -> Tasks | Varia
     if isinstance(tasks, Variations):
         return Variations(source, tasks.shots, tasks.queries, tasks.seed, tasks.limits)
     return Tasks(source, tasks.shots, tasks.queries, tasks.seed, np.concatenate(list(tasks.drawable.values())))
-
-
-def _picked(key: Tensor, entries: np.ndarray, count: int) -> Tensor:
-    """Draw int32[count] different entries."""
-    return tf.gather(tf.constant(entries), smallest(key, 1, len(entries), tf.constant([len(entries)]), count)[0])

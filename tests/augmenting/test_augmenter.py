@@ -7,13 +7,14 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan.augment import class_seed
 from meta_gan.augmenting import fitting as module
-from meta_gan.augmenting.fine_tuning import FineTuner, episode_size, generate
+from meta_gan.augmenting.fine_tuning import FineTuner, generate
 from meta_gan.augmenting.models import copy_of, open_model
 from meta_gan.metrics import Interval
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.cross_validation import CrossValidation, SmallClassifier, plain_pictures
 from meta_gan.protocol.folds import stratified_folds
 from meta_gan.protocol.recommendation import ROWS, Recommendation, recommend
+from meta_gan.tasks.collection import episode_size
 from meta_gan.tasks.pixels import to_uint8
 from tests.toys import tiny_dcgan
 

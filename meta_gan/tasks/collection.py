@@ -1,0 +1,175 @@
+"""Tasks of a user's whole collection: every class is trained on, and some examples of each are held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from meta_gan.checks import check_integer, check_number
+from meta_gan.tasks.base import Source
+from meta_gan.tasks.episodes import Tasks
+from meta_gan.tasks.errors import DataError
+from meta_gan.tasks.media import Pictures
+from meta_gan.tasks.mixtures import Drawn, Mixture, Variations
+from meta_gan.tasks.sampling import ALGORITHM, picked
+from meta_gan.types import Tensor
+
+LEAST = 3
+"""Examples that every class needs: a support and a query example to train on, and one that is held out."""
+MOST_SHOTS, MOST_QUERIES = 5, 7
+
+
+def episode_size(smallest: int) -> tuple[int, int]:
+    """Return the shots and queries of episodes, by the number of examples of the smallest class, two or more.
+
+    Example:
+        >>> [episode_size(count) for count in (2, 6, 50)]
+        [(1, 1), (3, 3), (5, 7)]
+    """
+    shots = min(MOST_SHOTS, smallest // 2)
+    return shots, min(MOST_QUERIES, smallest - shots)
+
+
+class Collection(Drawn):
+    """Tasks to train a model further on all classes of a collection, with validation on examples that it never sees.
+
+    Unlike in `Tasks`, no class is held out: of every class a share of the examples is. Training episodes are drawn from
+    the others; half of those of pictures are variations of single pictures, see `Variations`. A validation episode has
+    the support set of a class from the examples that are trained on, and its query set is those that are held out.
+
+    Args:
+        source: the collection; its split by class does not matter.
+        seed: 0..2**31-1, of every draw, and of which examples are held out.
+        held_out: in (0, 1), about the share of the examples of a class that is held out; one at least.
+        groups: int[n]; examples of a class with the same number are held out together, or none of them, unless they are
+            more than half of their class. None for the source's own groups or tracks.
+
+    Attributes:
+        shots, queries: by the smallest class, see `episode_size`.
+        queries_held_out: the query examples of a validation episode, the held-out examples of the class that has the
+            fewest.
+
+    Raises:
+        ValueError: an argument is out of range.
+        DataError: a class has fewer than three examples; the message names it.
+
+    Example:
+        >>> source = Source(np.zeros((16, 8, 8, 1), np.uint8), np.repeat(np.arange(2, dtype=np.int32), 8),
+        ...                 ["a", "b"], np.zeros(2, np.int8))
+        >>> collection = Collection(source)
+        >>> collection.shots, collection.queries, collection.queries_held_out
+        (3, 3, 2)
+    """
+
+    unit = "class"
+
+    def __init__(self, source: Source, seed: int = 0, held_out: float = 0.25, groups: np.ndarray | None = None) -> None:
+        """See the class."""
+        self.seed = check_integer(seed, "seed", 0)
+        share = check_number(held_out, "held_out", above=0, below=1)
+        self.domains = {"": source}
+        away = self._dealt(source, share, groups)
+        sizes = np.bincount(source.labels[~away], minlength=len(source.class_names))
+        self.shots, self.queries = episode_size(int(sizes.min()))
+        kept = _part(source, ~away)
+        self._classes = Tasks(kept, self.shots, self.queries, seed)
+        self._training = self._mixed(kept)
+        self._held_out = self._fixed_queries(source, away)
+        count = len(source.class_names)
+        self.drawable = {
+            "train": self._training.drawable["train"],
+            "validation": np.arange(count, dtype=np.int32),
+            "test": np.zeros(0, np.int32),
+        }
+
+    def _dealt(self, source: Source, share: float, groups: np.ndarray | None) -> np.ndarray:
+        """Return bool[n], True for the examples that are held out."""
+        small = np.flatnonzero(source.class_sizes < LEAST)
+        if len(small):
+            raise DataError(
+                f"{source.name}: every class needs {LEAST} or more examples, of which some are held out. Received: "
+                f"{source.class_sizes[small[0]]} of class {source.class_names[small[0]]!r} ({len(small)} of "
+                f"{len(source.class_names)} classes have too few)"
+            )
+        own = source.tracks if groups is None and source.groups is None else source.groups if groups is None else groups
+        if own is not None and np.shape(own) != source.labels.shape:
+            raise DataError(f"'groups' must be int[{len(source.labels)}]. Received: shape {np.shape(own)}")
+        away = np.zeros(len(source.labels), bool)
+        for index in range(len(source.class_names)):
+            members = np.flatnonzero(source.labels == index)
+            away[members] = _held_out(
+                np.arange(len(members)) if own is None else np.asarray(own)[members],
+                max(1, round(share * len(members))),
+                np.random.default_rng([self.seed, index]),
+            )
+        return away
+
+    def _mixed(self, kept: Source) -> Tasks | Mixture:
+        if not isinstance(kept.medium, Pictures):
+            return self._classes
+        return Mixture([self._classes, Variations(kept, self.shots, self.queries, self.seed)], [1, 1], self.seed)
+
+    def _fixed_queries(self, source: Source, away: np.ndarray) -> Tensor:
+        """Return float32[classes, queries_held_out, *example], the first held-out examples of every class."""
+        of_class = [np.flatnonzero(away & (source.labels == index)) for index in range(len(source.class_names))]
+        self.queries_held_out = min(map(len, of_class))
+        chosen = np.stack([each[: self.queries_held_out] for each in of_class])
+        with tf.device("CPU:0"):
+            return source.medium.seen(tf.constant(source.images[chosen]))
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The names of the classes, which are the same for training and validation; there is no test split."""
+        names = list(self.domains[""].class_names)
+        return {"train": names, "validation": names, "test": []}
+
+    def describe(self) -> str:
+        """Return a line for people."""
+        source = self.domains[""]
+        sizes, medium = source.class_sizes, source.medium
+        each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
+        held = f"{self.queries_held_out} or more of each held out"
+        return (
+            f"{source.name}: {len(sizes)} classes of {each} {medium.plural}, {medium.describe(source.images)}; {held}"
+        )
+
+    def _name_of(self, entry: Any) -> str:
+        raise NotImplementedError  # `splits` names classes, of which each has many tasks
+
+    def _examples(self, key: Tensor, split: str, meta_batch: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        if split == "train":
+            return self._training._examples(key, split, meta_batch)
+        pick_key, cell_key, member_key, task_key = tf.unstack(tf.random.split(key, 4, alg=ALGORITHM))
+        classes = picked(pick_key, self.drawable[split], meta_batch)
+        drawn = self._classes.draw_of(classes, cell_key, member_key, meta_batch)[:, : self.shots]
+        return classes, {"": tf.concat([drawn, tf.gather(self._held_out, classes)], axis=1)}, task_key
+
+
+def _held_out(groups: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Choose whole groups at random, bool[n], of `count` examples or a few more, and leave two examples at least."""
+    away = np.zeros(len(groups), bool)
+    for group in random.permutation(np.unique(groups)):
+        members = np.flatnonzero(groups == group)
+        if away.sum() >= count:
+            break
+        if away.sum() + len(members) <= max(count, len(groups) // 2) and away.sum() + len(members) <= len(groups) - 2:
+            away[members] = True
+    if not away.any():  # one group is most of the class, and is divided
+        away[random.permutation(len(groups))[:count]] = True
+    return away
+
+
+def _part(source: Source, chosen: np.ndarray) -> Source:
+    """Return a source of the chosen examples, bool[n], all of its classes in the training split."""
+    return dataclasses.replace(
+        source,
+        images=source.images[chosen],
+        labels=source.labels[chosen],
+        class_split=np.zeros(len(source.class_names), np.int8),
+        groups=None,
+        tracks=None,
+        held_out=None,
+    )
