@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     config = "settings from a .json or .toml file, such as a run folder's config.json; flags and --set change them"
     other.add_argument("--config", metavar="FILE", help=f"{config} (default: none)")
-    start = "start from the nets of this model, of the same shapes; nets that it lacks start anew (default: none)"
+    start = (
+        "start from the nets of this model or hf://USER/NAME[@REVISION], of the same shapes; nets that it lacks start "
+        "anew (default: none)"
+    )
     other.add_argument("--start", metavar="DIR", help=start)
     strategy = "none (one device) | mirrored (all devices of this machine) | multiworker (processes by TF_CONFIG)"
     other.add_argument("--strategy", choices=STRATEGIES, default="none", help=f"{strategy} (default: none)")

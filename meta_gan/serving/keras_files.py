@@ -1,4 +1,4 @@
-"""Inspection of `.keras` files: the classes that Keras would instantiate, read from the configuration only.
+"""Inspection of `.keras` files, and of configurations: the classes that Keras would instantiate.
 
 Keras finds a class by its registered name or, for classes that are not registered, by module and name. Some of these
 classes load other files, unpickle code or import modules. Therefore only the classes that a network needs are allowed,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +71,24 @@ def inspected(file: Path, allow: set[str]) -> Contents:
         DamagedFileError: the file is damaged, contains files that a model does not have, or is too large.
     """
     config, shapes = _read(file)
+    return contents(config, shapes, allow)
+
+
+def contents(config: Any, shapes: Iterable[tuple[int, ...]], allow: set[str]) -> Contents:
+    """Return what a configuration would have Keras instantiate.
+
+    Args:
+        config: JSON values.
+        shapes: of the stored weights.
+        allow: see `inspected`.
+    """
+    shapes = tuple(shapes)
     objects = list(_objects(config))
     refused = {_called(each) for each in objects if not _harmless(each)} - allow
     refused |= set(reading.oversized(config, shapes))
     if len(objects) > MOST_OBJECTS:
         refused.add(f"{len(objects)} objects, at most {MOST_OBJECTS}")
-    return Contents(tuple(sorted({_called(each) for each in objects})), tuple(sorted(refused)), tuple(shapes))
+    return Contents(tuple(sorted({_called(each) for each in objects})), tuple(sorted(refused)), shapes)
 
 
 @contextmanager
