@@ -45,7 +45,9 @@ from meta_gan.meta import (
 from meta_gan.model import MetaModel
 from meta_gan.renames import register_modules
 from meta_gan.types import Episode, MetaWeights, Snapshot
-from meta_gan.version import __version__
+from meta_gan.version import VERSION
+
+__version__ = VERSION
 
 register_modules()
 
@@ -68,7 +70,6 @@ __all__ = [
     "Reptile",
     "Snapshot",
     "Unrolled",
-    "__version__",
     "augment",
     "controller",
     "features",

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from meta_gan import reading, serving, storage
+from meta_gan import classes, reading, storage
 from meta_gan.errors import DamagedFileError
-from meta_gan.version import __version__
+from meta_gan.version import VERSION
 
 PREFIX = "hf://"
 FORM = "hf://USER/NAME or hf://USER/NAME@REVISION"
@@ -42,7 +42,7 @@ def client() -> Any:
     """Return the `huggingface_hub.HfApi` of all requests; the endpoint and the token are that library's own."""
     from huggingface_hub import HfApi
 
-    return HfApi(library_name="meta-gan", library_version=__version__)
+    return HfApi(library_name="meta-gan", library_version=VERSION)
 
 
 def pinned(address: str) -> str:
@@ -198,11 +198,11 @@ def _download(address: str, repo: str, commit: str) -> Path:
 def _check(folder: Path, name: str, kinds: tuple[str, ...]) -> None:
     """Raise a ValueError unless a folder has a whole model, of classes that are safe to build from it."""
     try:
-        found = serving.inspect(folder)
+        kind, found = classes.of_folder(folder, set())
     except ValueError as error:
         raise DamagedFileError(f"{name} must be a whole model. Received: {error}") from error
-    if found.kind not in kinds:
-        raise ValueError(f"{name} must be a {' or '.join(kinds)}. Received: a {found.kind}")
+    if kind not in kinds:
+        raise ValueError(f"{name} must be a {' or '.join(kinds)}. Received: a {kind}")
     if found.refused:
         raise ValueError(
             f"{name} must name classes of meta_gan and harmless ones of Keras only, in sizes that fit its weights. "

@@ -27,7 +27,7 @@ from meta_gan import atomic, reading
 from meta_gan.atomic import write_json
 from meta_gan.errors import DamagedFileError
 from meta_gan.renames import current_names
-from meta_gan.version import __version__
+from meta_gan.version import VERSION
 
 FORMAT = 2
 CHECKSUM = "config_sha256"
@@ -135,7 +135,7 @@ def write_into(
     (root / CARD).write_text(describe(config, arrays) if card is None else card, encoding="utf-8")
     metadata = {
         "keras_version": version("keras"),
-        "meta_gan_version": __version__,
+        "meta_gan_version": VERSION,
         "parameter_count": sum(int(array.size) for array in arrays.values()),
         "date_saved": datetime.now(UTC).strftime("%Y-%m-%d@%H:%M:%S"),
     }

@@ -15,14 +15,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from meta_gan import export, reading, storage
+from meta_gan import classes, export, reading, storage
 from meta_gan.errors import DamagedFileError
 from meta_gan.serving import graphs, keras_files, weights
 from meta_gan.serving.operations import SAVING, SERVED
 
 SIDES = ("inputs", "outputs")
-# The entries of a saved configuration from which objects are built; the others are data.
-BUILT = ("game", "algorithm", "network")
 # Allowed in the graph outside functions, where neither a request nor loading runs them.
 MADE_AT_TOP = {"AssignVariableOp", "VarIsInitializedOp"}
 
@@ -84,10 +82,7 @@ def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspecti
 
 
 def _saved_folder(folder: Path, allow: set[str]) -> Inspection:
-    kind = storage.read_config(folder)["kind"]
-    config, arrays = storage.read_model(folder, kind)
-    built = {name: config[name] for name in BUILT if name in config}
-    found = keras_files.contents(built, (array.shape for array in arrays.values()), allow)
+    kind, found = classes.of_folder(folder, allow)
     return Inspection(str(folder), kind, operations=found.named, refused=found.refused)
 
 
