@@ -23,7 +23,7 @@ def test_a_shipped_model_is_harmless_and_its_classes_are_listed(config):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_a_model_of_every_preset_is_harmless(name, tmp_path):
-    model = presets.build(presets.get(name, **helpers.small(name)), helpers.shape_of(name))
+    model = presets.build(presets.get(name, **helpers.small(name)), helpers.shape_of(name), helpers.RATE)
     model.save(tmp_path / "model")
     kind, found = classes.of_folder(tmp_path / "model", set())
     assert kind == "meta_model" and found.refused == ()

@@ -17,6 +17,7 @@ from meta_gan import hub, loading, storage
 from tests.cli.conftest import call
 from tests.games.nets import tiny_fusion
 from tests.hub_server import Hub, Repository, serving
+from tests.presets import helpers
 from tests.toys import tiny_flow
 
 ADDRESS = "hf://user/name"
@@ -404,14 +405,19 @@ def test_every_command_that_takes_a_model_takes_an_address(server, folder, tmp_p
     mg.upload(adapted, "hf://user/adapted")
     assert call("sample", "--model", "hf://user/adapted", "--count", 2, "--out", tmp_path / "more") == 0
     assert call("export", "--model", ADDRESS, "--out", tmp_path / "served") == 0
+
+
+def test_training_starts_from_an_address(server, tmp_path, capsys):
+    helpers.build().save(tmp_path / "model")
+    put(server, contents(tmp_path / "model"))
     images = np.random.default_rng(0).integers(0, 256, (80, 8, 8, 1), np.uint8)
     np.savez(tmp_path / "data.npz", images=images, labels=np.repeat(np.arange(8), 10))
-    data = ["--data", tmp_path / "data.npz", "--shots", 3, "--queries", 3]
-    recipe = ["--preset", "fusion", "--set", "width=2", "latent_dim=4", "embedding_dim=3", "detail=1"]
-    recipe += ["terms.features=0", "game.features=", "nearness=0", "variety=0", "meta_batch=2"]
-    run = ["train", *recipe, *data, "--steps", 1, "--out", tmp_path / "runs"]
-    assert call(*run, "--dry-run", "--start", ADDRESS) == 0
-    assert call(*run, "--dry-run", "--start", "hf://user/other") == 2
+    run = ["train", "--preset", "fomaml", "--data", tmp_path / "data.npz", "--shots", 3, "--queries", 3, "--steps", 1]
+    settings = [f"{key}={value}" for key, value in {**helpers.TINY, "meta_batch": 2}.items()]
+    run += ["--out", tmp_path / "runs", "--dry-run", "--set", *settings]
+    assert call(*run, "--start", ADDRESS) == 0
+    assert server.log[-1].startswith("GET /user/name/resolve/")
+    assert call(*run, "--start", "hf://user/other") == 2
     assert "'hf://user/other' must be a repository that exists" in capsys.readouterr().err
 
 

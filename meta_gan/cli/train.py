@@ -91,10 +91,10 @@ def run(arguments: argparse.Namespace) -> None:
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
-        start = loading.resolve(arguments.start)
+        start = loading.pinned(arguments.start)
         for net in loading.start_from(model, start):
             say(f"the net {net!r} is not in {arguments.start} and starts from its initial weights")
-        description["fingerprints"] = {"start": storage.read_config(start)["weights_sha256"]}
+        description["fingerprints"] = {"start": storage.read_config(loading.resolve(start))["weights_sha256"]}
     folder = None
     if arguments.resume and chief:
         folder = run_folder.latest_run(arguments.out)
