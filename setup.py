@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "meta_gan" / "__init__.py").read_text()).group(1)
+VERSION = re.search(r'VERSION = "([^"]+)"', (HERE / "meta_gan" / "version.py").read_text()).group(1)
 
 setup(
     name="meta-gan",
@@ -66,12 +66,13 @@ setup(
         "onnx": ["onnx", "tf2onnx", "onnxruntime"],
         "rl": ["gymnasium"],
         "demo": ["starlette", "uvicorn"],
+        "hub": ["huggingface_hub>=2,<3"],
         "docs": ["sphinx", "myst-nb", "jupytext", "furo"],
         "browser": ["playwright"],
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
-            *["starlette", "uvicorn", "httpx2", "jupytext", "nbclient", "ipykernel"],
+            *["starlette", "uvicorn", "httpx2", "huggingface_hub>=2,<3", "jupytext", "nbclient", "ipykernel"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},

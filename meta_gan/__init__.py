@@ -30,7 +30,7 @@ from meta_gan.augment import augment
 from meta_gan.augmenting import Augmenter
 from meta_gan.errors import DamagedFileError, DivergenceError
 from meta_gan.export import Limits
-from meta_gan.loading import from_preset, load, load_adapted, save_to_preset, start_from
+from meta_gan.loading import from_preset, load, load_adapted, save_to_preset, start_from, upload
 from meta_gan.meta import (
     FOMAML,
     MAML,
@@ -45,8 +45,9 @@ from meta_gan.meta import (
 from meta_gan.model import MetaModel
 from meta_gan.renames import register_modules
 from meta_gan.types import Episode, MetaWeights, Snapshot
+from meta_gan.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 register_modules()
 
@@ -90,4 +91,5 @@ __all__ = [
     "serving",
     "start_from",
     "tasks",
+    "upload",
 ]

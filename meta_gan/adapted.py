@@ -27,6 +27,9 @@ class AdaptedModel:
 
     It stores values only. Creating many of them builds no Keras models and traces nothing.
 
+    Attributes:
+        source: the address, with the commit, that `load_adapted` read the model from; None if from anywhere else.
+
     Args:
         adaptation: the compiled adaptation of the meta-model.
         snapshot: adapted values of all nets.
@@ -38,6 +41,8 @@ class AdaptedModel:
     Raises:
         DivergenceError: a value of `snapshot`, or of the task embedding, is NaN or infinite.
     """
+
+    source: str | None = None
 
     def __init__(
         self,
@@ -207,10 +212,13 @@ class AdaptedModel:
         with storage.new_folder(path) as folder:
             self.write_into(folder)
 
-    def write_into(self, folder: str | os.PathLike[str]) -> None:
-        """Write the files of `save` into an existing folder."""
-        self.generator.save(os.path.join(folder, "generator.keras"))
-        self.export(os.path.join(folder, "saved_model", "1"))
+    def write_into(self, folder: str | os.PathLike[str], programs: bool = True) -> None:
+        """Write the files of `save` into an existing folder; without `programs`, only those that are no programs."""
+        if programs:
+            self.generator.save(os.path.join(folder, "generator.keras"))
+            self.export(os.path.join(folder, "saved_model", "1"))
+        else:
+            self._check_converged()  # as the export does
         serialize, adaptation = keras.saving.serialize_keras_object, self.adaptation
         config = {
             "kind": "adapted_model",

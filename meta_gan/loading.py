@@ -1,10 +1,11 @@
-"""Loading of saved models, by folder, by run folder, or by the name of a shipped model."""
+"""Loading of models by folder, run folder, name of a shipped model, or address on the hub; and their upload."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_gan import atomic, storage
+from meta_gan import atomic, hub, storage
 from meta_gan.adapted import AdaptedModel
 from meta_gan.checks import did_you_mean
 from meta_gan.model import MetaModel
@@ -60,18 +61,22 @@ def found_or_shipped(path: str | os.PathLike[str], names: list[str], root: Path)
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model, given by folder, run folder or shipped name.
+    """Return the folder of a model, given by folder, run folder, shipped name or address.
 
     Args:
         path: a saved model's folder; a run's folder (its `model/`); the folder of several runs (the newest that has a
-            model, with a warning if a newer run has none yet); or the name of a shipped model, if no such path exists.
+            model, with a warning if a newer run has none yet); the name of a shipped model, if no such path exists; or
+            an address on the Hugging Face hub, `hf://USER/NAME` or `hf://USER/NAME@REVISION`, see `hub.fetch`.
 
     Returns:
         The folder that contains `config.json` and `weights.npz`.
 
     Raises:
-        ValueError: the folder does not exist or has no model.
+        ValueError: the folder does not exist or has no model; or as in `hub.fetch`.
+        OSError: the hub cannot be reached.
     """
+    if hub.is_address(path):
+        return hub.fetch(str(path))
     folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
         names = shipped()
@@ -98,13 +103,23 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     )
 
 
+def pinned(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return an address with the commit that it stands for now, see `hub.pinned`; any other path as it is.
+
+    Example:
+        >>> pinned("omniglot")
+        'omniglot'
+    """
+    return hub.pinned(str(path)) if hub.is_address(path) else path
+
+
 def _has_model(folder: Path) -> bool:
     """Return True if a folder has a file of a model; its reader then finds out whether it is whole."""
     return atomic.settled(folder) and any(os.path.lexists(folder / name) for name in (storage.CONFIG, storage.WEIGHTS))
 
 
 def load(path: str | os.PathLike[str], like: Any = None, sampling: Mapping[str, Any] | None = None) -> MetaModel:
-    """Load a meta-model by folder, run folder or shipped name.
+    """Load a meta-model by folder, run folder, shipped name or address.
 
     Args:
         path: see `resolve`; or "auto" for the shipped model whose pictures are most like given ones, see `nearest`.
@@ -113,21 +128,27 @@ def load(path: str | os.PathLike[str], like: Any = None, sampling: Mapping[str, 
             flow's `guidance` and `solver_steps`; None for the saved ones. The model keeps them when it is saved.
 
     Returns:
-        A `MetaModel`, ready to adapt; compile it to continue training.
+        A `MetaModel`, ready to adapt; compile it to continue training. Its `source` is the address that it was read
+        from, with the commit.
 
     Raises:
         ValueError: there is no model at `path`, or its files are damaged; or `like` does not fit `path`; or the
             generator has no such settings.
+        OSError: the hub cannot be reached.
 
     Example:
         >>> images = load("runs/omniglot").adapt(five_images, steps=20, seed=0).sample(64, seed=0)
         >>> bolder = load("omniglot", sampling={"temperature": 1.5})
         >>> model = load("auto", like=photographs)
+        >>> load("hf://user/name").source
+        'hf://user/name@6c1f5c3e0a3b9a1d6a0ff3c65f2cf2f9d0f6a3b1'
     """
     if (like is None) == (str(path) == AUTO):
         received = "none" if like is None else f"{type(like).__name__}, with {str(path)!r}"
         raise ValueError(f"'like' must be pictures with the path {AUTO!r}, and None with others. Received: {received}")
-    model = MetaModel.from_folder(resolve(path if like is None else nearest(np.shape(like))))
+    place = pinned(path if like is None else nearest(np.shape(like)))
+    model = MetaModel.from_folder(resolve(place))
+    model.source = str(place) if hub.is_address(place) else None
     _change_sampling(model.game, sampling)
     return model
 
@@ -171,7 +192,7 @@ def nearest(shape: tuple[int, ...]) -> str:
 
 
 def from_preset(name: str | os.PathLike[str]) -> MetaModel:
-    """Load a model that `save_to_preset` wrote, by folder or shipped name; the same as `load`."""
+    """Load a model that `save_to_preset` wrote, by folder, shipped name or address; the same as `load`."""
     return load(name)
 
 
@@ -218,6 +239,7 @@ def save_to_preset(
     path: str | os.PathLike[str],
     training: Mapping[str, Any] | None = None,
     about: Mapping[str, str] | None = None,
+    card_data: Mapping[str, Any] | None = None,
 ) -> None:
     """Save a model for adaptation, without what further training needs: averaged weights replace the trained ones.
 
@@ -226,33 +248,93 @@ def save_to_preset(
         path: the folder to create; it must not exist.
         training: entries for the model card on the training, such as steps and seconds.
         about: further entries for the model card, such as recipe, metrics and licence.
+        card_data: fields of the card's header, strings or lists of strings, by their names in
+            `huggingface_hub.ModelCardData`: `license`, `datasets`, `metrics` and the others of `storage.CARD_FIELDS`.
 
     Raises:
-        ValueError: the folder exists, or cannot be written; nothing is left half-written.
+        ValueError: the folder exists, or cannot be written, or there are no such fields; nothing is left half-written.
 
     Example:
-        >>> save_to_preset(load("runs/omniglot"), "omniglot", about={"licence": "MIT"})
+        >>> save_to_preset(load("runs/omniglot"), "omniglot", card_data={"license": "mit"})
     """
     game = model.adaptation.copy(model.meta_weights(averaged=True).initial)
     plain = MetaModel(game, model.algorithm, name=model.name)
     plain.data_card = dict(model.data_card)
-    plain.save(path, training=dict(training or {}), about=dict(about or {}))
+    extra: dict[str, Any] = {"training": dict(training or {}), "about": dict(about or {})}
+    if card_data:
+        extra[storage.CARD_DATA] = dict(card_data)
+    plain.save(path, **extra)
 
 
 def load_adapted(path: str | os.PathLike[str], sampling: Mapping[str, Any] | None = None) -> AdaptedModel:
     """Load an adapted model, as saved by `AdaptedModel.save` or `meta-gan adapt`.
 
     Args:
-        path: its folder.
+        path: its folder, or its address on the Hugging Face hub, see `resolve`.
         sampling: see `load`.
 
     Returns:
-        An `AdaptedModel` that draws the same samples as the saved one, unless `sampling` differs.
+        An `AdaptedModel` that draws the same samples as the saved one, unless `sampling` differs. Its `source` is the
+        address that it was read from, with the commit.
 
     Raises:
-        ValueError: the folder has no adapted model, or its files are damaged, or there are no such settings.
+        ValueError: the folder has no adapted model, or its files are damaged, or there are no such settings; or as in
+            `hub.fetch`.
+        OSError: the hub cannot be reached.
     """
-    adapted = AdaptedModel.from_folder(path)
+    place = pinned(path)
+    address = str(place) if hub.is_address(place) else None
+    adapted = AdaptedModel.from_folder(hub.fetch(address, "adapted_model") if address else place)
+    adapted.source = address
     game = adapted.adaptation.game
     _change_sampling(game, sampling)
     return adapted
+
+
+def upload(
+    model: MetaModel | AdaptedModel | str | os.PathLike[str],
+    address: str,
+    private: bool = True,
+    revision: str | None = None,
+    message: str | None = None,
+) -> str:
+    """Upload a model to the Hugging Face hub, in one commit.
+
+    Only the files that `load` and `load_adapted` read are sent: `config.json`, `weights.npz`, `metadata.json` and the
+    model card. Other files of the repository stay. The token is that of `hf auth login`, or of the variable HF_TOKEN.
+
+    Args:
+        model: a model, or the folder, run folder or shipped name of a saved one.
+        address: `hf://USER/NAME`; the repository is created if it does not exist.
+        private: whether a repository that is created is private; one that exists stays as it is.
+        revision: the branch, which is created if it does not exist; None for `main`.
+        message: the subject of the commit; None for a general one.
+
+    Returns:
+        The address with the commit, for `load` or `load_adapted`.
+
+    Raises:
+        ValueError: there is no model, or it is damaged, or could not be loaded from the hub because it has classes of
+            your own (nothing is sent); the address is malformed; there is no access to the repository; the extra
+            `hub` is not installed; or HF_HUB_OFFLINE is set.
+        DivergenceError: a weight is NaN or infinite; nothing is sent.
+        OSError: the hub cannot be reached.
+
+    Example:
+        >>> upload("runs", "hf://user/name", private=False)
+        'hf://user/name@6c1f5c3e0a3b9a1d6a0ff3c65f2cf2f9d0f6a3b1'
+    """
+    if hub.is_address(model):
+        raise ValueError(f"'model' must be a model or the folder of one, on this machine. Received: {model!r}")
+    if isinstance(model, (str, os.PathLike)):
+        return hub.send(resolve(model), address, private, revision, message)
+    if not isinstance(model, (MetaModel, AdaptedModel)):
+        raise ValueError(f"'model' must be a MetaModel, an AdaptedModel or a folder. Received: {type(model).__name__}")
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "model"
+        if isinstance(model, MetaModel):
+            model.save(folder)
+        else:
+            folder.mkdir()
+            model.write_into(folder, programs=False)
+        return hub.send(folder, address, private, revision, message)

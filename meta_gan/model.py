@@ -46,6 +46,7 @@ class MetaModel(TaskModel):
 
     Attributes:
         loop: the `InnerLoop` of the game and the algorithm's meta-learner.
+        source: the address, with the commit, that `meta_gan.load` read the model from; None if from anywhere else.
 
     Raises:
         ValueError: `averaging` outside (0, 1), or an `algorithm.mask` that selects no weight.
@@ -58,6 +59,8 @@ class MetaModel(TaskModel):
         >>> model.fit(tasks.train(meta_batch=8), steps_per_epoch=100)
         >>> images = model.adapt(five_images, steps=20).sample(64, seed=0)
     """
+
+    source: str | None = None
 
     def __init__(self, game: Game, algorithm: Algorithm, averaging: float | None = None, name: str = "meta_model"):
         super().__init__(name)
@@ -337,13 +340,14 @@ class MetaModel(TaskModel):
         return AdaptedModel(self.adaptation, self.meta_weights(averaged=True).initial, None, dict(self.data_card))
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False, **extra: Any) -> None:
-        """Save one folder: `config.json` (with the class split), `weights.npz`, and a model card.
+        """Save one folder: `config.json` (with the class split), `weights.npz`, `metadata.json`, and a model card.
 
         Args:
             path: the folder to make; it must not exist unless `overwrite`. With the ending `.keras` it is one file in
                 Keras's format, with the optimizers' state, for `keras.saving.load_model`.
             overwrite: replace a folder or file that is there.
-            **extra: entries for `config.json`, such as `training={...}`; none for a `.keras` file.
+            **extra: entries for `config.json`, such as `training={...}`; none for a `.keras` file. `card_data={...}`
+                are fields of the card's header, such as `license`, named as in `huggingface_hub.ModelCardData`.
 
         Raises:
             ValueError: the place is taken, or cannot be written; nothing is left half-written. Or the ending `.h5`;

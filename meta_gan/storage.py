@@ -3,6 +3,9 @@
 A folder is written beside its final place and then renamed, so that an interrupted save leaves nothing like a model.
 Weights are an `.npz` without pickles. Their sha256 is in `config.json` with that of its other entries, so that damage
 is found when loading. Folders of format 1, written by version 0.1, have no checksum of the configuration.
+
+`metadata.json` has the name and the entries that it has in KerasHub's presets, and the header of the card the fields of
+`huggingface_hub.ModelCardData`. Loading reads neither of these two files; earlier folders have no `metadata.json`.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +27,15 @@ from meta_gan import atomic, reading
 from meta_gan.atomic import write_json
 from meta_gan.errors import DamagedFileError
 from meta_gan.renames import current_names
+from meta_gan.version import VERSION
 
 FORMAT = 2
 CHECKSUM = "config_sha256"
-CONFIG, WEIGHTS, CARD = "config.json", "weights.npz", "README.md"
-FILES = {CONFIG, WEIGHTS, CARD}
+CONFIG, WEIGHTS, CARD, METADATA = "config.json", "weights.npz", "README.md", "metadata.json"
+FILES = {CONFIG, WEIGHTS, CARD, METADATA}
+CARD_DATA = "card_data"
+CARD_FIELDS = ("license", "license_name", "license_link", "datasets", "metrics", "language", "base_model", "tags")
+"""The fields of a card's header that the user gives, by their names in `huggingface_hub.ModelCardData`."""
 _SWAPS = 20  # readings of a model that is being replaced, each at another moment
 
 
@@ -109,15 +118,38 @@ def write_into(
     arrays: dict[str, np.ndarray],
     card: str | None = None,
 ) -> None:
-    """Write `weights.npz`, a card, and `config.json` with the format and the checksums."""
+    """Write `weights.npz`, a card, `metadata.json`, and `config.json` with the format and the checksums.
+
+    Two saves of the same model differ in nothing but the date in `metadata.json`.
+
+    Raises:
+        ValueError: the entry `card_data` has other fields than those of `CARD_FIELDS`, or other values than strings.
+    """
     root = Path(folder)
+    _check_card_data(config.get(CARD_DATA) or {})
     named: Any = arrays
     np.savez(root / WEIGHTS, **named)
     digest = hashlib.sha256((root / WEIGHTS).read_bytes()).hexdigest()
     config = json.loads(json.dumps({**config, "format": FORMAT, "weights_sha256": digest}))
     config[CHECKSUM] = _digest(config)
     (root / CARD).write_text(describe(config, arrays) if card is None else card, encoding="utf-8")
+    metadata = {
+        "keras_version": version("keras"),
+        "meta_gan_version": VERSION,
+        "parameter_count": sum(int(array.size) for array in arrays.values()),
+        "date_saved": datetime.now(UTC).strftime("%Y-%m-%d@%H:%M:%S"),
+    }
+    write_json(root / METADATA, metadata)
     write_json(root / CONFIG, config)
+
+
+def _check_card_data(given: Any) -> None:
+    if not isinstance(given, Mapping) or set(given) - set(CARD_FIELDS):
+        received = sorted(set(given) - set(CARD_FIELDS)) if isinstance(given, Mapping) else given
+        raise ValueError(f"{CARD_DATA!r} must be a dict with the keys {', '.join(CARD_FIELDS)}. Received: {received!r}")
+    for name, value in given.items():
+        if not all(isinstance(each, str) for each in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"{name!r} in {CARD_DATA!r} must be a string or a list of strings. Received: {value!r}")
 
 
 def _digest(config: dict[str, Any]) -> str:
@@ -225,7 +257,7 @@ def examples(shape: Any, data: dict[str, Any]) -> str:
 
 
 def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """Return a model card in Markdown: the model, its training data, and its use."""
+    """Return a model card in Markdown: a header in YAML, the model, its training data, and its use."""
     data, training = config.get("data") or {}, config.get("training") or {}
     splits = data.get("splits") or {}
     algorithm = config["algorithm"]["config"]
@@ -233,6 +265,7 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     use = "translate(images)" if translates else "sample(count, seed=...)"
     support = "{'source': ..., 'target': ...}" if translates else "images"
     lines = [
+        *_header(config),
         "# A model of meta_gan",
         "",
         f"- Algorithm: {algorithm['name']}, {algorithm['inner_steps']} inner steps of its own.",
@@ -249,3 +282,19 @@ def describe(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _header(config: dict[str, Any]) -> list[str]:
+    """Return the lines of a card's header, which the Hugging Face hub reads: YAML, whose values are written as JSON."""
+    given = dict(config.get(CARD_DATA) or {})
+    own = given.pop("tags", [])
+    fields: dict[str, Any] = {"library_name": "meta-gan"}
+    shapes = config["example_shape"]
+    shapes = list(shapes.values()) if isinstance(shapes, Mapping) else [shapes]
+    medium = (config.get("data") or {}).get("medium", "pictures")
+    # The hub has no tag for generating after a few examples. Once adapted, a model of pictures draws from noise alone.
+    if medium == "pictures" and all(len(shape) == 3 for shape in shapes):
+        translates = "translate" in config.get("endpoints", ())
+        fields["pipeline_tag"] = "image-to-image" if translates else "unconditional-image-generation"
+    fields |= {"tags": ["few-shot", "meta-learning", *([own] if isinstance(own, str) else own)], **given}
+    return ["---", *[f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()], "---", ""]

@@ -118,6 +118,7 @@ def test_save_and_load(tmp_path, model):
         "README.md",
         "config.json",
         "generator.keras",
+        "metadata.json",
         "saved_model",
         "weights.npz",
     ]

@@ -36,7 +36,7 @@ def test_a_round_trip_is_exact(saved):
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
         assert arrays[name].dtype == array.dtype
-    assert sorted(p.name for p in saved.iterdir()) == ["README.md", "config.json", "weights.npz"]
+    assert sorted(p.name for p in saved.iterdir()) == ["README.md", "config.json", "metadata.json", "weights.npz"]
 
 
 def test_the_card_describes_the_model(saved):

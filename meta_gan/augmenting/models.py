@@ -24,7 +24,7 @@ def open_model(model: Any, image_shape: tuple[int, ...]) -> tuple[MetaModel, str
     else:
         if not isinstance(model, (str, os.PathLike)):
             raise ValueError(f"'model' must be a MetaModel, a path or a shipped name. Received: {model!r}")
-        name = loading.nearest((1, *image_shape)) if model == loading.AUTO else os.fspath(model)
+        name = loading.nearest((1, *image_shape)) if model == loading.AUTO else os.fspath(loading.pinned(model))
         found = loading.load(name)
     shape = found.game.example_shape
     pictures = isinstance(shape, tuple) and len(shape) == 3 and shape[-1] in (1, 3)

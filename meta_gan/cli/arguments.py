@@ -11,7 +11,7 @@ from typing import Any
 from meta_gan.tasks.files import POLICIES
 
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
-MODEL_HELP = "saved model, run folder or shipped name"
+MODEL_HELP = "saved model, run folder, shipped name or hf://USER/NAME[@REVISION]"
 SEED_HELP = "0 to 2^31 - 1; the same seed gives the same result (default: 0)"
 
 

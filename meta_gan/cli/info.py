@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from meta_gan import loading, serving, storage
+from meta_gan import hub, loading, serving, storage
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import outputs
 
@@ -25,11 +25,12 @@ def run(arguments: argparse.Namespace) -> None:
     if (Path(arguments.model) / "saved_model.pb").is_file():
         print(_exported(arguments.model))
         return
-    folder = loading.resolve(arguments.model)
+    place = loading.pinned(arguments.model)
+    folder = loading.resolve(place)
     config = storage.read_config(folder)
     model = loading.load(folder)
     splits = model.data_card.get("splits") or {}
-    print(f"model: {folder}")
+    print(f"model: {place if hub.is_address(place) else folder}")
     print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
     print(f"example shape: {model.game.example_shape}, {outputs.described(model.data_card)}")
     for name, net in model.game.nets.items():

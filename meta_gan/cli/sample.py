@@ -16,7 +16,8 @@ EXAMPLE = "meta-gan sample --model glyph --count 100 --out more --seed 1"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     main = parser.add_argument_group("main arguments")
-    main.add_argument("--model", required=True, metavar="ADAPTED_DIR", help="a folder that `meta-gan adapt` wrote")
+    model = "a folder that `meta-gan adapt` wrote, or hf://USER/NAME[@REVISION]"
+    main.add_argument("--model", required=True, metavar="ADAPTED_DIR", help=model)
     main.add_argument("--count", type=int, metavar="N", help="samples, >= 1 (default: none, with --inputs)")
     main.add_argument("--inputs", metavar="FOLDER_OR_NPZ", help="images to translate (default: none, with --count)")
     main.add_argument("--out", required=True, metavar="DIR", help="folder to create; must not exist")

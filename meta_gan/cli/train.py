@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     config = "settings from a .json or .toml file, such as a run folder's config.json; flags and --set change them"
     other.add_argument("--config", metavar="FILE", help=f"{config} (default: none)")
-    start = "start from the nets of this model, of the same shapes; nets that it lacks start anew (default: none)"
+    start = (
+        "start from the nets of this model or hf://USER/NAME[@REVISION], of the same shapes; nets that it lacks start "
+        "anew (default: none)"
+    )
     other.add_argument("--start", metavar="DIR", help=start)
     strategy = "none (one device) | mirrored (all devices of this machine) | multiworker (processes by TF_CONFIG)"
     other.add_argument("--strategy", choices=STRATEGIES, default="none", help=f"{strategy} (default: none)")
@@ -88,10 +91,10 @@ def run(arguments: argparse.Namespace) -> None:
     model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
-        start = loading.resolve(arguments.start)
+        start = loading.pinned(arguments.start)
         for net in loading.start_from(model, start):
             say(f"the net {net!r} is not in {arguments.start} and starts from its initial weights")
-        description["fingerprints"] = {"start": storage.read_config(start)["weights_sha256"]}
+        description["fingerprints"] = {"start": storage.read_config(loading.resolve(start))["weights_sha256"]}
     folder = None
     if arguments.resume and chief:
         folder = run_folder.latest_run(arguments.out)

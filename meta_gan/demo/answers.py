@@ -124,7 +124,7 @@ class Demo:
     """The models of the page, each loaded when it is first asked for. It is to be called by one thread at a time.
 
     Args:
-        models: names or folders of models that sample pictures.
+        models: names, folders or addresses of models that sample pictures.
 
     Raises:
         ValueError: there is no such model.
@@ -134,8 +134,9 @@ class Demo:
     """
 
     def __init__(self, models: Sequence[str]):
-        self.models: dict[str, MetaModel | None] = dict.fromkeys(models)
-        for name in models:
+        # Pinned, because a model is loaded only when it is first asked for.
+        self.models: dict[str, MetaModel | None] = dict.fromkeys(str(loading.pinned(name)) for name in models)
+        for name in self.models:
             loading.resolve(name)
 
     def load(self, name: str) -> MetaModel:

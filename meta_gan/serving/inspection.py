@@ -1,4 +1,7 @@
-"""Inspection of files from untrusted sources without running them: SavedModels and `.keras` files are programs."""
+"""Inspection of files from untrusted sources without running them: SavedModels and `.keras` files are programs.
+
+A saved model of this package names classes, which loading it instantiates.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from meta_gan import export, reading
+from meta_gan import classes, export, reading, storage
 from meta_gan.errors import DamagedFileError
 from meta_gan.serving import graphs, keras_files, weights
 from meta_gan.serving.operations import SAVING, SERVED
@@ -28,12 +31,13 @@ class Inspection:
 
     Attributes:
         path: the inspected file or folder.
-        kind: "saved_model", "keras" or "adapted_weights".
+        kind: "saved_model", "keras" or "adapted_weights"; or "meta_model", "adapted_model" or another kind of folder
+            that this package saved.
         signatures: of a SavedModel, `{name: {"inputs": {name: {"dtype", "shape"}}, "outputs": {...}}}`.
-        operations: of a SavedModel, the operations that its signatures can run; of a `.keras` file, the classes that it
-            names.
-        refused: those that are not on the list of allowed operations or classes; of a `.keras` file also descriptions
-            of sizes that do not fit its weights.
+        operations: of a SavedModel, the operations that its signatures can run; of the others, the classes that they
+            name.
+        refused: those that are not on the list of allowed operations or classes; where there are classes, also
+            descriptions of sizes that do not fit the weights.
         about: the description in the export or the file; empty if there is none.
     """
 
@@ -46,23 +50,26 @@ class Inspection:
 
 
 def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspection:
-    """Inspect an exported folder, a `.keras` file or a file of adapted weights without running any of it.
+    """Inspect an exported or saved folder, a `.keras` file or a file of adapted weights without running any of it.
 
     Args:
         path: the folder or file.
-        allow: further operations of a graph, or classes of a `.keras` file as `MODULE>NAME`, to allow.
+        allow: further operations of a graph, or classes of a configuration as `MODULE>NAME`, to allow.
 
     Returns:
-        An `Inspection`. `load` refuses an export whose `refused` is not empty.
+        An `Inspection`. `load` refuses an export whose `refused` is not empty, and `meta_gan.load` such a model of the
+        Hugging Face hub.
 
     Raises:
-        ValueError: `path` does not exist, is truncated, or is none of the three kinds.
+        ValueError: `path` does not exist, is truncated or damaged, or is none of these kinds.
 
     Example:
         >>> meta_gan.serving.inspect("served/glyphs/1").refused
         ()
     """
     place = Path(path)
+    if any(os.path.lexists(place / name) for name in (storage.CONFIG, storage.WEIGHTS)):
+        return _saved_folder(place, set(allow))
     if place.is_dir():
         return _saved_model(place, set(allow))
     # Pipes and devices are never opened.
@@ -72,6 +79,11 @@ def inspect(path: str | os.PathLike[str], allow: Sequence[str] = ()) -> Inspecti
         contents = keras_files.inspected(place, set(allow))
         return Inspection(str(place), "keras", operations=contents.named, refused=contents.refused)
     return Inspection(str(path), "adapted_weights", about=weights.read_header(place))
+
+
+def _saved_folder(folder: Path, allow: set[str]) -> Inspection:
+    kind, found = classes.of_folder(folder, allow)
+    return Inspection(str(folder), kind, operations=found.named, refused=found.refused)
 
 
 def _saved_model(folder: Path, allow: set[str]) -> Inspection:
