@@ -42,10 +42,13 @@ def test_the_time_left_is_that_of_the_steps_or_of_the_minutes():
 
 @pytest.mark.parametrize(
     ("minutes", "shown"),
-    [(0, "step 120/2000, 0.61 s/step, 19 min left"), (2, "step 120/2000, 0.61 s/step, 1 min left")],
+    [(0, "step 120/2000, 0.61 s/step, 19 min left"), (2, "step 120/2000, 0.61 s/step, 2 min left")],
 )
 def test_the_line(monkeypatch, capsys, minutes, shown):
-    """119 steps after the first take 72.59 s, .61 s each, of which 47.6 s are training, .4 s each."""
+    """119 steps after the first take 72.59 s, .61 s each, of which 47.6 s are training, .4 s each.
+
+    With 2 minutes, 120 - 9 - 47.6 = 63.4 s of training are left, 158.5 steps, which take 96.7 s.
+    """
     clock = iter([1000.0, 1000.0 + 119 * 0.61])
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
