@@ -58,6 +58,8 @@ class RunCallbacks:
     def __init__(
         self, callbacks: Sequence[Any], model: MetaModel, config: TrainConfig, workers: Workers, validated: bool
     ):
+        if not isinstance(callbacks, (list, tuple)):
+            raise ValueError(f"'callbacks' must be a list of Keras callbacks. Received: {callbacks!r}")
         self._given = [_checked(callback) for callback in callbacks]
         self.names = [type(callback).__name__ for callback in self._given]
         self._model, self._workers, self._every = model, workers, config.validate_every

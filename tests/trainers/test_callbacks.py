@@ -244,6 +244,22 @@ def test_the_state_of_callbacks_is_of_its_checkpoint(folder):
     assert store.open().endswith("ckpt-4") and not damaged.exists()
 
 
+def test_a_rollback_restores_the_state_of_its_checkpoint(folder):
+    """Two bad steps after checkpoint 2: the patience that they used up is given back.
+
+    The validations are 9 before the training, 5 and 6 until the checkpoint, 7 and 7 of the bad steps, and then 8 three
+    times. After the checkpoint one epoch had passed without an improvement, so the fourth is that of step 5.
+    """
+    stopping = keras.callbacks.EarlyStopping(**EARLY, patience=4)
+    options = {"steps": 10, "validate_every": 1, "checkpoint_every": 2, "bad_steps": 2}
+    trained = fixed(folder, [stopping], (9, 5, 6, 7, 7, 8, 8, 8, 8), **options)
+    losses = iter([0.5, 0.5, math.nan, math.nan, *[0.5] * 10])
+    trained._meta_step = lambda episodes: {"loss/generator": np.float32(next(losses))}
+    trained.run()
+    assert [(back.at, back.to) for back in trained.rollbacks] == [(4, 2)]
+    assert int(trained.step.numpy()) == 5 and stopping.wait == 4
+
+
 def test_a_run_without_such_callbacks_has_the_files_of_before(folder):
     fixed(folder, [keras.callbacks.TerminateOnNaN()], (5, 4, 3)).run()
     assert not list((folder / "checkpoints").glob("*.callbacks"))
@@ -309,6 +325,8 @@ def test_the_other_workers_call_nothing():
 def test_what_is_refused_is_refused_at_construction(tmp_path, make, message):
     with pytest.raises(ValueError, match=message):
         helpers.trainer(tmp_path, callbacks=[make()])
+    with pytest.raises(ValueError, match="must be a list of Keras callbacks"):
+        helpers.trainer(tmp_path, callbacks=keras.callbacks.TerminateOnNaN())
     assert list(tmp_path.iterdir()) == []
 
 
