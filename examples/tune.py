@@ -12,6 +12,7 @@ repeatable on one machine, unless it was interrupted.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ import optuna
 
 import meta_gan as mg
 from meta_gan.cli.settings import Settings
-from trainers import MetaTrainer, TrainingStopped, configure_threads
+from trainers import MetaTrainer, TrainingStopped, configure_threads, run_folder
 
-DISTANCE, STUDY = "val_distance/after", "study.db"
+STUDY = "study.db"
 
 
 class Pruning(keras.callbacks.Callback):
@@ -31,12 +32,11 @@ class Pruning(keras.callbacks.Callback):
 
     def __init__(self, trial: optuna.Trial):
         super().__init__()
-        self.trial, self.distance, self.pruned = trial, float("nan"), False
+        self.trial, self.pruned = trial, False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Report the distance after the step of the log."""
-        self.distance = logs[DISTANCE]
-        self.trial.report(self.distance, int(logs["step"]))
+        self.trial.report(logs["val_distance/after"], int(logs["step"]))
         if self.trial.should_prune():
             self.pruned = self.model.stop_training = True
 
@@ -67,11 +67,15 @@ def suggested(trial: optuna.Trial, space: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def run_trial(trial: optuna.Trial, arguments: argparse.Namespace) -> float:
-    """Make the run of a trial, or go on with it, and return the distance of its last validation."""
+def run_trial(trial: optuna.Trial, tasks: mg.tasks.Tasks, arguments: argparse.Namespace) -> float | None:
+    """Make the run of a trial, or go on with it; return the distance of its last validation, None if not finite.
+
+    Raises:
+        optuna.TrialPruned: the validations are worse than those of other trials.
+        TrainingStopped: the run diverged.
+    """
     changes = {**dict(item.split("=", 1) for item in arguments.set), **suggested(trial, arguments.space)}
     settings = mg.presets.change(Settings(recipe=mg.presets.get(arguments.preset)), changes)
-    tasks = mg.tasks.open_source(arguments.data, shots=arguments.shots, queries=arguments.queries, seed=arguments.seed)
     model = mg.presets.build(settings.recipe, tasks.example_shape, tasks.card.get("rate"))
     folder = Path(arguments.out) / trial.user_attrs.get("folder", f"{trial.number:05d}-trial")
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -81,7 +85,9 @@ def run_trial(trial: optuna.Trial, arguments: argparse.Namespace) -> float:
     MetaTrainer(model, tasks, folder, settings.train, description, callbacks=[pruning]).run()
     if pruning.pruned:
         raise optuna.TrialPruned
-    return pruning.distance
+    # Of the log: a run that was complete when its program was interrupted validates nothing more.
+    lines = map(json.loads, (folder / run_folder.METRICS).read_text("utf-8").splitlines())
+    return [line["validation/distance/after"] for line in lines if "validation/distance/after" in line][-1]
 
 
 def open_study(out: Path, seed: int) -> optuna.Study:
@@ -108,14 +114,23 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--queries", type=int, default=7, help="(default: 7)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     arguments = parser.parse_args(words)
+    tasks = mg.tasks.open_source(arguments.data, shots=arguments.shots, queries=arguments.queries, seed=arguments.seed)
+    if not tasks.splits["validation"]:
+        parser.error(f"--data must have validation classes. Received: {arguments.data}, without any")
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     study = open_study(out, arguments.seed)
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    left = arguments.trials - len(study.get_trials(states=ended))
-    if left > 0:
-        # A recipe that diverges is a failed trial; any other error ends the program.
-        study.optimize(lambda trial: run_trial(trial, arguments), n_trials=left, catch=(TrainingStopped,))
+    for _ in range(arguments.trials - len(study.get_trials(states=ended))):
+        # Not `optimize`, which takes a trial that Ctrl-C interrupts for a failed one.
+        trial = study.ask()
+        try:
+            study.tell(trial, run_trial(trial, tasks, arguments))
+        except optuna.TrialPruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except TrainingStopped as error:
+            print(f"trial {trial.number} failed: {error}")
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
     best = study.best_trial
     print(f"trial {best.number}: distance {best.value:.4f}, {best.params}, in {out / best.user_attrs['folder']}")
 

@@ -84,6 +84,14 @@ def test_an_interrupted_trial_goes_on_in_its_folder(words, tmp_path, monkeypatch
     ) == {4}
 
 
+def test_data_without_validation_classes_are_refused_before_anything_is_written(words, tmp_path, capsys):
+    np.savez(tmp_path / "noise.npz", **helpers.arrays((0,) * 6))
+    with pytest.raises(SystemExit, match="2"):
+        tune.main(words)
+    assert "--data must have validation classes. Received: " in capsys.readouterr().err
+    assert not (tmp_path / "tuned").exists()
+
+
 @pytest.mark.parametrize(
     ("item", "value", "kind"),
     [("a=1:8", 8, int), ("a=.5:2", 0.5, float), ("a=1e-4:1e-2:log", 1e-3, float), ("a=x,y", "y", str)],
@@ -109,5 +117,5 @@ def test_a_trial_is_pruned_by_its_validations():
     for distance, pruned in ((2.0, True), (1.0, False)):
         callback = tune.Pruning(study.ask())
         callback.set_model(helpers.model())
-        callback.on_epoch_end(0, {"step": 2, tune.DISTANCE: distance})
+        callback.on_epoch_end(0, {"step": 2, "val_distance/after": distance})
         assert callback.pruned == callback.model.stop_training == pruned
