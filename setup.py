@@ -58,6 +58,7 @@ setup(
         "pillow",
         "safetensors",
         "h5py",
+        "shtab",
     ],
     extras_require={
         "train": ["tensorboard"],

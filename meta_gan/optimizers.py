@@ -53,6 +53,7 @@ class OuterOptimizer(keras.optimizers.Optimizer):
 
     Attributes:
         groups: the same, read-only.
+        ratios: `{group: its rate over that of the first group}`, which a rate of 0 leaves as they were.
 
     Raises:
         ValueError: an option that needs a scaled loss, or options of averages that differ between groups.
@@ -63,7 +64,7 @@ class OuterOptimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         # Not a dict, whose optimizers Keras and TensorFlow would track, and save, a second time.
         self.groups: Mapping[str, keras.optimizers.Optimizer] = MappingProxyType(dict(groups))
-        self._ratios = dict.fromkeys(groups, 1.0)
+        self.ratios: dict[str, float] = dict.fromkeys(groups, 1.0)
         first = next(iter(groups.values()))
         self.use_ema, self.ema_momentum = first.use_ema, first.ema_momentum
 
@@ -118,9 +119,9 @@ class OuterOptimizer(keras.optimizers.Optimizer):
         rates = {group: float(optimizer.learning_rate) for group, optimizer in self.groups.items()}
         was = next(iter(rates.values()))
         if was > 0:  # at 0 the last ratios hold, so that a rate may be switched off and on
-            self._ratios = {group: each / was for group, each in rates.items()}
+            self.ratios = {group: each / was for group, each in rates.items()}
         for group, optimizer in self.groups.items():
-            optimizer.learning_rate = rate * self._ratios[group]
+            optimizer.learning_rate = rate * self.ratios[group]
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
         """Update the variables of all groups.

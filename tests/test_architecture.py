@@ -137,7 +137,7 @@ LIBRARIES = {
     "markupsafe",
     "safetensors",
 }
-LIBRARIES |= {"tensorboard", "h5py"}
+LIBRARIES |= {"tensorboard", "h5py", "shtab"}
 LIBRARIES |= {"tensorflow_datasets", "importlib_resources", "google", "tensorflow_serving", "soundfile", "soxr"}
 LIBRARIES |= {"gymnasium", "starlette", "uvicorn", "huggingface_hub"}
 

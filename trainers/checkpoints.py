@@ -18,7 +18,7 @@ import tensorflow as tf
 from meta_gan import atomic
 
 FOLDER, POINTER = "checkpoints", "checkpoint"
-_FILE = re.compile(r"ckpt-(\d+)\.(index|json|data-\d{5}-of-\d{5})")
+_FILE = re.compile(r"ckpt-(\d+)\.(index|json|callbacks|data-\d{5}-of-\d{5})")
 # What TensorFlow's own manager left of killed saves, in runs of earlier versions.
 _EARLIER = re.compile(r"ckpt-\d+_temp|checkpoint\.tmp.*")
 
@@ -27,7 +27,8 @@ class Checkpoints:
     """The checkpoints of a run folder, in TensorFlow's format.
 
     A checkpoint `ckpt-N` is `ckpt-N.index` and `ckpt-N.data-*`, as `tf.train.Checkpoint.write` writes them, and the
-    manifest `ckpt-N.json` with the run and the sha256 of those files. The manifest is written last: it commits the
+    manifest `ckpt-N.json` with the run and the sha256 of those files; of a run with Keras callbacks that change the
+    training also `ckpt-N.callbacks`, their state. The manifest is written last: it commits the
     checkpoint. `checkpoint` is the pointer by which TensorFlow's tools find the newest one; reading a run does not
     depend on it. Only files with these exact names, in this folder, are ever touched.
 

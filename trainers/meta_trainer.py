@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from meta_gan.tasks.episodes import EpisodeStream
 from meta_gan.tasks.media import of_card
 from meta_gan.types import Episode
 from trainers import fingerprints, previews, run_folder
+from trainers.callbacks import RunCallbacks
 from trainers.checkpoints import plain
 from trainers.config import TrainConfig
 from trainers.copy_limit import CopyLimit
@@ -33,6 +34,7 @@ from trainers.follower_store import FollowerStore, NoLog
 from trainers.health import ROLLBACKS, Rollback, alarms, data_step
 from trainers.interruption import Interruption
 from trainers.metrics_log import MetricsLog
+from trainers.progress import ProgressLine
 from trainers.run_store import RunStore
 from trainers.workers import WorkerLost, Workers
 
@@ -67,10 +69,21 @@ class MetaTrainer:
         strategy: a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`, see `make_strategy`, over whose
             replicas the tasks of each meta-batch are shared out; None for one device. Of several workers the first,
             the chief, reads and writes the folder; the others use none.
+        callbacks: Keras callbacks, called on the chief; the same list on all workers. A batch is an outer step, an
+            epoch ends at each validation. The logs of a batch are `step` and the step's metrics; those of an epoch also
+            `seconds` and, as in `fit`, `val_distance/after` for `validation/distance/after` of `metrics.jsonl`, whose
+            numbers they are. A run that is resumed continues the number of the epoch, its learning rate, and the state
+            of `EarlyStopping` and `ReduceLROnPlateau`; it needs the same callbacks that change the learning rate.
+            `LearningRateScheduler` acts on all groups in proportion. `EarlyStopping` stops after a checkpoint. A
+            `CSVLogger` of a resumed run needs `append=True`; after a kill it repeats the rows since the checkpoint.
+            `TerminateOnNaN` has nothing to do. Callbacks of your own that change the training must depend on the
+            numbers of epoch and batch only.
+        progress: whether to show a line of progress, if standard error is a terminal.
 
     Raises:
         ValueError: the model is not compiled or takes another example shape, or the data do not allow the episodes or
-            the `copy_limit`; see `TrainConfig.episodes` and `CopyLimit.of_run`.
+            the `copy_limit`, see `TrainConfig.episodes` and `CopyLimit.of_run`; or a callback is refused, see
+            `callbacks.REFUSED`.
 
     Example:
         >>> folder = trainers.run_folder.new_run("runs", "fomaml-glyphs")
@@ -86,6 +99,8 @@ class MetaTrainer:
         description: dict[str, Any] | None = None,
         allow_changed: Collection[str] = (),
         strategy: tf.distribute.Strategy | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        progress: bool = True,
     ):
         if not getattr(model, "optimizers", None):
             raise ValueError("'model' must be compiled: call model.compile(). Received: a model that is not")
@@ -103,7 +118,9 @@ class MetaTrainer:
         spec = config.episodes(tasks).element_spec
         self.model, self.tasks, self.folder, self.config = model, tasks, Path(folder or ""), config
         self.workers = Workers(strategy, config.worker_timeout)
+        self.callbacks = RunCallbacks(callbacks, model, config, self.workers, bool(tasks.splits["validation"]))
         self.store = RunStore(self.folder, config.keep) if self.workers.chief else FollowerStore()
+        self.progress = ProgressLine(config, progress and self.workers.chief)
         self.description = description or {}
         self.allow_changed = [check_choice(kind, "allow_changed", tuple(run_folder.CHANGES)) for kind in allow_changed]
         self._fingerprints = fingerprints.of_run(model, tasks)
@@ -144,6 +161,7 @@ class MetaTrainer:
             "model": keras.saving.serialize_keras_object(self.model),
             "data": self.model.data_card,
             "episodes": {"shots": self.tasks.shots, "queries": self.tasks.queries, "seed": self.tasks.seed},
+            **({"callbacks": self.callbacks.names} if self.callbacks.used else {}),
             **self.description,
             "fingerprints": {**self._fingerprints, **self.description.get("fingerprints", {})},
         }
@@ -178,6 +196,7 @@ class MetaTrainer:
                 raise ValueError(
                     f"the checkpoint {path!r} must be of this model. Received: {_first_line(error)}"
                 ) from error
+        self.callbacks.restore(path)
         return int(self.step.numpy())
 
     def run(self) -> Path:
@@ -202,7 +221,8 @@ class MetaTrainer:
             self.workers.compare(self._compared() if self.workers.count > 1 else {})
             start, fresh = self._begin()
             try:
-                self._train(start, fresh, interruption)
+                with self.callbacks.running():
+                    self._train(start, fresh, interruption)
             except WorkerLost as error:
                 # Every update is of a whole step, so nothing that has been computed is lost.
                 if self.workers.chief and int(self.step.numpy()) > start:
@@ -211,6 +231,8 @@ class MetaTrainer:
             except OSError as error:
                 why = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
                 raise OSError(error.errno or errno.EIO, self._stopped(why)) from error
+            finally:
+                self.progress.end()
         return self.folder / "model"
 
     def _compared(self) -> dict[str, str]:
@@ -272,6 +294,7 @@ class MetaTrainer:
 
     def _warn(self, message: str) -> None:
         if self.workers.chief:
+            self.progress.end()
             print(f"warning: {message}", file=sys.stderr, flush=True)
 
     def _write_config(self) -> None:
@@ -316,24 +339,28 @@ class MetaTrainer:
         clock = time_now()
         if self._ended():
             return
-        bar = keras.utils.Progbar(config.steps, verbose=1 if sys.stdout.isatty() else 0)
-        bar.seen_so_far = start
         bad = BadSteps(config.bad_steps)
         episodes = self._episodes(start)
         for step in range(start + 1, config.steps + 1):
+            self.callbacks.begin_step(step)
             metrics = self._step(next(episodes))
             self.step.assign(step)
             bad.add(metrics)
+            self.callbacks.end_step(step, metrics)
             now = time_now()
             self.seconds.assign_add(now - clock)
+            if step == start + 1:
+                self.progress.begin(step, float(self.seconds.numpy()))
             clock, last = now, step == config.steps or self._ended()
             validates, raised = last or step % config.validate_every == 0, {}
             if step % config.log_every == 0 or last:
                 values = {key: float(value) for key, value in metrics.items()}
                 log.write(step, {**values, "seconds": self.seconds.numpy()})
-                bar.update(step, values.items())
+                self.progress.show(step, float(self.seconds.numpy()), values)
             if validates:
-                raised = self._raise_alarms(log, metrics, self.validate(log))
+                validation = self.validate(log)
+                raised = self._raise_alarms(log, metrics, validation)
+                self.callbacks.end_epoch(step, float(self.seconds.numpy()), validation)
                 last = last or self._ended()
                 clock = time_now()  # Validation is not training time.
             stops = bool(raised) and config.on_alarm == "stop"
@@ -366,9 +393,10 @@ class MetaTrainer:
         return found
 
     def _ended(self) -> bool:
-        """Return True if the run should end before its last step: time is up, or the copy limit is exceeded."""
+        """Return True if the run should end early: time is up, the copy limit is exceeded, or a callback stops it."""
         ended = 0 < 60.0 * self.config.minutes <= float(self.seconds.numpy()) or self.copy_limit.exceeded
-        if not (self.config.minutes or self.config.copy_limit):
+        ended = ended or self.callbacks.stop
+        if not (self.config.minutes or self.config.copy_limit or self.callbacks.used):
             return False
         return bool(self.workers.gather([ended])[0, 0])  # as the chief's clock says
 
@@ -387,8 +415,12 @@ class MetaTrainer:
     def _save(self) -> None:
         """Save a checkpoint, and then its model."""
         self._require_finite()
-        self.store.save_checkpoint(int(self.step.numpy()), self.checkpoint.write)
+        self.store.save_checkpoint(int(self.step.numpy()), self._write_checkpoint)
         self._save_model()
+
+    def _write_checkpoint(self, prefix: str) -> None:
+        self.checkpoint.write(prefix)
+        self.callbacks.write(prefix)
 
     def _export(self) -> None:
         """Export the saved model for TF Serving; its version is the number of its outer steps."""
@@ -421,9 +453,11 @@ class MetaTrainer:
             return {}
         batch = min(self.config.meta_batch, len(self.tasks.splits["validation"]))
         episodes = self.tasks.validation(batch, self.config.validation_batches)
+        self.callbacks.begin_validation()
         with self.workers.waiting():
             each = [self._assess(episode) for episode in episodes]
         means = {f"validation/{key}": float(np.mean([m[key] for m in each])) for key in each[0]}
+        self.callbacks.end_validation(means)
         step = int(self.step.numpy())
         log.write(step, means)
         self.copy_limit.add(step, means)

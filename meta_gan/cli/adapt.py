@@ -7,7 +7,7 @@ import argparse
 from meta_gan import loading, storage
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import outputs
+from meta_gan.cli import console, outputs
 from meta_gan.tasks.episodes import by_domain, join_domains
 
 EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_integer(arguments.seed, "--seed", 0)
     if arguments.inner_steps is not None:
         check_integer(arguments.inner_steps, "--inner-steps", 0)
-    model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
+    with console.phase("loading the model"):
+        model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
     domains = by_domain(model.game.example_shape)
     paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
     if len(paths) != len(domains):
@@ -59,10 +60,14 @@ def run(arguments: argparse.Namespace) -> None:
         name: outputs.read(path, model.game, model.data_card, name, arguments.invert, arguments.on_bad_file)
         for name, path in zip(domains, paths, strict=True)
     }
-    adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)
-    translates = "translate" in model.game.endpoints
-    made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
+    with console.phase("adapting"):
+        adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)
+    translates, count, seed = "translate" in model.game.endpoints, arguments.sample, arguments.seed
+    with console.phase("translating" if translates else "sampling"):
+        made = adapted.translate(sets["source"]) if translates else adapted.sample(count, seed=seed)
     with storage.new_folder(arguments.out) as folder:
         adapted.write_into(folder)
         beside = outputs.write(folder, model.data_card, made, list(sets.values()))
-    print(f"adapted model, {len(made)} {'translations' if translates else 'samples'} and {beside}: {arguments.out}")
+    console.result(
+        f"adapted model, {len(made)} {'translations' if translates else 'samples'} and {beside}: {arguments.out}"
+    )

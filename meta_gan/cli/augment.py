@@ -15,6 +15,7 @@ from meta_gan.augmenting.models import open_model
 from meta_gan.augmenting.pictures import LEAST
 from meta_gan.checks import check_integer, check_number
 from meta_gan.cli import arguments as flags
+from meta_gan.cli import console
 from meta_gan.cli.progress import Progress
 from meta_gan.loading import AUTO
 from meta_gan.tasks import DataError, Tasks, from_folder
@@ -76,19 +77,19 @@ def run(arguments: argparse.Namespace) -> None:
         method=None if arguments.method == RECOMMENDED else arguments.method,
         per_class=min(count, MOST_COMPARED),
     )
-    print(f"{arguments.data}: {len(source.images)} pictures of {len(source.class_names)} classes", flush=True)
+    console.say(f"{arguments.data}: {len(source.images)} pictures of {len(source.class_names)} classes")
     for line in source.skipped:
-        print(f"skipped: {line}", flush=True)
+        console.say(f"skipped: {line}")
     augmenter.fit(source.images, np.array(source.class_names)[source.labels], Progress())
     if augmenter.fitted_.inverted:
-        print(f"the pictures are {source.polarity}, unlike the model's data: inverted for it, and back")
+        console.say(f"the pictures are {source.polarity}, unlike the model's data: inverted for it, and back")
     with storage.new_folder(arguments.out) as folder:
         written = _write(augmenter, folder, count)
         augmenter.write_report(folder, arguments.data)
-    print("\n".join(augmenter.report()["lines"]))
+    console.say("\n".join(augmenter.report()["lines"]))
     if written:
-        print(f"{written} pictures, by {augmenter.chosen_method}, in {Path(arguments.out) / 'pictures'}")
-    print(f"report: {Path(arguments.out) / 'report.html'}")
+        console.result(f"{written} pictures, by {augmenter.chosen_method}, in {Path(arguments.out) / 'pictures'}")
+    console.result(f"report: {Path(arguments.out) / 'report.html'}")
 
 
 def _write(augmenter: Augmenter, folder: Path, count: int) -> int:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import outputs, sources
+from meta_gan.cli import console, outputs, sources
 
 EXAMPLE = "meta-gan data --data my_classes/ --out sheet.png"
 
@@ -30,6 +30,6 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
     tasks = sources.open_tasks(arguments)
     out = Path(arguments.out or f"contact_sheet-{stem}{tasks.source.medium.sheet_suffix}")
-    print(tasks.source.describe())
+    console.say(tasks.source.describe())
     outputs.sheet(tasks.source, out)
-    print(f"contact sheet: {out}")
+    console.result(f"contact sheet: {out}")

@@ -9,6 +9,7 @@ import socket
 from meta_gan import loading
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
+from meta_gan.cli import console
 
 EXAMPLE = "meta-gan demo --model omniglot"
 HOST = "127.0.0.1"
@@ -51,6 +52,6 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--port must be a free port of this machine. Received: {arguments.port}") from error
         app = application(demo)
         for each in demo.described():
-            print(f"model: {each['name']}, {each['height']} x {each['width']} x {each['channels']}")
-        print(f"the page: http://{HOST}:{place.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+            console.say(f"model: {each['name']}, {each['height']} x {each['width']} x {each['channels']}")
+        console.result(f"the page: http://{HOST}:{place.getsockname()[1]} (Ctrl-C ends it)")
         uvicorn.Server(uvicorn.Config(app, log_config=None)).run(sockets=[place])

@@ -10,7 +10,7 @@ import numpy as np
 
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import plane, sources
+from meta_gan.cli import console, plane, sources
 from meta_gan.cli.progress import Progress
 from meta_gan.judges import Judge, load_judge, shipped_judges
 from meta_gan.protocol import Evaluation, Method, Settings
@@ -90,11 +90,11 @@ def run(arguments: argparse.Namespace) -> None:
     judges = [load_judge(name) for name in arguments.judge] or default_judges(tasks.source)
     evaluation = Evaluation(tasks.source, list(models.values()), judges, settings, arguments.out)
     for note in evaluation.description["notes"]:
-        print(f"note: {note}", flush=True)
+        console.say(f"note: {note}")
     report = Report.from_dict(evaluation.run(Progress(), arguments.workers))
     written = report.write(arguments.out, html=report.to_html(evaluation.galleries()))
-    print(report.to_markdown())
-    print("written: " + ", ".join(map(str, written)))
+    console.say(report.to_markdown())
+    console.result("written: " + ", ".join(map(str, written)))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -153,8 +153,8 @@ def _evaluate_translations(arguments: argparse.Namespace, models: dict[str, Meth
     shown = translate_pairs(tasks, rows, report.split, columns=min(COLUMNS, tasks.shots, tasks.queries))
     written = [*report.write(arguments.out), Path(arguments.out) / "translations.png"]
     save_png(written[-1], grid(shown))
-    print(report.to_markdown())
-    print("written: " + ", ".join(map(str, written)))
+    console.say(report.to_markdown())
+    console.result("written: " + ", ".join(map(str, written)))
 
 
 def _tasks(arguments: argparse.Namespace, models: dict[str, Method]) -> DomainTasks:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from meta_gan import loading, serving, storage
 from meta_gan.cli import arguments as flags
+from meta_gan.cli import console
 from meta_gan.export import Limits
 
 EXAMPLE = "meta-gan export --model runs --out served/glyphs"
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         model.export(folder, limits)
         if arguments.warm_up is not None:
             serving.write_warm_up(folder, arguments.warm_up)
-    print(f"exported: {path}")
+    console.result(f"exported: {path}")
 
 
 def _limits(items: Sequence[str]) -> Limits:

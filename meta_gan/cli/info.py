@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meta_gan import hub, loading, serving, storage
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import outputs
+from meta_gan.cli import console, outputs
 
 EXAMPLE = "meta-gan info --model runs"
 
@@ -23,22 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Describe a model."""
     if (Path(arguments.model) / "saved_model.pb").is_file():
-        print(_exported(arguments.model))
+        console.result(_exported(arguments.model))
         return
     place = loading.pinned(arguments.model)
     folder = loading.resolve(place)
     config = storage.read_config(folder)
     model = loading.load(folder)
     splits = model.data_card.get("splits") or {}
-    print(f"model: {place if hub.is_address(place) else folder}")
-    print(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
-    print(f"example shape: {model.game.example_shape}, {outputs.described(model.data_card)}")
+    console.result(f"model: {place if hub.is_address(place) else folder}")
+    console.result(f"algorithm: {model.algorithm.name}, {model.algorithm.inner_steps} inner steps")
+    console.result(f"example shape: {model.game.example_shape}, {outputs.described(model.data_card)}")
     for name, net in model.game.nets.items():
-        print(f"{name}: {type(net).__name__}, {net.count_params():,} values")
+        console.result(f"{name}: {type(net).__name__}, {net.count_params():,} values")
     counts = ", ".join(f"{len(names)} {split}" for split, names in splits.items())
-    print(f"data: {model.data_card.get('name')}; classes: {counts}")
-    print(f"training: {config.get('training', {})}")
-    print(f"weights sha256: {config['weights_sha256']}")
+    console.result(f"data: {model.data_card.get('name')}; classes: {counts}")
+    console.result(f"training: {config.get('training', {})}")
+    console.result(f"weights sha256: {config['weights_sha256']}")
 
 
 def _exported(path: str) -> str:

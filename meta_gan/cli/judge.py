@@ -7,7 +7,7 @@ import dataclasses
 
 from meta_gan import storage
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import sources
+from meta_gan.cli import console, sources
 from meta_gan.cli.progress import Progress
 from meta_gan.features import NETWORKS, PURPOSES
 from meta_gan.judges import METHODS, JudgeRecipe, train_judge
@@ -51,16 +51,16 @@ def run(arguments: argparse.Namespace) -> None:
     JudgeRecipe(**given)  # Check the values before the data are read.
     tasks = sources.open_tasks(arguments, shots=1, queries=1)
     recipe = JudgeRecipe(**{"ways": min(JudgeRecipe().ways, max(2, len(tasks.splits["train"]))), **given})
-    print(f"recipe: {dataclasses.asdict(recipe)}", flush=True)
-    print(tasks.source.describe(), flush=True)
+    console.say(f"recipe: {dataclasses.asdict(recipe)}")
+    console.say(tasks.source.describe())
     source = judge_source(tasks.source)
     progress = Progress()
     made = train_judge(source, recipe, on_progress=lambda step, *_: progress("training", step, recipe.steps))
     made.save(arguments.out)
     validation = made.card.get("validation")
     if validation:
-        print(
+        console.say(
             f"validation classes: {validation['accuracy']:.3f} accuracy, {validation['ways']}-way "
             f"{validation['shots']}-shot"
         )
-    print(f"judge: {arguments.out}, {made.dim} features, sha256 {made.sha256}")
+    console.result(f"judge: {arguments.out}, {made.dim} features, sha256 {made.sha256}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan import atomic
+from meta_gan.cli import console
 from meta_gan.judges.spectrograms import preview_drawing
 from meta_gan.report.rendering import style_sheet
 from meta_gan.tasks import Source
@@ -29,7 +30,7 @@ def read(
     shape, policy = by_domain(game.example_shape)[domain], on_bad_file or "error"
     examples, note = of_card(card).read_support(path, shape, own, invert, policy)
     if note:
-        print(note)
+        console.say(note)
     return examples
 
 

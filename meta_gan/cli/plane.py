@@ -9,7 +9,7 @@ from typing import Any
 
 from meta_gan import loading, storage
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import sources
+from meta_gan.cli import console, sources
 from meta_gan.cli.progress import Progress
 from meta_gan.features import shipped_names
 from meta_gan.judges import Judge, load_judge
@@ -63,8 +63,8 @@ def evaluate_plane(arguments: argparse.Namespace) -> None:
     for name in report.models:
         written.append(folder / f"samples-{name}.png")
         save_png(written[-1], grid([to_float(row) for shown in gallery[name].values() for row in shown]))
-    print(report.to_markdown())
-    print("written: " + ", ".join(map(str, written)))
+    console.say(report.to_markdown())
+    console.result("written: " + ", ".join(map(str, written)))
 
 
 def _settings(arguments: argparse.Namespace) -> PlaneSettings:

@@ -21,8 +21,16 @@ from absl.flags import argparse_flags
 
 from meta_gan import atomic
 from meta_gan.checks import did_you_mean
-from meta_gan.cli import adapt, augment, data, demo, evaluate, export, info, judge, sample, train
-from meta_gan.cli.launcher import COMMANDS, DESCRIPTION, EPILOG, complain, guarded_output, open_standard_streams
+from meta_gan.cli import adapt, augment, completion, console, data, demo, evaluate, export, info, judge, sample, train
+from meta_gan.cli.launcher import (
+    COMMANDS,
+    DESCRIPTION,
+    EPILOG,
+    complain,
+    guarded_output,
+    open_standard_streams,
+    reddened,
+)
 from meta_gan.errors import DivergenceError
 from meta_gan.tasks.errors import shown
 from trainers import TrainingStopped, WorkerLost, configure_threads, interruption
@@ -31,7 +39,7 @@ from trainers import TrainingStopped, WorkerLost, configure_threads, interruptio
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
 MODULES = {
     **{"train": train, "adapt": adapt, "sample": sample, "augment": augment, "evaluate": evaluate},
-    **{"judge": judge, "export": export, "info": info, "demo": demo, "data": data},
+    **{"judge": judge, "export": export, "info": info, "demo": demo, "data": data, "completion": completion},
 }
 # Renamed flags; the old names are accepted for one release.
 RENAMED = {"adapt": {"--steps": "--inner-steps"}, "evaluate": {"--steps": "--inner-steps"}}
@@ -61,7 +69,7 @@ class _Parser(argparse_flags.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message):
             message += did_you_mean(found[1], re.findall(r"[\w-]+", found[2]))
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, reddened(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+        console.add_arguments(command)
         made.commands[name] = command
         # Looked up when called, so that a test can replace the command.
         command.set_defaults(run=lambda arguments, module=module: module.run(arguments))
@@ -109,6 +118,11 @@ def current_spelling(words: Sequence[str]) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was parsed, and return the exit code of the process."""
+    with console.level(arguments):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
     except DivergenceError as error:
@@ -145,6 +159,7 @@ def _described(error: Exception) -> str:
 
 
 def _complain(arguments: argparse.Namespace, message: str) -> None:
+    console.show_traceback()
     complain(f"meta-gan {arguments.command}: {shown(' '.join(message.split()))}")
 
 

@@ -7,7 +7,7 @@ import argparse
 from meta_gan import loading, storage
 from meta_gan.checks import check_integer
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import outputs
+from meta_gan.cli import console, outputs
 from meta_gan.tasks.episodes import by_domain
 
 EXAMPLE = "meta-gan sample --model glyph --count 100 --out more --seed 1"
@@ -47,4 +47,4 @@ def run(arguments: argparse.Namespace) -> None:
         made = adapted.translate(inputs[0])
     with storage.new_folder(arguments.out) as folder:
         beside = outputs.write(folder, adapted.data_card, made, inputs)
-    print(f"{len(made)} {'translations' if inputs else 'samples'} and {beside}: {arguments.out}")
+    console.result(f"{len(made)} {'translations' if inputs else 'samples'} and {beside}: {arguments.out}")

@@ -21,7 +21,7 @@ _FLAGS = (
     *("on_bad_file", "small_classes"),
 )
 # Further entries of a run folder's `config.json` and of the output of `--dry-run`.
-_RECORDS = ("kind", "versions", "model", "data", "out", "run", "fingerprints", "changed", "rollbacks")
+_RECORDS = ("kind", "versions", "model", "data", "out", "run", "fingerprints", "changed", "rollbacks", "callbacks")
 
 
 @dataclasses.dataclass(frozen=True)

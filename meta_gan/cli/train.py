@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from meta_gan import loading, presets, storage
 from meta_gan.cli import arguments as flags
-from meta_gan.cli import settings, sources
+from meta_gan.cli import console, settings, sources
 from trainers import MetaTrainer, TrainConfig, make_strategy, run_folder
 from trainers.copy_limit import CopyLimit
 from trainers.strategies import STRATEGIES
@@ -76,11 +74,12 @@ def run(arguments: argparse.Namespace) -> None:
     strategy = make_strategy("none" if arguments.dry_run else arguments.strategy)
     # The chief alone prints and writes; the other workers need no folder.
     chief = Workers(strategy).chief
-    say = functools.partial(print, flush=True) if chief else _say_nothing
+    say = console.say if chief else _say_nothing
     chosen, arguments = settings.resolve(arguments)
     recipe, config = chosen.recipe, chosen.train
     flags.check_folder(arguments.out)
-    tasks = sources.open_training(arguments, seed=arguments.seed)
+    with console.phase("reading the data"):
+        tasks = sources.open_training(arguments, seed=arguments.seed)
     description = settings.describe(chosen, arguments)
     episodes = {"shots": tasks.shots, "queries": tasks.queries, "seed": tasks.seed}
     resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
@@ -88,7 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
     say(tasks.describe())
     # Raise errors of the first step now, before anything is written.
     config.episodes(tasks)
-    model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
+    with console.phase("building the model"):
+        model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyLimit.of_run(config, model.game, tasks)
     if arguments.start is not None:
         start = loading.pinned(arguments.start)
@@ -100,29 +100,33 @@ def run(arguments: argparse.Namespace) -> None:
         folder = run_folder.latest_run(arguments.out)
         MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed).check_resumable()
     if arguments.dry_run:
-        say(f"dry run: a model of {model.count_params():,} values; nothing was written")
+        console.result(f"dry run: a model of {model.count_params():,} values; nothing was written")
         return
     if chief and folder is None:
         name = Path(arguments.data.removeprefix("tfds:")).stem if isinstance(arguments.data, str) else "mixture"
         folder = run_folder.new_run(arguments.out, f"{recipe.name}-{name}")
     say(f"run folder: {folder}")
-    trainer = MetaTrainer(model, tasks, folder, config, description, arguments.allow_changed, strategy)
-    _report(trainer, config, say)
+    trainer = MetaTrainer(
+        model, tasks, folder, config, description, arguments.allow_changed, strategy, progress=not console.quiet()
+    )
+    _report(trainer, config)
 
 
-def _say_nothing(*words: object) -> None:
+def _say_nothing(text: str) -> None:
     pass
 
 
-def _report(trainer: MetaTrainer, config: TrainConfig, say: Callable[..., None]) -> None:
+def _report(trainer: MetaTrainer, config: TrainConfig) -> None:
     """Train, and print which model was saved and why."""
-    saved = trainer.run()
+    with console.phase("training"):
+        saved = trainer.run()
     if not trainer.workers.chief:
         return
     if trainer.copy_limit.exceeded:
         steps = storage.read_config(saved)["training"]["steps"]
         ended = int(trainer.step.numpy())
-        say(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
+        console.result(f"stopped after step {ended}: too many copies; the saved model is that of step {steps}")
     if config.copy_limit and not trainer.copy_limit.ever_kept:
-        say(f"no validation was within 'copy_limit' {config.copy_limit}: the copy rate of the saved model is higher")
-    say(f"saved model: {saved}")
+        within = f"no validation was within 'copy_limit' {config.copy_limit}"
+        console.result(f"{within}: the copy rate of the saved model is higher")
+    console.result(f"saved model: {saved}")

@@ -87,6 +87,13 @@ def test_a_file_of_ones_own(toml):
     }
 
 
+def test_what_a_run_records_beside_its_settings_is_no_setting(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"source": "glyphs", "run": "a1", "callbacks": ["CSVLogger"], "rollbacks": []}))
+    chosen, arguments = resolve("--config", file)
+    assert arguments.data == "glyphs" and chosen.recipe == resolve("--data", "glyphs")[0].recipe
+
+
 def test_flags_count_more_than_the_file(toml):
     flags = ["--data", "glyphs", "--seed", "0", "--shots", "2", "--image-shape", "8x8x1", "--steps", "7"]
     chosen, arguments = resolve("--config", toml, *flags, "--set", "width=5", "keep=9")

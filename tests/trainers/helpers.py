@@ -37,10 +37,11 @@ def config(**changes):
     return TrainConfig(**{**often, **small, **changes})
 
 
-def trainer(folder, made=None, data=None, description=None, strategy=None, **changes):
+def trainer(folder, made=None, data=None, description=None, strategy=None, callbacks=(), progress=True, **changes):
     """A trainer of new objects throughout, as another process would make them."""
     made, data = model() if made is None else made, tasks() if data is None else data
-    return MetaTrainer(made, data, folder, config(**changes), description, strategy=strategy)
+    rest = {"strategy": strategy, "callbacks": callbacks, "progress": progress}
+    return MetaTrainer(made, data, folder, config(**changes), description, **rest)
 
 
 def values(of):

@@ -1,6 +1,7 @@
 """What a run leaves in its folder, and what is refused before it starts."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -133,14 +134,22 @@ def test_without_validation_classes_there_is_no_picture_of_them(tmp_path, capsys
     assert captured.out == "" and not sys.stdout.isatty()
 
 
-def test_a_terminal_gets_a_progress_bar(tmp_path, capsys, monkeypatch):
-    trained = helpers.trainer(run_folder.new_run(tmp_path, "toy"), data=helpers.tasks((0,) * 4), steps=2)
-    # A step of no work: the bar is in question.
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_terminal_gets_a_line_of_progress(tmp_path, capsys, monkeypatch, progress):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    folder, few = run_folder.new_run(tmp_path, "toy"), helpers.tasks((0,) * 4)
+    trained = helpers.trainer(folder, data=few, steps=2, progress=progress)
+    # A step of no work: the line is in question.
     monkeypatch.setattr(trained, "_meta_step", lambda episodes: {"loss/generator": np.float32(0.25)})
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     trained.run()
-    shown = capsys.readouterr().out
-    assert "2/2" in shown and "loss/generator: 0.2500" in shown
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.endswith("\n") == progress
+    lines = [line.strip() for line in captured.err.split("\r")]
+    pattern = r"step 2/2, [\d.e-]+ s/step, 0 s left, loss/generator 0.25"
+    if progress:
+        assert lines[1] == "step 1/2, loss/generator 0.25" and re.fullmatch(pattern, lines[2])
+    else:
+        assert lines == [""]
 
 
 def test_more_tasks_than_classes_are_refused_before_anything_is_written(tmp_path):

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 __all__ = ["COMMANDS", "DESCRIPTION", "EPILOG", "complain", "guarded_output", "main", "open_standard_streams"]
+__all__ += ["reddened"]
 
 COMMANDS = {
     "train": "Meta-train a preset on a source of classes, in a new numbered run folder.",
@@ -27,6 +28,7 @@ COMMANDS = {
     "info": "Describe a saved model, or an exported one without running it.",
     "demo": "Serve a page on this machine: draw a few pictures and see what a model makes of them.",
     "data": "Describe a source of classes (sizes, splits) and draw a contact sheet.",
+    "completion": "Print a script for a shell that completes commands, flags, names and files.",
 }
 """Descriptions of the commands; the module `meta_gan.cli.NAME` has its flags."""
 
@@ -109,7 +111,20 @@ def _discard_output() -> None:
 def complain(message: str) -> None:
     """Print a line to standard error, if that can be written."""
     with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print(reddened(message), file=sys.stderr, flush=True)
+
+
+def reddened(message: str) -> str:
+    """Return a message for standard error, with its beginning up to the first colon in red where colours are shown.
+
+    They are shown on a terminal, unless `NO_COLOR` is set, and elsewhere if `FORCE_COLOR` is.
+    """
+    # `sys.stderr` is None if the parent closed it.
+    terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if os.environ.get("NO_COLOR") or not (terminal or os.environ.get("FORCE_COLOR")):
+        return message
+    head, colon, rest = message.partition(":")
+    return f"\033[31m{head}{colon}\033[0m{rest}"
 
 
 def main() -> None:

@@ -1,0 +1,35 @@
+"""A Keras callback that sends the metrics of a run to Weights & Biases; `pip install wandb`, then
+
+`trainers.MetaTrainer(model, tasks, folder, config, callbacks=[WandbLogger(project="glyphs", name=folder.name)])`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import wandb
+
+
+class WandbLogger(keras.callbacks.Callback):
+    """Log every validation, and the training metrics of every `every` steps, with the run's step as their step.
+
+    `options` are those of `wandb.init`; with `id=folder.name, resume="allow"` a resumed run goes on with its curves.
+    """
+
+    def __init__(self, every: int = 10, **options: Any):
+        super().__init__()
+        self.every, self.options = every, options
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.run = wandb.init(**self.options)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        if logs["step"] % self.every == 0:
+            self.run.log(logs, step=int(logs["step"]))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self.run.log(logs, step=int(logs["step"]))
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self.run.finish()
