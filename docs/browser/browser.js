@@ -8,7 +8,10 @@ import { floats, grid, levels, nearest, support } from "./pixels.js";
 
 // Several threads would need headers that a plain file server does not send.
 ort.env.wasm.numThreads = 1;
+// In a worker, so that one can go on drawing meanwhile.
+ort.env.wasm.proxy = true;
 
+let turn = Promise.resolve();
 const loading = load();
 
 async function load() {
@@ -16,7 +19,25 @@ async function load() {
   if (!received.ok) throw new Error(`model.json cannot be loaded (status ${received.status})`);
   const about = await received.json(), [height, width] = about.example_shape;
   const session = await ort.InferenceSession.create(about.file, { executionProviders: ["wasm"] });
-  return { ...about, height, width, size: height * width, session };
+  const model = { ...about, height, width, size: height * width, session };
+  // The first run is the slowest, as the browser is still compiling; it is over before the first drawing is.
+  await run(model, new Float32Array(model.size), new Float32Array(about.latent_dim));
+  return model;
+}
+
+// One run after another; one that the page gave up while it waited is not computed.
+function run({ session, size, example_shape, latent_dim }, given, z, signal) {
+  // Copies, as the worker takes the arrays away.
+  const inputs = {
+    support: new ort.Tensor("float32", given.slice(), [given.length / size, ...example_shape]),
+    z: new ort.Tensor("float32", z.slice(), [z.length / latent_dim, latent_dim]),
+  };
+  const own = turn.then(() => {
+    signal?.throwIfAborted();
+    return session.run(inputs);
+  });
+  turn = own.catch(() => {});
+  return own.then(({ samples }) => samples.data);
 }
 
 // The browser turns a file upright and decodes it; its colour profile is left aside, as Python's reader does.
@@ -50,19 +71,16 @@ function check(name) {
   }
 }
 
-async function answer({ pictures, count, seed, walk, invert }) {
+async function answer({ pictures, count, seed, walk, invert }, signal) {
   ["count", "seed"].forEach(check);
   const started = performance.now(), given = await Promise.all(pictures.map(pixels)), model = await loading;
   const read = support(given, model, invert), seen = floats(read.levels);
   const z = walked(seed, count, model.latent_dim, model.stratified, walk);
-  const { samples } = await model.session.run({
-    support: new ort.Tensor("float32", seen, [pictures.length, ...model.example_shape]),
-    z: new ort.Tensor("float32", z, [count, model.latent_dim]),
-  });
-  const made = levels(samples.data, model.size);
+  const samples = await run(model, seen, z, signal);
+  const made = levels(samples, model.size);
   const url = (picture) => drawn({ ...model, levels: picture }).toDataURL("image/png");
   return {
-    support: read.levels.map(url), samples: made.map(url), nearest: nearest(samples.data, seen, model.size),
+    support: read.levels.map(url), samples: made.map(url), nearest: nearest(samples, seen, model.size),
     note: read.note, seconds: (performance.now() - started) / 1000, values: { model, read: read.levels, made, z },
   };
 }
@@ -75,9 +93,10 @@ const FILES = {
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   },
   "samples.json": ({ model, read, made, z }) => {
-    const rows = Array.from({ length: made.length }, (_, i) => [...z.subarray(i * model.latent_dim, (i + 1) * model.latent_dim)]);
-    const { name, file, example_shape } = model, [support, samples] = [read, made].map((all) => all.map((each) => [...each]));
-    return new Blob([JSON.stringify({ model: name, file, example_shape, support, z: rows, samples })]);
+    const { name, file, example_shape, latent_dim } = model, rows = (all) => all.map((each) => [...each]);
+    const noise = made.map((_, index) => z.subarray(index * latent_dim, (index + 1) * latent_dim));
+    const content = { model: name, file, example_shape, support: rows(read), z: rows(noise), samples: rows(made) };
+    return new Blob([JSON.stringify(content)]);
   },
 };
 
@@ -86,4 +105,4 @@ for (const button of document.querySelectorAll("[data-file]")) {
     save(button.dataset.file, await FILES[button.dataset.file](page.shown().answer.values));
   });
 }
-loading.then(() => say("Draw a character, or choose pictures."), (error) => say(error.message, true));
+loading.then(page.soon, (error) => say(error.message, true));

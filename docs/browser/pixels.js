@@ -116,11 +116,11 @@ function composited({ data }, ground) {
 }
 
 function contrast(data) {
-  const span = (channel) => {
-    const levels = data.filter((_, i) => (i & 3) === channel);
-    return levels.reduce((most, level) => Math.max(most, level)) - levels.reduce((least, level) => Math.min(least, level));
-  };
-  return Math.max(span(0), span(1), span(2));
+  const spans = [0, 1, 2].map((channel) => {
+    const found = data.filter((_, i) => (i & 3) === channel);
+    return Math.max(...found) - Math.min(...found);
+  });
+  return Math.max(...spans);
 }
 
 // Composite the transparent pictures of a set over one ground: black if what they show is light, else white; `flatten`.
@@ -143,7 +143,8 @@ function flattened(pictures) {
 }
 
 function grey(data) {
-  return Uint8Array.from({ length: data.length / 4 }, (_, i) => luminance(data[4 * i], data[4 * i + 1], data[4 * i + 2]));
+  const level = (_, i) => luminance(data[4 * i], data[4 * i + 1], data[4 * i + 2]);
+  return Uint8Array.from({ length: data.length / 4 }, level);
 }
 
 // 1 for light strokes on a dark ground, -1 for dark ones on a light ground, 0 if it is not clear; `pixels.votes`.
