@@ -1,6 +1,7 @@
 """Settings of the documentation site: `make docs` builds it into docs/_build/html, with warnings as errors."""
 
 import re
+from pathlib import Path
 
 import meta_gan
 
@@ -49,7 +50,15 @@ def link_on_site(app, docname, source):
         source[0] = source[0].replace(f"](../{name}.md", f"]({name.lower()}.md")
 
 
+def link_static_page(app, env, added, changed, removed):
+    """Link the page that docs/browser/build.py makes if it is in the site; read anew, as it may have come or gone."""
+    if Path(app.outdir, "browser", "index.html").is_file():
+        app.tags.add("browser_page")
+    return ["browser"]
+
+
 def setup(app):
     """Connect the functions above; the docstrings' one comes before napoleon, whose priority is 500."""
+    app.connect("env-get-outdated", link_static_page)
     app.connect("autodoc-process-docstring", escape, priority=400)
     app.connect("source-read", link_on_site)

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.speed.browser_page --page docs/_build/html/browser --out DIR` serves the folder that
 `docs/browser/build.py` made to this machine, draws in the five fields, and asks `--repeats` times for other samples. It
-writes `results.json`: `first_s`, the time from opening the page until the model is loaded; `samples_s` and `wait_s`, the
-medians of what the page itself measured, and of what one waits from the press of the button to the samples on the
+writes `results.json`: `first_s`, the time from opening the page until the model is loaded; `samples_s` and `wait_s`,
+the medians of what the page itself measured, and of what one waits from the press of the button to the samples on the
 page; `requests`, and the `bytes` of their answers. It needs the extra `browser` and an installed Chromium.
 """
 
@@ -127,8 +127,8 @@ def main() -> None:
         browser.close()
     storage.write_json(Path(arguments.out) / "results.json", results)
     print(
-        "ready after {first_s:.1f} s; 50 samples from 5 drawings in {samples_s:.2f} s, on the page after {wait_s:.2f} s; "
-        "{requests} requests, {bytes:,} bytes".format(**results)
+        "ready after {first_s:.1f} s; 50 samples from 5 drawings in {samples_s:.2f} s, on the page after {wait_s:.2f} "
+        "s; {requests} requests, {bytes:,} bytes".format(**results)
     )
 
 

@@ -1,8 +1,8 @@
 """Build the static page, on which the shipped model of drawings runs in the browser: `build.py OUT`.
 
 `OUT` becomes a folder for any static host: the page's HTML, scripts and style, the model as ONNX, `model.json` that
-describes it, and ONNX Runtime for browsers, of the version and the checksum in `package-lock.json`. It needs npm and the
-extra `onnx`, and replaces a page that it built before.
+describes it, and ONNX Runtime for browsers, of the version and the checksum in `package-lock.json`. It needs npm and
+the extra `onnx`, and replaces a page that it built before.
 """
 
 from __future__ import annotations

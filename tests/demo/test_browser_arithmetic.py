@@ -1,4 +1,4 @@
-"""The static page's arithmetic in Node.js: pictures become what Python's reader makes of them, and the noise is normal."""
+"""The static page's arithmetic in Node.js: pictures become what Python makes of them, and the noise is normal."""
 
 import json
 import math
@@ -100,7 +100,8 @@ def test_a_blank_among_transparent_pictures_gets_the_other_ground(node, tmp_path
 def test_light_and_dark_are_swapped_as_python_does(node, tmp_path, invert, polarity):
     paper = 255 - coloured(3, 50, 50)
     paper[..., 3] = 255
-    found, expected, note, message = read(node, [paper, paper, coloured(1, 50, 50)], tmp_path, invert, polarity=polarity)
+    pictures = [paper, paper, coloured(1, 50, 50)]
+    found, expected, note, message = read(node, pictures, tmp_path, invert, polarity=polarity)
     np.testing.assert_array_equal(found, expected)
     assert (found[0, 0, 0, 0] < 128) == ((invert == "auto" and polarity == "light-on-dark") or invert == "yes")
     assert (note is None) == (message is None) == (invert != "auto")
@@ -173,7 +174,7 @@ def test_the_noise_is_standard_normal_and_each_seed_has_its_own(node):
     np.testing.assert_allclose(node("noise.normal(7, 2, 4)"), expected, rtol=1e-6)
     assert node("noise.normal(7, 3, 64)")[:128] == node("noise.normal(7, 2, 64)"), "row i does not depend on the count"
     large = np.array([node(f"noise.normal({seed}, 400, 64)") for seed in (0, 1)])
-    # Standard errors of the mean, of the variance and of the correlation are 1 / sqrt(25600), times sqrt(2) of the second.
+    # Standard errors: 1 / sqrt(25600) of the mean and of the correlation, sqrt(2) times that of the variance.
     assert np.all(np.abs(large.mean(axis=1)) < 4 / 160) and np.all(np.abs(large.var(axis=1) - 1) < 6 / 160)
     assert abs(np.corrcoef(large)[0, 1]) < 4 / 160
     assert abs((np.abs(large) < 1).mean() - 0.6827) < 0.01
