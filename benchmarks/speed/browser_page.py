@@ -119,6 +119,7 @@ def main() -> None:
         parser.error(f"--page must be a built page, --repeats >= 1. Received: {arguments}")
     if importlib.util.find_spec("playwright") is None or executable() is None:
         parser.error(f"needs the extra `browser`, and one of {', '.join(BROWSERS)} on the PATH")
+    Path(arguments.out).mkdir(parents=True, exist_ok=True)
     from playwright.sync_api import sync_playwright
 
     with served(arguments.page) as address, sync_playwright() as running:

@@ -47,7 +47,7 @@ def install_runtime(npm: str, out: Path) -> None:
     """Copy `RUNTIME` from npm's package to a folder; npm checks the sha512 of `package-lock.json`.
 
     Raises:
-        OSError: npm failed.
+        RuntimeError: npm failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
@@ -56,7 +56,7 @@ def install_runtime(npm: str, out: Path) -> None:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             said = " ".join(line.removeprefix("npm error").strip() for line in done.stderr.splitlines()[:4])
-            raise OSError(f"npm could not install onnxruntime-web: {said}")
+            raise RuntimeError(f"npm could not install onnxruntime-web: {said}")
         for name in RUNTIME:
             shutil.copy(Path(folder, "node_modules/onnxruntime-web/dist", name), out)
 
@@ -83,7 +83,8 @@ def build(out: Path) -> None:
 
     Raises:
         ValueError: see `check`.
-        OSError: npm failed, or the folder cannot be written.
+        RuntimeError: npm failed.
+        OSError: the folder cannot be written.
     """
     npm = check(out)
     from meta_gan import atomic
@@ -112,7 +113,7 @@ def main(arguments: list[str]) -> int:
     out = Path(arguments[0])
     try:
         build(out)
-    except (ValueError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     found = sizes(out)

@@ -183,7 +183,7 @@ def test_the_seed_decides_the_samples_and_the_noise_walks(page):
 
 @pytest.mark.slow
 def test_files_are_read_as_python_reads_them(page, tmp_path):
-    """A photograph in colour, also as JPEG, whose decoders differ, a page of dark ink, a transparent picture; and a file that is none."""
+    """Dark ink, a transparent picture, a photograph, also as JPEG, whose decoders differ; and a file that is none."""
     draws = np.random.default_rng(0)
     ink = np.full((90, 60), 250, np.uint8)
     ink[20:70, 25:32] = 10
@@ -268,7 +268,6 @@ def test_the_policy_forbids_other_places(browser, address):
     page.on("console", lambda line: said.append(line.text))
     opened(page, address)
     assert page.evaluate("fetch('http://localhost:9/').then(() => 'loaded', () => 'refused')") == "refused"
-    assert page.evaluate("(() => { try { return eval('1'); } catch (error) { return error.name; } })()") == "EvalError"
     assert any("Content Security Policy" in line for line in said)
     page.close()
 
