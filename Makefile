@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: quickstart test test-slow conformance lint docs install bench load torture clean
+.PHONY: quickstart test test-slow conformance lint docs browser-page install bench load torture clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -32,7 +32,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: install
+browser-page: install
+	$(BIN)/python docs/browser/build.py docs/_build/html/browser
+
+docs: browser-page
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 

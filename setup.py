@@ -41,7 +41,7 @@ setup(
         "meta_gan.saved_models": ["*.md", "*/*", "*/*/*"],
         "meta_gan.protocol": ["class_splits/*"],
         "meta_gan.report": ["templates/*"],
-        "meta_gan.demo": ["page/*"],
+        "meta_gan.demo": ["page/*", "templates/*"],
     },
     install_requires=[
         "tensorflow>=2.20,<2.23",

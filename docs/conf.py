@@ -75,8 +75,16 @@ def write_notebooks(app):
         nbformat.write(notebook(path), path.with_suffix(".ipynb"))
 
 
+def link_static_page(app, env, added, changed, removed):
+    """Link the page that docs/browser/build.py makes if it is in the site; read anew, as it may have come or gone."""
+    if Path(app.outdir, "browser", "index.html").is_file():
+        app.tags.add("browser_page")
+    return ["browser"]
+
+
 def setup(app):
-    """Connect the functions above; the docstrings' one comes before napoleon, whose priority is 500."""
+    """Connect the functions above; that of docstrings comes before napoleon, whose priority is 500."""
     app.connect("builder-inited", write_notebooks)
+    app.connect("env-get-outdated", link_static_page)
     app.connect("autodoc-process-docstring", escape, priority=400)
     app.connect("source-read", link_on_site)

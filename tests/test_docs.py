@@ -45,3 +45,14 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     reference = (Path(tmp_path) / "api/games.html").read_text("utf-8")
     assert "meta_gan.games.FlowMatching" in reference and "float[n, *example]" in reference
+    # The static page is linked if it is there, and only then.
+    place, link = Path(tmp_path) / "browser", 'href="browser/index.html"'
+    without = (Path(tmp_path) / "browser.html").read_text("utf-8")
+    assert link not in without and "This build of the site is without the page" in without
+    place.mkdir()
+    (place / "index.html").write_text("the page")
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    found = (Path(tmp_path) / "browser.html").read_text("utf-8")
+    assert link in found and "This build of the site is without the page" not in found
+    assert (place / "index.html").read_text() == "the page"

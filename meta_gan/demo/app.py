@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,10 +13,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from meta_gan.demo import site
 from meta_gan.demo.answers import BYTES, FILES, IMAGES, Demo, Request
 from meta_gan.errors import DivergenceError
 
@@ -73,12 +73,17 @@ def application(demo: Demo) -> Starlette:
 
         return await _answered(request, turn, made)
 
-    page = StaticFiles(directory=Path(__file__).parent / "page", html=True)
+    page = site.render("demo.html", "demo.js", Request.count)
+
+    async def index(request: HTTPRequest) -> Response:
+        return HTMLResponse(page)
+
     routes = [
+        Route("/", index),
         Route("/api/models", models),
         Route("/api/samples", samples, methods=["POST"]),
         Route("/api/download/{what}", download, methods=["POST"]),
-        Mount("/", page),
+        Mount("/", StaticFiles(directory=site.FILES)),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, HOSTS)])
 

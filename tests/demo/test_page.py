@@ -1,7 +1,6 @@
 """The demo's page in a headless browser: drawn on, driven by the keyboard alone, and its downloads opened."""
 
 import io
-import shutil
 import threading
 import time
 import zipfile
@@ -12,12 +11,12 @@ import pytest
 from PIL import Image
 
 import meta_gan  # noqa: F401  registers the classes of the downloaded generator
+from benchmarks.speed.browser_page import draw, until
 from meta_gan.demo import Demo
 from meta_gan.demo.answers import BYTES
 from meta_gan.demo.app import application
 
 pytestmark = pytest.mark.slow
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +35,6 @@ def address():
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on this machine")
-    with playwright.sync_playwright() as running:
-        made = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
 def page(browser, address):
     context = browser.new_context(viewport={"width": 1100, "height": 1000}, accept_downloads=True)
@@ -61,30 +48,8 @@ def page(browser, address):
     assert not [error for error in errors if "ERR_ABORTED" not in error], "the page itself cancels what is out of date"
 
 
-def until(holds, seconds=60):
-    """Wait until a function holds. Playwright's own `wait_for_function` needs an `eval`, which the page forbids."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 def ready(page):
     until(lambda: page.locator("#model option").count() == 2)
-
-
-def draw(page, number, jitter=0):
-    """Draw a letter T in a field by the mouse."""
-    box = page.locator("#pads canvas").nth(number).bounding_box()
-
-    def at(x, y):
-        return box["x"] + box["width"] * x + jitter, box["y"] + box["height"] * y + jitter
-
-    for start, end in (((0.2, 0.25), (0.8, 0.25)), ((0.5, 0.25), (0.5, 0.85))):
-        page.mouse.move(*at(*start))
-        page.mouse.down()
-        page.mouse.move(*at(*end), steps=5)
-        page.mouse.up()
 
 
 def made(page, count=24, pictures=1):
@@ -183,7 +148,7 @@ def test_files_and_their_faults(page, tmp_path):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (1100, "dark"), (400, "light")])
-def test_it_fits_wide_and_narrow_in_both_themes(browser, address, width, scheme, tmp_path):
+def test_it_fits_wide_and_narrow_in_both_themes(browser, address, brightness, width, scheme, tmp_path):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(address)
@@ -194,8 +159,7 @@ def test_it_fits_wide_and_narrow_in_both_themes(browser, address, width, scheme,
     rights = page.eval_on_selector_all("input, button", "all => all.map(each => each.getBoundingClientRect().right)")
     assert max(rights) <= width
     assert not page.locator("#ink").is_visible(), "a model of grey pictures has no use for colours"
-    ground, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
-    brightness = [sum(int(part) for part in each[4:-1].split(",")) for each in (ground, ink)]
-    assert (brightness[0] > brightness[1]) == (scheme == "light") and abs(brightness[0] - brightness[1]) > 400
+    ground, ink = brightness(page)
+    assert (ground > ink) == (scheme == "light") and abs(ground - ink) > 400
     page.screenshot(path=tmp_path / f"{width}_{scheme}.png", full_page=True)
     context.close()

@@ -1,0 +1,128 @@
+"""Build the static page, on which the shipped model of drawings runs in the browser: `build.py OUT`.
+
+`OUT` becomes a folder for any static host: the page's HTML, scripts and style, the model as ONNX, `model.json` that
+describes it, and ONNX Runtime for browsers, of the version and the checksum in `package-lock.json`. It needs npm and
+the extra `onnx`, and replaces a page that it built before.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+MODEL, COUNT = "omniglot", 50
+OWN = ("browser.js", "noise.js", "pixels.js")
+SERVED = "demo.js"
+"""The script of the demo's page that the static page does not use."""
+RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+"""The least that runs on the CPU: one script, and the one file that it loads."""
+
+
+def check(out: Path) -> str:
+    """Check before anything is built that all is there, and return the path of npm.
+
+    Raises:
+        ValueError: npm or the extra `onnx` is missing, or `out` is something else than a page built here.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ValueError("the page must be built with npm, of Node.js 20 or newer, on the PATH. Received: no npm")
+    if absent := [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]:
+        raise ValueError(f"the page must be built with the extra `onnx`. Received: no {' and no '.join(absent)}")
+    if out.exists() and not (out / "model.json").is_file():
+        raise ValueError(f"'OUT' must be a new folder, or a page that this program built. Received: {str(out)!r}")
+    return npm
+
+
+def install_runtime(npm: str, out: Path) -> None:
+    """Copy `RUNTIME` from npm's package to a folder; npm checks the sha512 of `package-lock.json`.
+
+    Raises:
+        RuntimeError: npm failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = " ".join(line.removeprefix("npm error").strip() for line in done.stderr.splitlines()[:4])
+            raise RuntimeError(f"npm could not install onnxruntime-web: {said}")
+        for name in RUNTIME:
+            shutil.copy(Path(folder, "node_modules/onnxruntime-web/dist", name), out)
+
+
+def export_model(out: Path) -> None:
+    """Write the model as ONNX, with adaptation to the support set, and its description."""
+    import meta_gan
+
+    model = meta_gan.load(MODEL)
+    model.export(out / f"{MODEL}.onnx", format="onnx", support=True)
+    about = {
+        "name": MODEL,
+        "file": f"{MODEL}.onnx",
+        "example_shape": model.game.example_shape,
+        "polarity": model.data_card["polarity"],
+        "latent_dim": model.game.latent_dim,
+        "stratified": model.game.nets["generator"].stratified,
+    }
+    (out / "model.json").write_text(json.dumps(about) + "\n", "utf-8")
+
+
+def build(out: Path) -> None:
+    """Build the page in a temporary folder beside `out`, which it then replaces as a whole.
+
+    Raises:
+        ValueError: see `check`.
+        RuntimeError: npm failed.
+        OSError: the folder cannot be written.
+    """
+    npm = check(out)
+    from meta_gan import atomic
+    from meta_gan.demo import site
+
+    with atomic.new_folder(out, replaces=True) as page:
+        install_runtime(npm, page)
+        export_model(page)
+        for path in (*(HERE / name for name in OWN), *site.FILES.iterdir()):
+            if path.name != SERVED:
+                shutil.copy(path, page)
+        (page / "index.html").write_text(site.render("index.html", "browser.js", COUNT, HERE), "utf-8")
+
+
+def sizes(out: Path) -> dict[str, tuple[int, int]]:
+    """Return the bytes of each file of a page, as it is and as a host sends it, compressed by gzip."""
+    contents = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    return {name: (len(content), len(gzip.compress(content))) for name, content in contents.items()}
+
+
+def main(arguments: list[str]) -> int:
+    """Build the page, print the sizes of its files, and return the exit code."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print(f"usage: {sys.argv[0]} OUT", file=sys.stderr)
+        return 2
+    out = Path(arguments[0])
+    try:
+        build(out)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    found = sizes(out)
+    for name, (plain, packed) in found.items():
+        print(f"{plain:>12,} bytes, {packed:>10,} compressed: {name}")
+    plain, packed = (sum(each) for each in zip(*found.values(), strict=True))
+    print(f"{plain:>12,} bytes, {packed:>10,} compressed: {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
