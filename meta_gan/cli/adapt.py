@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from meta_gan import loading, storage
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_memory
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import outputs
 from meta_gan.tasks.episodes import by_domain, join_domains
 
+FEW = 5
+"""The number of support examples that presets and shipped models are trained with."""
 EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
 
 
@@ -48,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.inner_steps is not None:
         check_integer(arguments.inner_steps, "--inner-steps", 0)
     model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
+    check_memory(arguments.sample, model.game.output_shape, "--sample")
     domains = by_domain(model.game.example_shape)
     paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
     if len(paths) != len(domains):
@@ -60,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
         for name, path in zip(domains, paths, strict=True)
     }
     adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)
+    if (fewest := min(map(len, sets.values()))) < FEW:
+        print(f"{fewest} support example{'s' * (fewest > 1)}: samples are usually closer to the class with {FEW}")
     translates = "translate" in model.game.endpoints
     made = adapted.translate(sets["source"]) if translates else adapted.sample(arguments.sample, seed=arguments.seed)
     with storage.new_folder(arguments.out) as folder:
