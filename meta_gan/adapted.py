@@ -14,7 +14,7 @@ import tensorflow as tf
 from meta_gan import atomic, functional, storage
 from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
-from meta_gan.checks import check_converged, check_examples, check_integer
+from meta_gan.checks import check_converged, check_examples, check_integer, check_memory
 from meta_gan.environment import check_settings
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.types import Examples, MetaWeights, Snapshot
@@ -85,11 +85,12 @@ class AdaptedModel:
             float32[count, *example] in [-1, 1].
 
         Raises:
-            ValueError: `count` below 1, a seed outside the int32 range, or the game does not have this endpoint.
+            ValueError: `count` below 1 or above what the memory of this machine holds, a seed outside the int32 range,
+                or the game does not have this endpoint.
             DivergenceError: an example is not finite.
         """
         self._require("sample")
-        inputs = {"num": check_integer(count, "count", 1)}
+        inputs = {"num": check_memory(check_integer(count, "count", 1), self.adaptation.game.output_shape, "count")}
         seed = check_integer(seed, "seed")
         return self._run("sample", inputs, seed)["samples"]
 

@@ -309,10 +309,15 @@ def new_files(folder: str | os.PathLike[str], point: str = "files") -> Iterator[
         point: the prefix of the fault points that are passed: `.written` and `.renamed`.
 
     Raises:
+        ValueError: the folder cannot be written in.
         OSError: a file cannot be written.
     """
     final = Path(folder)
-    with work_folder(final / point) as work:
+    with contextlib.ExitStack() as stack:
+        try:
+            work = stack.enter_context(work_folder(final / point))
+        except OSError as error:
+            _refuse(error, final / point)
         try:
             yield work
             fault_point(f"{point}.written")
@@ -323,6 +328,22 @@ def new_files(folder: str | os.PathLike[str], point: str = "files") -> Iterator[
         except OSError as error:
             raise named(error, work, final) from error
         sync(final)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise a ValueError if nothing can be made at a path: a part of it is a file, or its folder may not be written.
+
+    It makes nothing, so that a program can check before it computes. A write can still fail, as on a full disk.
+
+    Example:
+        >>> check_writable("runs")
+    """
+    place = Path(path).absolute()
+    while not os.path.lexists(place) and place.parent != place:
+        place = place.parent
+    if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+        received = "a folder that you may not write in" if os.path.isdir(place) else "a file"
+        raise ValueError(f"the folder {str(place)!r} must be writable. Received: {received}; choose another place")
 
 
 def _refuse(error: OSError, final: Path) -> NoReturn:

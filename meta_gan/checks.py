@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
+import os
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from meta_gan.errors import DivergenceError
+from meta_gan.hints import did_you_mean, shape_hint
 
 T = TypeVar("T")
 TOLERANCE = 1e-3
@@ -22,8 +23,6 @@ SIGNED, UNSIGNED = (-1, 1), (0, 1)
 """The ranges of float images."""
 _LEVEL_TOLERANCE = 1e-3
 """In units of 1 / 255, more than float32 rounds a level by."""
-_ALIKE = 0.7
-"""The similarity, in [0, 1], from which on a name may be what a misspelt one means; "wgan" is none of "dcgan"."""
 _TOGETHER = 2**20
 """Values that are compared at a time."""
 
@@ -51,6 +50,29 @@ def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = 
         bound = "< 2^31" if most == LARGEST_INTEGER else f"<= {most}"
         raise ValueError(f"{argument!r} must be an integer >= {least} and {bound}. Received: {value!r}")
     return int(value)
+
+
+def check_memory(count: int, example_shape: tuple[int, ...], argument: str) -> int:
+    """Return `count` if so many examples in float32 fit the memory of this machine.
+
+    Args:
+        count: a number of examples >= 1.
+        example_shape: the shape of one.
+        argument: the name of `count` in the message.
+
+    Raises:
+        ValueError: they do not; the message has the largest count that does.
+
+    Example:
+        >>> check_memory(64, (28, 28, 1), "count")
+        64
+    """
+    each = 4 * math.prod(example_shape)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if count * each > memory:
+        required = f"at most {memory // each}, whose examples fill the {memory / 2**30:.1f} GB of this machine's memory"
+        raise ValueError(f"{argument!r} must be {required}. Received: {count}")
+    return count
 
 
 def check_number(
@@ -113,25 +135,6 @@ def check_choice(value: Any, argument: str, choices: Collection[T]) -> T:
         hint = did_you_mean(value, choices)
         raise ValueError(f"{argument!r} must be one of {', '.join(map(repr, choices))}. Received: {value!r}{hint}")
     return value
-
-
-def did_you_mean(value: Any, choices: Iterable[Any]) -> str:
-    """Return the end of an error message that names the choice most like a misspelt value.
-
-    Args:
-        value: what was received.
-        choices: what is allowed; only strings are compared.
-
-    Returns:
-        `". Did you mean NAME?"`, or "" if no choice is like the value.
-
-    Example:
-        >>> did_you_mean("flwo", ["fusion", "flow"])
-        ". Did you mean 'flow'?"
-    """
-    names = [choice for choice in choices if isinstance(choice, str)]
-    found = difflib.get_close_matches(value, names, n=1, cutoff=_ALIKE) if isinstance(value, str) else []
-    return f". Did you mean {found[0]!r}?" if found else ""
 
 
 def check_bool(value: Any, argument: str) -> bool:
@@ -246,10 +249,10 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
         >>> check_examples(np.zeros((5, 2)), (2,)).dtype
         dtype('float32')
     """
-    array, shape = np.asarray(examples), tuple(example_shape)
+    array, shape = _array(examples, argument), tuple(example_shape)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1 or len(array) < 1:
-        wanted = ", ".join(str(size) for size in shape)
-        raise ValueError(f"{argument!r} must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}")
+        wanted, cure = ", ".join(str(size) for size in shape), shape_hint(array.shape, shape, argument)
+        raise ValueError(f"{argument!r} must have shape [n, {wanted}] with n >= 1. Received: shape {array.shape}{cure}")
     if array.dtype == np.uint8 and len(shape) == 2:
         raise ValueError(
             f"{argument!r} of sounds or texts must be floating point in [-1, 1]; uint8 is for images. Received: uint8"
@@ -267,6 +270,20 @@ def check_examples(examples: Any, example_shape: tuple[int, ...], argument: str 
             f"Received: values from {low:.6g} to {high:.6g}"
         )
     return np.clip(array, -1.0, 1.0).astype(np.float32)
+
+
+def _array(examples: Any, argument: str) -> np.ndarray:
+    """Return examples as one array; a path, a data set, or examples of several shapes are none."""
+    if isinstance(examples, (str, os.PathLike)):
+        cure = "read files by meta_gan.tasks.load_support(path, image_shape).images"
+        raise ValueError(f"{argument!r} must be an array; {cure}. Received: the path {os.fspath(examples)!r}")
+    try:
+        array = np.asarray(examples)
+    except ValueError as error:
+        raise ValueError(f"{argument!r} must be one array, of examples of one shape. Received: {error}") from error
+    if array.dtype == object:
+        raise ValueError(f"{argument!r} must be one array of numbers. Received: {type(examples).__name__}")
+    return array
 
 
 def to_bytes(images: np.ndarray, argument: str) -> np.ndarray:
@@ -369,7 +386,7 @@ def check_range(examples: Any, example_shape: Any, argument: str = "support", va
         if not isinstance(examples, Mapping) or set(examples) != set(example_shape):
             return examples  # `check_support` says what is wrong.
         return {k: check_range(examples[k], s, f"{argument}[{k!r}]", value_range) for k, s in example_shape.items()}
-    array = np.asarray(examples)
+    array = _array(examples, argument)
     if len(example_shape) != 3 or not array.size:
         return examples
     if array.dtype.kind in "biu":

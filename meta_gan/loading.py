@@ -15,7 +15,7 @@ import numpy as np
 
 from meta_gan import atomic, hub, storage
 from meta_gan.adapted import AdaptedModel
-from meta_gan.checks import did_you_mean
+from meta_gan.hints import missing_hint
 from meta_gan.model import MetaModel
 from meta_gan.types import Snapshot
 
@@ -80,7 +80,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     folder = found_or_shipped(path, shipped(), shipped_root())
     if not folder.exists():
         names = shipped()
-        hint = did_you_mean(str(path), names)
+        hint = missing_hint(path, names)
         raise ValueError(f"a model must be a folder or one of the shipped names {names}. Received: {str(path)!r}{hint}")
     for place in (folder, folder / "model"):
         if os.path.lexists(place / storage.WEIGHTS) or (place != folder and _has_model(place)):
@@ -100,6 +100,7 @@ def resolve(path: str | os.PathLike[str]) -> Path:
         return folder
     raise ValueError(
         f"a model folder must hold {storage.CONFIG} and {storage.WEIGHTS}, or finished runs. Received: {str(path)!r}"
+        f"{_without_model(folder)}"
     )
 
 
@@ -111,6 +112,16 @@ def pinned(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
         'omniglot'
     """
     return hub.pinned(str(path)) if hub.is_address(path) else path
+
+
+def _without_model(folder: Path) -> str:
+    """Return the end of the message on a path without a model: what there is, and what to do with it."""
+    if not folder.is_dir():
+        ways = {".keras": ", for keras.saving.load_model", ".zip": "; unpack it and give the folder"}
+        return f", a file{ways.get(folder.suffix.lower(), '')}"
+    if (folder / "checkpoints").is_dir() or any(re.match(r"\d{5}-", entry.name) for entry in folder.iterdir()):
+        return ", a run without a model yet; train on, by its command with --resume"
+    return ""
 
 
 def _has_model(folder: Path) -> bool:
@@ -284,6 +295,13 @@ def load_adapted(path: str | os.PathLike[str], sampling: Mapping[str, Any] | Non
     """
     place = pinned(path)
     address = str(place) if hub.is_address(place) else None
+    if not address and not os.path.lexists(Path(place) / storage.CONFIG):
+        # A path of a meta-model, or of nothing: the next step is to adapt, whatever there is.
+        hint = "" if Path(path).exists() or str(path) in shipped() else missing_hint(path)
+        raise ValueError(
+            "a model to sample from must be a folder that `meta-gan adapt` or AdaptedModel.save wrote; adapt a "
+            f"meta-model first. Received: {str(path)!r}, without {storage.CONFIG}{hint}"
+        )
     adapted = AdaptedModel.from_folder(hub.fetch(address, "adapted_model") if address else place)
     adapted.source = address
     game = adapted.adaptation.game

@@ -36,6 +36,11 @@ FILES = {CONFIG, WEIGHTS, CARD, METADATA}
 CARD_DATA = "card_data"
 CARD_FIELDS = ("license", "license_name", "license_link", "datasets", "metrics", "language", "base_model", "tags")
 """The fields of a card's header that the user gives, by their names in `huggingface_hub.ModelCardData`."""
+KINDS = {
+    "meta_model": "a meta-model, as `meta-gan train` and MetaModel.save write",
+    "adapted_model": "an adapted model, as `meta-gan adapt` and AdaptedModel.save write",
+}
+"""What messages call the kinds of saved models."""
 _SWAPS = 20  # readings of a model that is being replaced, each at another moment
 
 
@@ -70,9 +75,13 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False, kind: str 
         # TensorFlow and Keras write to no other names, and would find out at the end.
         raise ValueError(f"the output {str(final)!r} must be a name in UTF-8. Received: other bytes") from error
     if not os.path.lexists(final) or (final.is_dir() and not any(final.iterdir())):
+        atomic.check_writable(final)
         return
     if not overwrite:
-        raise ValueError(f"the output {str(final)!r} must not exist yet. Received: a path with content")
+        held = "a folder that is not empty" if final.is_dir() else "a file"
+        raise ValueError(
+            f"the output {str(final)!r} must not exist yet; choose another, or delete it. Received: {held}"
+        )
     required = f"'overwrite' replaces a saved model only, and {str(final)!r} must be one"
     if other := other_content(final, FILES):
         raise ValueError(f"{required}. Received: {other}")
@@ -158,7 +167,9 @@ def _digest(config: dict[str, Any]) -> str:
 
 def _content(path: str | os.PathLike[str], name: str, most: int) -> bytes:
     if not os.path.lexists(Path(path) / name):
-        raise DamagedFileError(f"a model folder must hold {name}. Received: {str(path)!r} without it")
+        raise DamagedFileError(
+            f"a model folder must hold {name}; copy or save it whole. Received: {str(path)!r} without it"
+        )
     return reading.read_bytes(Path(path) / name, most)
 
 
@@ -212,7 +223,8 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
 def _read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     config = read_config(path)
     if config["kind"] != kind:
-        raise ValueError(f"{str(path)!r} must hold a {kind}. Received: a {config['kind']}")
+        wanted, found = (KINDS.get(each, f"a {each}") for each in (kind, config["kind"]))
+        raise ValueError(f"{str(path)!r} must hold {wanted}. Received: {found}")
     file = Path(path) / WEIGHTS
     # Read once: a second reading by its name could be of another file.
     content = _content(path, WEIGHTS, reading.LARGEST_WEIGHTS)

@@ -95,6 +95,9 @@ class TaskModel(keras.Model):
     def _check_data(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         check_settings()
         labels = dict(zip(("x", "y"), args, strict=False)) | kwargs
+        if callable(getattr(labels.get("x"), "train", None)):
+            received = type(labels["x"]).__name__
+            raise ValueError(f"'x' must be batches of tasks; call {received}.train(meta_batch). Received: a {received}")
         for argument in ("y", "sample_weight", "class_weight", "validation_split"):
             value = labels.get(argument)
             if value is not None and not (isinstance(value, (int, float)) and value == 0):

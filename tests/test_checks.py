@@ -16,9 +16,9 @@ from meta_gan.checks import (
     check_range,
     check_shape,
     check_support,
-    did_you_mean,
     value_range_of,
 )
+from meta_gan.hints import did_you_mean
 
 SHAPE = (2, 2, 1)
 NAN, INFINITY = float("nan"), float("inf")

@@ -76,7 +76,7 @@ def test_pickles_are_never_loaded(saved):
 
 
 def test_missing_and_wrong_files_are_named(saved, tmp_path):
-    with pytest.raises(ValueError, match=r"must hold a adapted_model. Received: a meta_model"):
+    with pytest.raises(ValueError, match=r"must hold an adapted model, .*Received: a meta-model"):
         storage.read_model(saved, "adapted_model")
     (saved / "weights.npz").unlink()
     with pytest.raises(ValueError, match=r"must hold weights.npz"):
@@ -103,7 +103,7 @@ def test_check_arrays_compares_shapes_in_order_of_names():
 
 def test_taken_places_are_refused_and_kept(tmp_path, saved):
     before = (saved / "config.json").read_bytes()
-    with pytest.raises(ValueError, match=r"must not exist yet. Received: a path with content"):
+    with pytest.raises(ValueError, match=r"must not exist yet; .*Received: a folder that is not empty"):
         storage.write_model(saved, {**CONFIG, "example_shape": [9]}, ARRAYS)
     assert (saved / "config.json").read_bytes() == before
     (tmp_path / "file").write_text("mine")

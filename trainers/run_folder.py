@@ -80,7 +80,10 @@ def latest_run(out: str | Path) -> Path:
         return root
     found = runs(root)
     if not found:
-        raise ValueError(f"resuming needs a folder with a run in it. Received: {str(root)!r}, without one")
+        raise ValueError(
+            f"resuming needs a folder with a run in it; leave out --resume to start one. Received: {str(root)!r}, "
+            "without one"
+        )
     return found[-1]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from meta_gan import loading, storage
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_memory
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, outputs
 from meta_gan.tasks.episodes import by_domain, join_domains
 
+FEW = 5
+"""The number of support examples that presets and shipped models are trained with."""
 EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
 
 
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_integer(arguments.inner_steps, "--inner-steps", 0)
     with console.phase("loading the model"):
         model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
+    check_memory(arguments.sample, model.game.output_shape, "--sample")
     domains = by_domain(model.game.example_shape)
     paths = [path for path in (arguments.support, arguments.target_support) if path is not None]
     if len(paths) != len(domains):
@@ -62,6 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     }
     with console.phase("adapting"):
         adapted = model.adapt(join_domains(sets), steps=arguments.inner_steps, seed=arguments.seed)
+    if (fewest := min(map(len, sets.values()))) < FEW:
+        few = f"{fewest} support example{'s' * (fewest > 1)}"
+        console.say(f"{few}: samples are usually closer to the class with {FEW}")
     translates, count, seed = "translate" in model.game.endpoints, arguments.sample, arguments.seed
     with console.phase("translating" if translates else "sampling"):
         made = adapted.translate(sets["source"]) if translates else adapted.sample(count, seed=seed)

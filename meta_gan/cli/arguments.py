@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from meta_gan import atomic
 from meta_gan.tasks.files import POLICIES
 
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
@@ -99,9 +100,10 @@ def check_folder(out: str) -> Path:
     """Return `out` as a path, which must be a folder or not exist.
 
     Raises:
-        ValueError: `out` is a file.
+        ValueError: `out` is a file, or cannot be written in.
     """
     path = Path(out)
     if path.exists() and not path.is_dir():
         raise ValueError(f"--out must be a folder. Received: the file {out!r}")
+    atomic.check_writable(path)
     return path

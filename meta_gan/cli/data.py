@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
+from meta_gan import atomic
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, outputs, sources
 
@@ -27,7 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Describe a source and draw its contact sheet."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(arguments.data).name)
     if arguments.out and Path(arguments.out).exists():
-        raise ValueError(f"--out must not exist yet. Received: {arguments.out!r}")
+        raise ValueError(f"--out must not exist yet; choose another, or delete it. Received: {arguments.out!r}")
+    atomic.check_writable(arguments.out or os.curdir)
     tasks = sources.open_tasks(arguments)
     out = Path(arguments.out or f"contact_sheet-{stem}{tasks.source.medium.sheet_suffix}")
     console.say(tasks.source.describe())

@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             place.bind((HOST, arguments.port))
         except OSError as error:
-            raise ValueError(f"--port must be a free port of this machine. Received: {arguments.port}") from error
+            required = "--port must be a free port of this machine; --port 0 takes one"
+            raise ValueError(f"{required}. Received: {arguments.port}, {error.strerror}") from error
         app = application(demo)
         for each in demo.described():
             console.say(f"model: {each['name']}, {each['height']} x {each['width']} x {each['channels']}")

@@ -20,7 +20,6 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from meta_gan import atomic
-from meta_gan.checks import did_you_mean
 from meta_gan.cli import adapt, augment, completion, console, data, demo, evaluate, export, info, judge, sample, train
 from meta_gan.cli.launcher import (
     COMMANDS,
@@ -32,11 +31,16 @@ from meta_gan.cli.launcher import (
     reddened,
 )
 from meta_gan.errors import DivergenceError
+from meta_gan.hints import did_you_mean
 from meta_gan.tasks.errors import shown
 from trainers import TrainingStopped, WorkerLost, configure_threads, interruption
 
 # Raised by TensorFlow for a full disk and for a folder without write permission.
 DISK = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)
+OUT_OF_MEMORY = (
+    "the memory of this machine must hold the work. Received: out of memory; ask for fewer samples or tasks at a time, "
+    "or for smaller pictures"
+)
 MODULES = {
     **{"train": train, "adapt": adapt, "sample": sample, "augment": augment, "evaluate": evaluate},
     **{"judge": judge, "export": export, "info": info, "demo": demo, "data": data, "completion": completion},
@@ -60,13 +64,22 @@ class _Parser(argparse_flags.ArgumentParser):
             super()._print_message(message, file)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
-        parsed, unknown = self.parse_known_args(args, namespace)
+        words = list(sys.argv[1:] if args is None else args)
+        # First, because argparse would name the flag that a misspelt one leaves out, and not the misspelt one.
+        if words and (command := self.commands.get(words[0])) is not None:
+            known = command._option_string_actions
+            for name in (word.partition("=")[0] for word in words[1:]):
+                if name.startswith("--") and name != "--" and name not in known:
+                    hint = did_you_mean(name, re.findall(r"--[\w-]+", command.format_usage()))
+                    command.error(f"unrecognized arguments: {name}{hint}")
+        parsed, unknown = self.parse_known_args(words, namespace)
         if unknown:
-            flags = re.findall(r"--[\w-]+", self.commands[parsed.command].format_usage())
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{did_you_mean(unknown[0], flags)}")
+            self.commands[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed
 
     def error(self, message: str) -> NoReturn:
+        if found := re.search(r"argument (--[\w-]+): invalid (int|float) value: (.*)$", message):
+            message = f"{found[1]} must be {'an integer' if found[2] == 'int' else 'a number'}. Received: {found[3]}"
         if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message):
             message += did_you_mean(found[1], re.findall(r"[\w-]+", found[2]))
         self.exit(2, reddened(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
@@ -116,6 +129,27 @@ def current_spelling(words: Sequence[str]) -> list[str]:
     return found
 
 
+def expanded(words: Sequence[str]) -> list[str]:
+    """Return a command line with `~/` at the head of a value replaced by the home folder.
+
+    A shell does so except within quotes and after `=`, where `~` would become the name of a new folder.
+
+    Example:
+        >>> expanded(["--data=./~/flags"])
+        ['--data=./~/flags']
+    """
+    found = []
+    for word in words:
+        head, equals, value = word.partition("=") if not word.startswith("~") else ("", "", word)
+        found.append(f"{head}{equals}{os.path.expanduser(value) if value.startswith('~/') else value}")
+    return found
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line, without the name of the program; a SystemExit of code 2 if it cannot be."""
+    return parser().parse_args(expanded(current_spelling(words)))
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was parsed, and return the exit code of the process."""
     with console.level(arguments):
@@ -130,6 +164,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return 4
     except BrokenPipeError:
         raise  # Standard output has no reader any more.
+    except MemoryError:
+        _complain(arguments, f"error: {OUT_OF_MEMORY}")
+        return 1
     # An ImportError names the extra that a command needs.
     except (ValueError, OSError, ImportError, *DISK) as error:
         _complain(arguments, f"error: {_described(error)}")
@@ -149,6 +186,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _described(error: Exception) -> str:
     """Return the message of an error, with the file that could not be written after the reason."""
+    if isinstance(error, tf.errors.ResourceExhaustedError) and not atomic.machine_error(error):
+        return OUT_OF_MEMORY
     if not isinstance(error, OSError) or not atomic.machine_error(error) or error.strerror is None:
         return str(error)
     if error.filename is not None:
@@ -171,6 +210,8 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 def _start(arguments: argparse.Namespace) -> int:
     # Keras and TensorFlow log through absl at INFO level, which would mix with the output of the command.
     logging.set_verbosity(logging.WARNING)
+    # Several models in one process are traced one after the other, which TensorFlow would warn about.
+    tf.get_logger().setLevel("ERROR")
     warnings.showwarning = _warn
     configure_threads()
     with interruption.raising():
@@ -181,4 +222,4 @@ def main() -> None:
     """Run the console script `meta-gan`."""
     open_standard_streams()
     with guarded_output():
-        app.run(_start, flags_parser=lambda argv: parser().parse_args(current_spelling(argv[1:])))
+        app.run(_start, flags_parser=lambda argv: parse(argv[1:]))

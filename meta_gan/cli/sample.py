@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from meta_gan import loading, storage
-from meta_gan.checks import check_integer
+from meta_gan.checks import check_integer, check_memory
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, outputs
 from meta_gan.tasks.episodes import by_domain
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_integer(arguments.count, "--count", 1)
     adapted = loading.load_adapted(arguments.model, sampling=flags.sampling(arguments.sampling))
     if arguments.inputs is None:
+        check_memory(arguments.count, adapted.adaptation.game.output_shape, "--count")
         made, inputs = adapted.sample(arguments.count, seed=arguments.seed), []
     else:
         game = adapted.adaptation.game

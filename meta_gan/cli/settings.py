@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_gan import presets
+from meta_gan.hints import missing_hint
 from meta_gan.presets.nodes import Node, always
 from meta_gan.tasks.files import FILE, NOTHING, kind_of
 from trainers import TrainConfig
@@ -88,6 +89,8 @@ def _read(path: str) -> dict[str, Any]:
     """Read a configuration, such as a run folder's `config.json`."""
     if (kind := kind_of(path)) not in (FILE, NOTHING):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}, {kind}")
+    if kind == NOTHING:
+        raise FileNotFoundError(f"--config must be a file. Received: {path!r}, {kind}{missing_hint(path)}")
     content, ending = Path(path).read_bytes(), Path(path).suffix
     if ending not in (".json", ".toml"):
         raise ValueError(f"--config must be a .json or .toml file. Received: {path!r}")

@@ -18,6 +18,10 @@ from trainers.workers import Workers
 EXAMPLE = "meta-gan train --data glyphs --out runs --steps 2000 --set width=16 symmetries=true train.log_every=50"
 
 
+MEDIA = {"sound": "sounds", "text": "texts"}
+"""The medium of a preset that is for one alone."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     main = parser.add_argument_group("main arguments")
@@ -85,6 +89,9 @@ def run(arguments: argparse.Namespace) -> None:
     resolved = {**description, "train": dataclasses.asdict(config), "episodes": episodes, "out": arguments.out}
     say(json.dumps(resolved, indent=2))
     say(tasks.describe())
+    medium, received = MEDIA.get(recipe.name), tasks.card.get("medium", "pictures")
+    if medium not in (None, received):
+        raise ValueError(f"--preset {recipe.name} needs {medium} in --data. Received: {tasks.name}, of {received}")
     # Raise errors of the first step now, before anything is written.
     config.episodes(tasks)
     with console.phase("building the model"):

@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import loading, reading, storage
-from meta_gan.checks import check_converged, check_examples, check_finite, check_number, did_you_mean
+from meta_gan.checks import check_converged, check_examples, check_finite, check_number
+from meta_gan.hints import did_you_mean
 
 BATCH = 256
 KIND = "judge"

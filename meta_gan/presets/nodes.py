@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 
-from meta_gan.checks import check_bool, check_choice, check_integer, check_number, did_you_mean
+from meta_gan.checks import check_bool, check_choice, check_integer, check_number
+from meta_gan.hints import did_you_mean
 from meta_gan.renames import SETTINGS
 
 N = TypeVar("N", bound="Node")
@@ -297,7 +298,8 @@ def _complaint(key: str, found: list[_Place], places: list[_Place]) -> str:
             return f"{key!r} {wanted}. Received: {key!r}"
     paths = [place.path for place in places]
     hint = did_you_mean(key, [*paths, *(end for path in paths for end in _ends(path))])
-    return f"{key!r} must be a setting, one of {', '.join(paths)}. Received: {key!r}{hint}"
+    # The list is long, so it stands only where there is nothing better to say.
+    return f"{key!r} must be a setting{'' if hint else ', one of ' + ', '.join(paths)}. Received: {key!r}{hint}"
 
 
 def _parsed(value: str, hint: Any, path: str) -> Any:

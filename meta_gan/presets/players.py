@@ -46,8 +46,9 @@ def features(name: str, shape: tuple[int, ...], rate: int | None) -> keras.Model
         return stacked(shape, [front, network.network, rescaling])
     if tuple(network.example_shape) != tuple(shape):
         raise ValueError(
-            f"'features' must name a network for images of {tuple(shape)}; make one by "
-            f"`meta-gan judge --purpose objective`. Received: {name!r}, for {tuple(network.example_shape)}"
+            f"'features' must name a network for images of {tuple(shape)}; make one by `meta-gan judge --data SOURCE "
+            f"--purpose objective --out NET` and pass --set game.features=NET, or pass --image-shape "
+            f"{'x'.join(map(str, network.example_shape))}. Received: {name!r}, for {tuple(network.example_shape)}"
         )
     return stacked(shape, [network.network, rescaling])
 

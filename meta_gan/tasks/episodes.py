@@ -155,7 +155,8 @@ class EpisodeStream(abc.ABC):
         if check_integer(meta_batch, "meta_batch", 1) > count:
             raise DataError(
                 f"{self.name}: 'meta_batch' must be at most the {count} tasks of the {split} split, because the "
-                f"tasks of a batch are different. Received: {meta_batch}"
+                f"tasks of a batch are different; lower it (--set meta_batch={count}), or add classes. "
+                f"Received: {meta_batch}"
             )
         return int(meta_batch)
 
@@ -284,8 +285,14 @@ class Tasks(EpisodeStream):
         raise DataError(
             f"{self.name}: every class needs at least shots + queries = {needed} {what}; class {name!r} has {size} "
             f"({len(short)} of {len(self._class_cells)} classes have too few). "
-            f"Received: shots={self.shots}, queries={self.queries}"
+            f"Received: shots={self.shots}, queries={self.queries}{self._cure(int(self._class_cells[short].min()))}"
         )
+
+    @staticmethod
+    def _cure(least: int) -> str:
+        """Return the end of the message on small classes, the smallest of which has `least` examples."""
+        lower = f"lower shots and queries to {least} together, " if least > 1 else ""
+        return f". Add examples, {lower}or leave the small classes out (--small-classes skip)"
 
     def _name_of(self, entry: Any) -> str:
         return self.source.class_names[entry]

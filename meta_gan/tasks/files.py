@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from meta_gan.checks import check_choice
+from meta_gan.hints import missing_hint
 from meta_gan.tasks.errors import DataError, shown
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ ADVICE = {
     **dict.fromkeys((".cr2", ".nef", ".arw", ".dng", ".raf"), "a raw photo: export it as JPEG"),
     **dict.fromkeys((".svg", ".pdf", ".psd", ".ai"), "not a bitmap: export it as PNG"),
     **dict.fromkeys((".mp3", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".opus"), "another coding: convert it to WAV"),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "an archive: unpack it and give the folder"),
 }
 """What a user can do with a file of a known format that is not read, by its suffix."""
 NAMED = 5
@@ -73,7 +75,8 @@ def check_file(path: Path, what: str) -> Path:
     if kind == FILE:
         return path
     if kind in (NOTHING, "a broken link"):
-        raise FileNotFoundError(f"{what[0].upper()}{what[1:]} must exist. Received: {shown(path)}, {kind}")
+        hint = missing_hint(path) if kind == NOTHING else ""
+        raise FileNotFoundError(f"{what[0].upper()}{what[1:]} must exist. Received: {shown(path)}, {kind}{hint}")
     raise DataError(f"{path}: must be {what}. Received: {kind}")
 
 
@@ -113,9 +116,25 @@ def listing(folder: Path, what: str, suffixes: tuple[str, ...]) -> Listing:
     return Listing(files, passed)
 
 
+def advice_of(path: Path) -> str:
+    """Return the end of an error message: what can be done with a file of a known format, or "".
+
+    Example:
+        >>> advice_of(Path("pictures.zip"))
+        ' (an archive: unpack it and give the folder)'
+    """
+    advice = ADVICE.get(path.suffix.lower())
+    return f" ({advice})" if advice else ""
+
+
 def is_litter(name: str) -> bool:
     """Return True for hidden entries and those that systems and archivers leave behind, such as `__MACOSX`."""
     return name.startswith(".") or name.lower() in LITTER | LITTER_FILES
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder, sorted by name, without hidden ones and litter."""
+    return sorted(entry for entry in folder.iterdir() if not is_litter(entry.name) and entry.is_dir())
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -134,12 +153,16 @@ def support_files(path: Path, what: str, suffixes: tuple[str, ...]) -> Listing:
     kind = kind_of(path)
     if kind != "a folder":
         if kind in (NOTHING, "a broken link"):
-            received = f"{shown(path)}{'' if kind == NOTHING else ', ' + kind}"
+            received = f"{shown(path)}, {kind}{missing_hint(path) if kind == NOTHING else ''}"
             raise FileNotFoundError(f"A support set must be a folder of {what}s or a .npz file. Received: {received}")
         return Listing([check_file(path, f"a folder, a .npz file or one {what}")], [])
     found = listing(path, what, suffixes)
     if not found.files:
-        inside = [each.rpartition(" (")[0] for each in found.passed[:10]]
+        inner = next((entry for entry in folders_in(path) if files_in(entry, suffixes)), None)
+        if inner is not None:
+            required = f"must hold the {what}s of one class, and no folders; give one of its folders"
+            raise DataError(f"{path}: {required}. Received: a folder of folders. Did you mean '{inner}'?")
+        inside = [each.rpartition(" (")[0] for each in found.passed[:10]] or "an empty folder"
         advice = "".join(f"; {each}" for each in found.passed[:10] if "not of" not in each)
         raise DataError(f"{path}: must hold at least 1 {what} file ({', '.join(suffixes)}){advice}. Received: {inside}")
     return found

@@ -20,7 +20,7 @@ SETTINGS = [*TINY, *OFTEN, "picture_steps=0,1"]
 def call(*arguments):
     """Runs a command in this process and returns its exit code; parsing errors come as SystemExit, as in a shell."""
     try:
-        return program.run(program.parser().parse_args(program.current_spelling([str(each) for each in arguments])))
+        return program.run(program.parse([str(each) for each in arguments]))
     except SystemExit as stop:
         return stop.code
 

@@ -145,13 +145,18 @@ def test_a_damaged_model(load, world, tmp_path):
 
 
 def test_an_adapted_model_is_no_meta_model(load, world):
-    assert "must hold a meta_model. Received: a adapted_model" in load(world.adapted)
+    assert "must hold a meta-model, as `meta-gan train` and MetaModel.save write. Received: an adapted model" in load(
+        world.adapted
+    )
 
 
 def test_a_meta_model_is_no_adapted_one(world, tmp_path, refused):
     arguments = ["--model", world.run / "model", "--count", 1, "--out", tmp_path / "out"]
-    assert "must hold a adapted_model. Received: a meta_model" in refused("sample", *arguments, out=tmp_path / "out")
-    assert "must hold config.json. Received: " in refused("sample", "--model", tmp_path, *arguments[2:])
+    assert (
+        "must hold an adapted model, as `meta-gan adapt` and AdaptedModel.save write. Received: a meta-model"
+        in refused("sample", *arguments, out=tmp_path / "out")
+    )
+    assert "adapt a meta-model first. Received: " in refused("sample", "--model", tmp_path, *arguments[2:])
 
 
 def taken(tmp_path):

@@ -141,7 +141,7 @@ def test_flags_of_the_last_release_are_accepted_with_a_warning(capsys):
             "unrecognized arguments: --step",
         ),
         (["train", "--preset", "maml"], "the following arguments are required: --out"),
-        (["sample", "--model", "m", "--out", "o", "--count", "many"], "argument --count: invalid int value: 'many'"),
+        (["sample", "--model", "m", "--out", "o", "--count", "many"], "--count must be an integer. Received: 'many'"),
         (
             ["adapt", "--model", "m", "--support", "s", "--out", "o", "--invert", "x"],
             "argument --invert: invalid choice",

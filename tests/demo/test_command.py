@@ -42,7 +42,7 @@ def test_a_port_that_is_taken(folder, served, capsys):
         taken.listen()
         port = taken.getsockname()[1]
         assert call("demo", "--model", folder, "--port", str(port)) == 2
-    assert f"--port must be a free port of this machine. Received: {port}" in capsys.readouterr().err
+    assert f"; --port 0 takes one. Received: {port}, Address already in use" in capsys.readouterr().err
     assert not served
 
 

@@ -101,7 +101,8 @@ def test_a_net_for_other_images_is_refused_with_a_hint(objective, shape):
     with pytest.raises(ValueError) as caught:
         build(shape=shape, terms_features=1.0, game_features=objective)
     assert str(caught.value) == (
-        f"'features' must name a network for images of {shape}; make one by `meta-gan judge --purpose objective`. "
+        f"'features' must name a network for images of {shape}; make one by `meta-gan judge --data SOURCE --purpose "
+        f"objective --out NET` and pass --set game.features=NET, or pass --image-shape {'x'.join(map(str, SHAPE))}. "
         f"Received: {objective!r}, for {SHAPE}"
     )
 

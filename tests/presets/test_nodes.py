@@ -154,7 +154,7 @@ def test_the_later_of_two_names_of_one_setting_counts():
     ("changes", "message"),
     [
         ({"colour": 1}, "'colour' must be a setting, one of part, part.size, part.share, "),
-        ({"art.size": 1}, "'art.size' must be a setting, one of "),
+        ({"art.size": 1}, "'art.size' must be a setting. Received: 'art.size'. Did you mean 'part.size'?"),
         ({"size": 1, "spare": "large"}, "'size' must name one setting, 'part.size' or 'spare.size'. Received: 'size'"),
         ({"target": 1}, "'target' must not be set when penalty is 'r1', but only when it is 'gradient'."),
         ({"word": "b", "spare": "large", "part": "large"}, "'word' must name one setting, 'part.word' or 'spare.word'"),

@@ -156,7 +156,8 @@ def test_too_few_examples_names_the_class_its_size_and_how_many():
         Tasks(numbered_source([12, 11, 40, 3]))
     assert str(caught.value) == (
         "numbered: every class needs at least shots + queries = 12 examples; class 'class 1' has 11 "
-        "(2 of 4 classes have too few). Received: shots=5, queries=7"
+        "(2 of 4 classes have too few). Received: shots=5, queries=7. Add examples, lower shots and queries to 3 "
+        "together, or leave the small classes out (--small-classes skip)"
     )
 
 

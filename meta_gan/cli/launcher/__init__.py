@@ -39,6 +39,10 @@ EPILOG = (
 )
 
 
+OLDEST = (3, 11)
+"""The oldest version of Python that the package runs on."""
+
+
 def _help() -> str:
     parser = argparse.ArgumentParser(prog="meta-gan", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(metavar="COMMAND")
@@ -130,6 +134,10 @@ def reddened(message: str) -> str:
 def main() -> None:
     """Run the command line: print the help without TensorFlow, pass everything else to `meta_gan.cli.program`."""
     open_standard_streams()
+    if sys.version_info[:2] < OLDEST:
+        wanted, received = (".".join(map(str, version)) for version in (OLDEST, sys.version_info[:3]))
+        complain(f"meta-gan: error: Python must be {wanted} or newer; make an environment of it. Received: {received}")
+        raise SystemExit(2)
     if sys.argv[1:] in (["-h"], ["--help"]):
         with guarded_output():
             print(_help(), end="")

@@ -109,8 +109,8 @@ class Support(NamedTuple):
 
     Attributes:
         images: float32[shots, height, width, channels] in [-1, 1].
-        message: one line on what "auto" decided about inversion, and on files that were skipped or passed over; None if
-            there is nothing to say.
+        message: one line on what "auto" decided about inversion, on colours that a grey model cannot have, and on files
+            that were skipped or passed over; None if there is nothing to say.
         files: the names of the files read, in the order of `images`.
     """
 
@@ -167,10 +167,12 @@ def load_support(
         return Support(-images if invert == "yes" else images, message, [path.name])
     colours, indices, skipped = load_files(files, height, width, on_bad_file)
     levels = to_channels(colours, channels)
+    lost = channels == 1 and int(np.ptp(colours.astype(np.int16), axis=-1).max()) > _FAINT
+    grey = f"{shown(path)}: the model's images are grey: colours were converted to grey" if lost else None
     inverted, message = _decide(levels, path, polarity) if invert == "auto" else (invert == "yes", None)
     notes = note_of(skipped, "skipped"), note_of(passed, f"{shown(path)}: {len(indices)} images were read; passed over")
     images = to_float(255 - levels if inverted else levels)
-    return Support(images, join_notes(message, *notes), [files[index].name for index in indices])
+    return Support(images, join_notes(grey, message, *notes), [files[index].name for index in indices])
 
 
 def _load_arrays(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str | None]:

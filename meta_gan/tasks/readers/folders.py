@@ -9,9 +9,22 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from meta_gan.checks import IMAGE_AXES, check_integer, check_shape
+from meta_gan.hints import missing_hint
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError, shown
-from meta_gan.tasks.files import Listing, check_name, check_policy, is_litter, kind_of, listing, note_of, read_each
+from meta_gan.tasks.files import (
+    NOTHING,
+    Listing,
+    advice_of,
+    check_name,
+    check_policy,
+    folders_in,
+    is_litter,
+    kind_of,
+    listing,
+    note_of,
+    read_each,
+)
 from meta_gan.tasks.media import pictures, sounds, texts
 from meta_gan.tasks.pixels import luminance, to_channels
 from meta_gan.tasks.readers.arrays import from_texts, make_source, make_tasks
@@ -45,8 +58,9 @@ def class_files(path: Path, what: str, suffixes: tuple[str, ...], small_classes:
     a DataError, which calls the files `what`, "image" or "sound".
     """
     check_policy(small_classes, "small_classes")
-    if kind_of(path) != "a folder":
-        raise FileNotFoundError(f"A folder of class folders must exist. Received: {shown(path)}, {kind_of(path)}")
+    if (kind := kind_of(path)) != "a folder":
+        hint = missing_hint(path) if kind == NOTHING else advice_of(path)
+        raise FileNotFoundError(f"A folder of class folders must exist. Received: {shown(path)}, {kind}{hint}")
     entries = sorted(entry for entry in path.iterdir() if not is_litter(entry.name))
     folders = [entry for entry in entries if entry.is_dir()]
     for folder in folders:
@@ -54,9 +68,19 @@ def class_files(path: Path, what: str, suffixes: tuple[str, ...], small_classes:
     listed = {folder.name: listing(folder, what, suffixes) for folder in folders}
     if not listed:
         required = f"must hold one folder of {what}s for each class"
-        raise DataError(f"{path}: {required}. Received: {len(entries)} files and no folder")
+        hint = (
+            f". Did you mean '{path.parent}', the folder above?" if len(folders_in(path.resolve().parent)) > 1 else ""
+        )
+        raise DataError(f"{path}: {required}. Received: {len(entries)} files and no folder{hint}")
     empty = [name for name, found in listed.items() if not found.files]
     if empty and (small_classes == "error" or len(empty) == len(listed)):
+        deep = [entry for name in empty for entry in folders_in(path / name)]
+        if len(empty) == len(listed) and deep:
+            required = f"must hold one folder of {what}s for each class, with the {what}s directly in it"
+            raise DataError(
+                f"{path}: {required}; give '{path / empty[0]}', or move all class folders into one folder. "
+                f"Received: a folder of folders of folders, such as '{deep[0].relative_to(path)}'"
+            )
         raise DataError(
             f"{path}: every class folder must hold {what} files ({', '.join(suffixes)}){_advice(listed[empty[0]])}. "
             f"Received: none in {len(empty)} of {len(listed)} folders, such as '{empty[0]}'"

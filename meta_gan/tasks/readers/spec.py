@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from meta_gan.hints import missing_hint
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError, shown
-from meta_gan.tasks.files import FILE, NOTHING, check_name, check_policy, files_in, is_litter, kind_of
+from meta_gan.tasks.files import FILE, NOTHING, advice_of, check_name, check_policy, files_in, folders_in, kind_of
 from meta_gan.tasks.media import pictures, sounds, texts
 from meta_gan.tasks.readers.archives import from_npz
 from meta_gan.tasks.readers.folders import from_folder, from_sound_folder, from_text_folder
 from meta_gan.tasks.readers.glyph_set import glyphs
-from meta_gan.tasks.readers.tfds_sets import from_tfds
+from meta_gan.tasks.readers.tfds_sets import from_tfds, is_known
 
 FORMS = "'glyphs', 'tfds:NAME', a .npz file, a folder of class folders of images or sounds, or a folder of text files"
 
@@ -72,10 +73,20 @@ def open_source(
     _check_options(spec, "images", image_shape, rate, length)
     if path.suffix.lower() == ".npz":
         return from_npz(path, image_shape=image_shape, **episode)
+    raise _refusal(path, spec)
+
+
+def _refusal(path: Path, spec: str) -> Exception:
+    """Return the error of a string that is no source, with what may have been meant."""
     what = kind_of(path)
     if what in (NOTHING, "a broken link"):
-        raise FileNotFoundError(f"SOURCE must be {FORMS}. Received: '{shown(spec)}', at which there is {what}")
-    raise DataError(f"SOURCE must be {FORMS}. Received: {'the file' if what == FILE else what} {spec}")
+        hint = missing_hint(path, ("glyphs",)) if what == NOTHING else ""
+        if not hint and is_known(spec):
+            hint = f". Did you mean 'tfds:{spec}'?"
+        return FileNotFoundError(f"SOURCE must be {FORMS}. Received: '{shown(spec)}', at which there is {what}{hint}")
+    return DataError(
+        f"SOURCE must be {FORMS}. Received: {'the file' if what == FILE else what} {spec}{advice_of(path)}"
+    )
 
 
 def _open_folder(
@@ -104,8 +115,7 @@ def _check_options(
 
 def _kind_of(path: Path) -> str:
     """Return "images", "sounds" or "texts": the first class folder that holds a sound or an image decides."""
-    entries = (entry for entry in path.iterdir() if not is_litter(entry.name))
-    folders = sorted(entry for entry in entries if entry.is_dir())
+    folders = folders_in(path)
     for folder in folders:
         if files_in(folder, sounds.SUFFIXES):
             return "sounds"

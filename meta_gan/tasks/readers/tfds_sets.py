@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from meta_gan.checks import IMAGE_AXES, check_shape
+from meta_gan.hints import did_you_mean
 from meta_gan.tasks.episodes import Tasks
 from meta_gan.tasks.errors import DataError
 from meta_gan.tasks.media import Medium, Pictures
@@ -101,8 +102,22 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     try:
         return tfds.builder(name, data_dir=str(Path(folder).expanduser()))
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"'name' must be a data set that TFDS knows. Received: {name!r} ({reason})") from error
+        reason, hint = str(error).splitlines()[0].rstrip("."), did_you_mean(name, tfds.list_builders())
+        raise DataError(f"'name' must be a data set that TFDS knows. Received: {name!r} ({reason}){hint}") from error
+
+
+def is_known(name: str) -> bool:
+    """Return True if TFDS is installed and has a data set of that name; reads no data.
+
+    Example:
+        >>> is_known("omniglot")
+        True
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        return False
+    return name in tfds.list_builders()
 
 
 def _prepare(builder: Any, archives: str | Path | None, download: bool) -> None:
@@ -136,7 +151,9 @@ def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], fold
     """Return the message that lists the missing files and where to put them."""
     lines = [f"tfds:{builder.name} is not prepared in {builder.data_path}, and no download was requested."]
     if wanted:
-        lines.append(f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as 'archives':")
+        lines.append(
+            f"Put these files into {folder or 'a folder'}, unchanged, and pass that folder as 'archives' (--archives):"
+        )
         lines += [f"  {name}  {wanted[name].size}  sha256 {wanted[name].checksum}" for name in missing]
     else:
         lines.append(
@@ -144,7 +161,7 @@ def _where_to_put(builder: Any, wanted: dict[str, Any], missing: list[str], fold
         )
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         lines.append(str(builder.MANUAL_DOWNLOAD_INSTRUCTIONS).strip())
-    lines.append("Or pass download=True to let TFDS use the network.")
+    lines.append(f"Or, on a network, prepare it by `tfds build {builder.name}`, or pass download=True in Python.")
     lines.append(f"Received: archives={None if folder is None else str(folder)!r}, lacking {len(missing)} files")
     return "\n".join(lines)
 
