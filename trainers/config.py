@@ -37,6 +37,8 @@ class TrainConfig:
             the last validation within it; a run that was never within the limit goes on to its end. See
             `copy_limit.CopyLimit`.
         copy_patience: consecutive validations over `copy_limit` after which the run stops, >= 1.
+        keep_best: whether the saved model is that of the validation with the least distance from samples of the adapted
+            model to the query sets, instead of the last one, see `selection.BestModel`; not with `copy_limit`.
         bad_steps: consecutive steps that update nothing because a value is not finite, >= 1, after which the run goes
             back to its newest checkpoint and on with other tasks, at most twice, and then stops.
         on_alarm: "log" to go on after an alarm of `health.alarms` (a dead discriminator, collapsed samples, validation
@@ -64,6 +66,7 @@ class TrainConfig:
     picture_steps: tuple[int, ...] = (0, 10, 50)
     copy_limit: float = 0.0
     copy_patience: int = 3
+    keep_best: bool = False
     bad_steps: int = 10
     on_alarm: str = "log"
     worker_timeout: float = 600.0
@@ -76,7 +79,7 @@ class TrainConfig:
         check_number(self.copy_limit, "copy_limit", least=0, most=1)
         check_choice(self.on_alarm, "on_alarm", ("log", "stop"))
         check_number(self.worker_timeout, "worker_timeout", least=5)
-        for field in ("symmetries", "processor_time"):
+        for field in ("symmetries", "processor_time", "keep_best"):
             check_bool(getattr(self, field), field)
         if not isinstance(self.picture_steps, (tuple, list)) or not self.picture_steps:
             raise ValueError(f"'picture_steps' must be a tuple of integers. Received: {self.picture_steps!r}")

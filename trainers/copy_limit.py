@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from meta_gan.tasks.episodes import EpisodeStream
-from trainers import metrics_log
 from trainers.config import TrainConfig
+from trainers.selection import Selection
 
 RATE = "validation/copy_rate/after"
 """The key in `metrics.jsonl` of the mean copy rate of adapted samples over the validation tasks."""
 
 
-class CopyLimit:
+class CopyLimit(Selection):
     """Decide from the copy rates of past validations whether to stop, and whether to save the current model.
 
     A run that has been within the limit stops after `patience` consecutive validations above it. A run does not stop
@@ -34,9 +31,11 @@ class CopyLimit:
         (True, False)
     """
 
+    key = RATE
+
     def __init__(self, limit: float, patience: int):
+        super().__init__(used=bool(limit))
         self.limit, self.patience = limit, patience
-        self.rates: dict[int, float | None] = {}
 
     @classmethod
     def of_run(cls, config: TrainConfig, game: Any, tasks: EpisodeStream) -> CopyLimit:
@@ -52,37 +51,24 @@ class CopyLimit:
             )
         return cls(config.copy_limit, config.copy_patience)
 
-    def read(self, folder: Path) -> None:
-        """Add the validations in the `metrics.jsonl` of a run folder."""
-        for line in (folder / metrics_log.METRICS).read_text("utf-8").splitlines():
-            values = json.loads(line)
-            if RATE in values:
-                self.add(values["step"], values)
-
-    def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """Add the validation after `step` outer steps; a diverged model has a rate of None or NaN."""
-        if self.limit and step:
-            # Rounded as in the log, so that a resumed run compares the same number.
-            self.rates[step] = None if values[RATE] is None else metrics_log.number(values[RATE])
-
-    def forget(self, step: int) -> None:
-        """Remove the validations after `step` outer steps, to which a run has gone back."""
-        self.rates = {number: rate for number, rate in self.rates.items() if number <= step}
+    def counts(self, step: int) -> bool:
+        """Return True but for the untrained model."""
+        return step > 0
 
     def _within(self, step: int) -> bool:
-        rate = self.rates[step]
+        rate = self.values[step]
         return rate is not None and rate <= self.limit
 
     @property
     def ever_kept(self) -> bool:
         """True if any validation was within the limit."""
-        return any(map(self._within, self.rates))
+        return any(map(self._within, self.values))
 
     @property
     def exceeded(self) -> bool:
         """True if the run should stop: it was within the limit once, but not in the last `patience` validations."""
-        return self.ever_kept and not any(map(self._within, sorted(self.rates)[-self.patience :]))
+        return self.ever_kept and not any(map(self._within, sorted(self.values)[-self.patience :]))
 
     def keeps(self, step: int) -> bool:
         """Return True if the model after `step` should be saved: it is within the limit, or none has been so far."""
-        return not self.ever_kept or (step in self.rates and self._within(step))
+        return not self.ever_kept or (step in self.values and self._within(step))

@@ -36,6 +36,7 @@ from trainers.interruption import Interruption
 from trainers.metrics_log import MetricsLog
 from trainers.progress import ProgressLine
 from trainers.run_store import RunStore
+from trainers.selection import BestModel
 from trainers.workers import WorkerLost, Workers
 
 
@@ -52,8 +53,8 @@ class MetaTrainer:
 
     The folder contains `config.json`, `metrics.jsonl`, `checkpoints/`, `reals.png` and `samples_NNNNNN.png`: for fixed
     validation classes, the support images, then samples or translations after 0, 10 and 50 steps (`.txt` for texts).
-    `model/` is the saved model with its card, updated at every checkpoint (but see `copy_limit`). `served/STEPS/`, its
-    SavedModel, is written at the end.
+    `model/` is the saved model with its card, updated at every checkpoint (but see `copy_limit` and `keep_best`).
+    `served/STEPS/`, its SavedModel, is written at the end.
 
     Every random draw is keyed by the step. A run resumed from weights, optimizers and step therefore gives the same
     bits as a run that was never interrupted.
@@ -126,7 +127,8 @@ class MetaTrainer:
         self._fingerprints = fingerprints.of_run(model, tasks)
         self.rollbacks: list[Rollback] = []
         self._changed: list[dict[str, Any]] = []
-        self.copy_limit = CopyLimit.of_run(config, model.game, tasks)
+        self.copy_limit, self.best = CopyLimit.of_run(config, model.game, tasks), BestModel.of_run(config, tasks)
+        self._selections = (self.copy_limit, self.best)
         model.data_card = {
             "name": tasks.name,
             **tasks.card,
@@ -253,9 +255,12 @@ class MetaTrainer:
             if self.workers.chief:
                 self._preview("reals", previews.real_rows(self._picture_episodes(split)))
             self.validate(log)
+            if self.best.used:  # the model at the start may stay the best
+                self._save_model()
         else:
             if self.workers.chief:
-                self.copy_limit.read(self.folder)
+                for selection in self._selections:
+                    selection.read(self.folder)
             # The process may have been killed between this checkpoint and its model.
             self._save_model()
         ended = False
@@ -286,7 +291,8 @@ class MetaTrainer:
         start = int(self.step.numpy())
         self.rollbacks.append(Rollback(at, start))
         self._write_config()
-        self.copy_limit.forget(start)
+        for selection in self._selections:
+            selection.forget(start)
         log = self.store.metrics(start)
         log.write(start, {"rolled_back_from": at})
         self._warn(f"{error}; rolled back to step {start} ({len(self.rollbacks)} of {ROLLBACKS} times)")
@@ -364,7 +370,8 @@ class MetaTrainer:
                 last = last or self._ended()
                 clock = time_now()  # Validation is not training time.
             stops = bool(raised) and config.on_alarm == "stop"
-            saves = step % config.checkpoint_every == 0 or last or stops or (validates and config.copy_limit)
+            selects = validates and any(selection.used for selection in self._selections)
+            saves = step % config.checkpoint_every == 0 or last or stops or selects
             if bad.hopeless or (last and bad.ruins(start > 0)):
                 why = "their gradients or losses are not finite: lower the inner or outer rate"
                 raise Diverged(self._stopped(f"the last {bad.count} steps updated nothing, because {why}"))
@@ -437,9 +444,9 @@ class MetaTrainer:
             raise Diverged(self._stopped(why))
 
     def _save_model(self) -> None:
-        """Save the model, unless `copy_limit` keeps an earlier one."""
+        """Save the model, unless `copy_limit` or `keep_best` keeps an earlier one."""
         step, seconds = int(self.step.numpy()), round(float(self.seconds.numpy()), 1)
-        if not self.copy_limit.keeps(step):
+        if not all(selection.keeps(step) for selection in self._selections):
             return
         training = {"steps": step, "meta_batch": self.config.meta_batch, "seconds": seconds}
         self.store.save_model(lambda place: self.model.save(place, training=training))
@@ -460,7 +467,8 @@ class MetaTrainer:
         self.callbacks.end_validation(means)
         step = int(self.step.numpy())
         log.write(step, means)
-        self.copy_limit.add(step, means)
+        for selection in self._selections:
+            selection.add(step, means)
         if self.workers.chief:
             self._preview(f"samples_{step:06d}", self.picture())
         return means

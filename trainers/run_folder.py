@@ -19,8 +19,8 @@ __all__ += ["runs"]
 
 # The entries of `config.json` that must not change when a run is resumed. Its length and intervals may change.
 SAME = (
-    *("recipe", "source", "weights", "target", "data", "episodes", "fingerprints", "versions"),
-    *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit"),
+    *("recipe", "command", "rate", "source", "weights", "target", "data", "episodes", "fingerprints", "versions"),
+    *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit", "train.keep_best"),
 )
 # What may be allowed to change, and the entries that it decides.
 CHANGES = {

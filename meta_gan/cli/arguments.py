@@ -10,6 +10,7 @@ from typing import Any
 
 from meta_gan import atomic
 from meta_gan.tasks.files import POLICIES
+from trainers import run_folder
 
 SOURCE_HELP = "glyphs | tfds:NAME | FILE.npz | FOLDER of class folders of images or sounds, or of text files"
 MODEL_HELP = "saved model, run folder, shipped name or hf://USER/NAME[@REVISION]"
@@ -39,6 +40,26 @@ def add_policy(group: argparse._ArgumentGroup) -> None:
     """Add `--on-bad-file`, of the commands that read folders."""
     bad = "skip the files of a folder that cannot be read, and name them (default: error)"
     group.add_argument("--on-bad-file", choices=POLICIES, help=bad)
+
+
+def add_resume(group: argparse._ArgumentGroup) -> None:
+    """Add `--resume` and `--allow-changed`, of the commands that train."""
+    group.add_argument("--resume", action="store_true", help="with the same command: continue the newest run in DIR")
+    group.add_argument(
+        "--allow-changed",
+        nargs="+",
+        action="extend",
+        choices=tuple(run_folder.CHANGES),
+        default=[],
+        metavar="WHAT",
+        help=f"with --resume: go on although these differ: {' | '.join(run_folder.CHANGES)} (default: none may)",
+    )
+
+
+def check_resume(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError if `--allow-changed` is given without `--resume`."""
+    if arguments.allow_changed and not arguments.resume:
+        raise ValueError(f"--allow-changed needs --resume. Received: {arguments.allow_changed} without it")
 
 
 def add_sampling(group: argparse._ArgumentGroup) -> None:

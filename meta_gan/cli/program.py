@@ -20,7 +20,21 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from meta_gan import atomic
-from meta_gan.cli import adapt, augment, completion, console, data, demo, evaluate, export, info, judge, sample, train
+from meta_gan.cli import (
+    adapt,
+    augment,
+    completion,
+    console,
+    data,
+    demo,
+    evaluate,
+    export,
+    finetune,
+    info,
+    judge,
+    sample,
+    train,
+)
 from meta_gan.cli.launcher import (
     COMMANDS,
     DESCRIPTION,
@@ -42,8 +56,9 @@ OUT_OF_MEMORY = (
     "or for smaller pictures"
 )
 MODULES = {
-    **{"train": train, "adapt": adapt, "sample": sample, "augment": augment, "evaluate": evaluate},
-    **{"judge": judge, "export": export, "info": info, "demo": demo, "data": data, "completion": completion},
+    **{"train": train, "finetune": finetune, "adapt": adapt, "sample": sample, "augment": augment},
+    **{"evaluate": evaluate, "judge": judge, "export": export, "info": info, "demo": demo, "data": data},
+    "completion": completion,
 }
 # Renamed flags; the old names are accepted for one release.
 RENAMED = {"adapt": {"--steps": "--inner-steps"}, "evaluate": {"--steps": "--inner-steps"}}

@@ -57,23 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--start", metavar="DIR", help=start)
     strategy = "none (one device) | mirrored (all devices of this machine) | multiworker (processes by TF_CONFIG)"
     other.add_argument("--strategy", choices=STRATEGIES, default="none", help=f"{strategy} (default: none)")
-    other.add_argument("--resume", action="store_true", help="with the same command: continue the newest run in DIR")
-    other.add_argument(
-        "--allow-changed",
-        nargs="+",
-        action="extend",
-        choices=tuple(run_folder.CHANGES),
-        default=[],
-        metavar="WHAT",
-        help=f"with --resume: go on although these differ: {' | '.join(run_folder.CHANGES)} (default: none may)",
-    )
+    flags.add_resume(other)
     other.add_argument("--dry-run", action="store_true", help="check everything, print the config, write nothing")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train."""
-    if arguments.allow_changed and not arguments.resume:
-        raise ValueError(f"--allow-changed needs --resume. Received: {arguments.allow_changed} without it")
+    flags.check_resume(arguments)
     # Before anything else: a cluster must be joined before TensorFlow's first operation.
     strategy = make_strategy("none" if arguments.dry_run else arguments.strategy)
     # The chief alone prints and writes; the other workers need no folder.

@@ -131,10 +131,8 @@ class Collection(Drawn):
         source = self.domains[""]
         sizes, medium = source.class_sizes, source.medium
         each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-        held = f"{self.queries_held_out} or more of each held out"
-        return (
-            f"{source.name}: {len(sizes)} classes of {each} {medium.plural}, {medium.describe(source.images)}; {held}"
-        )
+        of_each = f"{len(sizes)} classes of {each} {medium.plural}, {self.queries_held_out} or more of them held out"
+        return f"{source.name}: {of_each}; {medium.describe(source.images)}"
 
     def _name_of(self, entry: Any) -> str:
         raise NotImplementedError  # `splits` names classes, of which each has many tasks

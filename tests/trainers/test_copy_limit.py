@@ -64,7 +64,7 @@ def test_the_untrained_model_does_not_count_and_without_a_limit_nothing_does():
     assert not made.exceeded and made.keeps(10)
     off = CopyLimit(0.0, 1)
     off.add(10, {})
-    assert not off.exceeded and off.keeps(10) and off.rates == {}
+    assert not off.exceeded and off.keeps(10) and off.values == {}
 
 
 def scripted(folder, rates, **changes):
@@ -105,7 +105,7 @@ def stopped(tmp_path_factory):
 def test_it_stops_after_the_last_patient_validation(stopped):
     trained, _ = stopped
     assert int(trained.step.numpy()) == 8 and trained.copy_limit.exceeded
-    assert trained.copy_limit.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
+    assert trained.copy_limit.values == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
     assert run_folder.latest_checkpoint(trained.folder).endswith("ckpt-8")
 
 
@@ -137,7 +137,7 @@ def test_cut_off_and_resumed_it_ends_in_the_same_bits(tmp_path):
     assert saved_steps(cut) == 4
     second = scripted(cut, STORY)
     second.run()
-    assert int(second.step.numpy()) == 8 and second.copy_limit.rates == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
+    assert int(second.step.numpy()) == 8 and second.copy_limit.values == {2: 0.9, 4: 0.05, 6: 0.3, 8: 0.4}
     models = [[np.array(v) for v in meta_gan.load(folder).variables] for folder in (whole, cut)]
     helpers.assert_same_values(*models)
 
@@ -160,7 +160,7 @@ def test_a_validation_reports_the_copy_rate_that_is_watched(tmp_path):
     trained = helpers.trainer(folder, copy_limit=1.0)
     trained.run()
     lines = [line for line in helpers.metrics(folder) if RATE in line]
-    assert trained.copy_limit.rates == {line["step"]: line[RATE] for line in lines if line["step"]}
+    assert trained.copy_limit.values == {line["step"]: line[RATE] for line in lines if line["step"]}
     assert [line["step"] for line in lines] == [0, 3, 6] and saved_steps(folder) == 6
 
 

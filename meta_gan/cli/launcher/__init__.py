@@ -19,6 +19,7 @@ __all__ += ["reddened"]
 
 COMMANDS = {
     "train": "Meta-train a preset on a source of classes, in a new numbered run folder.",
+    "finetune": "Train a saved model further on all of your own classes, and keep the best model.",
     "adapt": "Adapt a model to a few examples of a class that it never saw, and sample from it.",
     "sample": "Sample from an adapted model, or translate with it.",
     "augment": "Measure which added pictures help a classifier of your classes, and write those.",

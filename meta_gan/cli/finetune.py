@@ -1,0 +1,135 @@
+"""`meta-gan finetune`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from meta_gan import loading, storage
+from meta_gan.augmenting.fine_tuning import CLIP, FIRST_DECAY, MOST_TASKS
+from meta_gan.augmenting.models import copy_of
+from meta_gan.checks import check_integer, check_number
+from meta_gan.cli import arguments as flags
+from meta_gan.cli import console, sources
+from meta_gan.model import MetaModel
+from meta_gan.protocol.folds import alike
+from meta_gan.tasks import Collection, DataError, Source
+from meta_gan.tasks.media import Pictures
+from trainers import MetaTrainer, TrainConfig, run_folder
+from trainers.metrics_log import METRICS
+
+EXAMPLE = "meta-gan finetune --model pictures32 --data my_classes/ --out runs --minutes 5"
+MINUTES, RATE = 5.0, 1e-4
+EVERY = 25
+"""Steps between validations, each of which takes about as long as a few steps."""
+MOST_STEPS = 1_000_000
+"""With `--minutes`, which end the run long before."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    main = parser.add_argument_group("main arguments")
+    main.add_argument("--model", required=True, metavar="DIR", help=f"{flags.MODEL_HELP} to train further")
+    data = "your classes; a quarter of each is held out to find the best model"
+    main.add_argument("--data", required=True, metavar="SOURCE", help=f"{flags.SOURCE_HELP}: {data}")
+    main.add_argument("--out", required=True, metavar="DIR", help="folder in which the run makes a folder of its own")
+    other = parser.add_argument_group("other arguments")
+    minutes = f"of training, > 0 (default: {MINUTES:g})"
+    other.add_argument("--minutes", type=float, metavar="M", help=minutes)
+    steps = "steps instead of --minutes, >= 1; the same seed then gives the same bits (default: by --minutes)"
+    other.add_argument("--steps", type=int, metavar="N", help=steps)
+    other.add_argument("--rate", type=float, default=RATE, metavar="R", help=f"learning rate, > 0 (default: {RATE:g})")
+    other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
+    flags.add_resume(other)
+    other.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
+    flags.add_policy(other)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train a saved model further on all classes of a collection."""
+    flags.check_resume(arguments)
+    config = _config(arguments)
+    check_number(arguments.rate, "--rate", above=0)
+    check_integer(arguments.seed, "--seed", 0)
+    flags.check_folder(arguments.out)
+    place = loading.pinned(arguments.model)
+    with console.phase("loading the model"):
+        model = copy_of(loading.load(place))
+    with console.phase("reading the data"):
+        collection = _collection(arguments, model)
+    console.say(collection.describe())
+    # The averages of the model's weights, if it has any, start from the same values as the weights.
+    model.compile(keras.optimizers.Adam(arguments.rate, beta_1=FIRST_DECAY), clip=CLIP)
+    config = dataclasses.replace(config, meta_batch=min(MOST_TASKS, len(collection.splits["train"])))
+    start = storage.read_config(loading.resolve(place))["weights_sha256"]
+    description = {"command": "finetune", "start": str(place), "rate": arguments.rate, "source": arguments.data}
+    description |= {"fingerprints": {"start": start}}
+    folder = run_folder.latest_run(arguments.out) if arguments.resume else None
+    if folder is None:
+        folder = run_folder.new_run(arguments.out, f"finetuned-{Path(arguments.model).name}")
+    console.say(f"run folder: {folder}")
+    trainer = MetaTrainer(
+        model, collection, folder, config, description, arguments.allow_changed, progress=not console.quiet()
+    )
+    with console.phase("training"):
+        saved = trainer.run()
+    _report(trainer, saved)
+
+
+def _config(arguments: argparse.Namespace) -> TrainConfig:
+    """Return the settings of the run, but for the number of tasks of a step.
+
+    Raises:
+        ValueError: `--minutes` or `--steps` is out of range, or both are given.
+    """
+    if arguments.minutes is not None and arguments.steps is not None:
+        given = f"--minutes {arguments.minutes:g} --steps {arguments.steps}"
+        raise ValueError(f"--minutes and --steps must not both be given. Received: {given}")
+    often = {"validate_every": EVERY, "checkpoint_every": EVERY, "picture_steps": (0,), "keep_best": True}
+    if arguments.steps is not None:
+        return TrainConfig(steps=check_integer(arguments.steps, "--steps", 1), **often)
+    minutes = MINUTES if arguments.minutes is None else check_number(arguments.minutes, "--minutes", above=0)
+    return TrainConfig(steps=MOST_STEPS, minutes=minutes, **often)
+
+
+def _collection(arguments: argparse.Namespace, model: MetaModel) -> Collection:
+    """Read the data in the form of the model; pictures that look alike are held out together."""
+    if not isinstance(model.game.example_shape, tuple):
+        raise ValueError(f"--model must be of one domain. Received: {arguments.model!r}, of two")
+    unset = dict.fromkeys(("image_shape", "rate", "length", "small_classes", "protocol"))
+    given = argparse.Namespace(**{**vars(arguments), **unset})
+    source = sources.open_tasks(given, shots=1, queries=1, shape=model.game.example_shape).source
+    if source.example_shape != model.game.example_shape:
+        raise DataError(
+            f"--data must have the examples of the model, {model.game.example_shape}. Received: {source.example_shape}"
+        )
+    if not isinstance(source.medium, Pictures):
+        return Collection(source, arguments.seed)
+    return Collection(_polarised(source, model), arguments.seed, groups=alike(source.images, source.labels))
+
+
+def _polarised(source: Source, model: MetaModel) -> Source:
+    """Return pictures inverted if they are dark on light and the model's are light on dark, or the other way round."""
+    wanted = model.data_card.get("polarity")
+    if wanted is None or source.polarity == wanted:
+        return source
+    console.say(f"the pictures are {source.polarity}, unlike the model's data: inverted")
+    return dataclasses.replace(source, images=255 - source.images)
+
+
+def _report(trainer: MetaTrainer, saved: Path) -> None:
+    """Print what the training did to the distance to the held-out examples, and where the best model is."""
+    distances, best = trainer.best.values, trainer.best.step
+    last = int(trainer.step.numpy())
+    if best is None or distances[0] is None:
+        console.result(f"no validation had a finite distance: the saved model is that of step {last}")
+    else:
+        first, least = distances[0], distances[best]
+        change = f"{first:.4g} before, {least:.4g} after {best} of {last} steps"
+        console.result(f"energy distance to held-out examples: {change} (all validations: {saved.parent / METRICS})")
+        if best == 0:
+            console.result("the model did not come nearer to them: the saved model is the one that was given")
+    console.result(f"saved model: {saved}")
