@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -14,7 +15,6 @@ from meta_gan.augmenting.models import copy_of
 from meta_gan.checks import check_integer, check_number
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, sources
-from meta_gan.model import MetaModel
 from meta_gan.protocol.folds import alike
 from meta_gan.tasks import Collection, DataError, Source
 from meta_gan.tasks.media import Pictures
@@ -95,7 +95,7 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
     return TrainConfig(steps=MOST_STEPS, minutes=minutes, **often)
 
 
-def _collection(arguments: argparse.Namespace, model: MetaModel) -> Collection:
+def _collection(arguments: argparse.Namespace, model: Any) -> Collection:
     """Read the data in the form of the model; pictures that look alike are held out together."""
     if not isinstance(model.game.example_shape, tuple):
         raise ValueError(f"--model must be of one domain. Received: {arguments.model!r}, of two")
@@ -111,7 +111,7 @@ def _collection(arguments: argparse.Namespace, model: MetaModel) -> Collection:
     return Collection(_polarised(source, model), arguments.seed, groups=alike(source.images, source.labels))
 
 
-def _polarised(source: Source, model: MetaModel) -> Source:
+def _polarised(source: Source, model: Any) -> Source:
     """Return pictures inverted if they are dark on light and the model's are light on dark, or the other way round."""
     wanted = model.data_card.get("polarity")
     if wanted is None or source.polarity == wanted:

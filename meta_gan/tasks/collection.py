@@ -146,17 +146,17 @@ class Collection(Drawn):
         return classes, {"": tf.concat([drawn, tf.gather(self._held_out, classes)], axis=1)}, task_key
 
 
-def _held_out(groups: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+def _held_out(groups: np.ndarray, count: int, draws: np.random.Generator) -> np.ndarray:
     """Choose whole groups at random, bool[n], of `count` examples or a few more, and leave two examples at least."""
     away = np.zeros(len(groups), bool)
-    for group in random.permutation(np.unique(groups)):
+    for group in draws.permutation(np.unique(groups)):
         members = np.flatnonzero(groups == group)
         if away.sum() >= count:
             break
         if away.sum() + len(members) <= max(count, len(groups) // 2) and away.sum() + len(members) <= len(groups) - 2:
             away[members] = True
     if not away.any():  # one group is most of the class, and is divided
-        away[random.permutation(len(groups))[:count]] = True
+        away[draws.permutation(len(groups))[:count]] = True
     return away
 
 
