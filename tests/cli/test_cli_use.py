@@ -151,6 +151,14 @@ def test_info_says_what_a_model_is(world, capsys):
     assert lines[-1].split()[-1] == digest.stdout.split()[0]
 
 
+def test_info_says_what_an_adapted_model_is(world, capsys):
+    assert call("info", "--model", world.adapted) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"model: {world.adapted}", "adapted to: 5 examples"]
+    assert lines[2].startswith("example shape: (8, 8, 1), polarity ") and lines[3].startswith("generator: DCGAN")
+    assert len(lines) == 6 and lines[-1].startswith("weights sha256: ")
+
+
 def test_data_says_what_a_source_holds_and_draws_it(world, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):  # the sheet of the default name is replaced

@@ -47,7 +47,7 @@ def test_auto_inverts_ink_on_paper_and_reports_it(dark):
     np.testing.assert_array_equal(support.images, expected)
     assert support.message == (
         f"{dark}: 3 of 3 images are dark-on-light, the model's data are light-on-dark: inverted "
-        "(invert='no' keeps them as they are)"
+        "(invert='no', or --invert no, keeps them as they are)"
     )
 
 

@@ -204,7 +204,10 @@ def _decide(levels: np.ndarray, path: Path, polarity: str | None) -> tuple[bool,
     found = f"{where}: {count} of {len(levels)} images are {theirs}"
     if theirs == polarity:
         return False, f"{found}, like the model's data: not inverted"
-    return True, f"{found}, the model's data are {polarity}: inverted (invert='no' keeps them as they are)"
+    return (
+        True,
+        f"{found}, the model's data are {polarity}: inverted (invert='no', or --invert no, keeps them as they are)",
+    )
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
