@@ -25,6 +25,8 @@ EXAMPLE = "meta-gan finetune --model pictures32 --data my_classes/ --out runs --
 MINUTES, RATE = 5.0, 1e-4
 EVERY = 25
 """Steps between validations, each of which takes about as long as a few steps."""
+MOST_COMPARED = 1000
+"""Pictures of a class up to which all pairs are compared, to hold out those together that look alike."""
 MOST_STEPS = 1_000_000
 """With `--minutes`, which end the run long before."""
 
@@ -96,7 +98,7 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
 
 
 def _collection(arguments: argparse.Namespace, model: Any) -> Collection:
-    """Read the data in the form of the model; pictures that look alike are held out together."""
+    """Read the data in the form of the model; in classes of moderate size, pictures that look alike stay together."""
     if not isinstance(model.game.example_shape, tuple):
         raise ValueError(f"--model must be of one domain. Received: {arguments.model!r}, of two")
     unset = dict.fromkeys(("image_shape", "rate", "length", "small_classes", "protocol"))
@@ -108,7 +110,8 @@ def _collection(arguments: argparse.Namespace, model: Any) -> Collection:
         )
     if not isinstance(source.medium, Pictures):
         return Collection(source, arguments.seed)
-    return Collection(_polarised(source, model), arguments.seed, groups=alike(source.images, source.labels))
+    groups = alike(source.images, source.labels) if source.class_sizes.max() <= MOST_COMPARED else None
+    return Collection(_polarised(source, model), arguments.seed, groups=groups)
 
 
 def _polarised(source: Source, model: Any) -> Source:

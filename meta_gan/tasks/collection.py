@@ -20,6 +20,8 @@ from meta_gan.types import Tensor
 LEAST = 3
 """Examples that every class needs: a support and a query example to train on, and one that is held out."""
 MOST_SHOTS, MOST_QUERIES = 5, 7
+MOST_HELD_OUT = 32
+"""Query examples of a validation episode."""
 
 
 def episode_size(smallest: int) -> tuple[int, int]:
@@ -49,8 +51,8 @@ class Collection(Drawn):
 
     Attributes:
         shots, queries: by the smallest class, see `episode_size`.
-        queries_held_out: the query examples of a validation episode, the held-out examples of the class that has the
-            fewest.
+        queries_held_out: the query examples of a validation episode, as many as the class with the fewest has held out,
+            but 32 at most.
 
     Raises:
         ValueError: an argument is out of range.
@@ -115,7 +117,7 @@ class Collection(Drawn):
     def _fixed_queries(self, source: Source, away: np.ndarray) -> Tensor:
         """Return float32[classes, queries_held_out, *example], the first held-out examples of every class."""
         of_class = [np.flatnonzero(away & (source.labels == index)) for index in range(len(source.class_names))]
-        self.queries_held_out = min(map(len, of_class))
+        self.queries_held_out = min(MOST_HELD_OUT, *map(len, of_class))
         chosen = np.stack([each[: self.queries_held_out] for each in of_class])
         with tf.device("CPU:0"):
             return source.medium.seen(tf.constant(source.images[chosen]))

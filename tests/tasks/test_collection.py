@@ -64,6 +64,7 @@ def test_a_quarter_of_every_class_is_held_out_and_one_at_least():
     assert tasks.queries_held_out == 1 and tasks.splits["validation"] == ["class 0", "class 1", "class 2"]
     assert Collection(source_of([20, 20])).queries_held_out == 5
     assert Collection(source_of([20, 20]), held_out=0.5).queries_held_out == 10
+    assert Collection(source_of([100, 100]), held_out=0.5).queries_held_out == 32
     assert "2 classes of 20 images" in Collection(source_of([20, 20])).describe()
     assert not tasks.splits["test"]
 
