@@ -3,14 +3,14 @@
 #   docker run --gpus all --rm --volume "$PWD:/work" meta-gan-gpu train --data my_classes/ --out runs
 FROM python:3.12-slim-bookworm
 
-# TensorFlow brings CUDA's libraries in this extra; the driver is the host's. Versions of both are bound in setup.py.
+# The extra and-cuda installs CUDA's libraries; the driver is that of the host. setup.py has the same bounds on TensorFlow.
 COPY setup.py pyproject.toml README.md LICENSE /source/
 COPY meta_gan /source/meta_gan
 COPY trainers /source/trainers
 COPY saved_models /source/saved_models
 RUN pip install --no-cache-dir "/source[train]" "tensorflow[and-cuda]>=2.20,<2.23" && rm -r /source
 
-# `docker run --user "$(id -u)"` makes the files yours that are written to /work.
+# With `docker run --user "$(id -u)"` the files that are written to /work belong to you.
 RUN useradd --create-home --uid 1000 user && mkdir /work && chown user /work
 USER 1000
 WORKDIR /work

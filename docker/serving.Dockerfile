@@ -1,7 +1,7 @@
-# TF Serving with a model that adapts in each request. First, next to this repository's root:
+# TF Serving with a model that adapts in each request. From the root of this repository:
 #   meta-gan export --model omniglot --out served/characters
-# docker build -f docker/serving.Dockerfile -t characters . && docker run --rm -p 8500:8500 -p 8501:8501 characters
-# The version must be at least that of the TensorFlow which exported the model.
+#   docker build -f docker/serving.Dockerfile -t characters . && docker run --rm -p 8500:8500 -p 8501:8501 characters
+# The version must be that of the TensorFlow that exported the model, or newer.
 ARG TF_SERVING=2.21.0
 FROM tensorflow/serving:${TF_SERVING}
 

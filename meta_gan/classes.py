@@ -1,8 +1,8 @@
-"""The classes that loading a configuration would have Keras instantiate, and which of them are harmless.
+"""List the classes that Keras would instantiate from a configuration, and decide which of them are harmless.
 
-Keras finds a class by its registered name or, for classes that are not registered, by module and name. Some of these
-classes load other files, unpickle code or import modules. Therefore only the classes that a network needs are allowed,
-in sizes that fit the stored weights.
+Keras finds a class by its registered name or, if it is not registered, by module and name. Some classes load other
+files, unpickle code or import modules. Therefore only the classes that networks need are allowed, in sizes that fit the
+stored weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import keras
 
 from meta_gan import reading, storage
 
-# The entries of a saved configuration from which objects are built; the others are data.
+# The entries of a saved configuration from which objects are built; the other entries are data.
 BUILT = ("game", "algorithm", "network")
 MOST_OBJECTS = 5000
 OURS = "meta_gan>"
@@ -40,7 +40,7 @@ class Contents:
 
     Attributes:
         named: the classes that it names.
-        refused: those of them that are not allowed, and descriptions of the sizes that do not fit the stored weights.
+        refused: those of `named` that are not allowed, and descriptions of sizes that do not fit the stored weights.
         shapes: the shapes of the stored weights.
     """
 
@@ -50,12 +50,12 @@ class Contents:
 
 
 def of_config(config: Any, shapes: Iterable[tuple[int, ...]], allow: set[str]) -> Contents:
-    """Return what a configuration would have Keras instantiate.
+    """Return the classes that Keras would instantiate from a configuration.
 
     Args:
-        config: JSON values.
-        shapes: of the stored weights.
-        allow: further classes to allow, as `MODULE>NAME` or by their registered names.
+        config: the configuration, as JSON values.
+        shapes: the shapes of the stored weights.
+        allow: other classes to allow, as `MODULE>NAME` or by registered name.
     """
     shapes = tuple(shapes)
     objects = list(_objects(config))
@@ -67,14 +67,14 @@ def of_config(config: Any, shapes: Iterable[tuple[int, ...]], allow: set[str]) -
 
 
 def of_folder(folder: str | os.PathLike[str], allow: set[str]) -> tuple[str, Contents]:
-    """Read and verify a folder that this package saved, and return its kind and its contents.
+    """Read and verify the folder of a saved model, and return its kind and its contents.
 
     Args:
         folder: the folder.
         allow: see `of_config`.
 
     Raises:
-        DamagedFileError: a file is absent or damaged.
+        DamagedFileError: a file is missing or damaged.
     """
     kind = storage.read_config(folder)["kind"]
     config, arrays = storage.read_model(folder, kind)
@@ -83,7 +83,7 @@ def of_folder(folder: str | os.PathLike[str], allow: set[str]) -> tuple[str, Con
 
 
 def _objects(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every part of a configuration that Keras would read as the description of an object."""
+    """Yield every part of a configuration from which Keras would build an object."""
     if isinstance(tree, dict):
         if {"class_name", "module", "registered_name"} & tree.keys():
             yield tree
@@ -95,7 +95,7 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _called(described: dict[str, Any]) -> str:
-    """Return the name of a described object for messages: its registered name, else `MODULE>NAME`."""
+    """Return the name of an object for messages: its registered name if it has one, else `MODULE>NAME`."""
     module, name, registered = (described.get(key) or "" for key in ("module", "class_name", "registered_name"))
     if name == "function":
         name = f"function {described.get('config')}"
@@ -103,13 +103,13 @@ def _called(described: dict[str, Any]) -> str:
 
 
 def _harmless(described: dict[str, Any]) -> bool:
-    """Return True for plain data, a class of this package, or a Keras class that cannot run code from the file."""
+    """Return True for plain data, a class of this package, or a Keras class that cannot run code of the file."""
     module, name, registered = (described.get(key) for key in ("module", "class_name", "registered_name"))
     if not isinstance(name, str) or "Lambda" in name:
         return False
     if name in PLAIN:
         return not module and not registered
-    # Without a module, Keras uses an older lookup, by the class name alone.
+    # Without a module, Keras falls back to an older lookup by class name alone.
     if not isinstance(module, str) or not module:
         return False
     if isinstance(registered, str) and registered.startswith(OURS):

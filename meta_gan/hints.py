@@ -1,4 +1,4 @@
-"""Ends of error messages: what may have been meant instead of a name, a path or an array that is wrong."""
+"""Hints at the end of error messages: what the user may have meant by a wrong name, path or array."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 _ALIKE = 0.7
-"""The similarity, in [0, 1], from which on a name may be what a misspelt one means; "wgan" is none of "dcgan"."""
+"""The least similarity, in [0, 1], of a name that is suggested; "dcgan" is not suggested for "wgan"."""
 _NEIGHBOURS = 1000
-"""Entries of a folder among which a misspelt name is looked for."""
+"""The largest number of a folder's entries that are compared with a misspelt name."""
 
 
 def did_you_mean(value: Any, choices: Iterable[Any]) -> str:
-    """Return the end of an error message that names the choice most like a misspelt value.
+    """Return a hint that names the choice most similar to a misspelt value.
 
     Args:
-        value: what was received.
-        choices: what is allowed; only strings are compared.
+        value: the value that was received.
+        choices: the allowed values; only strings are compared.
 
     Returns:
-        `". Did you mean NAME?"`, or "" if no choice is like the value.
+        `". Did you mean NAME?"`, or "" if no choice is similar to the value.
 
     Example:
         >>> did_you_mean("flwo", ["fusion", "flow"])
@@ -40,15 +40,16 @@ def _closest(value: Any, choices: Iterable[Any]) -> str | None:
 
 
 def missing_hint(path: str | os.PathLike[str], names: Iterable[str] = ()) -> str:
-    """Return the end of an error message on a path at which there is nothing: what may have been meant.
+    """Return a hint for a path that does not exist.
 
     Args:
         path: the path.
         names: names that are allowed in place of a path.
 
     Returns:
-        `". Did you mean PATH?"` for a home folder that was not expanded, spaces around a name, or a misspelt name; the
-        first folder on the way that does not exist; or "" if the folder exists and has no such name.
+        `". Did you mean PATH?"` for a home folder that was not expanded, spaces around the path, or a misspelt name;
+        else `". There is no FOLDER"` for the first folder of the path that does not exist; or "" if only the last part
+        of the path does not exist, and no other name is similar.
 
     Example:
         >>> missing_hint("/nowhere/at/all")
@@ -67,22 +68,22 @@ def missing_hint(path: str | os.PathLike[str], names: Iterable[str] = ()) -> str
         with os.scandir(missing.parent) as entries:
             found = _closest(missing.name.strip(), [entry.name for entry in itertools.islice(entries, _NEIGHBOURS)])
     except OSError:
-        found = None  # A folder that may not be listed.
+        found = None  # There is no permission to list the folder.
     if found is not None:
         return f". Did you mean {str(missing.parent / found)!r}?"
     return "" if missing == given else f". There is no {str(missing)!r}"
 
 
 def shape_hint(received: tuple[int, ...], shape: tuple[int, ...], argument: str) -> str:
-    """Return the end of an error message on an array of a wrong shape: the expression that gives it the right one.
+    """Return a hint for an array of a wrong shape: the expression that gives it the right one.
 
     Args:
-        received: its shape.
+        received: the shape of the array.
         shape: the shape of one example.
         argument: the name of the array.
 
     Returns:
-        For an axis that is missing or elsewhere, `". Do this: EXPRESSION"`; else "".
+        If an axis is missing or in another place, what to do and the expression that does it; else "".
 
     Example:
         >>> shape_hint((5, 28, 28), (28, 28, 1), "images")

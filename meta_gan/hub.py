@@ -1,8 +1,8 @@
 """Models on the Hugging Face hub: addresses, download of one commit, and upload in one commit.
 
-An address is `hf://USER/NAME` or `hf://USER/NAME@REVISION`, of a commit, tag or branch, as `huggingface_hub` writes it.
-Only the files of a saved model are fetched, in the versions of one commit, into the cache of `huggingface_hub`. They
-are inspected before anything is built from them. No other form of a model's name leads to a request.
+An address is `hf://USER/NAME` or `hf://USER/NAME@REVISION`, where REVISION is a commit, tag or branch, in the form that
+`huggingface_hub` parses. Only the files of a saved model are fetched, all from one commit, into the cache of
+`huggingface_hub`. They are inspected before anything is built from them. No other name of a model leads to a request.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from meta_gan.version import VERSION
 PREFIX = "hf://"
 FORM = "hf://USER/NAME or hf://USER/NAME@REVISION"
 LARGEST = dict.fromkeys(storage.FILES, reading.LARGEST_CONFIG) | {storage.WEIGHTS: 2**30}
-"""Bytes of a file, compared with what the hub states before anything is fetched."""
+"""The largest size of each file in bytes, compared with the size that the hub states before anything is fetched."""
 KINDS = ("meta_model", "adapted_model")
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def is_address(path: Any) -> bool:
-    """Return True for a string that starts with `hf://`.
+    """Return True if `path` is a string that starts with `hf://`.
 
     Example:
         >>> is_address("hf://user/name"), is_address("runs")
@@ -39,17 +39,17 @@ def is_address(path: Any) -> bool:
 
 
 def client() -> Any:
-    """Return the `huggingface_hub.HfApi` of all requests; the endpoint and the token are that library's own."""
+    """Return a `huggingface_hub.HfApi`, with the endpoint and the token that are configured for that library."""
     from huggingface_hub import HfApi
 
     return HfApi(library_name="meta-gan", library_version=VERSION)
 
 
 def pinned(address: str) -> str:
-    """Return an address with the commit that its branch or tag stands for now.
+    """Return an address with the commit to which its branch or tag resolves now.
 
     Args:
-        address: of a model. One with a commit is returned without a request.
+        address: the address of a model. If it names a commit, no request is made.
 
     Raises:
         ValueError: the address is malformed; there is no such repository or revision, or no access to it; the extra
@@ -69,18 +69,18 @@ def pinned(address: str) -> str:
 
 
 def fetch(address: str, kind: str = KINDS[0]) -> Path:
-    """Return the folder of a model of the hub, after downloading it if that commit is not in the cache.
+    """Return the folder of a model on the hub, and download the model if that commit is not in the cache.
 
     Args:
-        address: of a model.
-        kind: the kind of the model, of `KINDS`.
+        address: the address of the model.
+        kind: the required kind of the model, one of `KINDS`.
 
     Returns:
-        A folder of `huggingface_hub`'s cache. Its name is the commit.
+        A folder in the cache of `huggingface_hub`, named after the commit.
 
     Raises:
-        ValueError: as in `pinned`; the repository has no model, one of another kind, or one that names classes
-            other than those of this package and harmless ones of Keras; a file is larger than in `LARGEST`.
+        ValueError: as in `pinned`; the repository has no model, a model of another kind, or one that names classes
+            other than those of this package and harmless ones of Keras; a file is larger than `LARGEST` allows.
         DamagedFileError: a file is damaged.
         OSError: the hub cannot be reached, or the disk is full.
 
@@ -101,7 +101,7 @@ def send(
     revision: str | None = None,
     message: str | None = None,
 ) -> str:
-    """Upload a saved model in one commit; see `meta_gan.upload`, which also takes models."""
+    """Upload the folder of a saved model in one commit; see `meta_gan.upload`, which also takes a model itself."""
     repo, given = _parsed(address)
     if given is not None:
         raise ValueError(
@@ -113,7 +113,7 @@ def send(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     with tempfile.TemporaryDirectory() as work:
-        # A copy, because a run could replace the model between its check and its upload.
+        # Checked and uploaded from a copy, because a run could replace the model in between.
         names = sorted(name for name in storage.FILES if os.path.lexists(Path(folder) / name))
         for name in names:
             Path(work, name).write_bytes(reading.read_bytes(Path(folder) / name, LARGEST[name]))
@@ -125,7 +125,7 @@ def send(
                 api.create_branch(repo, branch=revision, exist_ok=True)
             there = {each.rfilename for each in api.model_info(repo, revision=revision or "main").siblings or ()}
             operations: list[Any] = [CommitOperationAdd(name, str(Path(work, name))) for name in names]
-            # Such as the metadata of another save, beside a model of an earlier version, which has none.
+            # Delete stale files of an earlier upload, such as its metadata if this model was saved without.
             operations += [CommitOperationDelete(name) for name in sorted(there & storage.FILES - set(names))]
             message = message or "Upload a model of meta_gan"
             done = api.create_commit(repo, operations, commit_message=message, revision=revision)
@@ -160,7 +160,7 @@ def _require_network(address: str) -> None:
 
 
 def _cached(repo: str, commit: str) -> Path | None:
-    """Return the folder of a commit in the cache if the model's files are there; a commit never changes."""
+    """Return the folder of a commit in the cache, or None if it lacks files of the model; a commit never changes."""
     from huggingface_hub import try_to_load_from_cache
 
     found = [try_to_load_from_cache(repo, name, revision=commit) for name in (storage.CONFIG, storage.WEIGHTS)]
@@ -196,7 +196,7 @@ def _download(address: str, repo: str, commit: str) -> Path:
 
 
 def _check(folder: Path, name: str, kinds: tuple[str, ...]) -> None:
-    """Raise a ValueError unless a folder has a whole model, of classes that are safe to build from it."""
+    """Raise a ValueError unless a folder contains a complete model of one of `kinds` and names only safe classes."""
     try:
         kind, found = classes.of_folder(folder, set())
     except ValueError as error:
@@ -212,13 +212,13 @@ def _check(folder: Path, name: str, kinds: tuple[str, ...]) -> None:
 
 @contextmanager
 def _named_errors(address: str) -> Iterator[None]:
-    """Turn errors of requests into a ValueError for the user's and an OSError for the network's, with the address."""
+    """Turn an error of a request into a ValueError (a mistake of the user) or an OSError (a failure of the network)."""
     from huggingface_hub import errors
 
     try:
         yield
     except (errors.HTTPError, OSError, ValueError) as error:
-        # The files that the cache lacks are the consequence of a failed request, which is the cause.
+        # A file that is missing in the cache is the consequence of a failed request, which is the cause to report.
         absent = isinstance(error, errors.LocalEntryNotFoundError)
         cause = error.__cause__ if absent and error.__cause__ else error
         if isinstance(cause, OSError) and cause.errno is not None:

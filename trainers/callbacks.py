@@ -17,20 +17,20 @@ from trainers.metrics_log import number
 from trainers.workers import Workers
 
 ENDING = ".callbacks"
-"""The ending of the file of a checkpoint with the state of callbacks."""
+"""The ending of the checkpoint file with the state of the callbacks."""
 REFUSED = {
     "BackupAndRestore": "a run restores its own checkpoints",
     "ModelCheckpoint": "a run saves its own checkpoints and model, see TrainConfig.checkpoint_every",
     "OrbaxCheckpoint": "a run saves its own checkpoints and model, see TrainConfig.checkpoint_every",
     "SwapEMAWeights": "the run would save the exchanged weights; use MetaModel(averaging=...)",
 }
-"""Keras callbacks that a run cannot have, and why."""
+"""Keras callbacks that a run refuses, and why."""
 STATE = {
     "LearningRateScheduler": (),
     "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
     "EarlyStopping": ("best", "best_epoch", "wait", "stopped_epoch"),
 }
-"""The attributes in which Keras callbacks that change a training keep their state."""
+"""The attributes that hold the state of the Keras callbacks which change the training."""
 _RATES = ("LearningRateScheduler", "ReduceLROnPlateau")
 _MONITORS = ("ReduceLROnPlateau", "EarlyStopping")
 
@@ -38,21 +38,21 @@ _MONITORS = ("ReduceLROnPlateau", "EarlyStopping")
 class RunCallbacks:
     """Call the Keras callbacks of a run, on the chief worker only.
 
-    The epoch of a step is `(step - 1) // validate_every`, so a resumed run continues its number. Learning rates that
-    callbacks set are passed on to the other workers before every step.
+    The epoch of a step is `(step - 1) // validate_every`, so a resumed run continues to count its epochs. Learning
+    rates that callbacks set are passed on to the other workers before every step.
 
     Args:
-        callbacks: Keras callbacks; see `MetaTrainer` for those that it takes.
+        callbacks: Keras callbacks; `MetaTrainer` describes which are allowed.
         model: the compiled model.
         config: the settings of the run.
-        workers: of the run.
+        workers: the workers of the run.
         validated: whether there are validation classes.
 
     Attributes:
-        names: the classes of the callbacks.
+        names: the class names of the callbacks.
 
     Raises:
-        ValueError: a callback that is refused, monitors an unknown metric, or sets rates that follow a schedule.
+        ValueError: a callback is in `REFUSED`, monitors an unknown metric, or sets rates that follow a schedule.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class RunCallbacks:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Begin and end the training, however it ends."""
+        """Call `on_train_begin` and, also after an error, `on_train_end`."""
         if not self.used:
             yield
             return
         self._model.stop_training = False
         given = self._given if self._workers.chief else []
-        # Made here, because callbacks write their first files when they are given the model.
+        # Made here and not earlier, because some callbacks write files as soon as they receive the model.
         self._list = keras.callbacks.CallbackList(
             given, model=self._model, epochs=self._epochs, steps=self._every, verbose=0
         )
@@ -114,7 +114,7 @@ class RunCallbacks:
             self._list = None
 
     def begin_step(self, step: int) -> None:
-        """Call what precedes a step, counted from 1, and the epoch that it begins."""
+        """Call `on_train_batch_begin` for a step, counted from 1; before it `on_epoch_begin`, if an epoch begins."""
         if self._list is None:
             return
         epoch, batch = divmod(step - 1, self._every)
@@ -122,7 +122,7 @@ class RunCallbacks:
             before = [rate.numpy() for rate in self._rates]
             self._list.on_epoch_begin(epoch)
             if batch > 0:
-                # The run was interrupted within this epoch: its schedule has already set the rates of the checkpoint.
+                # The run was interrupted within this epoch: the checkpoint has the rates that the schedule had set.
                 for rate, value in zip(self._rates, before, strict=True):
                     rate.assign(value)
             self._entering = False
@@ -130,24 +130,24 @@ class RunCallbacks:
         self._workers.adopt(self._rates)
 
     def end_step(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Call what follows a step."""
+        """Call `on_train_batch_end`."""
         if self._list is None:
             return
         self._logs = {"step": step, **_rounded(metrics)}
         self._list.on_train_batch_end((step - 1) % self._every, self._logs)
 
     def begin_validation(self) -> None:
-        """Call what precedes a validation."""
+        """Call `on_test_begin`."""
         if self._list is not None:
             self._list.on_test_begin()
 
     def end_validation(self, means: Mapping[str, float]) -> None:
-        """Call what follows a validation."""
+        """Call `on_test_end` with the means of a validation."""
         if self._list is not None:
             self._list.on_test_end(_rounded({_own_name(key): value for key, value in means.items()}))
 
     def end_epoch(self, step: int, seconds: float, means: Mapping[str, float]) -> None:
-        """Call what follows an epoch, with the last step's metrics and those of the validation."""
+        """Call `on_epoch_end` with the metrics of the last step and the means of the validation."""
         if self._list is None:
             return
         validation = {f"val_{_own_name(key)}": value for key, value in means.items()}
@@ -155,14 +155,14 @@ class RunCallbacks:
         self._list.on_epoch_end((step - 1) // self._every, self._logs)
 
     def write(self, prefix: str) -> None:
-        """Write the state beside the files of a checkpoint, if there is any."""
+        """Write the state of the callbacks, if there is any, beside the other files of a checkpoint."""
         kept = {kind: [_state_of(each, kind) for each in found] for kind, found in self._kept.items() if found}
         if kept:
             state = {**kept, "ratios": self._model.optimizer.ratios}
             Path(prefix + ENDING).write_text(json.dumps(state), encoding="utf-8")
 
     def restore(self, prefix: str | None) -> None:
-        """Restore the state of a checkpoint; None for a run that begins.
+        """Restore the state from a checkpoint; `prefix` is None for a new run.
 
         Raises:
             ValueError: the run had callbacks that change its learning rate, and not all of them are given.
@@ -180,9 +180,9 @@ class RunCallbacks:
             self._apply()
 
     def _apply(self) -> None:
-        """Give the callbacks their state, after `on_train_begin`, in which Keras resets it."""
+        """Set the state of the callbacks; call it after `on_train_begin`, in which Keras resets that state."""
         for kind, found in self._kept.items():
-            # A callback that the checkpoint does not have begins anew.
+            # A callback without state in the checkpoint keeps its initial state.
             for callback, state in zip(found, self._state.get(kind, []), strict=False):
                 for name, value in state.items():
                     setattr(callback, name, value)
@@ -197,7 +197,7 @@ def _is(callback: Any, kind: str) -> bool:
 
 
 def _checked(callback: Any) -> keras.callbacks.Callback:
-    """Return a callback, or raise a ValueError for one that a run cannot have."""
+    """Return the callback, or raise a ValueError if a run refuses it."""
     if not isinstance(callback, keras.callbacks.Callback):
         raise ValueError(f"'callbacks' must be a list of Keras callbacks. Received: {callback!r}")
     for base in type(callback).__mro__:
@@ -215,7 +215,7 @@ def _checked(callback: Any) -> keras.callbacks.Callback:
 
 
 def _check_monitor(callback: Any, metrics: Sequence[str], validated: bool) -> None:
-    """Raise a ValueError for a metric that does not exist, or whose direction Keras cannot know."""
+    """Raise a ValueError if the monitored metric does not exist, or if the mode is left to Keras, which cannot tell."""
     name, kind = callback.monitor, type(callback).__name__
     if name not in [*metrics, *(f"val_{metric}" for metric in metrics if validated)]:
         required = "a metric of the run, such as 'val_distance/after' if there are validation classes"
@@ -225,7 +225,7 @@ def _check_monitor(callback: Any, metrics: Sequence[str], validated: bool) -> No
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of `metrics.jsonl`, which has null for NaN."""
+    """Return the values as rounded in `metrics.jsonl`, with NaN where that has null."""
     rounded = {key: number(value) for key, value in values.items()}
     return {key: math.nan if value is None else value for key, value in rounded.items()}
 
@@ -235,6 +235,6 @@ def _own_name(key: str) -> str:
 
 
 def _state_of(callback: Any, kind: str) -> dict[str, Any]:
-    """Return the state as JSON values, without the NumPy numbers that some versions of Keras leave."""
+    """Return the state of a callback as JSON values; some versions of Keras keep it in NumPy numbers."""
     values = {name: getattr(callback, name) for name in STATE[kind]}
     return {name: value if value is None or isinstance(value, int) else float(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The line of progress of a run on a terminal: the step, the time of a step, and the time that is left."""
+"""The progress line of a run on a terminal: the step, the time of a step, and the time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.config import TrainConfig
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in words, rounded to its two largest units at most.
+    """Return a duration in words, with at most two units.
 
     Example:
         >>> [duration(n) for n in (45, 1147, 7500, 190800)]
@@ -31,15 +31,15 @@ def duration(seconds: float) -> str:
 
 
 def time_left(step: int, steps: int, per_step: float, trained: float, per_trained: float, minutes: float) -> float:
-    """Return the seconds until a run ends, by its number of steps or by its minutes, whichever comes first.
+    """Return the seconds until a run reaches its number of steps or its limit in minutes, whichever comes first.
 
     Args:
-        step: steps made, <= `steps`.
-        steps: the steps of the run.
-        per_step: wall seconds of a step, with validations and checkpoints.
+        step: number of completed steps, <= `steps`.
+        steps: number of steps of the run.
+        per_step: wall-clock seconds per step, including validations and checkpoints.
         trained: seconds of training so far, as `minutes` counts them.
-        per_trained: those of a step.
-        minutes: the limit of training time, 0 for none.
+        per_trained: seconds of training per step, as `minutes` counts them.
+        minutes: limit of the training time; 0 for none.
 
     Example:
         >>> time_left(120, 2000, 0.5, trained=60.0, per_trained=0.4, minutes=2)  # 60 / .4 = 150 steps are left
@@ -52,9 +52,9 @@ def time_left(step: int, steps: int, per_step: float, trained: float, per_traine
 
 
 class ProgressLine:
-    """Print the progress of a run on standard error, in one line that is overwritten, if that is a terminal.
+    """Print the progress of a run to standard error, if that is a terminal, in one line that is overwritten.
 
-    The time of a step is the mean over all steps of this process but the first one, in which graphs are traced.
+    The time of a step is the mean over all steps of this process except the first, in which graphs are traced.
 
     Args:
         config: the settings of the run.
@@ -71,7 +71,7 @@ class ProgressLine:
         self._began, self._open = (0, 0.0, 0.0), False
 
     def begin(self, step: int, trained: float) -> None:
-        """Start the clock after the first step of this process; `trained` are the seconds of training so far."""
+        """Start the clock after the first step of this process; `trained` is the seconds of training so far."""
         self._began = (step, trained, time.monotonic())
 
     def show(self, step: int, trained: float, metrics: Mapping[str, Any]) -> None:
@@ -91,7 +91,7 @@ class ProgressLine:
         self._open = True
 
     def end(self) -> None:
-        """End the line, if one is open, so that what follows does not overwrite it."""
+        """End the current line, if there is one, so that later output does not overwrite it."""
         if self._open:
             print(file=sys.stderr, flush=True)
             self._open = False

@@ -1,4 +1,4 @@
-"""`Selection`: which of a run's models is saved, decided from its validations; and `BestModel`, the nearest one."""
+"""`Selection` decides from the validations of a run which model to save; `BestModel` saves the best one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainers.config import TrainConfig
 
 
 class Selection(abc.ABC):
-    """A value of every validation so far, and the decision that it makes.
+    """Base class: keep one value of every validation, and decide from these values whether to save the current model.
 
     Args:
         used: False to save every model.
@@ -24,7 +24,7 @@ class Selection(abc.ABC):
     """
 
     key: ClassVar[str]
-    """The key of the value in `metrics.jsonl`."""
+    """The name of the value in `metrics.jsonl`."""
 
     def __init__(self, used: bool):
         self.used = used
@@ -38,17 +38,17 @@ class Selection(abc.ABC):
                 self.add(values["step"], values)
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
-        """Add the validation after `step` outer steps; a diverged model has a value of None or NaN."""
+        """Add the values of the validation after `step` outer steps; those of a diverged model are None or NaN."""
         if self.used and self.counts(step):
-            # Rounded as in the log, so that a resumed run compares the same number.
+            # Rounded as in the log, so that a resumed run compares the same numbers.
             self.values[step] = None if values[self.key] is None else metrics_log.number(values[self.key])
 
     def forget(self, step: int) -> None:
-        """Remove the validations after `step` outer steps, to which a run has gone back."""
+        """Remove all validations later than `step`, the outer step that a run went back to."""
         self.values = {number: value for number, value in self.values.items() if number <= step}
 
     def counts(self, step: int) -> bool:
-        """Return True if the validation after `step` outer steps counts."""
+        """Return True if the validation after `step` outer steps is taken into account."""
         return True
 
     @abc.abstractmethod
@@ -57,9 +57,9 @@ class Selection(abc.ABC):
 
 
 class BestModel(Selection):
-    """Save the model whose adapted samples are nearest to the query sets of the validation tasks.
+    """Save the model with the smallest energy distance from adapted samples to the query sets of the validation tasks.
 
-    The model that a run starts from counts, too: a run that only makes it worse saves it as it was.
+    This includes the initial model: a run that only makes it worse saves the initial model.
 
     Example:
         >>> best = BestModel(used=True)
@@ -73,10 +73,10 @@ class BestModel(Selection):
 
     @classmethod
     def of_run(cls, config: TrainConfig, tasks: EpisodeStream) -> BestModel:
-        """Return the selection of a run's settings.
+        """Return the selection for the settings of a run.
 
         Raises:
-            ValueError: `keep_best` is set without validation classes, or beside a `copy_limit`.
+            ValueError: `keep_best` is set without validation classes, or together with `copy_limit`.
         """
         if config.keep_best and (config.copy_limit or not tasks.splits["validation"]):
             raise ValueError(
@@ -87,10 +87,10 @@ class BestModel(Selection):
 
     @property
     def step(self) -> int | None:
-        """The first step with the smallest distance; None without any."""
+        """The first step with the smallest distance; None if no distance is finite."""
         found = {step: value for step, value in self.values.items() if value is not None}
         return min(found, key=lambda step: (found[step], step)) if found else None
 
     def keeps(self, step: int) -> bool:
-        """Return True if the model after `step` is the nearest so far, or none has been measured."""
+        """Return True if the model after `step` is the best so far, or if no distance is finite yet."""
         return self.step is None or step == self.step

@@ -1,8 +1,8 @@
-"""Build the static page, on which the shipped model of drawings runs in the browser: `build.py OUT`.
+"""Build the static page that runs the shipped model `omniglot` in the browser: `python docs/browser/build.py OUT`.
 
-`OUT` becomes a folder for any static host: the page's HTML, scripts and style, the model as ONNX, `model.json` that
-describes it, and ONNX Runtime for browsers, of the version and the checksum in `package-lock.json`. It needs npm and
-the extra `onnx`, and replaces a page that it built before.
+`OUT` becomes a folder for any static host. It contains the page's HTML, scripts and style, the model as ONNX, its
+description `model.json`, and ONNX Runtime for browsers, in the version and with the checksum of `package-lock.json`.
+The program needs npm and the extra `onnx`. It replaces a page that it built before.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ sys.path.insert(0, str(HERE.parents[1]))
 MODEL, COUNT = "omniglot", 50
 OWN = ("browser.js", "noise.js", "pixels.js")
 SERVED = "demo.js"
-"""The script of the demo's page that the static page does not use."""
+"""The one script of the demo's page that the static page does not use."""
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-"""The least that runs on the CPU: one script, and the one file that it loads."""
+"""The smallest runtime for the CPU: a script and the WebAssembly file that it loads."""
 
 
 def check(out: Path) -> str:
-    """Check before anything is built that all is there, and return the path of npm.
+    """Check the requirements before anything is built, and return the path of npm.
 
     Raises:
-        ValueError: npm or the extra `onnx` is missing, or `out` is something else than a page built here.
+        ValueError: npm or the extra `onnx` is missing, or `out` exists and is not a page that this program built.
     """
     npm = shutil.which("npm")
     if npm is None:
@@ -44,7 +44,7 @@ def check(out: Path) -> str:
 
 
 def install_runtime(npm: str, out: Path) -> None:
-    """Copy `RUNTIME` from npm's package to a folder; npm checks the sha512 of `package-lock.json`.
+    """Copy `RUNTIME` from the npm package to a folder; npm checks the sha512 in `package-lock.json`.
 
     Raises:
         RuntimeError: npm failed.
@@ -62,7 +62,7 @@ def install_runtime(npm: str, out: Path) -> None:
 
 
 def export_model(out: Path) -> None:
-    """Write the model as ONNX, with adaptation to the support set, and its description."""
+    """Write the model as ONNX, including its adaptation to a support set, and its description `model.json`."""
     import meta_gan
 
     model = meta_gan.load(MODEL)
@@ -100,7 +100,7 @@ def build(out: Path) -> None:
 
 
 def sizes(out: Path) -> dict[str, tuple[int, int]]:
-    """Return the bytes of each file of a page, as it is and as a host sends it, compressed by gzip."""
+    """Return the size of each file of a page in bytes, uncompressed and compressed with gzip."""
     contents = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
     return {name: (len(content), len(gzip.compress(content))) for name, content in contents.items()}
 

@@ -26,9 +26,9 @@ MINUTES, RATE = 5.0, 1e-4
 EVERY = 25
 """Steps between validations, each of which takes about as long as a few steps."""
 MOST_COMPARED = 1000
-"""Pictures of a class up to which all pairs are compared, to hold out those together that look alike."""
+"""The largest class, in pictures, of data in which pictures that look alike are found and held out together."""
 MOST_STEPS = 1_000_000
-"""With `--minutes`, which end the run long before."""
+"""The steps of a run with `--minutes`, which end it long before."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> TrainConfig:
-    """Return the settings of the run, but for the number of tasks of a step.
+    """Return the settings of the run, except the number of tasks of a step.
 
     Raises:
         ValueError: `--minutes` or `--steps` is out of range, or both are given.
@@ -98,7 +98,7 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
 
 
 def _collection(arguments: argparse.Namespace, model: Any) -> Collection:
-    """Read the data in the form of the model; in classes of moderate size, pictures that look alike stay together."""
+    """Read the data in the model's shape; unless a class is very large, pictures that look alike stay together."""
     if not isinstance(model.game.example_shape, tuple):
         raise ValueError(f"--model must be of one domain. Received: {arguments.model!r}, of two")
     unset = dict.fromkeys(("image_shape", "rate", "length", "small_classes", "protocol"))
@@ -115,7 +115,7 @@ def _collection(arguments: argparse.Namespace, model: Any) -> Collection:
 
 
 def _polarised(source: Source, model: Any) -> Source:
-    """Return pictures inverted if they are dark on light and the model's are light on dark, or the other way round."""
+    """Return the source, with its pictures inverted if they and the model's data differ in polarity."""
     wanted = model.data_card.get("polarity")
     if wanted is None or source.polarity == wanted:
         return source
@@ -124,7 +124,7 @@ def _polarised(source: Source, model: Any) -> Source:
 
 
 def _report(trainer: MetaTrainer, saved: Path) -> None:
-    """Print what the training did to the distance to the held-out examples, and where the best model is."""
+    """Print the distance to the held-out examples before and after training, and where the best model is."""
     distances, best = trainer.best.values, trainer.best.step
     last = int(trainer.step.numpy())
     if best is None or distances[0] is None:
@@ -134,5 +134,5 @@ def _report(trainer: MetaTrainer, saved: Path) -> None:
         change = f"{first:.4g} before, {least:.4g} after {best} of {last} steps"
         console.result(f"energy distance to held-out examples: {change} (all validations: {saved.parent / METRICS})")
         if best == 0:
-            console.result("the model did not come nearer to them: the saved model is the one that was given")
+            console.result("no step brought the samples closer to them: the saved model is the one you started from")
     console.result(f"saved model: {saved}")

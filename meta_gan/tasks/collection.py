@@ -1,4 +1,4 @@
-"""Tasks of a user's whole collection: every class is trained on, and some examples of each are held out."""
+"""Tasks from all classes of a user's collection: every class is trained on, and some examples of each are held out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from meta_gan.tasks.sampling import ALGORITHM, picked
 from meta_gan.types import Tensor
 
 LEAST = 3
-"""Examples that every class needs: a support and a query example to train on, and one that is held out."""
+"""The least number of examples of a class: a support and a query example to train on, and one held-out example."""
 MOST_SHOTS, MOST_QUERIES = 5, 7
 MOST_HELD_OUT = 32
-"""Query examples of a validation episode."""
+"""The largest number of query examples of a validation episode."""
 
 
 def episode_size(smallest: int) -> tuple[int, int]:
-    """Return the shots and queries of episodes, by the number of examples of the smallest class, two or more.
+    """Return the shots and queries of training episodes for the size of the smallest class, >= 2.
 
     Example:
         >>> [episode_size(count) for count in (2, 6, 50)]
@@ -38,21 +38,22 @@ def episode_size(smallest: int) -> tuple[int, int]:
 class Collection(Drawn):
     """Tasks to train a model further on all classes of a collection, with validation on examples that it never sees.
 
-    Unlike in `Tasks`, no class is held out: of every class a share of the examples is. Training episodes are drawn from
-    the others; half of those of pictures are variations of single pictures, see `Variations`. A validation episode has
-    the support set of a class from the examples that are trained on, and its query set is those that are held out.
+    Unlike `Tasks`, this holds out no class, but a share of the examples of every class. Training episodes are drawn
+    from the other examples; if these are pictures, half of the episodes are variations of single pictures, see
+    `Variations`. A validation episode takes its support set from the training examples of a class and its query set
+    from the held-out ones.
 
     Args:
         source: the collection; its split by class does not matter.
-        seed: 0..2**31-1, of every draw, and of which examples are held out.
-        held_out: in (0, 1), about the share of the examples of a class that is held out; one at least.
-        groups: int[n]; examples of a class with the same number are held out together, or none of them, unless they are
-            more than half of their class. None for the source's own groups or tracks.
+        seed: 0..2**31-1, for every draw and for the choice of the held-out examples.
+        held_out: in (0, 1), the approximate share of the examples of a class that is held out; at least one example.
+        groups: int[n], the group of each example. All or none of the examples of a group within a class are held out,
+            unless they are more than half of the class. None for the groups or tracks of the source.
 
     Attributes:
-        shots, queries: by the smallest class, see `episode_size`.
-        queries_held_out: the query examples of a validation episode, as many as the class with the fewest has held out,
-            but 32 at most.
+        shots, queries: support and query examples of a training episode, see `episode_size`.
+        queries_held_out: query examples of a validation episode: the number of held-out examples of the class that has
+            the fewest, at most 32.
 
     Raises:
         ValueError: an argument is out of range.
@@ -129,7 +130,7 @@ class Collection(Drawn):
         return {"train": names, "validation": names, "test": []}
 
     def describe(self) -> str:
-        """Return a line for people."""
+        """Return a one-line description."""
         source = self.domains[""]
         sizes, medium = source.class_sizes, source.medium
         each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
@@ -137,7 +138,7 @@ class Collection(Drawn):
         return f"{source.name}: {of_each}; {medium.describe(source.images)}"
 
     def _name_of(self, entry: Any) -> str:
-        raise NotImplementedError  # `splits` names classes, of which each has many tasks
+        raise NotImplementedError  # `splits` names classes, and a class has many tasks.
 
     def _examples(self, key: Tensor, split: str, meta_batch: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         if split == "train":
@@ -149,7 +150,10 @@ class Collection(Drawn):
 
 
 def _held_out(groups: np.ndarray, count: int, draws: np.random.Generator) -> np.ndarray:
-    """Choose whole groups at random, bool[n], of `count` examples or a few more, and leave two examples at least."""
+    """Choose groups at random until they have `count` examples or more; return bool[n], True for the chosen examples.
+
+    Two examples or more are left. If every group is too large to be chosen whole, single examples are chosen.
+    """
     away = np.zeros(len(groups), bool)
     for group in draws.permutation(np.unique(groups)):
         members = np.flatnonzero(groups == group)
@@ -157,13 +161,13 @@ def _held_out(groups: np.ndarray, count: int, draws: np.random.Generator) -> np.
             break
         if away.sum() + len(members) <= max(count, len(groups) // 2) and away.sum() + len(members) <= len(groups) - 2:
             away[members] = True
-    if not away.any():  # one group is most of the class, and is divided
+    if not away.any():  # no group can be held out whole, so one is divided
         away[draws.permutation(len(groups))[:count]] = True
     return away
 
 
 def _part(source: Source, chosen: np.ndarray) -> Source:
-    """Return a source of the chosen examples, bool[n], all of its classes in the training split."""
+    """Return a source of the examples that `chosen`, bool[n], selects, with all classes in the training split."""
     return dataclasses.replace(
         source,
         images=source.images[chosen],
