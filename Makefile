@@ -35,7 +35,9 @@ lint: install
 browser-page: install
 	$(BIN)/python docs/browser/build.py docs/_build/html/browser
 
-docs: browser-page
+docs: install
+	@if command -v npm >/dev/null; then $(BIN)/python docs/browser/build.py docs/_build/html/browser; \
+	else echo "npm is not installed: the site is built without the page of docs/browser.md"; fi
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 

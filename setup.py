@@ -73,7 +73,7 @@ setup(
         "dev": [
             *["pytest", "pytest-xdist", "ruff", "mypy"],
             *["tensorflow-serving-api", "onnx", "tf2onnx", "onnxruntime", "soundfile", "soxr", "gymnasium"],
-            *["starlette", "uvicorn", "httpx2", "huggingface_hub>=2,<3", "jupytext", "nbclient", "ipykernel"],
+            *["starlette", "uvicorn", "httpx2", "huggingface_hub>=2,<3", "jupytext", "nbclient", "ipykernel", "optuna"],
         ],
     },
     entry_points={"console_scripts": ["meta-gan = meta_gan_command:main"]},

@@ -75,7 +75,8 @@ def check_free(path: str | os.PathLike[str], overwrite: bool = False, kind: str 
         # TensorFlow and Keras write to no other names, and would find out at the end.
         raise ValueError(f"the output {str(final)!r} must be a name in UTF-8. Received: other bytes") from error
     if not os.path.lexists(final) or (final.is_dir() and not any(final.iterdir())):
-        atomic.check_writable(final)
+        # An empty folder is replaced, in the folder above.
+        atomic.check_writable(final.absolute().parent if os.path.lexists(final) else final)
         return
     if not overwrite:
         held = "a folder that is not empty" if final.is_dir() else "a file"

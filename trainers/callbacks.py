@@ -177,6 +177,7 @@ class RunCallbacks:
             )
         self._entering = True
         if self._list is not None:
+            self._model.stop_training = False
             self._apply()
 
     def _apply(self) -> None:

@@ -255,8 +255,8 @@ class MetaTrainer:
             if self.workers.chief:
                 self._preview("reals", previews.real_rows(self._picture_episodes(split)))
             self.validate(log)
-            if self.best.used:  # the model at the start may stay the best
-                self._save_model()
+            if self.best.used:  # the model at the start may stay the best; a model needs a checkpoint beside it
+                self._save()
         else:
             if self.workers.chief:
                 for selection in self._selections:
@@ -380,6 +380,8 @@ class MetaTrainer:
             # A resumed run repeats bad steps; it does not start from one.
             if (saves or signal) and (bad.count == 0 or last):
                 self._save()
+            elif validates and self.best.used:  # a bad step changed nothing: what was validated may be the best
+                self._save_model()
             if stops:
                 raise TrainingStopped(self._stopped(next(iter(raised.values()))))
             if last:

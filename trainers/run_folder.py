@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import reprlib
@@ -12,6 +13,7 @@ from typing import Any
 from meta_gan import storage
 from trainers.checkpoints import FOLDER as CHECKPOINTS
 from trainers.checkpoints import Checkpoints
+from trainers.config import TrainConfig
 from trainers.metrics_log import METRICS
 
 __all__ = ["CHANGES", "CHECKPOINTS", "METRICS", "SAME", "check_same", "latest_checkpoint", "latest_run", "new_run"]
@@ -19,7 +21,8 @@ __all__ += ["runs"]
 
 # The entries of `config.json` that must not change when a run is resumed. Its length and intervals may change.
 SAME = (
-    *("recipe", "command", "rate", "source", "weights", "target", "data", "episodes", "fingerprints", "versions"),
+    *("recipe", "command", "learning_rate", "source", "weights", "target", "data", "episodes"),
+    *("fingerprints", "versions"),
     *("train.meta_batch", "train.symmetries", "train.fewest_shots", "train.copy_limit", "train.keep_best"),
 )
 # What may be allowed to change, and the entries that it decides.
@@ -105,6 +108,9 @@ def differences(
         keys: the entries to compare; dots separate nested keys.
     """
     before, now = _flat(recorded), _flat(json.loads(json.dumps(resolved)))
+    # Settings that a run of an earlier version did not have yet had their defaults.
+    if "train" in recorded:
+        before = {f"train.{field.name}": field.default for field in dataclasses.fields(TrainConfig)} | before
     # Runs of earlier versions recorded no fingerprints, and fewer versions; of those the path to start from must do.
     known = [key for key in keys if key != "fingerprints" or key in recorded]
     known += [] if "fingerprints" in recorded else ["start"]

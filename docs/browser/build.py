@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,18 @@ def check(out: Path) -> str:
         raise ValueError("the page must be built with npm, of Node.js 20 or newer, on the PATH. Received: no npm")
     if absent := [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]:
         raise ValueError(f"the page must be built with the extra `onnx`. Received: no {' and no '.join(absent)}")
-    if out.exists() and not (out / "model.json").is_file():
-        raise ValueError(f"'OUT' must be a new folder, or a page that this program built. Received: {str(out)!r}")
+    if other := _other_content(out):
+        raise ValueError(f"'OUT' must be a new folder, or a page that this program built. Received: {other}")
     return npm
+
+
+def _other_content(out: Path) -> str | None:
+    """Return what a folder holds other than the files of a page, or None if nothing."""
+    from meta_gan import storage
+    from meta_gan.demo import site
+
+    own = {"index.html", "model.json", f"{MODEL}.onnx", *OWN, *RUNTIME, *(path.name for path in site.FILES.iterdir())}
+    return storage.other_content(out, own) if os.path.lexists(out) else None
 
 
 def install_runtime(npm: str, out: Path) -> None:

@@ -34,12 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
     flags.add_sampling(other)
     flags.add_policy(other)
-    other.add_argument(
-        "--invert",
-        choices=("auto", "yes", "no"),
-        default="auto",
-        help="swap black and white; auto compares with the model's polarity (default: auto)",
-    )
+    flags.add_invert(other)
 
 
 def run(arguments: argparse.Namespace) -> None:

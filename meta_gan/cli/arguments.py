@@ -62,6 +62,16 @@ def check_resume(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--allow-changed needs --resume. Received: {arguments.allow_changed} without it")
 
 
+def add_invert(group: argparse._ArgumentGroup) -> None:
+    """Add `--invert`, of the commands that read pictures for a model."""
+    group.add_argument(
+        "--invert",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="swap black and white; auto compares with the model's polarity (default: auto)",
+    )
+
+
 def add_sampling(group: argparse._ArgumentGroup) -> None:
     """Add `--sampling`, of the commands that make or keep samples."""
     text = (

@@ -12,6 +12,7 @@ import keras
 from meta_gan import loading, storage
 from meta_gan.augmenting.fine_tuning import CLIP, FIRST_DECAY, MOST_TASKS
 from meta_gan.augmenting.models import copy_of
+from meta_gan.augmenting.pictures import is_inverted
 from meta_gan.checks import check_integer, check_number
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, sources
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_resume(other)
     other.add_argument("--archives", metavar="DIR", help="folder of original downloads, for tfds:NAME")
     flags.add_policy(other)
+    flags.add_invert(other)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -67,8 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
     model.compile(keras.optimizers.Adam(arguments.rate, beta_1=FIRST_DECAY), clip=CLIP)
     config = dataclasses.replace(config, meta_batch=min(MOST_TASKS, len(collection.splits["train"])))
     start = storage.read_config(loading.resolve(place))["weights_sha256"]
-    description = {"command": "finetune", "start": str(place), "rate": arguments.rate, "source": arguments.data}
-    description |= {"fingerprints": {"start": start}}
+    description = {"command": "finetune", "source": arguments.data, "start": str(place)}
+    description |= {"learning_rate": arguments.rate, "fingerprints": {"start": start}}
     folder = run_folder.latest_run(arguments.out) if arguments.resume else None
     if folder is None:
         folder = run_folder.new_run(arguments.out, f"finetuned-{Path(arguments.model).name}")
@@ -111,16 +113,19 @@ def _collection(arguments: argparse.Namespace, model: Any) -> Collection:
     if not isinstance(source.medium, Pictures):
         return Collection(source, arguments.seed)
     groups = alike(source.images, source.labels) if source.class_sizes.max() <= MOST_COMPARED else None
-    return Collection(_polarised(source, model), arguments.seed, groups=groups)
+    return Collection(_polarised(source, model, arguments.invert), arguments.seed, groups=groups)
 
 
-def _polarised(source: Source, model: Any) -> Source:
-    """Return the source, with its pictures inverted if they and the model's data differ in polarity."""
-    wanted = model.data_card.get("polarity")
-    if wanted is None or source.polarity == wanted:
-        return source
-    console.say(f"the pictures are {source.polarity}, unlike the model's data: inverted")
-    return dataclasses.replace(source, images=255 - source.images)
+def _polarised(source: Source, model: Any, invert: str) -> Source:
+    """Return pictures inverted if that was asked for, or if their polarity is not that of the model's data."""
+    if invert == "auto":
+        inverted = is_inverted(source.images, model.data_card.get("polarity"))
+        if inverted:
+            kept = "--invert no keeps them as they are"
+            console.say(f"the pictures are {source.polarity}, unlike the model's data: inverted ({kept})")
+    else:
+        inverted = invert == "yes"
+    return dataclasses.replace(source, images=255 - source.images) if inverted else source
 
 
 def _report(trainer: MetaTrainer, saved: Path) -> None:

@@ -83,8 +83,9 @@ class _Parser(argparse_flags.ArgumentParser):
         # First, because argparse would name the flag that a misspelt one leaves out, and not the misspelt one.
         if words and (command := self.commands.get(words[0])) is not None:
             known = command._option_string_actions
-            for name in (word.partition("=")[0] for word in words[1:]):
-                if name.startswith("--") and name != "--" and name not in known:
+            own = words[1 : words.index("--")] if "--" in words else words[1:]
+            for name in (word.partition("=")[0] for word in own):
+                if name.startswith("--") and name not in known:
                     hint = did_you_mean(name, re.findall(r"--[\w-]+", command.format_usage()))
                     command.error(f"unrecognized arguments: {name}{hint}")
         parsed, unknown = self.parse_known_args(words, namespace)

@@ -12,6 +12,7 @@ from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, settings, sources
 from trainers import MetaTrainer, TrainConfig, make_strategy, run_folder
 from trainers.copy_limit import CopyLimit
+from trainers.selection import BestModel
 from trainers.strategies import STRATEGIES
 from trainers.workers import Workers
 
@@ -87,10 +88,12 @@ def run(arguments: argparse.Namespace) -> None:
     with console.phase("building the model"):
         model = presets.build(recipe, tasks.example_shape, tasks.card.get("rate"))
     CopyLimit.of_run(config, model.game, tasks)
+    BestModel.of_run(config, tasks)
     if arguments.start is not None:
         start = loading.pinned(arguments.start)
         for net in loading.start_from(model, start):
             say(f"the net {net!r} is not in {arguments.start} and starts from its initial weights")
+        description["start"] = str(start)  # of the hub with its commit
         description["fingerprints"] = {"start": storage.read_config(loading.resolve(start))["weights_sha256"]}
     folder = None
     if arguments.resume and chief:

@@ -80,6 +80,7 @@ def application(demo: Demo) -> Starlette:
 
     routes = [
         Route("/", index),
+        Route("/index.html", index),
         Route("/api/models", models),
         Route("/api/samples", samples, methods=["POST"]),
         Route("/api/download/{what}", download, methods=["POST"]),

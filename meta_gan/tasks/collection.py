@@ -53,7 +53,7 @@ class Collection(Drawn):
     Attributes:
         shots, queries: support and query examples of a training episode, see `episode_size`.
         queries_held_out: query examples of a validation episode: the number of held-out examples of the class that has
-            the fewest, at most 32.
+            the most, at most 32; those of other classes are repeated.
 
     Raises:
         ValueError: an argument is out of range.
@@ -72,9 +72,9 @@ class Collection(Drawn):
     def __init__(self, source: Source, seed: int = 0, held_out: float = 0.25, groups: np.ndarray | None = None) -> None:
         """See the class."""
         self.seed = check_integer(seed, "seed", 0)
-        share = check_number(held_out, "held_out", above=0, below=1)
+        self._share = check_number(held_out, "held_out", above=0, below=1)
         self.domains = {"": source}
-        away = self._dealt(source, share, groups)
+        away = self._dealt(source, groups)
         sizes = np.bincount(source.labels[~away], minlength=len(source.class_names))
         self.shots, self.queries = episode_size(int(sizes.min()))
         kept = _part(source, ~away)
@@ -88,7 +88,7 @@ class Collection(Drawn):
             "test": np.zeros(0, np.int32),
         }
 
-    def _dealt(self, source: Source, share: float, groups: np.ndarray | None) -> np.ndarray:
+    def _dealt(self, source: Source, groups: np.ndarray | None) -> np.ndarray:
         """Return bool[n], True for the examples that are held out."""
         small = np.flatnonzero(source.class_sizes < LEAST)
         if len(small):
@@ -105,7 +105,7 @@ class Collection(Drawn):
             members = np.flatnonzero(source.labels == index)
             away[members] = _held_out(
                 np.arange(len(members)) if own is None else np.asarray(own)[members],
-                max(1, round(share * len(members))),
+                max(1, round(self._share * len(members))),
                 np.random.default_rng([self.seed, index]),
             )
         return away
@@ -116,10 +116,11 @@ class Collection(Drawn):
         return Mixture([self._classes, Variations(kept, self.shots, self.queries, self.seed)], [1, 1], self.seed)
 
     def _fixed_queries(self, source: Source, away: np.ndarray) -> Tensor:
-        """Return float32[classes, queries_held_out, *example], the first held-out examples of every class."""
+        """Return float32[classes, queries_held_out, *example], held-out examples of every class."""
         of_class = [np.flatnonzero(away & (source.labels == index)) for index in range(len(source.class_names))]
-        self.queries_held_out = min(MOST_HELD_OUT, *map(len, of_class))
-        chosen = np.stack([each[: self.queries_held_out] for each in of_class])
+        self.queries_held_out = min(MOST_HELD_OUT, max(map(len, of_class)))
+        # Those of a smaller class are repeated, which shifts its distance for all models alike.
+        chosen = np.stack([np.resize(each, self.queries_held_out) for each in of_class])
         with tf.device("CPU:0"):
             return source.medium.seen(tf.constant(source.images[chosen]))
 
@@ -134,7 +135,7 @@ class Collection(Drawn):
         source = self.domains[""]
         sizes, medium = source.class_sizes, source.medium
         each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
-        of_each = f"{len(sizes)} classes of {each} {medium.plural}, {self.queries_held_out} or more of them held out"
+        of_each = f"{len(sizes)} classes of {each} {medium.plural}, about {self._share:.0%} of each held out"
         return f"{source.name}: {of_each}; {medium.describe(source.images)}"
 
     def _name_of(self, entry: Any) -> str:
@@ -162,7 +163,7 @@ def _held_out(groups: np.ndarray, count: int, draws: np.random.Generator) -> np.
         if away.sum() + len(members) <= max(count, len(groups) // 2) and away.sum() + len(members) <= len(groups) - 2:
             away[members] = True
     if not away.any():  # no group can be held out whole, so one is divided
-        away[draws.permutation(len(groups))[:count]] = True
+        away[draws.permutation(len(groups))[: min(count, len(groups) - 2)]] = True
     return away
 
 

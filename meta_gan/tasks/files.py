@@ -137,6 +137,17 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not is_litter(entry.name) and entry.is_dir())
 
 
+def class_folders_in(folder: Path, what: str, suffixes: tuple[str, ...], most: int = 20) -> list[Path]:
+    """Return folders in a folder that hold files with one of the suffixes, for a hint: none if it may not be listed.
+
+    No more than the first `most` folders are looked at.
+    """
+    try:
+        return [entry for entry in folders_in(folder)[:most] if listing(entry, what, suffixes).files]
+    except OSError:
+        return []
+
+
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files directly in a folder with one of the suffixes, sorted by name, without hidden files."""
     return listing(folder, "file", suffixes).files

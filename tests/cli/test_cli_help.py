@@ -15,7 +15,7 @@ from tests.cli.conftest import call
 FLAGS = {
     "train": "preset data weights out target pair both-ways steps shots queries seed archives image-shape rate length "
     "on-bad-file small-classes protocol set config start strategy resume allow-changed dry-run",
-    "finetune": "model data out minutes steps rate seed resume allow-changed archives on-bad-file",
+    "finetune": "model data out minutes steps rate seed resume allow-changed archives on-bad-file invert",
     "adapt": "model support out inner-steps sample target-support seed sampling on-bad-file invert",
     "sample": "model count inputs out sampling seed",
     "augment": "data per-class out model minutes steps method seed on-bad-file small-classes",

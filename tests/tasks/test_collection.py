@@ -40,16 +40,16 @@ def test_the_size_of_episodes(smallest, size):
 
 def test_validation_asks_for_what_training_never_sees():
     tasks = Collection(source_of([8, 12, 16]), seed=3)
-    assert (tasks.shots, tasks.queries, tasks.queries_held_out) == (3, 3, 2)  # 8 pictures, of which 2 are held out
+    assert (tasks.shots, tasks.queries, tasks.queries_held_out) == (3, 3, 4)  # 2, 3 and 4 pictures are held out
     away = set()
     for step in range(4):
         episode = tasks.episode_batch("validation", step, 3)
-        assert episode.query.shape == (3, 2, SIDE, SIDE, 1) and episode.support.shape == (3, 3, SIDE, SIDE, 1)
+        assert episode.query.shape == (3, 4, SIDE, SIDE, 1) and episode.support.shape == (3, 3, SIDE, SIDE, 1)
         for own, query in zip(episode.task_id.numpy(), levels_of(episode.query), strict=True):
             assert set(query - 10) <= set(np.flatnonzero(np.repeat([0, 1, 2], [8, 12, 16]) == own))
             away |= set(query)
         assert not set(levels_of(episode.support).ravel()) & away
-    assert len(away) == 6, "the queries of a class are the same in every episode"
+    assert len(away) == 9, "the queries of a class are the same in every episode"
 
     seen = set()
     for episode in tasks.train(4).take(30):
@@ -61,11 +61,11 @@ def test_validation_asks_for_what_training_never_sees():
 
 def test_a_quarter_of_every_class_is_held_out_and_one_at_least():
     tasks = Collection(source_of([3, 4, 20]))
-    assert tasks.queries_held_out == 1 and tasks.splits["validation"] == ["class 0", "class 1", "class 2"]
+    assert tasks.queries_held_out == 5 and tasks.splits["validation"] == ["class 0", "class 1", "class 2"]
     assert Collection(source_of([20, 20])).queries_held_out == 5
     assert Collection(source_of([20, 20]), held_out=0.5).queries_held_out == 10
     assert Collection(source_of([100, 100]), held_out=0.5).queries_held_out == 32
-    assert "2 classes of 20 images" in Collection(source_of([20, 20])).describe()
+    assert "2 classes of 20 images, about 25% of each held out" in Collection(source_of([20, 20])).describe()
     assert not tasks.splits["test"]
 
 
@@ -78,6 +78,8 @@ def test_groups_are_held_out_whole():
     # A class of one group is divided all the same.
     alike = Collection(source_of([12, 12]), groups=np.zeros(24, int))
     assert alike.queries_held_out == 3
+    # At least two of a class are left to train on.
+    assert Collection(source_of([4, 4]), held_out=0.9, groups=np.zeros(8, int)).queries_held_out == 2
 
 
 def test_the_seed_decides_all_draws_and_what_is_held_out():

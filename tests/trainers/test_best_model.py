@@ -1,5 +1,8 @@
 """`BestModel`: which model of a run is saved; and a whole run that keeps its best, interrupted or not."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 
@@ -106,3 +109,39 @@ def test_a_real_run_saves_the_validation_with_the_least_distance(tmp_path):
     found = {line["step"]: line[BestModel.key] for line in helpers.metrics(folder) if BestModel.key in line}
     assert sorted(found) == [0, 2, 4, 6]
     assert saved(folder)[0] == min(found, key=found.get)
+
+
+def test_killed_before_the_first_step_it_can_be_resumed(whole, tmp_path, monkeypatch):
+    folder = run_folder.new_run(tmp_path, "killed")
+    made = scripted(folder, STORY)
+    monkeypatch.setattr(made, "_loop", lambda *_: sys.exit(9))
+    with pytest.raises(SystemExit):
+        made.run()
+    assert saved(folder)[0] == 0 and run_folder.latest_checkpoint(folder).endswith("ckpt-0")
+    scripted(folder, STORY).run()
+    helpers.assert_same_values(saved(folder)[1], saved(whole[0])[1])
+
+
+def test_a_validation_after_a_bad_step_counts_with_the_model_that_it_measured(tmp_path):
+    """A bad step changes nothing, and a resumed run repeats it: what it validated may be saved all the same."""
+    folder = run_folder.new_run(tmp_path, "bad")
+    made = scripted(folder, {0: 0.5, 2: 0.4, 4: 0.1, 6: 0.2}, steps=6, keep=9)
+    step = made._step
+    made._step = lambda episode: {**step(episode), "skipped": np.float32(made.step.numpy() == 3)}
+    made.run()
+    assert made.best.step == saved(folder)[0] == 4
+    names = {path.name for path in (folder / "checkpoints").glob("ckpt-*.json")}
+    assert names == {"ckpt-0.json", "ckpt-2.json", "ckpt-6.json"}, "a resumed run does not start from a bad step"
+
+
+def test_a_run_of_a_version_without_the_setting_goes_on(tmp_path):
+    folder = run_folder.new_run(tmp_path, "old")
+    helpers.trainer(folder, steps=2, validate_every=2).run()
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    del config["train"]["keep_best"]
+    storage.write_json(folder / "config.json", config)
+    helpers.trainer(folder, steps=4, validate_every=2).run()
+    del config["train"]["copy_limit"]
+    storage.write_json(folder / "config.json", config)
+    with pytest.raises(ValueError, match=r"'train.keep_best': False.*Received: .*True"):
+        helpers.trainer(folder, steps=6, keep_best=True).run()

@@ -18,6 +18,7 @@ from meta_gan.tasks.files import (
     advice_of,
     check_name,
     check_policy,
+    class_folders_in,
     folders_in,
     is_litter,
     kind_of,
@@ -68,9 +69,9 @@ def class_files(path: Path, what: str, suffixes: tuple[str, ...], small_classes:
     listed = {folder.name: listing(folder, what, suffixes) for folder in folders}
     if not listed:
         required = f"must hold one folder of {what}s for each class"
-        hint = (
-            f". Did you mean '{path.parent}', the folder above?" if len(folders_in(path.resolve().parent)) > 1 else ""
-        )
+        above = path.parent if path.name else path.resolve().parent
+        several = len(class_folders_in(above, what, suffixes)) > 1
+        hint = f". Did you mean '{above}', the folder above?" if several else ""
         raise DataError(f"{path}: {required}. Received: {len(entries)} files and no folder{hint}")
     empty = [name for name, found in listed.items() if not found.files]
     if empty and (small_classes == "error" or len(empty) == len(listed)):

@@ -102,7 +102,9 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     try:
         return tfds.builder(name, data_dir=str(Path(folder).expanduser()))
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        reason, hint = str(error).splitlines()[0].rstrip("."), did_you_mean(name, tfds.list_builders())
+        # With those of communities, TFDS would ask for the names over the network.
+        names = tfds.list_builders(with_community_datasets=False)
+        reason, hint = str(error).splitlines()[0].rstrip("."), did_you_mean(name, names)
         raise DataError(f"'name' must be a data set that TFDS knows. Received: {name!r} ({reason}){hint}") from error
 
 
@@ -117,7 +119,7 @@ def is_known(name: str) -> bool:
         import tensorflow_datasets as tfds
     except ImportError:
         return False
-    return name in tfds.list_builders()
+    return name in tfds.list_builders(with_community_datasets=False)
 
 
 def _prepare(builder: Any, archives: str | Path | None, download: bool) -> None:
