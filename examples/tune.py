@@ -1,4 +1,4 @@
-"""Tune a recipe by the energy distance of its validations, with Optuna; `pip install optuna`, which is in no extra but `dev`.
+"""Tune a recipe by the energy distance of its validations, with Optuna; it needs `pip install optuna`.
 
 `python examples/tune.py --data my_classes/ --out tuned --trials 20` makes a run folder for each trial in `tuned/`, and
 the study `tuned/study.db`. The same command continues an interrupted study, its interrupted run included, until it has

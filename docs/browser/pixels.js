@@ -169,11 +169,21 @@ function decided(pictures, height, width, polarity) {
   return [true, `${found}, the model's data are ${polarity}: inverted`];
 }
 
+function isColoured(data) {
+  for (let i = 0; i < data.length; i += 4) {
+    const channels = [data[i], data[i + 1], data[i + 2]];
+    if (Math.max(...channels) - Math.min(...channels) > FAINT) return true;
+  }
+  return false;
+}
+
 // Read pictures of any size as `meta-gan adapt --support` reads files. Returns `levels`, a Uint8Array for each picture,
-// and `note`, what was decided about inversion. `invert` is "auto", "yes" or "no".
+// and `note`: whether colours were lost, and what was decided about inversion. `invert` is "auto", "yes" or "no".
 export function support(pictures, { height, width, polarity }, invert) {
-  const read = flattened(pictures.map((picture) => fit(picture, height, width))).map(grey);
-  const [swapped, note] = invert === "auto" ? decided(read, height, width, polarity) : [invert === "yes", null];
+  const colours = flattened(pictures.map((picture) => fit(picture, height, width))), read = colours.map(grey);
+  const lost = colours.some(isColoured) ? "the model's images are grey: colours were converted to grey" : null;
+  const [swapped, why] = invert === "auto" ? decided(read, height, width, polarity) : [invert === "yes", null];
+  const note = [lost, why].filter(Boolean).join("; ") || null;
   return { levels: swapped ? read.map((each) => each.map((level) => 255 - level)) : read, note };
 }
 

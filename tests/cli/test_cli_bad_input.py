@@ -144,10 +144,12 @@ def test_a_damaged_model(load, world, tmp_path):
     assert "must be readable JSON. Received: " in load(model)
 
 
-def test_an_adapted_model_is_no_meta_model(load, world):
-    assert "must hold a meta-model, as `meta-gan train` and MetaModel.save write. Received: an adapted model" in load(
-        world.adapted
-    )
+@pytest.mark.parametrize("command", ["adapt", "export"])
+def test_an_adapted_model_is_no_meta_model(command, world, tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = [str(world.support_npz) if flag == "s.npz" else flag for flag in MODEL_COMMANDS[command]]
+    message = refused(command, "--model", world.adapted, *flags, out=tmp_path / "out")
+    assert "must hold a meta-model, as `meta-gan train` and MetaModel.save write. Received: an adapted model" in message
 
 
 def test_a_meta_model_is_no_adapted_one(world, tmp_path, refused):

@@ -93,6 +93,7 @@ def test_the_run_folder_records_what_was_asked(world):
             "fewest_shots": 0,
             "copy_limit": 0.0,
             "copy_patience": 3,
+            "keep_best": False,
             "bad_steps": 10,
             "on_alarm": "log",
             "worker_timeout": 600.0,
@@ -158,7 +159,8 @@ def test_resume_with_other_data_is_refused(world, copy, refused, tmp_path):
 def test_resume_without_a_run_is_refused(world, tmp_path, refused, place):
     out = tmp_path / place
     message = refused(*train_arguments(world, out, "--resume"), out=None if place == "." else out)
-    assert f"resuming needs a folder with a run in it. Received: {str(out)!r}, without one" in message
+    required = "resuming needs a folder with a run in it; leave out --resume to start one"
+    assert f"{required}. Received: {str(out)!r}, without one" in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,7 +31,7 @@ def pixels(path):
 
 def test_adapt_writes_a_generator_in_two_forms_and_pictures(world):
     names = {path.name for path in world.adapted.iterdir()}
-    assert names == {"config.json", "weights.npz", "README.md", "generator.keras", "saved_model", "samples", "grid.png"}
+    assert names == {*storage.FILES, "generator.keras", "saved_model", "samples", "grid.png"}
     assert list(pngs(world.adapted)) == ["0000.png", "0001.png", "0002.png"]
     assert Image.open(world.adapted / "samples" / "0000.png").size == helpers.SHAPE[:2]
     z = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

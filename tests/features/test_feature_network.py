@@ -225,7 +225,7 @@ def test_a_damaged_folder_is_refused(folder):
 
 def test_a_folder_of_another_kind_is_refused(tmp_path):
     storage.write_model(tmp_path / "m", {"kind": "meta_model"}, {"a": np.zeros(2)}, card="a model")
-    with pytest.raises(ValueError, match=r"m' must hold a judge. Received: a meta_model$"):
+    with pytest.raises(ValueError, match=r"m' must hold a judge. Received: a meta-model, as `meta-gan train` "):
         load(tmp_path / "m")
 
 

@@ -56,7 +56,9 @@ def test_latest_run_is_the_folder_itself_or_the_newest_in_it(tmp_path):
 
 @pytest.mark.parametrize("place", [".", "absent"])
 def test_resuming_nothing_is_refused(tmp_path, place):
-    with pytest.raises(ValueError, match=r"needs a folder with a run in it; leave out --resume to start one. Received: .*without one"):
+    with pytest.raises(
+        ValueError, match=r"needs a folder with a run in it; leave out --resume to start one. Received: .*without one"
+    ):
         run_folder.latest_run(tmp_path / place)
 
 
