@@ -136,6 +136,7 @@ def test_context_only_adaptation_moves_the_code_and_nothing_else():
     assert np.abs(after.sample(4) - before.sample(4)).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_fusion_generator_is_held_saved_and_served_with_its_support_set(tmp_path):
     """Its networks cannot be called without one, and Keras would try when it writes a SavedModel."""
     model = mg.MetaModel(tiny_fusion(terms=Terms(features=1.0)), algorithm())

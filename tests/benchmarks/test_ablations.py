@@ -84,6 +84,7 @@ def test_only_the_given_rows_and_seeds_are_trained(tmp_path, monkeypatch):
     assert scratch["training"]["steps"] == 0
 
 
+@pytest.mark.slow
 def test_a_failed_training_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)training 'flagship' with seed 0 failed:\n.*absent.npz"):
         ablations.train("flagship", 0, str(tmp_path / "absent.npz"), tmp_path, 0.1, 0)

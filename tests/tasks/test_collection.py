@@ -82,6 +82,7 @@ def test_groups_are_held_out_whole():
     assert Collection(source_of([4, 4]), held_out=0.9, groups=np.zeros(8, int)).queries_held_out == 2
 
 
+@pytest.mark.slow
 def test_the_seed_decides_all_draws_and_what_is_held_out():
     def episodes(seed):
         tasks = Collection(source_of([8, 8, 8]), seed=seed)

@@ -56,6 +56,7 @@ def test_the_steps_are_made_on_the_stream_that_was_asked_for(tmp_path, monkeypat
     assert any(np.any(a.support != b.support) for a, b in zip(*streams.values(), strict=True))
 
 
+@pytest.mark.slow
 def test_steps_of_other_numbers_of_shots_are_one_trace(tmp_path, monkeypatch):
     """And a run that draws them goes on with the numbers that it would have drawn."""
     whole = turning(run_folder.new_run(tmp_path / "whole", "toy"), fewest_shots=1)
