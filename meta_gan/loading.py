@@ -295,7 +295,7 @@ def load_adapted(path: str | os.PathLike[str], sampling: Mapping[str, Any] | Non
     """
     place = pinned(path)
     address = str(place) if hub.is_address(place) else None
-    if not address and not os.path.lexists(Path(place) / storage.CONFIG):
+    if not address and not any(os.path.lexists(Path(place) / name) for name in (storage.CONFIG, storage.WEIGHTS)):
         # A path of a meta-model, or of nothing: the next step is to adapt, whatever there is.
         hint = "" if Path(path).exists() or str(path) in shipped() else missing_hint(path)
         raise ValueError(

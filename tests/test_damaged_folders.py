@@ -279,5 +279,7 @@ def test_the_newest_run_is_taken_even_if_its_model_is_damaged(folders, tmp_path)
         shutil.copytree(folders / "model", tmp_path / name / "model")
     (tmp_path / "00001-b" / "model" / storage.CONFIG).unlink()
     assert loading.resolve(tmp_path) == tmp_path / "00001-b" / "model"
-    with pytest.raises(mg.DamagedFileError, match=r"must hold config.json. Received: '.*00001-b"):
+    with pytest.raises(
+        mg.DamagedFileError, match=r"must hold config.json; copy or save it whole. Received: '.*00001-b"
+    ):
         mg.load(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import reprlib
@@ -13,7 +12,6 @@ from typing import Any
 from meta_gan import storage
 from trainers.checkpoints import FOLDER as CHECKPOINTS
 from trainers.checkpoints import Checkpoints
-from trainers.config import TrainConfig
 from trainers.metrics_log import METRICS
 
 __all__ = ["CHANGES", "CHECKPOINTS", "METRICS", "SAME", "check_same", "latest_checkpoint", "latest_run", "new_run"]
@@ -108,9 +106,8 @@ def differences(
         keys: the entries to compare; dots separate nested keys.
     """
     before, now = _flat(recorded), _flat(json.loads(json.dumps(resolved)))
-    # Settings that a run of an earlier version did not have yet had their defaults.
     if "train" in recorded:
-        before = {f"train.{field.name}": field.default for field in dataclasses.fields(TrainConfig)} | before
+        before.setdefault("train.keep_best", False)  # as in every run before there was this setting
     # Runs of earlier versions recorded no fingerprints, and fewer versions; of those the path to start from must do.
     known = [key for key in keys if key != "fingerprints" or key in recorded]
     known += [] if "fingerprints" in recorded else ["start"]

@@ -92,7 +92,12 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
     if arguments.minutes is not None and arguments.steps is not None:
         given = f"--minutes {arguments.minutes:g} --steps {arguments.steps}"
         raise ValueError(f"--minutes and --steps must not both be given. Received: {given}")
-    often = {"validate_every": EVERY, "checkpoint_every": EVERY, "picture_steps": (0,), "keep_best": True}
+    often: dict[str, Any] = {
+        "validate_every": EVERY,
+        "checkpoint_every": EVERY,
+        "picture_steps": (0,),
+        "keep_best": True,
+    }
     if arguments.steps is not None:
         return TrainConfig(steps=check_integer(arguments.steps, "--steps", 1), **often)
     minutes = MINUTES if arguments.minutes is None else check_number(arguments.minutes, "--minutes", above=0)

@@ -63,6 +63,7 @@ def test_the_same_command_gives_the_same_bits_and_resumes_to_them(run, model, da
     assert saved[0]["weights_sha256"] == saved[1]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_pictures_of_the_other_polarity_are_inverted(tmp_path, capsys):
     light = np.zeros((24, 8, 8, 1), np.uint8)
     light[:, 2:5, 3:5] = np.arange(200, 224, dtype=np.uint8)[:, None, None, None]

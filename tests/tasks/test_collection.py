@@ -92,6 +92,7 @@ def test_the_seed_decides_all_draws_and_what_is_held_out():
     assert not any(np.array_equal(a, b) for a, b in zip(episodes(0), episodes(1), strict=True))
 
 
+@pytest.mark.slow
 def test_the_stream_is_that_of_single_episodes():
     tasks = Collection(source_of([8, 8, 8]), seed=2)
     streamed = list(tasks.train(2, start_step=3).take(2))

@@ -86,6 +86,7 @@ def test_a_run_that_only_gets_worse_saves_the_model_that_it_started_from(tmp_pat
     helpers.assert_same_values(values, start)
 
 
+@pytest.mark.slow
 def test_cut_off_and_resumed_it_saves_the_same_bits(whole, tmp_path):
     folder = run_folder.new_run(tmp_path, "cut")
     for steps in (3, 6, 8):  # a run that ends is validated: 3 is a validation that the whole run does not have
@@ -103,6 +104,7 @@ def test_it_needs_validation_classes_and_no_copy_limit(tmp_path):
         TrainConfig(keep_best=1)
 
 
+@pytest.mark.slow
 def test_a_real_run_saves_the_validation_with_the_least_distance(tmp_path):
     folder = run_folder.new_run(tmp_path, "real")
     helpers.trainer(folder, keep_best=True, steps=6, validate_every=2).run()
@@ -111,6 +113,7 @@ def test_a_real_run_saves_the_validation_with_the_least_distance(tmp_path):
     assert saved(folder)[0] == min(found, key=found.get)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_step_it_can_be_resumed(whole, tmp_path, monkeypatch):
     folder = run_folder.new_run(tmp_path, "killed")
     made = scripted(folder, STORY)
@@ -136,12 +139,10 @@ def test_a_validation_after_a_bad_step_counts_with_the_model_that_it_measured(tm
 
 def test_a_run_of_a_version_without_the_setting_goes_on(tmp_path):
     folder = run_folder.new_run(tmp_path, "old")
-    helpers.trainer(folder, steps=2, validate_every=2).run()
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    made = helpers.trainer(folder, steps=2, validate_every=2)
+    config = json.loads(json.dumps(made._resolved()))
     del config["train"]["keep_best"]
     storage.write_json(folder / "config.json", config)
-    helpers.trainer(folder, steps=4, validate_every=2).run()
-    del config["train"]["copy_limit"]
-    storage.write_json(folder / "config.json", config)
+    helpers.trainer(folder, steps=2, validate_every=2).check_resumable()
     with pytest.raises(ValueError, match=r"'train.keep_best': False.*Received: .*True"):
-        helpers.trainer(folder, steps=6, keep_best=True).run()
+        helpers.trainer(folder, steps=2, validate_every=2, keep_best=True).check_resumable()

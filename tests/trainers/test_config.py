@@ -34,7 +34,7 @@ def test_picture_steps_become_a_tuple():
 def test_there_are_ten_counts_and_every_field_has_a_test():
     assert len(COUNTS) == 10
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    others = {"minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps", "copy_limit"}
+    others = {"minutes", "processor_time", "symmetries", "fewest_shots", "picture_steps", "copy_limit", "keep_best"}
     assert fields == {*COUNTS, *others, "on_alarm", "worker_timeout"}
 
 
