@@ -147,7 +147,7 @@ def test_damage_is_refused(tmp_path, adapted):
     file.write_bytes(data)
     with pytest.raises(ValueError, match="sha256"):
         mg.load_adapted(tmp_path / "a")
-    with pytest.raises(ValueError, match="must be a folder that `meta-gan adapt` or AdaptedModel.save wrote; adapt a"):
+    with pytest.raises(ValueError, match=r"must be a folder that `meta-gan adapt` or AdaptedModel.save wrote; adapt a"):
         mg.load_adapted(tmp_path)
 
 
