@@ -82,6 +82,7 @@ def test_the_quick_tour(ran):
     assert "samples to the given images: 0." in text
 
 
+@pytest.mark.slow
 def test_augmenting_a_classifier(ran):
     text, pictures, _ = ran("augment_a_classifier")
     assert pictures == 1 and "((8, 28, 28, 1), (16, 28, 28, 1))" in text

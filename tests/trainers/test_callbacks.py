@@ -70,6 +70,7 @@ def test_the_calls_of_three_steps_with_a_validation_after_two(folder):
     assert seconds == helpers.metrics(folder)[-2]["seconds"]
 
 
+@pytest.mark.slow
 def test_a_csv_has_the_numbers_of_the_metrics(folder):
     """Of a real run: every row is the lines of its step, in another form."""
     file = folder / "log.csv"
@@ -201,6 +202,7 @@ def test_a_resumed_run_with_a_schedule_has_the_same_bits(folder, tmp_path, cut):
     assert rates(whole) == pytest.approx({"discriminator": 0.3 * 3e-4, "generator": 0.3 * 3e-5})
 
 
+@pytest.mark.slow
 def test_early_stopping_stops_after_a_checkpoint_and_stays_stopped(folder):
     """Without an improvement of 4 for two epochs, the run of ten steps ends after the fourth."""
 
