@@ -53,7 +53,7 @@ def check_integer(value: Any, argument: str, least: int = -(2**31), most: int = 
 
 
 def check_memory(count: int, example_shape: tuple[int, ...], argument: str) -> int:
-    """Return `count` if so many examples in float32 fit the memory of this machine.
+    """Return `count` if that many float32 examples fit in the memory of this machine.
 
     Args:
         count: a number of examples >= 1.

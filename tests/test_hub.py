@@ -349,8 +349,8 @@ def test_without_the_extra_the_error_says_how_to_install_it(server, folder, monk
     assert mg.load(folder).source is None
 
 
-def test_the_token_is_the_librarys_own_and_no_file_of_ours_has_it(server, folder, monkeypatch, tmp_path):
-    """Every request of ours is made by the library's client, which is given no token."""
+def test_the_client_is_given_neither_a_token_nor_an_endpoint(server, monkeypatch):
+    """Both are then the library's own."""
     monkeypatch.undo()
     assert hub.client().token is None and hub.client().endpoint == constants.ENDPOINT
 

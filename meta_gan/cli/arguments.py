@@ -72,6 +72,13 @@ def add_invert(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def refuse_both_lengths(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError if `--minutes` and `--steps` are both given."""
+    if arguments.minutes is not None and arguments.steps is not None:
+        given = f"--minutes {arguments.minutes:g} --steps {arguments.steps}"
+        raise ValueError(f"--minutes and --steps must not both be given. Received: {given}")
+
+
 def add_sampling(group: argparse._ArgumentGroup) -> None:
     """Add `--sampling`, of the commands that make or keep samples."""
     text = (

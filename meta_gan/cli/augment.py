@@ -60,9 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     storage.check_free(arguments.out)
     count = check_integer(arguments.per_class, "--per-class", 1)
     seed = check_integer(arguments.seed, "--seed", 0)
-    if arguments.minutes is not None and arguments.steps is not None:
-        given = f"--minutes {arguments.minutes:g} --steps {arguments.steps}"
-        raise ValueError(f"--minutes and --steps must not both be given. Received: {given}")
+    flags.refuse_both_lengths(arguments)
     if arguments.minutes is not None:
         check_number(arguments.minutes, "--minutes", least=0)
     if arguments.steps is not None:

@@ -60,15 +60,16 @@ def run(arguments: argparse.Namespace) -> None:
     check_integer(arguments.seed, "--seed", 0)
     flags.check_folder(arguments.out)
     place = loading.pinned(arguments.model)
+    given = loading.resolve(place)
     with console.phase("loading the model"):
-        model = copy_of(loading.load(place))
+        model = copy_of(loading.load(given))
     with console.phase("reading the data"):
         collection = _collection(arguments, model)
     console.say(collection.describe())
     # The averages of the model's weights, if it has any, start from the same values as the weights.
     model.compile(keras.optimizers.Adam(arguments.rate, beta_1=FIRST_DECAY), clip=CLIP)
     config = dataclasses.replace(config, meta_batch=min(MOST_TASKS, len(collection.splits["train"])))
-    start = storage.read_config(loading.resolve(place))["weights_sha256"]
+    start = storage.read_config(given)["weights_sha256"]
     description = {"command": "finetune", "source": arguments.data, "start": str(place)}
     description |= {"learning_rate": arguments.rate, "fingerprints": {"start": start}}
     folder = run_folder.latest_run(arguments.out) if arguments.resume else None
@@ -89,9 +90,7 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
     Raises:
         ValueError: `--minutes` or `--steps` is out of range, or both are given.
     """
-    if arguments.minutes is not None and arguments.steps is not None:
-        given = f"--minutes {arguments.minutes:g} --steps {arguments.steps}"
-        raise ValueError(f"--minutes and --steps must not both be given. Received: {given}")
+    flags.refuse_both_lengths(arguments)
     often: dict[str, Any] = {
         "validate_every": EVERY,
         "checkpoint_every": EVERY,
@@ -137,11 +136,11 @@ def _report(trainer: MetaTrainer, saved: Path) -> None:
     """Print the distance to the held-out examples before and after training, and where the best model is."""
     distances, best = trainer.best.values, trainer.best.step
     last = int(trainer.step.numpy())
-    if best is None or distances[0] is None:
+    if best is None:
         console.result(f"no validation had a finite distance: the saved model is that of step {last}")
     else:
-        first, least = distances[0], distances[best]
-        change = f"{first:.4g} before, {least:.4g} after {best} of {last} steps"
+        first = "not finite" if distances[0] is None else f"{distances[0]:.4g}"
+        change = f"{first} before, {distances[best]:.4g} after {best} of {last} steps"
         console.result(f"energy distance to held-out examples: {change} (all validations: {saved.parent / METRICS})")
         if best == 0:
             console.result("no step brought the samples closer to them: the saved model is the one you started from")
