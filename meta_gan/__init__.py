@@ -4,9 +4,9 @@ Meta-train a generative model over many small tasks, then give it a few examples
 have a generator of that class: to sample from, to save as a Keras model, to serve.
 """
 
-from meta_gan.backend import require_tensorflow
+from meta_gan.backend import import_tensorflow
 
-require_tensorflow()
+import_tensorflow()
 
 from meta_gan import (
     controller,

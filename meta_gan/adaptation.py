@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -155,6 +156,11 @@ class CompiledAdaptation:
         game = type(self.game).from_config(self.game.get_config())
         functional.write(game.nets, snapshot)
         return game
+
+    def holding(self, snapshot: Snapshot) -> CompiledAdaptation:
+        """Return the same adaptation over new Keras models that hold `snapshot`."""
+        loop = dataclasses.replace(self.loop, game=self.copy(snapshot))
+        return CompiledAdaptation(loop, self.algorithm, self.values)
 
 
 def _support_spec(game: Game) -> Tree:

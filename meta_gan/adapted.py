@@ -191,7 +191,11 @@ class AdaptedModel:
         and its task embedding.
         """
         self._check_weights()
-        game = self.adaptation.copy(self.snapshot)
+        return self._generator_of(self.adaptation.holding(self.snapshot))
+
+    def _generator_of(self, held: CompiledAdaptation) -> keras.Model:
+        """Return the generator of an adaptation that holds the adapted values."""
+        game = held.game
         generator = game.nets[game.primary]
         conditioning = game.conditioning_of(game.primary, self.conditioning)
         if conditioning is None:
@@ -215,11 +219,11 @@ class AdaptedModel:
 
     def write_into(self, folder: str | os.PathLike[str], programs: bool = True) -> None:
         """Write the files of `save` into an existing folder; without `programs`, only those that are no programs."""
+        self._check_converged()
         if programs:
-            self.generator.save(os.path.join(folder, "generator.keras"))
-            self.export(os.path.join(folder, "saved_model", "1"))
-        else:
-            self._check_converged()  # as the export does
+            held = self.adaptation.holding(self.snapshot)
+            self._generator_of(held).save(os.path.join(folder, "generator.keras"))
+            self._write_saved_model(held, os.path.join(folder, "saved_model", "1"), exporting.Limits())
         serialize, adaptation = keras.saving.serialize_keras_object, self.adaptation
         config = {
             "kind": "adapted_model",
@@ -305,6 +309,9 @@ class AdaptedModel:
             with atomic.new_files(place.parent) as work:
                 generator.export(str(work / place.name), format=format, verbose=False)
             return
-        exporting.export_adapted_model(
-            self.adaptation, self.snapshot, self.conditioning, path, limits or exporting.Limits(), self.data_card
-        )
+        self._write_saved_model(self.adaptation.holding(self.snapshot), path, limits or exporting.Limits())
+
+    def _write_saved_model(
+        self, held: CompiledAdaptation, path: str | os.PathLike[str], limits: exporting.Limits
+    ) -> None:
+        exporting.export_adapted_model(held, self.conditioning, path, limits, self.data_card)

@@ -7,7 +7,7 @@ can be differentiated through its own updates; no gradient flows through Keras o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -57,6 +57,12 @@ def read(nets: dict[str, keras.Model]) -> Snapshot:
         {name: [value(v) for v in net.trainable_variables] for name, net in nets.items()},
         {name: [value(v) for v in net.non_trainable_variables] for name, net in nets.items()},
     )
+
+
+def of_nets(snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
+    """Return the part of a snapshot that holds the values of some nets, without a copy."""
+    wanted = tuple(names)
+    return Snapshot({n: snapshot.weights[n] for n in wanted}, {n: snapshot.state[n] for n in wanted})
 
 
 def write(nets: dict[str, keras.Model], snapshot: Snapshot) -> None:

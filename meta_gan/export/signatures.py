@@ -8,7 +8,8 @@ back, so that a client may keep an adapted class and the server keeps nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -67,6 +68,8 @@ class Signatures:
 
     def of_adapted_model(self, conditioning: Tree) -> list[Signature]:
         """Return a signature for each endpoint, of the models' values; `conditioning` becomes constants."""
+        # None is shared, and a function inside a signature's own would only be one more to trace and to store.
+        self._endpoints = {name: partial(self.served.endpoint_values, name) for name in self.game.endpoints}
         return [self._plain(name, conditioning) for name in self.game.endpoints]
 
     def _support_inputs(self) -> tuple[Input, ...]:
@@ -88,25 +91,33 @@ class Signatures:
         """Return adapted values, and the conditioning of the nets."""
         support = self._support(values)
         snapshot = self._adapt(support, values["steps"], values["seed"])
-        return snapshot, self._condition(snapshot, support)
+        return snapshot, self._conditioning(snapshot, support)
+
+    def _conditioning(self, snapshot: Snapshot, support: Examples) -> Tree:
+        return self._condition(functional.of_nets(snapshot, self.game.conditioners), support)
 
     def _run(self, name: str, snapshot: Snapshot, conditioning: Tree, values: Values) -> dict[str, Tensor]:
-        """Run an endpoint on its own inputs among the values of a request."""
+        """Run an endpoint on its own inputs among the values of a request, with the values of its own nets alone."""
         if name not in self._endpoints:
             self._endpoints[name] = tf.function(
                 lambda *given: self.served.endpoint_values(name, *given), autograph=False
             )
-        own = {key: values[key] for key in self.game.endpoints[name].inputs}
-        return dict(self._endpoints[name](snapshot, conditioning, own, values.get("seed", tf.constant(0))))
+        endpoint = self.game.endpoints[name]
+        own = {key: values[key] for key in endpoint.inputs}
+        held = functional.of_nets(snapshot, endpoint.nets)
+        return dict(self._endpoints[name](held, conditioning, own, values.get("seed", tf.constant(0))))
 
-    def _held(self) -> Snapshot:
-        """Return the values that the models hold."""
-        return functional.read(self.game.nets)
+    def _held(self, names: Iterable[str]) -> Snapshot:
+        """Return the values that some of the models hold."""
+        return functional.read({name: self.game.nets[name] for name in names})
 
     def _plain(self, name: str, conditioning: Tree) -> Signature:
         called = DEFAULT if name == self.game.default_endpoint else name
-        inputs = (*self._own_inputs(name), *_seed(self.game.endpoints[name]))
-        return Signature(called, inputs, lambda values: self._run(name, self._held(), conditioning, values))
+        endpoint = self.game.endpoints[name]
+        inputs = (*self._own_inputs(name), *_seed(endpoint))
+        return Signature(
+            called, inputs, lambda values: self._run(name, self._held(endpoint.nets), conditioning, values)
+        )
 
     def _adapting(self, name: str) -> Signature:
         """Return `adapt_and_NAME`; adaptation draws, so each has a seed."""
@@ -144,7 +155,7 @@ class Signatures:
         """Return `encode_task(support)`: the task embedding of the meta-model, before any inner step."""
 
         def run(values: Values) -> dict[str, Tensor]:
-            named = _named(self._condition(self._held(), self._support(values)))
+            named = _named(self._conditioning(self._held(self.game.conditioners), self._support(values)))
             embeddings = {
                 name.removeprefix("conditioning_"): functional.as_float32(each)
                 for name, each in named.items()
@@ -176,12 +187,11 @@ class Signatures:
 
         def of(name: str) -> Signature:
             def run(values: Values) -> dict[str, Tensor]:
-                given = [values[each.name] for each in weights]
-                inner = [*_tensors(self._held(), nets), *keras.tree.flatten(trees[0])]
-                given = [tf.cast(each, own.dtype) for each, own in zip(given, inner, strict=False)]
-                conditions = given[len(names) :]
-                conditioning = keras.tree.pack_sequence_as(trees[0], conditions) if conditions else None
-                return self._run(name, _with(self._held(), nets, given[: len(names)]), conditioning, values)
+                given = iter([values[each.name] for each in weights])
+                snapshot = _packed({net: game.nets[net] for net in nets}, given)
+                leaves = [tf.cast(next(given), leaf.dtype) for leaf in _named(trees[0]).values()]
+                conditioning = keras.tree.pack_sequence_as(trees[0], leaves) if leaves else None
+                return self._run(name, snapshot, conditioning, values)
 
             inputs = (*weights, *self._own_inputs(name), *_seed(game.endpoints[name]))
             return Signature(f"{name}_adapted", inputs, run)
@@ -224,10 +234,10 @@ def _tensors(snapshot: Snapshot, nets: tuple[str, ...]) -> Tensors:
     return [value for net in nets for value in (*snapshot.weights[net], *snapshot.state[net])]
 
 
-def _with(snapshot: Snapshot, nets: tuple[str, ...], tensors: Tensors) -> Snapshot:
-    """Return a snapshot with other values for some nets."""
-    weights, state, rest = dict(snapshot.weights), dict(snapshot.state), iter(tensors)
-    for net in nets:
-        weights[net] = [next(rest) for _ in weights[net]]
-        state[net] = [next(rest) for _ in state[net]]
-    return Snapshot(weights, state)
+def _packed(models: Mapping[str, keras.Model], tensors: Iterator[Tensor]) -> Snapshot:
+    """Return a snapshot of the next tensors, which come in the order of `_tensors`, each in its variable's dtype."""
+    made = Snapshot({}, {})
+    for net, model in models.items():
+        made.weights[net] = [tf.cast(next(tensors), variable.dtype) for variable in model.trainable_variables]
+        made.state[net] = [tf.cast(next(tensors), variable.dtype) for variable in model.non_trainable_variables]
+    return made

@@ -17,7 +17,7 @@ from meta_gan import functional, storage
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.export.limits import Limits, checked, converged
 from meta_gan.export.signatures import DEFAULT, Signature, Signatures
-from meta_gan.types import MetaWeights, Snapshot, Tensor, Tree
+from meta_gan.types import MetaWeights, Tensor, Tree
 
 EXTRA, ABOUT, MANIFEST, KIND = "assets.extra", "meta_gan.json", "sha256.json", "meta_gan_saved_model"
 SHOWN = 8  # inputs of a signature on the card; `NAME_adapted` takes every weight
@@ -59,8 +59,7 @@ def export_meta_model(
 
 
 def export_adapted_model(
-    adaptation: CompiledAdaptation,
-    snapshot: Snapshot,
+    held: CompiledAdaptation,
     conditioning: Tree,
     path: str | os.PathLike[str],
     limits: Limits,
@@ -69,8 +68,7 @@ def export_adapted_model(
     """Write the SavedModel of an adapted model: a signature for each endpoint of the game.
 
     Args:
-        adaptation: of the meta-model.
-        snapshot: adapted values of all nets.
+        held: the adaptation over models that hold the adapted values, see `CompiledAdaptation.holding`.
         conditioning: tensors, which become constants of the graph, or None.
         path: the version folder to make.
         limits: the greatest request served.
@@ -79,11 +77,9 @@ def export_adapted_model(
     Raises:
         ValueError: as in `export_meta_model`.
     """
-    game = adaptation.copy(snapshot)
-    loop = dataclasses.replace(adaptation.loop, game=game)
-    served = CompiledAdaptation(loop, adaptation.algorithm, adaptation.values)
-    signatures = Signatures(served, limits).of_adapted_model(conditioning)
-    _write(signatures, list(game.nets.values()), served, path, limits, data)
+    game, signatures = held.game, Signatures(held, limits).of_adapted_model(conditioning)
+    used = {name for endpoint in game.endpoints.values() for name in endpoint.nets}
+    _write(signatures, [net for name, net in game.nets.items() if name in used], held, path, limits, data)
 
 
 def _write(
@@ -97,8 +93,10 @@ def _write(
     archive = keras.export.ExportArchive()
     # Not by `archive.track(model)`, for which Keras also traces every net by itself: needlessly, and without the
     # conditioning that some cannot be called without.
+    # TensorFlow's variables, which the functions capture, because a Keras variable would be stored once more.
     for kind in ("variables", "trainable_variables", "non_trainable_variables"):
-        archive.add_variable_collection(kind, [variable for model in models for variable in getattr(model, kind)])
+        held = [variable.value for model in models for variable in getattr(model, kind)]
+        archive.add_variable_collection(kind, held)
     outputs = {signature.name: _add(archive, signature) for signature in signatures}
     described = {
         signature.name: {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import pdist
 
 from meta_gan.checks import check_integer
 
@@ -50,6 +48,10 @@ def alike(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         >>> alike(images, np.zeros(4, int)).tolist()
         [0, 0, 1, 2]
     """
+    # Imported here, because every command would wait a third of a second for it.
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import pdist
+
     block = max(1, max(images.shape[1:3]) // _COMPARED_SIDE)
     height, width = (max(1, side // block) for side in images.shape[1:3])
     blocks = images[:, : height * block, : width * block].astype(np.float64)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 __all__ = ["COMMANDS", "DESCRIPTION", "EPILOG", "complain", "guarded_output", "main", "open_standard_streams"]
 __all__ += ["reddened"]
@@ -132,6 +133,19 @@ def reddened(message: str) -> str:
     return f"\033[31m{head}{colon}\033[0m{rest}"
 
 
+def _program() -> Callable[[], None]:
+    """Import and return the main function of the commands.
+
+    No garbage is collected meanwhile, and what is loaded is left out of later collections: tracing sets off many.
+    """
+    gc.disable()
+    from meta_gan.cli.program import main as run
+
+    gc.freeze()
+    gc.enable()
+    return run
+
+
 def main() -> None:
     """Run the command line: print the help without TensorFlow, pass everything else to `meta_gan.cli.program`."""
     open_standard_streams()
@@ -147,7 +161,7 @@ def main() -> None:
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         with _quiet_standard_error():
-            from meta_gan.cli.program import main as run
+            run = _program()
     except ImportError as error:
         if error.name != "meta_gan":  # another backend of Keras, see `meta_gan.backend`
             raise
