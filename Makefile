@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Further flags of the installation, such as --no-compile.
+PIP_FLAGS ?=
 
 .PHONY: quickstart test test-slow conformance lint docs browser-page install bench load torture clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[dev,train]'
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -e '.[dev,train]'
 	touch $@
 
 install: $(VENV)/.installed
