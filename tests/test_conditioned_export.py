@@ -10,7 +10,7 @@ from meta_gan.games import Terms
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.meta_learners import GradientDescent
 from tests.games.nets import point_features, support_gan, tiny_fusion
-from tests.toys import random_episodes, tiny_gan
+from tests.toys import random_episodes, stored_sizes, tiny_gan
 
 SUPPORTS = {k: random_episodes(shots=k, seed=k).support[0].numpy() for k in (1, 2, 5)}
 IMAGES = random_episodes(shots=5, shape=(8, 8, 1)).support[0].numpy()
@@ -102,6 +102,13 @@ def test_an_adapted_model_is_saved_loaded_and_served(adapted):
     np.testing.assert_allclose(got, made.generator(Z), atol=1e-5)
     got = loaded.signatures["sample"](num=tf.constant(4), seed=tf.constant(6))["samples"]
     np.testing.assert_allclose(got, made.sample(4, seed=6), atol=1e-5)
+
+
+def test_only_nets_that_an_endpoint_uses_are_stored(model, adapted):
+    used = [net.variables for name, net in model.game.nets.items() if name in ("generator", "discriminator")]
+    stored = stored_sizes(adapted[1] / "saved_model" / "1")
+    assert stored == sorted(int(np.prod(variable.shape)) for variables in used for variable in variables)
+    assert any(model.game.nets[name].variables for name in ("encoder", "features"))
 
 
 def test_levels_of_bytes_are_kept_as_they_were_given(model, tmp_path):

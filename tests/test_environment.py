@@ -1,6 +1,7 @@
 """Global settings of Keras and TensorFlow: the same bits under each, or a refusal by name."""
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan as mg
-from meta_gan import environment
+from meta_gan import backend, environment
 from tests.toys import random_episodes, weekly
 from tests.trainers import helpers
 from trainers import run_folder
@@ -265,6 +266,16 @@ def test_another_backend_is_refused_in_one_line(source, tmp_path):
     line = run(code, **variables).stdout
     assert line.startswith("Keras's backend must be 'tensorflow'") and line.count("\n") == 1
     assert {"variable": "'jax'", "file": "'torch'", "imported": "'jax'"}[source] in line
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_an_import_leaves_garbage_collection_as_it_was(enabled):
+    (gc.enable if enabled else gc.disable)()
+    try:
+        backend.import_tensorflow()
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("command", ["module", "launcher"])

@@ -14,7 +14,7 @@ import tensorflow as tf
 import meta_gan as mg
 from meta_gan.losses import NonSaturating
 from tests.games.nets import batch_norm_gan
-from tests.toys import flat_close, numbers, random_episodes, tiny_dcgan
+from tests.toys import flat_close, numbers, random_episodes, stored_sizes, tiny_dcgan
 
 EPISODES = random_episodes(tasks=2, shape=(8, 8, 1))
 SUPPORTS = {k: random_episodes(shots=k, shape=(8, 8, 1), seed=k).support[0].numpy() for k in (1, 3, 6)}
@@ -137,6 +137,12 @@ def test_what_signatures_share_is_traced_once(tmp_path, monkeypatch):
     )
     model.export(tmp_path / "1", LIMITS)
     assert sorted(traced) == ["adapt", *sorted(model.game.endpoints)]
+
+
+def test_every_weight_is_stored_once(made):
+    folder, model, _ = made
+    held = [variable for part in (*model.game.nets.values(), model.meta_learner) for variable in part.variables]
+    assert stored_sizes(folder / "served" / "1") == sorted(int(np.prod(variable.shape)) for variable in held)
 
 
 def test_signatures_and_their_names(served):

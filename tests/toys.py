@@ -295,3 +295,9 @@ def directions(values, seed=0):
     draw = np.random.default_rng(seed)
     for i in range(len(values)):
         yield [draw.normal(size=np.shape(v)) if i == j else np.zeros(np.shape(v)) for j, v in enumerate(values)]
+
+
+def stored_sizes(folder):
+    """The number of values of every variable that a SavedModel stores."""
+    stored = tf.train.list_variables(str(folder / "variables" / "variables"))
+    return sorted(int(np.prod(shape)) for name, shape in stored if "OBJECT_GRAPH" not in name)
