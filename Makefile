@@ -19,8 +19,7 @@ quickstart: install
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.quickstart --out quickstart
 
 test: install
-	$(BIN)/python -m pytest -m alone tests/test_readme.py
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not conformance and not alone" --durations 25
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not conformance" --durations 25
 
 test-slow: install
 	$(BIN)/python -m pip install --quiet -e '.[docs,browser]'

@@ -421,6 +421,7 @@ def test_training_starts_from_an_address(server, tmp_path, capsys):
     assert "'hf://user/other' must be a repository that exists" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_uses_the_librarys_variables(served, folder, tmp_path):
     made, address = served
     made.reset()

@@ -120,7 +120,6 @@ def joined(markdown):
     return "\n".join(parts)
 
 
-@pytest.mark.alone
 def test_the_python_of_the_readme_runs_in_a_minute(tmp_path, cache):
     assert blocks(text("README.md"), "python"), "README.md must show Python"
     # Drawing the glyphs is paid once a machine; whether this is that time must not decide about the minute.
@@ -215,9 +214,3 @@ def test_the_checkers_see_what_is_wrong():
 def test_a_failing_block_fails_and_is_named(tmp_path, cache):
     code, output, _ = run(joined(BAD), tmp_path, cache)
     assert code != 0 and "ZeroDivisionError" in output and "README block 2" in output
-
-
-def test_what_is_tested_alone_is_where_make_looks_for_it():
-    assert "-m alone tests/test_readme.py" in (ROOT / "Makefile").read_text("utf-8")
-    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "@pytest.mark.alone" in path.read_text("utf-8")]
-    assert marked == [Path(__file__)]

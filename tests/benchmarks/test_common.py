@@ -13,7 +13,7 @@ from benchmarks.common import Size
 from tests.toys import weekly
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST = ("flagship", "flagship.training_curve")
+FIRST = ("flagship.training_curve",)
 
 
 def test_a_table_by_hand():
@@ -51,6 +51,7 @@ def test_a_failed_process_is_an_error():
         common.python(["-c", "raise SystemExit('out of luck')"], None)
 
 
+@pytest.mark.slow
 def test_a_process_finds_the_benchmarks_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common.python(["-c", "import benchmarks.common"], None)

@@ -27,6 +27,7 @@ def runs(controller, name):
     return schedules.Runs(controller, lambda numbers: schedules.Scripted(controller, script, every, numbers))
 
 
+@pytest.mark.slow
 def test_a_constant_is_adam_at_that_rate(untrained):
     """Twice all rates equals Adam at twice the rate times the factor of the task."""
     found = runs(untrained, "constant")([START], TASKS, (2.0, 1.0, 0.5))

@@ -1,6 +1,7 @@
 """The parts of the benchmark of the controller on drawings, tested on points."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import meta_gan as mg
@@ -16,6 +17,7 @@ def model_of(calm):
     return mg.MetaModel(tiny_gan(), mg.Algorithm("controller", controller, PolicyGradient(rollouts=2), images.STEPS))
 
 
+@pytest.mark.slow
 def test_an_untrained_controller_chooses_no_change():
     model, episodes = model_of(4.0), random_episodes(tasks=3, shape=(2,), seed=0)
     knobs = images.chosen(model, episodes)

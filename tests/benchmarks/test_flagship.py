@@ -71,6 +71,7 @@ def test_the_mean_and_extremes_over_trainings():
     assert found == {"judge": {"energy_distance": {"mean": 2.5, "least": 1.0, "greatest": 4.0}}}
 
 
+@pytest.mark.slow
 def test_a_missing_file_ends_with_2_and_one_line(tmp_path):
     program = [sys.executable, "-m", "benchmarks.flagship", "--out", str(tmp_path / "o"), "--data", "absent.npz"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -19,6 +19,7 @@ def served(tmp_path_factory):
     return serving.load(folder)
 
 
+@pytest.mark.slow
 def test_a_thousand_mixed_requests_of_32_threads(served):
     """A tenth of `make load`."""
     results = serving_load.loaded(served, 1000, 32, 3)

@@ -163,6 +163,7 @@ def _quiet(fit):
     return lambda self, images, labels, progress=None: fit(self, images, labels)
 
 
+@pytest.mark.slow
 def test_a_killed_command_leaves_nothing_under_the_final_name(tmp_path, model):
     data, out = folder(tmp_path / "data", [3, 3]), tmp_path / "out"
     words = [str(word) for word in augment(data, model, out, "--method", "shift")]

@@ -79,6 +79,7 @@ def test_without_a_model_there_are_the_plain_rows_only(world, judge, tmp_path):
     assert list(report["rows"]) == ["oracle", *BARS] and report["models"] == {}
 
 
+@pytest.mark.slow
 def test_models_have_names_and_any_keras_model_is_a_judge(world, judge, tmp_path):
     inputs = keras.Input(helpers.SHAPE)
     keras.Model(inputs, keras.layers.Flatten()(inputs)).save(tmp_path / "flat.keras")
@@ -170,6 +171,7 @@ def test_default_judges_are_those_of_the_data(monkeypatch, world, judge):
     assert evaluate.default_judges(source) == [shipped["fits"]]
 
 
+@pytest.mark.slow
 def test_the_plane_has_a_curve_of_each_model_a_picture_and_samples(world, judge, tmp_path):
     other, out = tmp_path / "other", tmp_path / "plane"
     assert call("judge", "--data", world.data, "--out", other, *JUDGE, "--purpose", "plane", "--shots", 1) == 0

@@ -57,6 +57,7 @@ def test_an_agent_learns_a_bandit():
     assert means.argmax() == 1 and counts[1] > 15
 
 
+@pytest.mark.slow
 def test_a_policy_that_acts_through_it_ends_where_adapt_does():
     """The controller's own most likely actions, computed from the environment's observations."""
     environment = made()
@@ -82,6 +83,7 @@ def test_a_policy_that_acts_through_it_ends_where_adapt_does():
     assert info["distance"] == pytest.approx(math.exp(ends[1]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_rewards_are_those_of_the_policy_gradient():
     environment = made(spread=30.0, cost=0.01)
     estimator = PolicyGradient(spread=30.0, cost=0.01)

@@ -116,6 +116,7 @@ def test_the_gradient_of_the_objective_is_that_of_finite_differences(two_steps):
     assert max(np.abs(number).max() for number in exact) > 0.1
 
 
+@pytest.mark.slow
 def test_the_estimate_has_no_bias(two_steps):
     """The mean of estimates from 600 tasks of rollouts that are drawn, a baseline of theirs included: within four
     deviations of the sum over all trajectories."""

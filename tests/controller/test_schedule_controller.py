@@ -76,6 +76,7 @@ def test_before_training_it_equals_its_base():
     }
 
 
+@pytest.mark.slow
 def test_it_continues_in_pieces_as_if_it_had_never_stopped():
     game, meta_learner = tiny_gan(loss=NonSaturating()), controller(holdout=0.3)
     prepared(game, meta_learner)

@@ -9,6 +9,7 @@ from meta_gan import layers
 from meta_gan.features.networks import MOST_FEATURES, NETWORKS, conv4, residual
 from meta_gan.layers import check_differentiable
 from tests.layers.finite_differences import directional_error, weighted_gradient_norm
+from tests.toys import weekly
 
 SHAPE = (28, 28, 1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (6, *SHAPE)).astype(np.float32)
@@ -129,7 +130,7 @@ def test_all_layers_can_be_differentiated_twice(name):
     assert [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", [*weekly(False), True])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_second_derivatives_equal_finite_differences(name, training):
     network = NETWORKS[name]((8, 8, 1), 2, 1, dtype="float64")

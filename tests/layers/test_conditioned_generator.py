@@ -88,6 +88,7 @@ def test_it_is_exported_with_its_conditioning(tmp_path, held, expected):
     np.testing.assert_allclose(images, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_can_be_a_layer_of_another_model(tmp_path, held, expected):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Rescaling(0.5, 0.5)(held(inputs)))

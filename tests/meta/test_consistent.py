@@ -147,6 +147,7 @@ def test_gradient_is_that_of_one_tape_over_all_tasks(order):
     flat_close(got.state, without.state)
 
 
+@pytest.mark.slow
 def test_a_learned_meta_learner_pays_too():
     """It is trained on the distance alone, by total derivatives, so the penalty is added there."""
     pieces = parts(probed_gan(), LearnedRates(-1.0, 0.05))

@@ -29,7 +29,9 @@ CURVATURE, START, SUPPORT, QUERY = 2.0, 1.5, 0.25, -0.5
 
 
 @pytest.mark.parametrize(
-    "meta_learner", [None, lambda: Momentum(0.1), lambda: Adam(0.05)], ids=["GD", "Momentum", "Adam"]
+    "meta_learner",
+    [None, lambda: Momentum(0.1), pytest.param(lambda: Adam(0.05), marks=pytest.mark.slow)],
+    ids=["GD", "Momentum", "Adam"],
 )
 def test_first_order_at_the_end_point_is_backpropagation_through_a_first_order_loop(meta_learner):
     """FOMAML takes the query gradient at the end point; the same must come out of the loop at order 1."""

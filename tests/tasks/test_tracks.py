@@ -69,6 +69,7 @@ def test_a_class_whose_tracks_could_leave_too_few():
         from_arrays(images, LABELS, tracks=TRACKS, groups=TRACKS, shots=4, queries=4)
 
 
+@pytest.mark.slow
 def test_tracks_are_read_from_an_archive_and_kept_in_a_mixture(tmp_path):
     levels = np.broadcast_to(TRACKS[:, None, None].astype(np.uint8), (32, 8, 8))
     np.savez(tmp_path / "signs.npz", images=levels, labels=LABELS, track=TRACKS, class_split=[0, 0])

@@ -76,12 +76,15 @@ def passed(folder, logs):
     return json.loads((folder / "points.json").read_text())
 
 
-def main(folder):
+def main(folder, every):
     logs = [folder / "out", folder / "err"]
     points, rows = passed(folder, logs), []
     wanted = result(folder / "whole")
     # Killed at the last passing, out of disk at the first.
     faults = [fault for name, count in points.items() for fault in (f"{name}@{count}", f"{name}=ENOSPC")]
+    if not every:
+        # Every point has one of the two faults, in turn.
+        faults = [pair[number % 2] for number, pair in enumerate(zip(faults[::2], faults[1::2], strict=True))]
     for number, fault in enumerate(faults):
         place = folder / f"run-{number}"
         os.environ[atomic.FAULT] = fault
@@ -105,4 +108,4 @@ def main(folder):
 
 if __name__ == "__main__":
     np.seterr(all="raise")
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), every="every" in sys.argv[2:])

@@ -125,6 +125,7 @@ def test_killed_before_the_first_step_it_can_be_resumed(whole, tmp_path, monkeyp
     helpers.assert_same_values(saved(folder)[1], saved(whole[0])[1])
 
 
+@pytest.mark.slow
 def test_a_validation_after_a_bad_step_counts_with_the_model_that_it_measured(tmp_path):
     """A bad step changes nothing, and a resumed run repeats it: what it validated may be saved all the same."""
     folder = run_folder.new_run(tmp_path, "bad")

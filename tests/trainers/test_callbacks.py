@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.toys import weekly
 from tests.trainers import helpers
 from trainers import TrainingStopped, run_folder
 from trainers.callbacks import STATE, RunCallbacks
@@ -123,7 +124,7 @@ def halved(epoch, rate):
     return rate / 2 if epoch else rate
 
 
-@pytest.mark.parametrize("cut", [2, 3])
+@pytest.mark.parametrize("cut", [2, *weekly(3)])
 def test_a_schedule_is_followed_by_all_groups_and_after_a_resume(folder, tmp_path, cut):
     """Three epochs of two steps; the second run is stopped at the end of an epoch, or within one."""
     made = helpers.model(outer_rate=0.25)
@@ -246,6 +247,7 @@ def test_the_state_of_callbacks_is_of_its_checkpoint(folder):
     assert store.open().endswith("ckpt-4") and not damaged.exists()
 
 
+@pytest.mark.slow
 def test_a_rollback_restores_the_state_of_its_checkpoint(folder):
     """Two bad steps after checkpoint 2: the patience that they used up is given back.
 

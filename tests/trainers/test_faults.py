@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from benchmarks.__main__ import ROOT
+from tests.toys import weekly
 
 FEWEST = {
     *("checkpoint.begun", "checkpoint.written", "checkpoint.verified", "checkpoint.renamed", "checkpoint.pruned"),
@@ -19,12 +20,12 @@ FEWEST = {
 }
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
+@pytest.fixture(scope="module", params=[[], *weekly(["every"])], ids=lambda words: " ".join(words) or "half")
+def found(request, tmp_path_factory):
     # In memory, where there is such a place: thousands of files are synced.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path_factory.mktemp("faults")
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        command = [sys.executable, "-m", "tests.trainers.faults", folder]
+        command = [sys.executable, "-m", "tests.trainers.faults", folder, *request.param]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
@@ -35,6 +36,8 @@ def test_a_run_passes_every_fault_point(found):
 
 
 def test_every_fault_happened(found):
+    kinds = {row["fault"].endswith("=ENOSPC") for row in found["rows"]}
+    assert kinds == {True, False} and len(found["rows"]) >= len(found["points"])
     for row in found["rows"]:
         full = row["fault"].endswith("=ENOSPC")
         assert row["ended"] == (99 if full else -9), row

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from meta_gan.games.base import DIVERSITY, SPREAD
 from meta_gan.meta.vital_signs import spread, vital_signs
-from tests.toys import one, random_episodes, tiny_gan, tiny_translation
+from tests.toys import one, random_episodes, tiny_gan, tiny_translation, weekly
 from tests.trainers import helpers
 from trainers import TrainConfig, TrainingStopped, run_folder
 from trainers.health import Rollback, alarms, data_step
@@ -130,7 +130,7 @@ def test_a_resumed_run_knows_its_rollbacks(tmp_path):
         helpers.assert_same_values(helpers.values(resumed), helpers.values(whole))
 
 
-@pytest.mark.parametrize(("on_alarm", "stops"), [("log", False), ("stop", True)])
+@pytest.mark.parametrize(("on_alarm", "stops"), [*weekly(("log", False)), ("stop", True)])
 def test_an_alarm_is_logged_and_stops_a_run_that_asks_for_it(tmp_path, monkeypatch, on_alarm, stops, capsys):
     trainer = helpers.trainer(run_folder.new_run(tmp_path, "toy"), steps=2, validate_every=1, on_alarm=on_alarm)
     monkeypatch.setattr(trainer, "validate", lambda log: {"validation/diversity": 0.01})

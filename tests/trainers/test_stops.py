@@ -51,6 +51,7 @@ def test_divergence_keeps_the_last_good_values(folder):
     assert [line["step"] for line in helpers.metrics(folder)] == [1]
 
 
+@pytest.mark.slow
 def test_divergence_in_the_first_step_leaves_no_checkpoint(folder):
     trained = helpers.trainer(folder, helpers.model(meta_learner="descent", inner_rate=1e30))
     before = counted_out(trained)
