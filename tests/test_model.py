@@ -148,7 +148,7 @@ def test_bad_averaging_is_refused(averaging):
         make(averaging=averaging)
 
 
-@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("graph", [pytest.param(False, marks=pytest.mark.slow), True], ids=["eager", "graph"])
 @pytest.mark.parametrize("game", [lambda: tiny_gan(loss=Hinge()), batch_norm_gan], ids=["mlp", "batch norm"])
 def test_a_meta_gradient_that_is_not_finite_changes_nothing(game, graph):
     """Neither weights nor batch statistics, averages or optimizer moments; and the message says what to do."""

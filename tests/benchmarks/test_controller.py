@@ -68,6 +68,7 @@ def test_the_scripts_by_hand():
     assert slowed(0, 0.5, 0.25) == 0.5
 
 
+@pytest.mark.slow
 def test_a_random_policy_changes_every_knob(untrained):
     found = schedules.Runs(untrained, lambda numbers: schedules.Random(untrained))([START], TASKS)
     assert all(len(np.unique(found["knobs"][..., i])) > 2 for i in range(3))

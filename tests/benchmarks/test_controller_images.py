@@ -25,6 +25,7 @@ def test_an_untrained_controller_chooses_no_change():
     np.testing.assert_array_equal(knobs, np.ones_like(knobs))
 
 
+@pytest.mark.slow
 def test_choices_of_a_policy_accumulate():
     """Readouts that always double the rate: 2, 4, 8, 16, and no more."""
     model = model_of(0.1)

@@ -157,6 +157,7 @@ def test_bad_input_is_named():
         AdaptationEnvironment(mg.InnerLoop.build(tiny_gan(), GradientDescent(0.1)), tasks)
 
 
+@pytest.mark.slow
 def test_only_the_environment_needs_gymnasium():
     program = (
         "import sys; sys.modules['gymnasium'] = None\n"

@@ -99,7 +99,7 @@ def test_only_the_training_classes_decide_the_weights(kind):
     ("kind", "change"),
     [
         ("prototypical", {"seed": 2}),
-        ("prototypical", {"symmetries": True}),
+        *weekly(("prototypical", {"symmetries": True})),
         *weekly(("classification", {"augmentation": False}), ("classification", {"seed": 2})),
         *weekly(("contrastive", {"seed": 2}), ("prototypical", {"rate": 0.02})),
     ],

@@ -59,6 +59,7 @@ def test_a_keras_file_gives_the_same_bits(tmp_path, held):
     np.testing.assert_array_equal(again.conditioning["support"], SUPPORT)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_needs_only_the_imported_package(tmp_path, held):
     held.save(tmp_path / "x.keras")
     np.save(tmp_path / "z.npy", Z)

@@ -28,7 +28,7 @@ def stepped(model, shape, steps, tasks=2):
     return metrics
 
 
-SLOW = ("faml", "cyclegan", "maml", "sagan", "text", "flow", "few-step-flow", "reptile-flow", "maml-flow")
+SLOW = ("faml", "cyclegan", "maml", "sagan", "text", "flow", "few-step-flow", "reptile-flow", "maml-flow", "sound")
 EVERY = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in sorted(set(presets.PRESETS) - {"fusion"})

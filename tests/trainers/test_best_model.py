@@ -76,6 +76,7 @@ def test_the_saved_and_the_exported_model_are_the_best(whole):
     assert any((np.array(a) != b).any() for a, b in zip(made.model.variables, saved(folder)[1], strict=True))
 
 
+@pytest.mark.slow
 def test_a_run_that_only_gets_worse_saves_the_model_that_it_started_from(tmp_path):
     folder = run_folder.new_run(tmp_path, "worse")
     made = scripted(folder, {0: 0.1, 2: 0.2, 4: 0.3}, steps=4)

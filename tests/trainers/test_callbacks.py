@@ -329,6 +329,10 @@ def test_the_other_workers_call_nothing():
 def test_what_is_refused_is_refused_at_construction(tmp_path, make, message):
     with pytest.raises(ValueError, match=message):
         helpers.trainer(tmp_path, callbacks=[make()])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_callbacks_must_be_a_list(tmp_path):
     with pytest.raises(ValueError, match="must be a list of Keras callbacks"):
         helpers.trainer(tmp_path, callbacks=keras.callbacks.TerminateOnNaN())
     assert list(tmp_path.iterdir()) == []

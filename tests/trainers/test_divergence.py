@@ -69,6 +69,7 @@ def test_a_run_that_updates_nothing_saves_nothing(tmp_path, monkeypatch, metrics
     assert list((trained.folder / "checkpoints").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_saves_again_after_bad_steps(tmp_path, monkeypatch):
     trained = helpers.trainer(
         run_folder.new_run(tmp_path, "toy"), data=helpers.tasks((0,) * 4), steps=5, checkpoint_every=1, keep=9

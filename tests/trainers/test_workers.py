@@ -50,6 +50,7 @@ def test_a_worker_that_fell_silent_is_found():
         assert dogs[0].silent(within=20.0) == [1]
 
 
+@pytest.mark.slow
 def test_messages_of_another_run_are_no_signs_of_life():
     dogs, _ = pair()
     ports = [dog.port for dog in dogs]
