@@ -3,12 +3,14 @@
 import warnings
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import meta_gan as mg
 from meta_gan import functional, loading, storage
 from meta_gan.cli.arguments import sampling
+from meta_gan.losses import NonSaturating
 from tests.toys import random_episodes, tiny_flow, tiny_gan
 
 SUPPORT = random_episodes().support[0].numpy()
@@ -234,3 +236,14 @@ def test_settings_of_the_command_line(items, found):
 def test_settings_of_another_form_are_refused(item):
     with pytest.raises(ValueError, match=f"--sampling must be KEY=VALUE. Received: '{item}'"):
         sampling([item])
+
+
+def test_a_class_that_is_not_imported_is_named(tmp_path):
+    @keras.saving.register_keras_serializable("elsewhere")
+    class Elsewhere(NonSaturating):
+        """A loss that a process without this registration does not know."""
+
+    mg.MetaModel(tiny_gan(loss=Elsewhere()), mg.FOMAML(1, 0.1)).save(tmp_path / "model")
+    del keras.saving.get_custom_objects()["elsewhere>Elsewhere"]
+    with pytest.raises(ValueError, match=r"config.json' must be .*Received: .*Could not locate class 'Elsewhere'"):
+        mg.load(tmp_path / "model")

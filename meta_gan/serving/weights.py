@@ -130,7 +130,8 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _to_bytes(base: str, arrays: Mapping[str, np.ndarray]) -> bytes:
     metadata = {"format": FORMAT, "base": base, "sha256": _digest(base, arrays)}
-    return safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata)
+    # Not by `ascontiguousarray`, which gives a number on its own the shape [1].
+    return safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()}, metadata)
 
 
 def _digest(base: str, arrays: Mapping[str, np.ndarray]) -> str:

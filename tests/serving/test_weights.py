@@ -31,6 +31,15 @@ def file(small, tmp_path_factory):
     return path
 
 
+def test_weights_that_are_single_numbers_are_kept(tmp_path):
+    model = mg.load("omniglot")
+    adapted = model.adapt(np.full([2, 28, 28, 1], -1.0, np.float32))
+    assert any(value.shape.rank == 0 for value in functional.flat(adapted.snapshot))
+    serving.save_weights(adapted, tmp_path / "a")
+    again = serving.load_weights(model, tmp_path / "a")
+    np.testing.assert_array_equal(again.sample(2, seed=3), adapted.sample(2, seed=3))
+
+
 def test_the_samples_are_the_same(small, file):
     model, adapted = small
     again = serving.load_weights(model, file)
