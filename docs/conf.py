@@ -66,6 +66,9 @@ def notebook(path):
     """Return a tutorial as a Jupyter notebook, with a cell before all others that installs the package in Colab."""
     made = jupytext.read(path, fmt="md:myst")
     made.cells.insert(0, nbformat.v4.new_code_cell(INSTALL, id="install"))
+    for cell in made.cells:
+        if cell.cell_type == "markdown":  # the pictures of the page, which the notebook draws itself
+            cell.source = re.sub(r"(?m)^!\[.*\]\(.*\.png\)$", "", cell.source)
     return made
 
 

@@ -191,11 +191,10 @@ class AdaptedModel:
         and its task embedding.
         """
         self._check_weights()
-        return self._generator_of(self.adaptation.holding(self.snapshot))
+        return self._generator_of(self.adaptation.copy(self.snapshot))
 
-    def _generator_of(self, held: CompiledAdaptation) -> keras.Model:
-        """Return the generator of an adaptation that holds the adapted values."""
-        game = held.game
+    def _generator_of(self, game: Any) -> keras.Model:
+        """Return the generator of a copy of the game that holds the adapted values."""
         generator = game.nets[game.primary]
         conditioning = game.conditioning_of(game.primary, self.conditioning)
         if conditioning is None:
@@ -222,7 +221,7 @@ class AdaptedModel:
         self._check_converged()
         if programs:
             held = self.adaptation.holding(self.snapshot)
-            self._generator_of(held).save(os.path.join(folder, "generator.keras"))
+            self._generator_of(held.game).save(os.path.join(folder, "generator.keras"))
             self._write_saved_model(held, os.path.join(folder, "saved_model", "1"), exporting.Limits())
         serialize, adaptation = keras.saving.serialize_keras_object, self.adaptation
         config = {

@@ -59,7 +59,7 @@ def undamaged(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     # What a damaged configuration raises depends on where the damage meets Keras, so every type is caught.
     except Exception as error:
         # Keras quotes whole configurations, and then the reason.
-        reason = str(error).rpartition("Exception encountered: ")[2]
+        reason = str(error).rpartition("Exception encountered: ")[2].strip() or str(error)
         said = " ".join(f"{type(error).__name__}: {reason}".split())[:300]
         raise DamagedFileError(f"{str(path)!r} must be {what}. Received: {said}") from error
 

@@ -100,7 +100,7 @@ class Input:
 
 
 def _assert(condition: Tensor, data: Sequence[Any]) -> tf.Operation:
-    """Return the bare operation: `tf.debugging.Assert` has a function of its own for each in a branch of a `cond`."""
+    """Return the raw operation: `tf.debugging.Assert` puts it into a `cond`, of two more functions each time."""
     return tf.raw_ops.Assert(condition=condition, data=[tf.convert_to_tensor(each) for each in data])
 
 

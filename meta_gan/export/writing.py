@@ -93,7 +93,7 @@ def _write(
     archive = keras.export.ExportArchive()
     # Not by `archive.track(model)`, for which Keras also traces every net by itself: needlessly, and without the
     # conditioning that some cannot be called without.
-    # TensorFlow's variables, which the functions capture, because a Keras variable would be stored once more.
+    # The lists hold TensorFlow's variables, which the functions capture: a Keras variable would be stored once more.
     for kind in ("variables", "trainable_variables", "non_trainable_variables"):
         held = [variable.value for model in models for variable in getattr(model, kind)]
         archive.add_variable_collection(kind, held)

@@ -30,7 +30,8 @@ class Endpoint(NamedTuple):
         inputs: `{name: tf.TensorSpec}`. An input named `images` holds examples: an exported model checks that they are
             finite and in [-1, 1].
         seeded: whether `fn` uses the seed.
-        nets: names of the nets whose values `fn` uses, apart from those that make the conditioning.
+        nets: names of all nets whose values `fn` uses, apart from those that make the conditioning; an exported model
+            passes it no others.
     """
 
     fn: Callable[[Snapshot, Tree, Mapping[str, Tensor], Tensor], dict[str, Tensor]]
@@ -50,7 +51,7 @@ class Game:
         players: `{player: names of the nets that it owns}`.
         turns: `((players of the turn, repeats), ...)`; players inside one turn step from the same values.
         signals: `{player: how many numbers it reports}`.
-        conditioners: names of the nets that make the conditioning.
+        conditioners: names of the nets that make the conditioning; an exported model passes `condition` no others.
         example_shape: static shape of one example; or `{domain: shape}`, and then a support set, a batch and a query
             set are dicts with the same keys.
 

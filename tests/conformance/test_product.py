@@ -50,11 +50,12 @@ ELSEWHERE += (
 DEPLOYED = [
     pytest.param(game, "FOMAML", marks=[pytest.mark.conformance] if game in ELSEWHERE else []) for game in GAMES
 ]
-DEPLOYED += [(POINTS, "only the generator")]
+DEPLOYED += [(POINTS, a) for a in ("only the generator", "recurrent")]
 # Of the other meta-learners what `make conformance` alone asks.
 DEPLOYED += [
     pytest.param(POINTS, a, marks=pytest.mark.conformance)
     for a in ("MAML with momentum", "Reptile with Adam", *LEARNED)
+    if a != "recurrent"
 ]
 DEPLOYED += [pytest.param(TOLD, "only the context", marks=pytest.mark.conformance)]
 # And everything that meets sounds and texts, whose players are of other tensors.
@@ -121,6 +122,13 @@ def meta_gradients(model, graph):
         return estimator.estimate(model.loop, meta, batch, steps)
     each = [estimator.task(model.loop, meta, one(batch, i), steps) for i in range(2)]
     return tf.nest.map_structure(lambda a, b: (a + b) / 2, *each)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def released():
+    """Releases the models that `eager` keeps."""
+    yield
+    eager.cache_clear()
 
 
 @functools.cache

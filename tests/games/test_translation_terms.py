@@ -116,7 +116,7 @@ def test_query_sets_that_are_not_paired_are_refused():
         game.objective("translator", functional.read(game.nets), query, None, SEED)
 
 
-@pytest.mark.parametrize("penalty", weekly(R1(1.0), GradientPenalty(1.0)))
+@pytest.mark.parametrize("penalty", [R1(1.0), *weekly(GradientPenalty(1.0))])
 def test_nets_of_another_dtype_learn_from_float32_episodes_with_every_term(penalty):
     features = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     game = tiny_translation("float64", penalty=penalty, energy=1.0, truth=1.0, cycle=1.0, features=features)

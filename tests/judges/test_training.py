@@ -83,7 +83,6 @@ def test_the_prototypical_loss_by_hand():
     assert float(loss) == pytest.approx(np.mean(terms), rel=1e-5) and float(accuracy) == 0.75
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["prototypical", *weekly("classification", "contrastive")])
 def test_only_the_training_classes_decide_the_weights(kind):
     """Negatives of all other images change no bit of the weights or the unit; those of the training classes do."""

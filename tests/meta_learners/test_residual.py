@@ -178,7 +178,7 @@ def gan_pieces(kind, **options):
 
 
 @pytest.mark.parametrize("kind", ["recurrent", pytest.param("attention", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("game_features", "step", "rtol"), weekly((True, 1e-5, 1e-3), (False, 1e-5, 1e-6)))
+@pytest.mark.parametrize(("game_features", "step", "rtol"), [(True, 1e-5, 1e-3), *weekly((False, 1e-5, 1e-6))])
 def test_the_meta_gradient_equals_finite_differences(kind, game_features, step, rtol):
     """For the meta-learner's weights and both nets' initial weights, through three steps. Float32 signals need a wide
     tolerance, and kinks on either side a small step."""

@@ -23,12 +23,14 @@ def data_folder() -> Path:
 def private_cache(tmp_path_factory):
     """Keep every test of this room away from the user's cache, and render the glyphs once for all of them.
 
-    A cache that the environment names is meant for the tests, see `.ci/run`.
+    `META_GAN_TEST_CACHE` names one for all tests of a run, see `.ci/run`.
     """
-    if named := os.environ.get("META_GAN_CACHE"):
-        yield Path(named)
-        return
-    folder = tmp_path_factory.mktemp("meta_gan_cache")
+    named = os.environ.get("META_GAN_TEST_CACHE")
+    folder = Path(named) if named else tmp_path_factory.mktemp("meta_gan_cache")
+    before = os.environ.get("META_GAN_CACHE")
     os.environ["META_GAN_CACHE"] = str(folder)
     yield folder
-    del os.environ["META_GAN_CACHE"]
+    if before is None:
+        del os.environ["META_GAN_CACHE"]
+    else:
+        os.environ["META_GAN_CACHE"] = before

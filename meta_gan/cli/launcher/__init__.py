@@ -139,10 +139,12 @@ def _program() -> Callable[[], None]:
     No garbage is collected meanwhile, and what is loaded is left out of later collections: tracing sets off many.
     """
     gc.disable()
-    from meta_gan.cli.program import main as run
+    try:
+        from meta_gan.cli.program import main as run
 
-    gc.freeze()
-    gc.enable()
+        gc.freeze()
+    finally:
+        gc.enable()
     return run
 
 
