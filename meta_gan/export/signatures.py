@@ -68,7 +68,7 @@ class Signatures:
 
     def of_adapted_model(self, conditioning: Tree) -> list[Signature]:
         """Return a signature for each endpoint, of the models' values; `conditioning` becomes constants."""
-        # These signatures share no function, so a `tf.function` of each endpoint would only be traced and stored besides.
+        # These signatures share no function; a `tf.function` of each endpoint would only be traced and stored besides.
         self._endpoints = {name: partial(self.served.endpoint_values, name) for name in self.game.endpoints}
         return [self._plain(name, conditioning) for name in self.game.endpoints]
 
