@@ -78,6 +78,7 @@ def test_a_failed_job_is_raised_after_the_other_lane(monkeypatch):
     assert done == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_process_is_pinned_and_its_output_kept():
     core = common.cores()[0]
     done = common.meta_gan(["info", "--model", "no-such-model"], core)

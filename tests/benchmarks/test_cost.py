@@ -22,6 +22,7 @@ def test_ratios_by_hand(monkeypatch, busy, expected):
         assert measured["meta_learners"][name] == {"seconds_a_step": 1.0 + i, "beside_adam": 1.0 + i}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Adam", pytest.param("recurrent", marks=pytest.mark.slow), "attention"])
 def test_untrained_meta_learners_adapt_like_adam(name):
     """Their readouts start at 0, so that the result is the same."""

@@ -30,6 +30,7 @@ def trained(estimator, start, actions, steps, outer, rate=0.1, **options):
     return model, float(adapted.snapshot.weights["point"][0]), metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [PolicyGradient(), *weekly(EvolutionStrategies(0.5, 8, logarithm=True))])
 def test_a_bandit_of_three_arms_is_learned(estimator):
     """One decision between 1, 2 and 4 moves, from 2: the second arm ends at 0, the others at a distance of 1 and 4."""

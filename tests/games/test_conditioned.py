@@ -120,6 +120,7 @@ def test_a_probe_is_the_same_for_every_player():
     np.testing.assert_allclose(game.probe("discriminator", snapshot, EPISODE, SEED), logits, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_conditioned_players_can_be_regularised_for_consistency():
     """`Consistent` probes every task; equal tasks do not differ."""
     pieces, episodes = parts(support_gan()), random_episodes(tasks=2)

@@ -75,6 +75,7 @@ np.save("images.npy", keras.models.load_model("x.keras")(np.load("z.npy")))
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), held(Z), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_exported_with_its_conditioning(tmp_path, held, expected):
     """Keras also traces the models inside a model, and the generator cannot be called without its conditioning."""
     held.export(str(tmp_path / "1"), format="tf_saved_model", verbose=False)

@@ -62,6 +62,7 @@ def fusion():
     return SimpleNamespace(model=model, before=before, trained=trained, metrics=metrics)
 
 
+@pytest.mark.slow
 def test_fusion_moves_every_kernel(fusion):
     assert all(math.isfinite(value) for value in fusion.metrics.values())
     assert fusion.metrics["gradient_norm/generator"] > 0 and fusion.metrics["gradient_norm/discriminator"] > 0
@@ -70,6 +71,7 @@ def test_fusion_moves_every_kernel(fusion):
     assert still(fusion.trained, fusion.model.trainable_variables) == []
 
 
+@pytest.mark.slow
 def test_the_feature_net_of_fusion_stays_to_the_bit(fusion):
     net = fusion.model.game.nets["features"]
     assert net.trainable_variables == [] and len(net.variables) == len(fusion.before["features"]) > 8
@@ -77,12 +79,14 @@ def test_the_feature_net_of_fusion_stays_to_the_bit(fusion):
         np.testing.assert_array_equal(variable.numpy(), old)
 
 
+@pytest.mark.slow
 def test_the_feature_net_of_fusion_is_the_shipped_one_in_units(fusion):
     images = np.random.default_rng(0).uniform(-1, 1, (3, *DRAWING)).astype(np.float32)
     wanted = features.load(presets.get("fusion").game.features).features(images)
     np.testing.assert_allclose(fusion.model.game.nets["features"](images), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_fusion_averages_what_it_trains_and_no_more(fusion):
     model, decay = fusion.model, 2 / 11  # of the first step, see `outer.average`
     assert model.averaging == presets.get("fusion").outer.averaging > decay

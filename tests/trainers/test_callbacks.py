@@ -223,6 +223,7 @@ def test_early_stopping_stops_after_a_checkpoint_and_stays_stopped(folder):
     assert int(longer.step.numpy()) == 5
 
 
+@pytest.mark.slow
 def test_the_patience_of_before_a_kill_counts(folder):
     options = {"steps": 10, "validate_every": 1, "checkpoint_every": 1}
     trained = fixed(folder, [keras.callbacks.EarlyStopping(**EARLY, patience=3)], (9, 4, 5, 6, 7), **options)

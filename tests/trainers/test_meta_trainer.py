@@ -123,6 +123,7 @@ def test_a_run_trains(finished):
     assert len(kernels) == 6 and all(not np.array_equal(before, after) for before, after in kernels)
 
 
+@pytest.mark.slow
 def test_without_validation_classes_there_is_no_picture_of_them(tmp_path, capsys):
     folder = run_folder.new_run(tmp_path, "toy")
     helpers.trainer(folder, data=helpers.tasks((0,) * 4 + (2,)), steps=2, validate_every=1).run()

@@ -124,6 +124,7 @@ def test_a_signal_saves_between_two_steps_and_the_run_goes_on(tmp_path, monkeypa
     assert capfd.readouterr().err.count("finishing the step, then saving") == 4
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_step_does_not_matter(folder, monkeypatch):
     trained = helpers.trainer(folder, data=few(), steps=1)
     monkeypatch.setattr(trained, "_meta_step", lambda episodes: {"loss/generator": np.float32(0.25)})

@@ -40,6 +40,7 @@ def test_a_worker_that_waits_too_long_names_the_one_that_did_not_come():
     assert not ended[1]
 
 
+@pytest.mark.slow
 def test_a_worker_that_fell_silent_is_found():
     dogs, _ = pair()
     ports = [dog.port for dog in dogs]
