@@ -153,6 +153,7 @@ class Fitting:
             DivergenceError: the fine-tuning or an adaptation diverged.
         """
         settings, runs = self.settings, len(self.folds) + 1
+        stage = "generated pictures" if 0 in (settings.steps, self._left) else "fine-tuning"
         tuner = FineTuner(self._given, settings.rate, *self.episodes)
         if settings.steps is None and self._left > 0:
             start = time.perf_counter()
@@ -160,11 +161,11 @@ class Fitting:
             self._left -= time.perf_counter() - start
         # First, because within a time limit the folds then take no more steps than what they stand for.
         self._tune(tuner, self.working, self.pictures.indices, 0)
-        progress("fine-tuning", 1, runs)
+        progress(stage, 1, runs)
         final, generated = tuner.values(), []
         for fold in self.folds:
             generated.append(self._generated(tuner, fold))
-            progress("fine-tuning", fold.number + 2, runs)
+            progress(stage, fold.number + 2, runs)
         tuner.restore(final)
         comparison = self._compared(generated, lambda done, total: progress("classifiers", done, total))
         return Fitted(

@@ -18,6 +18,7 @@ from meta_gan.cli import arguments as flags
 from meta_gan.cli import console
 from meta_gan.cli.progress import Progress
 from meta_gan.loading import AUTO
+from meta_gan.protocol.recommendation import GENERATED, PLAIN
 from meta_gan.tasks import DataError, Tasks, from_folder
 from meta_gan.tasks.files import POLICIES, read_each
 from meta_gan.tasks.media import pictures
@@ -28,6 +29,8 @@ EXAMPLE = "meta-gan augment --data my_classes/ --per-class 50 --out more"
 MOST_COMPARED = 100
 """Pictures of a class that the comparison adds; more would only make it slower."""
 RECOMMENDED = "recommended"
+ALONE = (*PLAIN, GENERATED)
+"""The methods that need nothing of the comparison."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--steps", type=int, metavar="N", help=f"{steps}--minutes)")
     method = "write the pictures of this method whatever the comparison recommends (default: recommended)"
     other.add_argument("--method", default=RECOMMENDED, choices=(RECOMMENDED, *METHODS), help=method)
+    alone = "do not compare the methods, which takes minutes; needs --method"
+    other.add_argument("--no-comparison", action="store_true", help=alone)
     other.add_argument("--seed", type=int, default=0, metavar="S", help=flags.SEED_HELP)
     flags.add_policy(other)
     small = f"skip the classes of fewer than {LEAST} pictures, and name them (default: error)"
@@ -65,13 +70,20 @@ def run(arguments: argparse.Namespace) -> None:
         check_number(arguments.minutes, "--minutes", least=0)
     if arguments.steps is not None:
         check_integer(arguments.steps, "--steps", 0)
+    if arguments.no_comparison and arguments.method not in ALONE:
+        raise ValueError(
+            f"--no-comparison needs --method {', '.join(ALONE[:-1])} or {ALONE[-1]}. Received: '{arguments.method}'"
+        )
     tasks = _read(arguments)
     source = tasks.source
+    # A plain method that is compared with nothing has no use of the model.
+    unused = arguments.no_comparison and arguments.method in PLAIN and arguments.steps is None
     augmenter = Augmenter(
         arguments.model,
-        minutes=arguments.minutes,
+        minutes=0 if unused else arguments.minutes,
         steps=arguments.steps,
         seed=seed,
+        compare=not arguments.no_comparison,
         method=None if arguments.method == RECOMMENDED else arguments.method,
         per_class=min(count, MOST_COMPARED),
     )
@@ -84,7 +96,8 @@ def run(arguments: argparse.Namespace) -> None:
     with storage.new_folder(arguments.out) as folder:
         written = _write(augmenter, folder, count)
         augmenter.write_report(folder, arguments.data)
-    console.say("\n".join(augmenter.report()["lines"]))
+    for line in augmenter.report()["lines"]:
+        console.say(line)
     if written:
         console.result(f"{written} pictures, by {augmenter.chosen_method}, in {Path(arguments.out) / 'pictures'}")
     console.result(f"report: {Path(arguments.out) / 'report.html'}")

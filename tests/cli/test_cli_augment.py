@@ -105,6 +105,21 @@ def test_pictures_of_one_size_keep_it_and_others_get_the_model_s(tmp_path, model
     assert {each.shape for made in pictures(tmp_path / "b").values() for each in made} == {(8, 8)}
 
 
+@pytest.mark.parametrize("method", ["generated", "shift"])
+def test_without_a_comparison_the_method_s_pictures_are_written_at_once(tmp_path, model, capsys, method):
+    data, out = folder(tmp_path / "data", [3, 4]), tmp_path / "out"
+    assert call(*augment(data, model, out, "--no-comparison", "--method", method)) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1:-1] == [f"4 pictures, by {method}, in {out / 'pictures'}"]
+    assert printed.err.splitlines() == ["generated pictures: 1 of 1"]
+    tasks = mg.tasks.from_folder(data, shots=2, queries=1)
+    own = mg.Augmenter(mg.load(model), steps=0, compare=False)
+    own.fit(tasks.source.images, np.array(["c0", "c1"])[tasks.source.labels])
+    np.testing.assert_array_equal(np.stack(pictures(out)["c0"]), own.sample("c0", 2, method)[..., 0])
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["method"] == method and report["comparison"] is None and report["rows"] == {}
+
+
 def test_small_classes_and_bad_files_are_skipped_and_named_on_request(tmp_path, model, finds, capsys):
     finds()
     data = folder(tmp_path / "data", [3, 1, 4])
@@ -126,6 +141,8 @@ def test_small_classes_and_bad_files_are_skipped_and_named_on_request(tmp_path, 
         ([3, 3], ["--seed", -1], "'--seed' must be an integer >= 0"),
         ([3, 3], ["--minutes", 1], "--minutes and --steps must not both be given. Received: --minutes 1 "),
         ([3, 3], ["--steps", -2], "'--steps' must be an integer >= 0"),
+        ([3, 3], ["--no-comparison"], "--no-comparison needs --method shift, .*, trivial or generated. .* 'recommended'"),
+        ([3, 3], ["--no-comparison", "--method", "generated + best plain"], "needs --method .* 'generated \\+ best plain'"),
         ([3, 3], ["--model", "nowhere"], "one of the shipped names.*Received: 'nowhere'"),
         ([], [], "must exist. Received: .*, nothing"),
     ],

@@ -18,7 +18,7 @@ FLAGS = {
     "finetune": "model data out minutes steps rate seed resume allow-changed archives on-bad-file invert",
     "adapt": "model support out inner-steps sample target-support seed sampling on-bad-file invert",
     "sample": "model count inputs out sampling seed",
-    "augment": "data per-class out model minutes steps method seed on-bad-file small-classes",
+    "augment": "data per-class out model minutes steps method no-comparison seed on-bad-file small-classes",
     "evaluate": "data out model judge plane vary target pair both-ways split shots inner-steps classes draws quick "
     "seed scratch-steps workers archives image-shape rate length on-bad-file small-classes protocol",
     "judge": "data out method network width augmentation steps ways shots queries symmetries batch seed purpose "
