@@ -16,7 +16,7 @@ from meta_gan.augmenting import Augmenter
 from meta_gan.augmenting import fitting as module
 from meta_gan.protocol.classification import ClassifierRecipe
 from meta_gan.protocol.cross_validation import SmallClassifier
-from meta_gan.protocol.recommendation import ROWS, recommend
+from meta_gan.protocol.recommendation import MIXED, ROWS, recommend
 from meta_gan.tasks.pictures import save_png
 from tests.cli.conftest import call
 from tests.toys import tiny_dcgan
@@ -141,8 +141,8 @@ def test_small_classes_and_bad_files_are_skipped_and_named_on_request(tmp_path, 
         ([3, 3], ["--seed", -1], "'--seed' must be an integer >= 0"),
         ([3, 3], ["--minutes", 1], "--minutes and --steps must not both be given. Received: --minutes 1 "),
         ([3, 3], ["--steps", -2], "'--steps' must be an integer >= 0"),
-        ([3, 3], ["--no-comparison"], "--no-comparison needs --method shift, .*, trivial or generated. .* 'recommended'"),
-        ([3, 3], ["--no-comparison", "--method", "generated + best plain"], "needs --method .* 'generated \\+ best plain'"),
+        ([3, 3], ["--no-comparison"], "needs --method shift, .*, trivial or generated. .* 'recommended'"),
+        ([3, 3], ["--no-comparison", "--method", MIXED], "needs --method .* 'generated \\+ best plain'"),
         ([3, 3], ["--model", "nowhere"], "one of the shipped names.*Received: 'nowhere'"),
         ([], [], "must exist. Received: .*, nothing"),
     ],
