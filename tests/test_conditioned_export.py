@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import meta_gan as mg
-from meta_gan.games import Terms
+from meta_gan.games import GAN, Terms
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.meta_learners import GradientDescent
 from tests.games.nets import point_features, support_gan, tiny_fusion
@@ -156,3 +156,33 @@ def test_the_fusion_generator_is_held_saved_and_served_with_its_support_set(tmp_
     loaded = tf.saved_model.load(str(tmp_path / "a" / "saved_model" / "1"))
     np.testing.assert_allclose(loaded.signatures["serving_default"](z=z)["samples"], images, atol=1e-5)
     np.testing.assert_array_equal(mg.load_adapted(tmp_path / "a").sample(3), made.sample(3))
+
+
+class Forgetful(GAN):
+    """A GAN whose endpoints list no net, though they use one."""
+
+    @property
+    def endpoints(self):
+        return {name: each._replace(nets=()) for name, each in super().endpoints.items()}
+
+
+class Curious(GAN):
+    """A GAN whose conditioning uses a net that is not listed."""
+
+    def condition(self, snapshot, support):
+        assert snapshot.weights["discriminator"]
+        return super().condition(snapshot, support)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Forgetful, r"'nets' of the endpoint 'sample' must list the net 'generator', which it uses. Received: \(\)"),
+        (Curious, r"'conditioners' of the game must list the net 'discriminator', which it uses. .* \('encoder',\)"),
+    ],
+)
+def test_an_export_of_a_game_that_lists_too_few_nets_names_the_missing_one(tmp_path, kind, message):
+    game = kind(**support_gan().nets)
+    with pytest.raises(ValueError, match=message):
+        mg.MetaModel(game, algorithm()).export(tmp_path / "1")
+    assert not list(tmp_path.iterdir())

@@ -86,7 +86,7 @@ class Input:
             measured = value if scalar else tf.shape(value)[axis]
             what = f"`{self.name}`" if scalar else f"the length of `{self.name}` along axis {axis}"
             said = f"{what} must lie in [{least}, {most}], the limit set at export. Received:"
-            made.append(_assert(tf.logical_and(measured >= least, measured <= most), [said, measured]))
+            made.append(asserted(tf.logical_and(measured >= least, measured <= most), [said, measured]))
         if self.spec.dtype.is_floating:
             with tf.control_dependencies(made):
                 size = tf.reduce_max(tf.abs(value))
@@ -95,11 +95,11 @@ class Input:
                 said = "finite and lie in [-1, 1]" if self.examples else "finite"
                 said = f"`{self.name}` must be {said}. Received a greatest size of:"
                 inside = tf.reduce_all(tf.abs(value) <= tf.cast(furthest, value.dtype))
-                made.append(_assert(inside, [said, size]))
+                made.append(asserted(inside, [said, size]))
         return made
 
 
-def _assert(condition: Tensor, data: Sequence[Any]) -> tf.Operation:
+def asserted(condition: Tensor, data: Sequence[Any]) -> tf.Operation:
     """Return the raw operation: `tf.debugging.Assert` puts it into a `cond`, of two more functions each time."""
     return tf.raw_ops.Assert(condition=condition, data=[tf.convert_to_tensor(each) for each in data])
 
@@ -110,7 +110,7 @@ DIVERGED = "must be finite, but the adaptation diverged: ask for fewer inner ste
 def converged(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the outputs by name, behind assertions that those of floating point are finite."""
     made = [
-        _assert(tf.reduce_all(tf.math.is_finite(value)), [f"`{name}` {DIVERGED} NaN or infinity in:", name])
+        asserted(tf.reduce_all(tf.math.is_finite(value)), [f"`{name}` {DIVERGED} NaN or infinity in:", name])
         for name, value in outputs.items()
         if value.dtype.is_floating
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.adaptation import CompiledAdaptation
-from meta_gan.export.limits import Input, Limits
+from meta_gan.export.limits import Input, Limits, asserted
 from meta_gan.games.base import Endpoint
 from meta_gan.types import Examples, Snapshot, Tensor, Tensors, Tree
 
@@ -94,7 +95,8 @@ class Signatures:
         return snapshot, self._conditioning(snapshot, support)
 
     def _conditioning(self, snapshot: Snapshot, support: Examples) -> Tree:
-        return self._condition(functional.of_nets(snapshot, self.game.conditioners), support)
+        with self._listed("'conditioners' of the game", self.game.conditioners):
+            return self._condition(functional.of_nets(snapshot, self.game.conditioners), support)
 
     def _run(self, name: str, snapshot: Snapshot, conditioning: Tree, values: Values) -> dict[str, Tensor]:
         """Run an endpoint on its own inputs among the values of a request, with the values of its own nets alone."""
@@ -105,7 +107,19 @@ class Signatures:
         endpoint = self.game.endpoints[name]
         own = {key: values[key] for key in endpoint.inputs}
         held = functional.of_nets(snapshot, endpoint.nets)
-        return dict(self._endpoints[name](held, conditioning, own, values.get("seed", tf.constant(0))))
+        with self._listed(f"'nets' of the endpoint '{name}'", endpoint.nets):
+            return dict(self._endpoints[name](held, conditioning, own, values.get("seed", tf.constant(0))))
+
+    @contextmanager
+    def _listed(self, what: str, names: tuple[str, ...]) -> Iterator[None]:
+        """Say which net a list of the game lacks, if a function misses its values."""
+        try:
+            yield
+        except KeyError as error:
+            missing = error.args[0]
+            if missing not in self.game.nets or missing in names:
+                raise
+            raise ValueError(f"{what} must list the net '{missing}', which it uses. Received: {names}") from error
 
     def _held(self, names: Iterable[str]) -> Snapshot:
         """Return the values that some of the models hold."""
@@ -140,7 +154,7 @@ class Signatures:
             of_each = [values["support"], values["seed"]]
             lengths = [tf.shape(each)[0] for each in of_each]
             said = "`support` and `seed` must have one length along axis 0. Received:"
-            with tf.control_dependencies([tf.debugging.Assert(tf.equal(*lengths), [said, *lengths])]):
+            with tf.control_dependencies([asserted(tf.equal(*lengths), [said, *lengths])]):
                 of_each = [tf.identity(each) for each in of_each]
 
             def one(given: Tensors) -> Tensor:
