@@ -34,7 +34,15 @@ SOLVERS = {"euler": _euler, "midpoint": _midpoint, "heun": _heun}
 """Methods of order 1, 2 and 2, which evaluate the velocity once, twice and twice a step."""
 
 
-def integrate(field: Field, x: Tensor, steps: int, solver: str = "euler", start: Any = 0.0, end: Any = 1.0) -> Tensor:
+def integrate(
+    field: Field,
+    x: Tensor,
+    steps: int,
+    solver: str = "euler",
+    start: Any = 0.0,
+    end: Any = 1.0,
+    unrolled: bool = False,
+) -> Tensor:
     """Solve dx/dt = field(x, t) by equal steps.
 
     Args:
@@ -43,6 +51,8 @@ def integrate(field: Field, x: Tensor, steps: int, solver: str = "euler", start:
         steps: >= 1.
         solver: one of `SOLVERS`.
         start, end: times, numbers or float[]; an `end` before `start` goes backwards.
+        unrolled: whether a graph holds the field once for every step, which is faster to differentiate, and not once
+            in a loop, which is faster to trace and to export.
 
     Returns:
         The values at the time `end`, of the shape of `x`.
@@ -52,9 +62,19 @@ def integrate(field: Field, x: Tensor, steps: int, solver: str = "euler", start:
         2.25
     """
     step = (end - start) / steps
-    for index in range(steps):
-        x = SOLVERS[solver](field, x, start + index * step, step)
-    return x
+    times = [start + index * step for index in range(steps)]
+    if unrolled or steps == 1:
+        for time in times:
+            x = SOLVERS[solver](field, x, time, step)
+        return x
+    held = tf.stack([tf.cast(time, x.dtype) for time in times])
+
+    def body(index: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        return index + 1, SOLVERS[solver](field, x, held[index], step)
+
+    return tf.while_loop(lambda index, x: index < steps, body, (0, x), parallel_iterations=1, maximum_iterations=steps)[
+        1
+    ]
 
 
 def bounded(x: Tensor) -> Tensor:
@@ -219,7 +239,8 @@ class FlowGenerator(Generator):
         """
         noise = tf.reshape(z[:, self.stratified :], [-1, *self.example_shape])
         noise = noise if training else self.temperature * noise
-        made = integrate(self._guided(z[:, 0], conditioning), noise, self.solver_steps, self.solver)
+        field = self._guided(z[:, 0], conditioning)
+        made = integrate(field, noise, self.solver_steps, self.solver, unrolled=training)
         return bounded(made) if training else tf.clip_by_value(made, -1.0, 1.0)
 
     def advance(

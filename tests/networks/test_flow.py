@@ -62,6 +62,29 @@ def test_backwards_is_the_way_back_of_a_constant_velocity(solver):
     np.testing.assert_allclose(integrate(lambda x, t: 0 * x + 0.5, there, 3, solver, 1.0, 0.0), x, rtol=1e-6)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_loop_and_unrolled_steps_have_the_same_values_and_derivatives(solver):
+    def both(unrolled, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            made = integrate(lambda x, t: tf.sin(x) * (1.0 + t), x, 3, solver, 0.25, 1.0, unrolled)
+        return made, tape.gradient(made, x)
+
+    x = tf.constant([0.25, -1.0], tf.float64)
+    looped, unrolled = (tf.function(both)(each, x) for each in (False, True))
+    for one, other in zip(looped, unrolled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-14)
+
+
+def test_the_graph_of_a_sample_does_not_grow_with_the_solver_s_steps():
+    def operations(steps):
+        flow = Drift(solver_steps=steps)
+        graph = tf.function(lambda z: flow(z, SUPPORT)).get_concrete_function(tf.zeros([2, 3], tf.float64)).graph
+        return sum(len(each.node_def) for each in graph.as_graph_def().library.function) + len(graph.get_operations())
+
+    assert operations(32) - operations(2) <= 2 * 30, "no more than the times themselves"
+
+
 @pytest.mark.parametrize(("guidance", "velocities"), [(1.0, [2.0, -2.0]), (0.0, [10.0, 10.0]), (3.0, [-14.0, -26.0])])
 def test_guidance_by_hand(guidance, velocities):
     """The anchors' velocities are 2 and -2, and 10 without one: 10 + 3 (2 - 10) = -14, 10 + 3 (-2 - 10) = -26."""
