@@ -33,6 +33,16 @@ def exporting(model: keras.Model, shape: Sequence[int | None], format: str) -> I
         _FORMAT.reset(token)
 
 
+def has_loops() -> bool:
+    """Return whether a graph may hold a `tf.while_loop`: LiteRT's converter fails on one that uses outer constants.
+
+    Example:
+        >>> has_loops()
+        True
+    """
+    return _FORMAT.get() != LITERT
+
+
 def atanh(x: Tensor) -> Tensor:
     """Return the inverse hyperbolic tangent of `x` in (-1, 1); in an export to LiteRT, which has no kernel of it, by a
     logarithm.

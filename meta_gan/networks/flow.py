@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan.checks import check_bool, check_choice, check_integer, check_number
+from meta_gan.layers.portable import has_loops
 from meta_gan.networks.anchored import choose
 from meta_gan.networks.base import Generator, Shape
 from meta_gan.types import Tensor
@@ -63,7 +64,7 @@ def integrate(
     """
     step = (end - start) / steps
     times = [start + index * step for index in range(steps)]
-    if unrolled or steps == 1:
+    if unrolled or steps == 1 or not has_loops():
         for time in times:
             x = SOLVERS[solver](field, x, time, step)
         return x

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_gan.layers.portable import exporting
 from meta_gan.networks.flow import SOLVERS, FlowGenerator, integrate
 from tests.toys import GaussianFlow
 
@@ -76,13 +77,24 @@ def test_a_loop_and_unrolled_steps_have_the_same_values_and_derivatives(solver):
         np.testing.assert_allclose(one, other, rtol=1e-14)
 
 
+def graph_of_a_sample(steps):
+    flow = Drift(solver_steps=steps)
+    return tf.function(lambda z: flow(z, SUPPORT)).get_concrete_function(tf.zeros([2, 3], tf.float64)).graph
+
+
 def test_the_graph_of_a_sample_does_not_grow_with_the_solver_s_steps():
     def operations(steps):
-        flow = Drift(solver_steps=steps)
-        graph = tf.function(lambda z: flow(z, SUPPORT)).get_concrete_function(tf.zeros([2, 3], tf.float64)).graph
-        return sum(len(each.node_def) for each in graph.as_graph_def().library.function) + len(graph.get_operations())
+        whole = graph_of_a_sample(steps).as_graph_def()
+        return len(whole.node) + sum(len(each.node_def) for each in whole.library.function)
 
     assert operations(32) - operations(2) <= 2 * 30, "no more than the times themselves"
+
+
+@pytest.mark.parametrize(("format", "loops"), [("tf_saved_model", 1), ("litert", 0)])
+def test_only_formats_that_have_loops_get_one(format, loops):
+    with exporting(keras.Sequential([keras.Input([2]), keras.layers.Dense(1)]), (None, 2), format):
+        kinds = [each.type for each in graph_of_a_sample(2).get_operations()]
+    assert kinds.count("StatelessWhile") + kinds.count("While") == loops
 
 
 @pytest.mark.parametrize(("guidance", "velocities"), [(1.0, [2.0, -2.0]), (0.0, [10.0, 10.0]), (3.0, [-14.0, -26.0])])
