@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from meta_gan.errors import first_line
+
 # Errors of the caller's choice of a place. All others, such as a full disk, are the machine's.
 CALLERS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT}
 CALLERS |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENOTEMPTY, errno.EXDEV}
@@ -363,7 +365,7 @@ def named(error: Exception, work: Path, final: Path) -> OSError:
     filename = getattr(error, "filename", None)
     if filename is not None and not os.fsdecode(os.fspath(filename)).startswith(str(work)):
         return error if isinstance(error, OSError) else OSError(errno.EIO, str(error), filename)
-    text = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    text = getattr(error, "strerror", None) or first_line(error)
     number = getattr(error, "errno", None) or machine_error(error)
     return OSError(number or errno.EIO, os.strerror(number) if number else text, str(final))
 

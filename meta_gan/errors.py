@@ -12,3 +12,8 @@ class DivergenceError(ArithmeticError, ValueError):
 
 class DamagedFileError(ValueError):
     """A file or folder of a model is damaged, of another kind or too large; the message names it."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type if it has no message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

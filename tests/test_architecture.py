@@ -39,6 +39,7 @@ FACE = {
 }
 ALLOWED = {
     **{room: set() for room in (*EVERYWHERE, "losses")},
+    "atomic": {"errors"},
     "checks": {"errors", "hints"},
     "reading": set(),
     "storage": {"reading"},

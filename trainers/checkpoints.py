@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_gan import atomic
+from meta_gan.errors import first_line
 
 FOLDER, POINTER = "checkpoints", "checkpoint"
 _FILE = re.compile(r"ckpt-(\d+)\.(index|json|callbacks|data-\d{5}-of-\d{5})")
@@ -231,7 +232,7 @@ def _unreadable(prefix: Path, step: int) -> str | None:
                     return f"it is of step {int(value)}"
     # A damaged file raises OpError, ValueError or, if truncated, IndexError.
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-        return next(iter(str(error).splitlines()), type(error).__name__)
+        return first_line(error)
     return None
 
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 from meta_gan import storage
 from meta_gan.checks import check_choice
 from meta_gan.environment import check_settings, graphs
+from meta_gan.errors import first_line
 from meta_gan.model import MetaModel
 from meta_gan.tasks.episodes import EpisodeStream
 from meta_gan.tasks.media import of_card
@@ -126,6 +127,7 @@ class MetaTrainer:
         self.allow_changed = [check_choice(kind, "allow_changed", tuple(run_folder.CHANGES)) for kind in allow_changed]
         self._fingerprints = fingerprints.of_run(model, tasks)
         self.rollbacks: list[Rollback] = []
+        self._validation: tf.data.Dataset | None = None
         self._changed: list[dict[str, Any]] = []
         self.copy_limit, self.best = CopyLimit.of_run(config, model.game, tasks), BestModel.of_run(config, tasks)
         self._selections = (self.copy_limit, self.best)
@@ -196,7 +198,7 @@ class MetaTrainer:
                     self.checkpoint.restore(readable).assert_existing_objects_matched().assert_consumed()
             except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
                 raise ValueError(
-                    f"the checkpoint {path!r} must be of this model. Received: {_first_line(error)}"
+                    f"the checkpoint {path!r} must be of this model. Received: {first_line(error)}"
                 ) from error
         self.callbacks.restore(path)
         return int(self.step.numpy())
@@ -460,11 +462,12 @@ class MetaTrainer:
         """
         if not self.tasks.splits["validation"]:
             return {}
-        batch = min(self.config.meta_batch, len(self.tasks.splits["validation"]))
-        episodes = self.tasks.validation(batch, self.config.validation_batches)
+        if self._validation is None:  # kept, because TensorFlow traces every new pipeline
+            batch = min(self.config.meta_batch, len(self.tasks.splits["validation"]))
+            self._validation = self.tasks.validation(batch, self.config.validation_batches)
         self.callbacks.begin_validation()
         with self.workers.waiting():
-            each = [self._assess(episode) for episode in episodes]
+            each = [self._assess(episode) for episode in self._validation]
         means = {f"validation/{key}": float(np.mean([m[key] for m in each])) for key in each[0]}
         self.callbacks.end_validation(means)
         step = int(self.step.numpy())
@@ -493,7 +496,3 @@ class MetaTrainer:
         path = run_folder.latest_checkpoint(self.folder)
         good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
         return f"training stopped after step {int(self.step.numpy())}: {why}; {good}"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -194,7 +194,8 @@ def test_a_run_without_a_model(told, world, tmp_path):
 
 def test_a_misspelt_model(told, world):
     message = told(*adapting(world, model="omniglott"), out="new")
-    assert "the shipped names ['drawings28', 'omniglot', 'pictures32']. Received: 'omniglott'. Did you mean" in message
+    assert "the shipped names ['drawings28', 'omniglot', 'omniglot-flow', 'pictures32']." in message
+    assert "Received: 'omniglott'. Did you mean 'omniglot'?" in message
     assert "Did you mean 'classes'?" in told(*adapting(world, model="clases"), out="new")
 
 

@@ -1,5 +1,6 @@
 """What a run leaves in its folder, and what is refused before it starts."""
 
+import gc
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ from meta_gan.tasks.pictures import GAP
 from meta_gan.tasks.pixels import to_uint8
 from tests.trainers import helpers
 from trainers import run_folder
+from trainers.follower_store import NoLog
 
 SIDE = helpers.SHAPE[0] + GAP
 
@@ -124,6 +126,17 @@ def test_a_run_trains(finished):
 
 
 @pytest.mark.slow
+def test_a_later_validation_leaves_no_cyclic_garbage(finished):
+    """A traced graph is such garbage: a long run would hold many, until Python collects its oldest generation."""
+    gc.collect()
+    gc.disable()
+    try:
+        finished.validate(NoLog())
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
+
+
 def test_without_validation_classes_there_is_no_picture_of_them(tmp_path, capsys):
     folder = run_folder.new_run(tmp_path, "toy")
     helpers.trainer(folder, data=helpers.tasks((0,) * 4 + (2,)), steps=2, validate_every=1).run()
