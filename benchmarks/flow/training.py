@@ -1,7 +1,7 @@
 """Train the flow that ships as `omniglot-flow`, and save it with its card.
 
-`python -m benchmarks.flow.training --data omniglot28.npz --out DIR` took 83 minutes of one core beside other work. Run it
-again to resume it. The run is in DIR/flow, and the model is DIR/omniglot-flow.
+`python -m benchmarks.flow.training --data omniglot28.npz --out DIR` took 83 minutes of one core beside other work. Run
+it again to resume it. The run is in DIR/flow, and the model is DIR/omniglot-flow.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def tab(scripts, tmp_path):
         ("meta-gan train --out x", ["xs"]),
         ("meta-gan train --strategy m", ["mirrored", "multiworker"]),
         ("meta-gan train --config x", ["x.npz", "xs"]),
-        ("meta-gan adapt --model omni", ["omniglot"]),
+        ("meta-gan adapt --model omni", ["omniglot", "omniglot-flow"]),
         ("meta-gan sample --model omni", []),
         ("meta-gan augment --method reco", ["recommended"]),
         ("meta-gan info --verb", ["--verbose"]),
