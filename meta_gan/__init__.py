@@ -1,7 +1,7 @@
 """Few-shot generation by meta-learning, on TensorFlow and Keras.
 
-Meta-train a generative model over many small tasks, then give it a few examples of a class that it never saw and
-have a generator of that class: to sample from, to save as a Keras model, to serve.
+Meta-train a generative model over many small tasks, then give it a few examples of a class that it never saw. It
+becomes a generator of that class, which you can sample from, save or serve.
 """
 
 from meta_gan.backend import import_tensorflow

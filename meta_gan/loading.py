@@ -180,8 +180,8 @@ def _change_sampling(game: Any, settings: Mapping[str, Any] | None) -> None:
 def nearest(shape: tuple[int, ...]) -> str:
     """Return the name of the shipped model of `GENERAL` whose pictures are most like those of a shape.
 
-    Grey pictures have a model of grey ones, pictures in colour one of colour; of several, the one whose area is nearest
-    in ratio.
+    Its pictures are grey or in colour like the given ones; of several such models, the one with the ratio of areas
+    nearest to 1.
 
     Args:
         shape: [n, height, width] or [n, height, width, channels], with 1 or 3 channels.

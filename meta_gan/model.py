@@ -39,9 +39,9 @@ class MetaModel(TaskModel):
 
     Args:
         game: nets, players and losses, such as `meta_gan.games.GAN`.
-        algorithm: a row of the table, such as `meta_gan.FOMAML(inner_steps=10)`.
-        averaging: decay in (0, 1) of a moving average of the meta-weights, less in the first steps, from which
-            `adapt`, `sample` and `export` then start; None for none.
+        algorithm: an `Algorithm`, such as `meta_gan.FOMAML(inner_steps=10)`.
+        averaging: decay in (0, 1), smaller in the first steps, of a moving average of the meta-weights from which
+            `adapt`, `sample` and `export` start; None for no average.
         name: Keras name.
 
     Attributes:
@@ -133,13 +133,13 @@ class MetaModel(TaskModel):
         """Set the outer optimizers.
 
         Args:
-            optimizer: one Keras optimizer, copied for every group, or `{group: optimizer}` of `groups`; Adam(1e-4).
+            optimizer: one Keras optimizer, copied for every group, or `{group: optimizer}`; None for Adam(1e-4).
             clip: greatest global norm > 0 of a group's meta-gradient, one for all or `{group: norm}`; None for no
                 clipping.
             skip_nonfinite: whether an outer step whose meta-gradient is not finite is left out, and counted by the
                 metric `skipped`, instead of raising an error: a learned meta-learner's may explode now and then.
             **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`, as in `keras.Model.compile`. XLA (off by
-                default) pays where nets are small and inner steps many; its normal and uniform draws are others.
+                default) is faster if nets are small and inner steps many; its random numbers differ.
 
         Raises:
             ValueError: a group without an optimizer, an unknown group, a clip that is not > 0, an optimizer that scales
@@ -433,8 +433,8 @@ class MetaModel(TaskModel):
             **options: `verbose`, as in `keras.Model.export`; nothing is printed.
 
         Raises:
-            ValueError: the place is taken, an option of Keras does not apply, it is another format for a game that
-                needs a support set, or `support` does not fit the format or the game.
+            ValueError: `path` exists, an option of Keras does not apply, the game needs a support set but `format` is
+                "onnx" or "litert" without `support`, or `support` does not fit the format or the game.
             DivergenceError: a weight is NaN or infinite; nothing is written.
 
         Example:

@@ -43,9 +43,8 @@ class TrainConfig:
             back to its newest checkpoint and on with other tasks, at most twice, and then stops.
         on_alarm: "log" to go on after an alarm of `health.alarms` (a dead discriminator, collapsed samples, validation
             that is not finite), or "stop" to save a checkpoint and stop as a run that diverged.
-        worker_timeout: seconds >= 5 that a worker of several waits for the others in one step (tracing of the first one
-            included), validation or save,
-            before it ends and names those that it waited for.
+        worker_timeout: seconds >= 5 that one of several workers waits for the others in a step (with its tracing), a
+            validation or a save, before it ends and names those that did not come.
 
     Raises:
         ValueError: a setting is out of range.

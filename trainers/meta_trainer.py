@@ -63,7 +63,7 @@ class MetaTrainer:
     Args:
         model: a compiled `MetaModel`.
         tasks: training and validation episodes.
-        folder: an existing run folder, from `run_folder.new_run`; of a worker other than the chief, ignored.
+        folder: an existing run folder, from `run_folder.new_run`; ignored on workers other than the chief.
         config: length and intervals.
         description: further entries of `config.json`, such as the recipe.
         allow_changed: what may differ when a run is resumed, of `run_folder.CHANGES`: "data", "features", "start",

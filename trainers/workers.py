@@ -121,7 +121,7 @@ class Workers:
         """Check that all workers have the same fingerprints.
 
         Args:
-            fingerprints: from what is compared to a text that decides it; the same keys on all workers.
+            fingerprints: `{what is compared: its fingerprint}`, with the same keys on all workers.
 
         Raises:
             ValueError: a worker differs from the chief; the message names it and what differs. On all workers.

@@ -49,8 +49,8 @@ class Augmenter:
             pictures at the model's size, reduced to sides of at most 32 pixels.
         compare: whether `fit` makes the comparison. Without it `generated` pictures are added.
         method: what `fit_resample` and `dataset` add, a name of `METHODS`; None for the recommended one.
-        sampling_strategy: "auto" to fill every class up to the largest in `fit_resample`, or the number of pictures of
-            a class, >= 1, to fill it up to; larger classes stay.
+        sampling_strategy: for `fit_resample`: "auto" to fill every class up to the size of the largest, or the size
+            to fill every class up to, >= 1; larger classes stay.
         per_class: pictures that the comparison adds to each class, >= 1.
         folds: of the cross-validation, >= 3.
         classifiers: trained for each row and fold, >= 1; a picture's score is the mean over them.

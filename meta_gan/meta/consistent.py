@@ -1,6 +1,6 @@
 """Consistency across tasks: a penalty on differences between adapted players on one shared probe.
 
-A player that ends far from where its siblings of other tasks end has left what all tasks have in common. With
+The penalty keeps the adapted players of different tasks close to what all tasks have in common. With
 o_t the outputs of task t's adapted player on the probe and m their mean over T tasks, R = (1/T) sum_t mean((o_t - m)^2)
 is added to the player's objective. The mean is held fixed, so that every task can be differentiated on its own: that
 is exact, because the derivative by m is -2 (1/T) sum_t (o_t - m) = 0, the deviations from a mean summing to 0.

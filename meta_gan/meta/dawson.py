@@ -1,9 +1,9 @@
 """DAWSON's meta-gradient: the generator adapts against one discriminator and is judged by another.
 
-To first order, as in the authors' code, from which we depart in two places. There the discriminator makes all its steps
-against the initial generator, and then the generator makes its own; here both take turns on the support set, as they do
-when the model is used. And there the discriminator's query loss is taken against the initial generator; here against
-the adapted one, which is its plain first-order MAML gradient.
+To first order, as in the authors' code, from which we depart in two places. In theirs the discriminator makes all its
+steps against the initial generator before the generator makes any; here they take turns on the support set, as when
+the model is used. In theirs the discriminator's query loss is against the initial generator; here it is against the
+adapted one, which gives the plain first-order MAML gradient.
 """
 
 from __future__ import annotations

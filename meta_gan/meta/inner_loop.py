@@ -168,7 +168,7 @@ class InnerLoop:
         return carry, tf.ensure_shape(records.stack(), [None, width])
 
     def adapt(self, meta: MetaWeights, support: Examples, steps: int | Tensor, seed: Tensor) -> tuple[Carry, Tensor]:
-        """Make inner steps from the start that are not differentiated; see `begin` and `advance`."""
+        """Make inner steps from the initial weights, not differentiated; see `begin`, `advance`."""
         return self.advance(meta, self.begin(meta), support, steps, seed)
 
     def final(self, meta: MetaWeights, carry: Carry) -> Snapshot:
@@ -231,7 +231,7 @@ class InnerLoop:
             seed: int32[2], the task's key.
 
         Returns:
-            float32[], that of the two sets as they are: >= 0 but for rounding.
+            float32[], the biased `Game.distance`: >= 0 but for rounding.
         """
 
         def repeated(examples: Tensor) -> Tensor:

@@ -32,13 +32,13 @@ UNITS = 7
 class Unrolled(Estimator):
     """Differentiate the query objectives through the inner loop (order 2), or only at its end point (order 1).
 
-    With `partial`, every player's inner gradient and outer objective hold the other players fixed; the cross terms
-    "how would the opponent have adapted, had I started elsewhere" are left out, as in a GAN's own gradient. Without
-    it the derivative is total, and takes one backward pass a player.
+    With `partial`, every player's inner gradient and outer objective hold the other players fixed: the effect of a
+    player's initial weights on how its opponents adapt is left out, as in a GAN's own gradient. Without it the
+    derivative is total, and takes one backward pass a player.
 
-    A learned meta-learner is trained on the game's `distance` by total derivatives, because under partial ones its
-    discriminator half would get zero; at order 1 too, where a player that reaches the distance only through another's
-    later moves is not trained. `last`, `window` and `rescale` are for learned meta-learners.
+    A learned meta-learner is trained on the game's `distance` by total derivatives, even at order 1: partial ones
+    would be zero for its discriminator part. At order 1 the part for a player that affects the distance only through
+    another's later moves is not trained. `last`, `window` and `rescale` are for learned meta-learners.
 
     Args:
         order: 1 (FOMAML) or 2 (MAML).

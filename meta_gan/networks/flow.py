@@ -52,8 +52,8 @@ def integrate(
         steps: >= 1.
         solver: one of `SOLVERS`.
         start, end: times, numbers or float[]; an `end` before `start` goes backwards.
-        unrolled: whether a graph holds the field once for every step, which is faster to differentiate, and not once
-            in a loop, which is faster to trace and to export.
+        unrolled: if True, a graph repeats the field for every step, which is faster to differentiate; if False, it has
+            one loop, which is faster to trace and export.
 
     Returns:
         The values at the time `end`, of the shape of `x`.
@@ -170,7 +170,7 @@ class FlowGenerator(Generator):
         return self.anchored or self.embedding_dim > 0
 
     def prepare(self, support: Tensor | None, embedding: Tensor | None) -> Any:
-        """Return what `field` needs of the support set, which one solution computes once.
+        """Return what `field` needs from the support set; it is computed once per solution.
 
         Args:
             support: float[k, *example_shape]; None unless `anchored`.

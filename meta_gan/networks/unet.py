@@ -35,10 +35,10 @@ class Residual(keras.layers.Layer):
     """Two convolutions beside a skip connection, modulated by a style.
 
     Args:
-        channels: before and after.
-        make: makes the layers.
-        last: makes the second convolution, with small weights.
-        seed: int >= 0, of the modulation.
+        channels: number of input and output channels.
+        make: factory of the layers.
+        last: factory of the second convolution, with small weights.
+        seed: int >= 0, seed of the modulation.
         **kwargs: `name` and other arguments of a Keras layer.
     """
 
