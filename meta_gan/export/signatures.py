@@ -116,7 +116,7 @@ class Signatures:
         try:
             yield
         except KeyError as error:
-            missing = error.args[0]
+            missing = next(iter(error.args), None)
             if missing not in self.game.nets or missing in names:
                 raise
             raise ValueError(f"{what} must list the net '{missing}', which it uses. Received: {names}") from error

@@ -73,9 +73,8 @@ def integrate(
     def body(index: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         return index + 1, SOLVERS[solver](field, x, held[index], step)
 
-    return tf.while_loop(lambda index, x: index < steps, body, (0, x), parallel_iterations=1, maximum_iterations=steps)[
-        1
-    ]
+    loop = {"parallel_iterations": 1, "maximum_iterations": steps}
+    return tf.while_loop(lambda index, x: index < steps, body, (0, x), **loop)[1]
 
 
 def bounded(x: Tensor) -> Tensor:
