@@ -16,8 +16,6 @@ import tensorflow as tf
 from meta_gan.types import Snapshot, Tensor, Tensors, Tree
 
 MAX_SIDE_BY_SIDE = 8
-MapTasks = Callable[..., Any]
-"""`map_tasks`, or a function of the same arguments and result that has the tasks computed elsewhere too."""
 
 
 def is_seed(variable: keras.Variable) -> bool:
@@ -222,6 +220,11 @@ def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = 
         >>> map_tasks(lambda x: x * 2.0, tf.constant([1.0, 2.0, 3.0])).numpy()
         array([2., 4., 6.], dtype=float32)
     """
+    return tf.nest.map_structure(lambda array: array.stack(), map_to_arrays(fn, batch, side_by_side))
+
+
+def map_to_arrays(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = None) -> Any:
+    """Do what `map_tasks` does, but return a tree of `tf.TensorArray`, whose elements are the results of the tasks."""
     tasks = flat(batch)[0].shape[0]
     if tasks == 0:
         raise ValueError("map_tasks needs a leading axis of at least 1 task. Received: 0")
@@ -252,4 +255,109 @@ def map_tasks(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = 
     )
     if tasks is not None and tasks > whole:
         _, arrays = group(start, arrays, tasks - whole)
-    return tf.nest.pack_sequence_as(structure, [a.stack() for a in arrays])
+    return tf.nest.pack_sequence_as(structure, arrays)
+
+
+def pairwise_sum(values: tf.TensorArray) -> Tensor:
+    """Add neighbours in pairs, then the sums in pairs, and so on.
+
+    The order of the additions is such that the sums of equal parts whose size is a power of two, added in this order
+    too, give the same bits as all values at once. A zero in place of a missing value changes nothing. It is a loop,
+    because TensorFlow replaces a tree of additions by a single one in another order.
+
+    Args:
+        values: n >= 1 tensors of one shape. The array must not be used afterwards.
+
+    Returns:
+        A tensor of that shape.
+
+    Example:
+        >>> pairwise_sum(tf.TensorArray(tf.float32, 3).unstack([1.0, 2.0, 3.0])).numpy()
+        6.0
+    """
+
+    def add(i: Tensor, array: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
+        return i + 1, array.write(i, array.read(2 * i) + array.read(2 * i + 1))
+
+    def halve(count: Tensor, array: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
+        pairs = count // 2
+        _, array = tf.while_loop(lambda i, _: i < pairs, add, (0, array), parallel_iterations=1)
+        array = tf.cond(count % 2 > 0, lambda: array.write(pairs, array.read(count - 1)), lambda: array)
+        return pairs + count % 2, array
+
+    _, values = tf.while_loop(lambda count, _: count > 1, halve, (values.size(), values), parallel_iterations=1)
+    return values.read(0)
+
+
+class TaskMap:
+    """Maps a pure function over the tasks of a meta-batch, here; that of `Replicas` shares the tasks out.
+
+    Called, it is `map_tasks`.
+
+    Example:
+        >>> TaskMap().mean(lambda x: {"double": x * 2.0}, tf.constant([1.0, 2.0, 3.0]))["double"].numpy()
+        4.0
+    """
+
+    def __call__(self, fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = None) -> Any:
+        """Return the results of all tasks; see `map_tasks`."""
+        return map_tasks(fn, batch, side_by_side)
+
+    def mean(self, fn: Callable[[Any], Any], batch: Tree) -> Any:
+        """Return the mean over tasks of a function's results, in which the tasks are added by `pairwise_sum`.
+
+        Args:
+            fn: from one element (the batch's tree without its leading axis) to a tree of tensors. What is not floating
+                point has no mean: it must be the same for every task.
+            batch: tree of tensors with one common leading axis of size `tasks` >= 1.
+
+        Returns:
+            A tree like a result of `fn`.
+        """
+        examples: list[Tree] = []
+
+        def packed(element: Tree) -> tuple[dict[str, Tensor], Tensors]:
+            examples.append(fn(element))
+            return _packed(flat(examples[-1]))
+
+        vectors, others = self.sums(packed, batch)
+        count = tf.shape(flat(batch)[0])[0]
+        # Not a division: TensorFlow makes it this multiplication only where the number of tasks is known when traced.
+        means = {kind: vector * (1.0 / tf.cast(count, vector.dtype)) for kind, vector in vectors.items()}
+        return _unpacked(examples[-1], means, others)
+
+    def sums(
+        self, fn: Callable[[Any], tuple[dict[str, Tensor], Tensors]], batch: Tree
+    ) -> tuple[dict[str, Tensor], Tensors]:
+        """Return sums over tasks of the vectors that `fn` returns, and the rest of what it returns for one task."""
+        vectors, others = map_to_arrays(fn, batch)
+        others = [each.read(0) for each in others]
+        return {kind: pairwise_sum(each) for kind, each in vectors.items()}, others
+
+
+HERE = TaskMap()
+
+
+def _packed(tensors: Tensors) -> tuple[dict[str, Tensor], Tensors]:
+    """Return one vector of all numbers of each floating-point dtype, and the tensors of other dtypes.
+
+    A model has a hundred tensors; a hundred small operations for each step of a sum cost more than the additions.
+    """
+    kinds = sorted({tensor.dtype.name for tensor in tensors if tensor.dtype.is_floating})
+    vectors = {
+        kind: tf.concat([tf.reshape(each, [-1]) for each in tensors if each.dtype.name == kind], axis=0)
+        for kind in kinds
+    }
+    return vectors, [tensor for tensor in tensors if not tensor.dtype.is_floating]
+
+
+def _unpacked(example: Tree, vectors: dict[str, Tensor], others: Tensors) -> Tree:
+    """Return the tree, like an example of it, that `_packed` was given."""
+    parts = {
+        kind: iter(tf.split(vector, [t.shape.num_elements() for t in flat(example) if t.dtype.name == kind]))
+        for kind, vector in vectors.items()
+    }
+    rest = iter(others)
+    return tf.nest.map_structure(
+        lambda t: tf.reshape(next(parts[t.dtype.name]), t.shape) if t.dtype.is_floating else next(rest), example
+    )

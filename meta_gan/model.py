@@ -20,7 +20,7 @@ from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_bool, check_converged, check_integer, check_number, check_range
 from meta_gan.environment import check_settings, single_precision
 from meta_gan.export.onnx import export_onnx
-from meta_gan.functional import MapTasks
+from meta_gan.functional import HERE, TaskMap
 from meta_gan.games.base import DIVERSITY, SPREAD, Game
 from meta_gan.meta.algorithms import Algorithm
 from meta_gan.optimizers import clips_of, optimizers_of
@@ -277,11 +277,10 @@ class MetaModel(TaskModel):
         """
         meta, steps = self.meta_weights(averaged=True), self.algorithm.inner_steps
 
-        def mean(map_tasks: MapTasks) -> dict[str, Tensor]:
-            each = map_tasks(lambda episode: self.loop.assess(meta, episode, steps), episodes)
-            return tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0), each)
+        def mean(map_tasks: TaskMap) -> dict[str, Tensor]:
+            return map_tasks.mean(lambda episode: self.loop.assess(meta, episode, steps), episodes)
 
-        return mean(functional.map_tasks) if replicas is None else replicas.run(mean)
+        return mean(HERE) if replicas is None else replicas.run(mean)
 
     def _track(self, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         taken = 1.0 - metrics.get("skipped", 0.0)  # a step that was left out has nothing else to report

@@ -1,9 +1,9 @@
 """`Replicas`: the tasks of a meta-batch shared out over the devices and workers of a `tf.distribute` strategy.
 
-Each replica maps its share of the tasks, and all of them gather what every task gave. Whatever follows, such as the
-mean over tasks, is computed by every replica from all tasks in their order. So a result does not depend on the number
-of replicas, not even in its last bit, and no estimator needs to know of them. An all-reduce of means would send less
-(the gradient of one task instead of those of a share), but would add in another order.
+Each replica maps its share of the tasks. A mean over tasks is added in pairs (`functional.pairwise_sum`): where the
+size of a share is a power of two, each replica adds its own tasks and sends one sum, else all gather what every task
+gave. Either way the additions are those of one process, so that a result does not depend on the number of replicas,
+not even in its last bit, and no estimator needs to know of them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.functional import MapTasks
-from meta_gan.types import Tensor, Tree
+from meta_gan.functional import TaskMap, pairwise_sum
+from meta_gan.types import Tensor, Tensors, Tree
 
 STRATEGIES = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 _CARRIER = tf.float32
@@ -63,17 +63,16 @@ class Replicas:
         """True for the worker that writes files."""
         return self.worker == 0
 
-    def run(self, function: Callable[[MapTasks], Tree]) -> Tree:
+    def run(self, function: Callable[[TaskMap], Tree]) -> Tree:
         """Call a pure function on every replica; to be called within a `tf.function`.
 
         Args:
-            function: of a `map_tasks` that stands for `functional.map_tasks` and shares its tasks out, to a tree of
-                tensors that is equal on all replicas.
+            function: of a `TaskMap` that shares its tasks out, to a tree of tensors that is equal on all replicas.
 
         Returns:
             What the function returned on this worker's first replica.
         """
-        results = self.strategy.run(lambda: function(_map_share))
+        results = self.strategy.run(lambda: function(_SharedTaskMap()))
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
 
     def gather(self, values: Sequence[float]) -> np.ndarray:
@@ -116,18 +115,52 @@ def _cluster(strategy: tf.distribute.Strategy) -> tuple[list[str], int]:
     return [*chiefs, *cluster.get("worker", [])], index
 
 
-def _map_share(fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = None) -> Any:
-    """Map as `functional.map_tasks` does, each replica a share of the tasks; return the results of all of them."""
+class _SharedTaskMap(TaskMap):
+    """Maps a share of the tasks on each replica; to be called in the replicas' context."""
+
+    def __call__(self, fn: Callable[[Any], Any], batch: Tree, side_by_side: int | None = None) -> Any:
+        own, tasks, share = _share_of(batch)
+        results = functional.map_tasks(fn, own, side_by_side)
+        gathered = _gather(functional.flat(results), share)
+        return tf.nest.pack_sequence_as(results, [each[:tasks] for each in gathered])
+
+    def sums(
+        self, fn: Callable[[Any], tuple[dict[str, Tensor], Tensors]], batch: Tree
+    ) -> tuple[dict[str, Tensor], Tensors]:
+        own, tasks, share = _share_of(batch)
+        vectors, others = functional.map_to_arrays(fn, own)
+        others = [each.read(0) for each in others]
+        if share & (share - 1):
+            gathered = [each[:tasks] for each in _gather([each.stack() for each in vectors.values()], share)]
+        else:
+            gathered = _gather([_own_sum(each, share, tasks)[None] for each in vectors.values()], 1)
+        rows = [tf.TensorArray(each.dtype, each.shape[0], element_shape=each.shape[1:]) for each in gathered]
+        sums = [pairwise_sum(row.unstack(each)) for row, each in zip(rows, gathered, strict=True)]
+        return dict(zip(vectors, sums, strict=True)), others
+
+
+def _own_sum(values: tf.TensorArray, share: int, tasks: int) -> Tensor:
+    """Return the sum over a replica's share of the tasks, those beyond the last left out."""
+    replica = tf.distribute.get_replica_context()
+    first = replica.replica_id_in_sync_group * share
+    for i in range(share if share * replica.num_replicas_in_sync > tasks else 0):
+        own = values.read(i)
+        values = values.write(i, tf.where(first + i < tasks, own, tf.zeros_like(own)))
+    return pairwise_sum(values)
+
+
+def _share_of(batch: Tree) -> tuple[Tree, int, int]:
+    """Return a replica's share of a batch, the number of tasks of the whole, and of the share.
+
+    Where the tasks do not divide evenly the last replicas repeat the last task, for every replica gathers as many. What
+    the repetitions give is dropped.
+    """
     replica = tf.distribute.get_replica_context()
     tasks = int(functional.flat(batch)[0].shape[0])
     share = -(-tasks // replica.num_replicas_in_sync)
-    # Where the tasks do not divide evenly the last replicas repeat the last task, and the repetitions are dropped:
-    # every replica gathers as many.
     mine = tf.minimum(replica.replica_id_in_sync_group * share + tf.range(share), tasks - 1)
     own = tf.nest.map_structure(lambda t: tf.ensure_shape(tf.gather(t, mine), [share, *t.shape[1:]]), batch)
-    results = functional.map_tasks(fn, own, side_by_side)
-    gathered = _gather(functional.flat(results), share)
-    return tf.nest.pack_sequence_as(results, [each[:tasks] for each in gathered])
+    return own, tasks, share
 
 
 def _gather(tensors: Sequence[Tensor], share: int) -> list[Tensor]:

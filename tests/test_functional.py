@@ -187,6 +187,57 @@ def test_map_tasks_of_a_number_known_only_when_it_runs():
         np.testing.assert_array_equal(dynamic(x), 2.0 * x.numpy())
 
 
+def numbers_of_many_sizes(tasks):
+    """Their sum depends on the order of the additions in its last bits."""
+    rng = np.random.default_rng(tasks)
+    return (rng.normal(size=[tasks, 50]) * 10.0 ** rng.integers(-4, 4, [tasks, 50])).astype(np.float32)
+
+
+@tf.function(autograph=False)
+def pairwise_sum(rows):
+    return functional.pairwise_sum(tf.TensorArray(tf.float32, rows.shape[0]).unstack(rows))
+
+
+def test_pairwise_sum_adds_neighbours():
+    values = a, b, c, d, e = [np.float32(x) for x in (1e8, 1.0, -1e8, 3.0, 0.25)]
+    one_by_one = (((a + b) + c) + d) + e
+    for found in (pairwise_sum(tf.constant(values)), pairwise_sum.python_function(tf.constant(values))):
+        assert found.numpy() == ((a + b) + (c + d)) + e != one_by_one
+
+
+@pytest.mark.parametrize("tasks", [3, 5, 8, 13])
+@pytest.mark.parametrize("share", [1, 2, 4, 8])
+def test_sums_of_shares_add_up_to_the_same_bits(tasks, share):
+    """As replicas add them: a share whose size is a power of two, filled up with zeros at the end."""
+    rows = numbers_of_many_sizes(tasks)
+    filled = np.concatenate([rows, np.zeros([-tasks % share, 50], np.float32)])
+    parts = [pairwise_sum(tf.constant(filled[i : i + share])) for i in range(0, len(filled), share)]
+    np.testing.assert_array_equal(pairwise_sum(tf.stack(parts)), pairwise_sum(tf.constant(rows)))
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 5, 8])
+def test_mean_over_tasks(tasks):
+    """Of every dtype, in the shapes of a result; the same bits where the number of tasks is known only when it runs."""
+    rows = numbers_of_many_sizes(tasks)
+
+    def fn(x):
+        wide = {"double": tf.cast(x, tf.float64), "matrix": tf.reshape(2.0 * x, [5, 10]), "first": x[0]}
+        return wide | {"counter": tf.constant(7), "flag": tf.constant(True), "none": []}
+
+    def mean(x):
+        return functional.TaskMap().mean(fn, x)
+
+    found = tf.function(mean, autograph=False)(tf.constant(rows))
+    expected = pairwise_sum(tf.constant(rows)).numpy() * (1 / np.float32(tasks))
+    np.testing.assert_array_equal(found["first"], expected[0])
+    np.testing.assert_array_equal(found["matrix"], (2 * expected).reshape(5, 10))
+    np.testing.assert_allclose(found["double"], np.mean(rows.astype(np.float64), axis=0), rtol=1e-11)
+    assert found["double"].dtype == tf.float64
+    assert (int(found["counter"]), bool(found["flag"]), found["none"]) == (7, True, [])
+    dynamic = tf.function(mean, autograph=False, input_signature=[tf.TensorSpec([None, 50])])(tf.constant(rows))
+    flat_close(dynamic, tf.nest.map_structure(lambda t: t.numpy(), found), rtol=0, atol=0)
+
+
 def test_cores(monkeypatch):
     monkeypatch.setattr(functional.os, "sched_getaffinity", lambda pid: set(range(64)))
     assert functional.cores() == 8

@@ -12,7 +12,7 @@ from meta_gan import functional
 from meta_gan.checks import check_bool, check_integer, check_number
 from meta_gan.controller.policy import drawn
 from meta_gan.controller.schedule_controller import PolicySteering, ScheduleController
-from meta_gan.functional import MapTasks
+from meta_gan.functional import HERE, TaskMap
 from meta_gan.meta.estimators import Estimate, Estimator, metrics_of
 from meta_gan.meta.evolution_strategies import (
     DIVERGED,
@@ -132,7 +132,7 @@ class PolicyGradient(Estimator):
         meta: MetaWeights,
         episodes: Episode,
         steps: int | Tensor,
-        map_tasks: MapTasks = functional.map_tasks,
+        map_tasks: TaskMap = HERE,
     ) -> Estimate:
         """See `Estimator.estimate`; advantages are normalised over the meta-batch.
 

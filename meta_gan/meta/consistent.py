@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from meta_gan import functional
 from meta_gan.checks import check_number
-from meta_gan.functional import MapTasks
+from meta_gan.functional import HERE, TaskMap
 from meta_gan.meta.estimators import Displacement, Estimate, Estimator
 from meta_gan.meta.inner_loop import InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
@@ -130,7 +130,7 @@ class Consistent(Estimator):
         meta: MetaWeights,
         episodes: Episode,
         steps: int | Tensor,
-        map_tasks: MapTasks = functional.map_tasks,
+        map_tasks: TaskMap = HERE,
     ) -> Estimate:
         """Return the wrapped estimate with the penalties; see `Estimator.estimate`.
 

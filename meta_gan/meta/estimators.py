@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from meta_gan import functional
-from meta_gan.functional import MapTasks
+from meta_gan.functional import HERE, TaskMap
 from meta_gan.meta.inner_loop import ADAPT, InnerLoop
 from meta_gan.meta_learners.base import MetaLearner
 from meta_gan.types import ByNet, Episode, MetaWeights, Settings, Snapshot, Tensor, Tensors
@@ -68,7 +68,7 @@ class Estimator:
         meta: MetaWeights,
         episodes: Episode,
         steps: int | Tensor,
-        map_tasks: MapTasks = functional.map_tasks,
+        map_tasks: TaskMap = HERE,
     ) -> Estimate:
         """Return the mean estimate over a meta-batch, tasks side by side.
 
@@ -77,18 +77,18 @@ class Estimator:
             meta: the values that every task starts from.
             episodes: an `Episode` with a static leading `tasks` axis.
             steps: int or int32[], inner steps.
-            map_tasks: what maps over the tasks, here or on several replicas; see `Replicas`.
+            map_tasks: what maps over the tasks, here or shared out over several replicas; see `Replicas`.
 
         Returns:
             `Estimate`: gradients shaped like `meta`, to *descend*.
         """
-        each = map_tasks(lambda episode: self.task(loop, meta, episode, steps), episodes)
-        # State that is not floating point (a counter) is the same for every task and has no mean.
-        mean = tf.nest.map_structure(lambda t: tf.reduce_mean(t, axis=0) if t.dtype.is_floating else t[0], each)
-        # Nor has what no task changed, such as frozen weights: a mean of equal numbers is off by a rounding, and would
-        # drift step by step.
-        kept = tf.nest.map_structure(_kept, meta.initial.state, each.state, mean.state)
-        return mean._replace(state=kept)
+
+        def moved(episode: Episode) -> Estimate:
+            found = self.task(loop, meta, episode, steps)
+            return found._replace(state=tf.nest.map_structure(_change, meta.initial.state, found.state))
+
+        mean = map_tasks.mean(moved, episodes)
+        return mean._replace(state=tf.nest.map_structure(_changed, meta.initial.state, mean.state))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, which are attributes of the same names."""
@@ -100,9 +100,17 @@ class Estimator:
         return cls(**config)
 
 
-def _kept(initial: Tensor, each: Tensor, mean: Tensor) -> Tensor:
-    """Return the initial value where every task has it, the mean elsewhere; number by number."""
-    return tf.where(tf.reduce_all(tf.equal(each, initial[None]), axis=0), initial, mean)
+def _change(initial: Tensor, value: Tensor) -> Tensor:
+    """Return by how much a task changed a state; of one that is no floating-point number, such as a counter, its value.
+
+    The mean of what no task changed, such as frozen weights, is then exactly zero. That of the values themselves would
+    be off by a rounding, and drift step by step.
+    """
+    return value - initial if value.dtype.is_floating else value
+
+
+def _changed(initial: Tensor, change: Tensor) -> Tensor:
+    return initial + change if change.dtype.is_floating else change
 
 
 @keras.saving.register_keras_serializable("meta_gan")
