@@ -45,9 +45,11 @@ class CompiledAdaptation:
         self._condition = Compiled(self.condition_values, reduce_retracing=True)
         self._endpoints: dict[str, Any] = {}
 
-    def adapt_values(self, support: Examples, steps: int | Tensor, seed: int | Tensor) -> Snapshot:
-        """Adapt, as a function of tensors; `adapt` and the SavedModel run it."""
-        meta = self.values()
+    def adapt_values(
+        self, support: Examples, steps: int | Tensor, seed: int | Tensor, meta: MetaWeights | None = None
+    ) -> Snapshot:
+        """Adapt, as a function of tensors, from `meta` or the current values; `adapt` and the SavedModel run it."""
+        meta = self.values() if meta is None else meta
         carry, _ = self.loop.adapt(meta, self._of_nets(support), steps, functional.seed_pair(seed))
         return self.loop.final(meta, carry)
 
@@ -120,13 +122,13 @@ class CompiledAdaptation:
         """Return a support set as float32 tensors, or raise ValueError."""
         return tf.nest.map_structure(tf.convert_to_tensor, check_support(support, self.game.example_shape))
 
-    def adapt(self, support: Examples, steps: int, seed: int) -> Snapshot:
-        """Check a support set and adapt to it."""
+    def adapt(self, support: Examples, steps: int, seed: int, meta: MetaWeights | None = None) -> Snapshot:
+        """Check a support set and adapt to it; `meta`, if it was read already, must be the current values."""
         examples = self.checked(support)
         if not steps:
             # Without this, the loop would be traced for seconds and never run.
             check_settings()
-            return self.adapt_values(examples, 0, seed)
+            return self.adapt_values(examples, 0, seed, meta)
         return self._adapt(examples, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
 
     def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
@@ -144,12 +146,8 @@ class CompiledAdaptation:
         return self._endpoints[name](snapshot, conditioning, tensors, tf.constant(seed, tf.int32))
 
     def fingerprint(self) -> str:
-        """Return the sha256 of the values to start from, with their shapes, which identifies a model."""
-        digest = hashlib.sha256()
-        for value in functional.flat(self.values().initial):
-            digest.update(str(value.shape).encode())
-            digest.update(value.numpy().tobytes())
-        return digest.hexdigest()
+        """Return the fingerprint of the values to start from, which identifies a model; see `fingerprint_of`."""
+        return fingerprint_of(self.values().initial)
 
     def copy(self, snapshot: Snapshot) -> Game:
         """Return the same game over new Keras models that hold `snapshot`."""
@@ -161,6 +159,15 @@ class CompiledAdaptation:
         """Return the same adaptation over new Keras models that hold `snapshot`."""
         loop = dataclasses.replace(self.loop, game=self.copy(snapshot))
         return CompiledAdaptation(loop, self.algorithm, self.values)
+
+
+def fingerprint_of(initial: Snapshot) -> str:
+    """Return the sha256 of the values of all nets, with their shapes."""
+    digest = hashlib.sha256()
+    for value in functional.flat(initial):
+        digest.update(str(value.shape).encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _support_spec(game: Game) -> Tree:

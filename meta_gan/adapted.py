@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from meta_gan import atomic, functional, storage
 from meta_gan import export as exporting
-from meta_gan.adaptation import CompiledAdaptation
+from meta_gan.adaptation import CompiledAdaptation, fingerprint_of
 from meta_gan.checks import check_converged, check_examples, check_integer, check_memory
 from meta_gan.environment import check_settings
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
@@ -36,7 +36,8 @@ class AdaptedModel:
         support: float[k, *example] or a dict of domains, the support set, on which the nets may be conditioned. None
             before adaptation.
         data_card: describes the data that the meta-model was trained on.
-        base: the fingerprint of the meta-model, "" if it is unknown; None to take it from `adaptation`.
+        base: the fingerprint of the meta-model, "" if it is unknown; or the values of its nets; None to read them from
+            `adaptation`.
 
     Raises:
         DivergenceError: a value of `snapshot`, or of the task embedding, is NaN or infinite.
@@ -50,12 +51,12 @@ class AdaptedModel:
         snapshot: Snapshot,
         support: Examples | None,
         data_card: dict[str, Any],
-        base: str | None = None,
+        base: str | Snapshot | None = None,
     ):
         self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
         self._check_weights()
-        # Computed now, because the meta-model may be trained further.
-        self.base = adaptation.fingerprint() if base is None else base
+        # Read now, because the meta-model may be trained further, but hashed when asked for, which takes milliseconds.
+        self._base = adaptation.values().initial if base is None else base
         # Copied, because the caller may write into the arrays later.
         if isinstance(support, Mapping):
             self.support: Examples | None = {domain: np.array(examples) for domain, examples in support.items()}
@@ -64,6 +65,13 @@ class AdaptedModel:
         conditioned = support is not None and adaptation.game.conditioned
         self.conditioning = adaptation.condition(snapshot, support) if conditioned else None
         check_converged(tf.nest.flatten(self.conditioning) if conditioned else [], "the task embedding")
+
+    @property
+    def base(self) -> str:
+        """The fingerprint of the meta-model, "" if it is unknown."""
+        if not isinstance(self._base, str):
+            self._base = fingerprint_of(self._base)
+        return self._base
 
     def _check_weights(self) -> None:
         check_converged(functional.flat(self.snapshot), "the adapted weights")

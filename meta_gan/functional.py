@@ -50,7 +50,10 @@ def read(nets: dict[str, keras.Model]) -> Snapshot:
     Returns:
         `Snapshot` of `{name: [tensor]}`, trainable and non-trainable, in Keras's order.
     """
-    value = tf.convert_to_tensor
+
+    def value(variable: keras.Variable) -> Tensor:
+        return tf.convert_to_tensor(variable.value)
+
     return Snapshot(
         {name: [value(v) for v in net.trainable_variables] for name, net in nets.items()},
         {name: [value(v) for v in net.non_trainable_variables] for name, net in nets.items()},

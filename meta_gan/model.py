@@ -319,8 +319,9 @@ class MetaModel(TaskModel):
         """
         steps = self.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
         support = check_range(support, self.game.example_shape, "support", value_range)
-        snapshot = self.adaptation.adapt(support, steps, check_integer(seed, "seed"))
-        return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card))
+        meta = self.adaptation.values()
+        snapshot = self.adaptation.adapt(support, steps, check_integer(seed, "seed"), meta)
+        return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card), meta.initial)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw samples before any adaptation, float32[count, *example]; only for games that need no support set.
