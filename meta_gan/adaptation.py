@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from meta_gan import functional
@@ -14,7 +15,7 @@ from meta_gan.checks import check_integer, check_support
 from meta_gan.environment import Compiled, check_settings
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
-from meta_gan.meta.inner_loop import SAMPLE, InnerLoop
+from meta_gan.meta.inner_loop import HELD_OUT, SAMPLE, InnerLoop
 from meta_gan.types import Carry, Examples, MetaWeights, Snapshot, Tensor, Tree
 
 
@@ -40,18 +41,27 @@ class CompiledAdaptation:
         self.support_spec = _support_spec(self.game)
         signature = [self.support_spec, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
         self._dtype = next(iter(self.game.nets.values())).compute_dtype
-        self._adapt = Compiled(self.adapt_values, input_signature=signature)
+        self._adapt = Compiled(self._recorded_values, input_signature=signature)
         self._advance = Compiled(self._advance_values, reduce_retracing=True)
+        self._held_out = Compiled(self._held_out_values, reduce_retracing=True)
         self._condition = Compiled(self.condition_values, reduce_retracing=True)
         self._endpoints: dict[str, Any] = {}
 
-    def adapt_values(
+    def adapt_values(self, support: Examples, steps: int | Tensor, seed: int | Tensor) -> Snapshot:
+        """Adapt, as a function of tensors, which the SavedModel runs."""
+        return self._recorded_values(support, steps, seed)[0]
+
+    def _recorded_values(
         self, support: Examples, steps: int | Tensor, seed: int | Tensor, meta: MetaWeights | None = None
-    ) -> Snapshot:
-        """Adapt, as a function of tensors, from `meta` or the current values; `adapt` and the SavedModel run it."""
+    ) -> tuple[Snapshot, Tensor]:
+        """Adapt from `meta` or the current values; return what the loop recorded too."""
         meta = self.values() if meta is None else meta
-        carry, _ = self.loop.adapt(meta, self._of_nets(support), steps, functional.seed_pair(seed))
-        return self.loop.final(meta, carry)
+        carry, records = self.loop.adapt(meta, self._of_nets(support), steps, functional.seed_pair(seed))
+        return self.loop.final(meta, carry), records
+
+    def _held_out_values(self, snapshot: Snapshot, support: Examples, held_out: Examples, seed: Tensor) -> Tensor:
+        key = functional.fold(functional.seed_pair(seed), HELD_OUT)
+        return self.loop.distance_of_few(snapshot, self._of_nets(support), self._of_nets(held_out), key)
 
     def condition_values(self, snapshot: Snapshot, support: Examples) -> Tree:
         """Return the conditioning of a support set, as a function of tensors."""
@@ -122,14 +132,37 @@ class CompiledAdaptation:
         """Return a support set as float32 tensors, or raise ValueError."""
         return tf.nest.map_structure(tf.convert_to_tensor, check_support(support, self.game.example_shape))
 
-    def adapt(self, support: Examples, steps: int, seed: int, meta: MetaWeights | None = None) -> Snapshot:
-        """Check a support set and adapt to it; `meta`, if it was read already, must be the current values."""
+    def adapt(
+        self, support: Examples, steps: int, seed: int, meta: MetaWeights | None = None
+    ) -> tuple[Snapshot, dict[str, np.ndarray]]:
+        """Check a support set and adapt to it; `meta`, if it was read already, must be the current values.
+
+        Returns:
+            `(snapshot, {player: float32[steps]})`: the adapted values, and the mean loss of each player's turns in
+            each step, on the examples of that step.
+        """
         examples = self.checked(support)
         if not steps:
             # Without this, the loop would be traced for seconds and never run.
             check_settings()
-            return self.adapt_values(examples, 0, seed, meta)
-        return self._adapt(examples, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
+            snapshot, records = self._recorded_values(examples, 0, seed, meta)
+        else:
+            snapshot, records = self._adapt(examples, tf.constant(steps, tf.int32), tf.constant(seed, tf.int32))
+        losses, columns = records.numpy(), self.loop.columns
+        chosen = {player: [i for i, name in enumerate(columns) if name == player] for player in columns}
+        return snapshot, {player: losses[:, places].mean(axis=1) for player, places in chosen.items()}
+
+    def held_out_distance(self, snapshot: Snapshot, support: Examples, held_out: Examples, seed: int) -> float:
+        """Return the distance from samples of an adapted model to examples that it was not adapted to.
+
+        Args:
+            snapshot: adapted values.
+            support: what they were adapted to, which conditions the samples.
+            held_out: float[n, *example] in [-1, 1], n >= 1.
+            seed: int32 range, of the samples.
+        """
+        given = self.checked(support), self.checked(held_out), tf.constant(seed, tf.int32)
+        return float(self._held_out(snapshot, *given))
 
     def condition(self, snapshot: Snapshot, support: Examples) -> Tree:
         """Return what the nets are conditioned on after adaptation to a support set."""

@@ -15,6 +15,7 @@ from meta_gan import atomic, functional, storage
 from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation, fingerprint_of
 from meta_gan.checks import check_converged, check_examples, check_integer, check_memory
+from meta_gan.early_stopping import History
 from meta_gan.environment import check_settings
 from meta_gan.layers.conditioned_generator import ConditionedGenerator
 from meta_gan.types import Examples, MetaWeights, Snapshot
@@ -38,6 +39,7 @@ class AdaptedModel:
         data_card: describes the data that the meta-model was trained on.
         base: the fingerprint of the meta-model, "" if it is unknown; or the values of its nets; None to read them from
             `adaptation`.
+        history: what the inner loop did, kept as an attribute; None if it is unknown, as for a model that was loaded.
 
     Raises:
         DivergenceError: a value of `snapshot`, or of the task embedding, is NaN or infinite.
@@ -52,8 +54,9 @@ class AdaptedModel:
         support: Examples | None,
         data_card: dict[str, Any],
         base: str | Snapshot | None = None,
+        history: History | None = None,
     ):
-        self.adaptation, self.snapshot, self.data_card = adaptation, snapshot, data_card
+        self.adaptation, self.snapshot, self.data_card, self.history = adaptation, snapshot, data_card, history
         self._check_weights()
         # Read now, because the meta-model may be trained further, but hashed when asked for, which takes milliseconds.
         self._base = adaptation.values().initial if base is None else base

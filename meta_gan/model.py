@@ -18,6 +18,7 @@ from meta_gan import export as exporting
 from meta_gan.adaptation import CompiledAdaptation
 from meta_gan.adapted import FORMATS, AdaptedModel
 from meta_gan.checks import check_bool, check_converged, check_integer, check_number, check_range
+from meta_gan.early_stopping import History, check_steps, fewest_best, held_out_distances
 from meta_gan.environment import check_settings, single_precision
 from meta_gan.export.onnx import export_onnx
 from meta_gan.functional import HERE, TaskMap
@@ -295,7 +296,11 @@ class MetaModel(TaskModel):
         return CompiledAdaptation(self.loop, self.algorithm, lambda: self.meta_weights(averaged=True))
 
     def adapt(
-        self, support: Examples, steps: int | None = None, seed: int = 0, value_range: tuple[int, int] | None = None
+        self,
+        support: Examples,
+        steps: int | str | None = None,
+        seed: int = 0,
+        value_range: tuple[int, int] | None = None,
     ) -> AdaptedModel:
         """Adapt to a few examples; this model does not change.
 
@@ -303,25 +308,31 @@ class MetaModel(TaskModel):
             support: float[k, *example] in [-1, 1], or uint8[k, *example]; any k >= 1. Images without a negative value
                 are read as [0, 1], as in data sets, with a UserWarning. Of a game of domains, a dict of such arrays,
                 `{"source": ..., "target": ...}`.
-            steps: inner steps >= 0; None for the model's own.
+            steps: inner steps >= 0; None for the model's own; "auto" for the number after which samples are nearest to
+                examples that were held out, see `early_stopping.held_out_distances`. That needs three examples, and
+                takes several times as long.
             seed: int32 range; the same seed gives the same adapted weights.
             value_range: (-1, 1) or (0, 1), the range of float images; None to decide by the values.
 
         Returns:
-            An `AdaptedModel`, to sample from, save or export.
+            An `AdaptedModel`, to sample from, save or export; its `history` has the losses.
 
         Raises:
-            ValueError: a support set of another shape, range or dtype, with NaN, or empty; steps below 0.
+            ValueError: a support set of another shape, range or dtype, with NaN, or empty; steps below 0; "auto" with
+                fewer than three examples, or of a game of domains.
             DivergenceError: an adapted weight is NaN or infinite.
 
         Example:
             >>> adapted = model.adapt(np.zeros((5, 28, 28, 1), np.uint8), steps=20, seed=0)
         """
-        steps = self.algorithm.inner_steps if steps is None else check_integer(steps, "steps", 0)
+        number, seed = check_steps(steps, self.algorithm.inner_steps), check_integer(seed, "seed")
         support = check_range(support, self.game.example_shape, "support", value_range)
+        distances = held_out_distances(self.adaptation, support, seed) if number is None else {}
+        number = fewest_best(distances) if number is None else number
         meta = self.adaptation.values()
-        snapshot = self.adaptation.adapt(support, steps, check_integer(seed, "seed"), meta)
-        return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card), meta.initial)
+        snapshot, losses = self.adaptation.adapt(support, number, seed, meta)
+        history = History(number, losses, distances)
+        return AdaptedModel(self.adaptation, snapshot, support, dict(self.data_card), meta.initial, history)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw samples before any adaptation, float32[count, *example]; only for games that need no support set.

@@ -88,7 +88,7 @@ def test_no_steps_are_those_of_the_compiled_loop_and_trace_nothing(support=SUPPO
     model = mg.MetaModel(tiny_gan(loss=NonSaturating()), mg.FOMAML(inner_steps=0, inner_rate=0.1))
     none = model.adapt(support, seed=1)
     assert model.adaptation._adapt.function.experimental_get_tracing_count() == 0
-    compiled = model.adaptation._adapt(tf.constant(support), tf.constant(0), tf.constant(1))
+    compiled, _ = model.adaptation._adapt(tf.constant(support), tf.constant(0), tf.constant(1))
     tf.nest.map_structure(np.testing.assert_array_equal, numbers(none.snapshot), numbers(compiled))
     with pytest.raises(ValueError, match="support"):
         model.adapt(support[:, :1])

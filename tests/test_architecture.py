@@ -63,9 +63,13 @@ ALLOWED = {
     "task_model": {"environment"},
     "backend": set(),
     "adaptation": {*CORE, "environment"} - {"storage"},
-    "adapted": {*CORE, "environment", "layers", "export", "adaptation"} - {"games.base", "meta", "meta.algorithms"},
-    "model": {*CORE, "environment", "replicas", "export", "adaptation", "adapted", "optimizers", "task_model"}
-    - {"meta"},
+    "early_stopping": {"adaptation"},
+    "adapted": {*CORE, "environment", "layers", "export", "adaptation", "early_stopping"}
+    - {"games.base", "meta", "meta.algorithms"},
+    "model": {
+        *({*CORE} - {"meta"}),
+        *("environment", "replicas", "export", "adaptation", "early_stopping", "adapted", "optimizers", "task_model"),
+    },
     "loading": {"storage", "adapted", "model", "hub"},
     "augment": {"tasks"},
     "features": {"layers", "networks", "reading", "storage", "loading"},
@@ -83,6 +87,7 @@ ALLOWED = {
     "trainers": {"environment", "functional", "replicas", "storage", "tasks", "model", "export"},
     "cli": {
         "storage",
+        "early_stopping",
         "hub",
         "augmenting",
         "features",

@@ -8,10 +8,13 @@ from meta_gan import loading, storage
 from meta_gan.checks import check_integer, check_memory
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, outputs
+from meta_gan.early_stopping import AUTO, check_steps
 from meta_gan.tasks.episodes import by_domain, join_domains
 
 FEW = 5
 """The number of support examples that presets and shipped models are trained with."""
+STEPS_HELP = """inner steps, >= 0; auto for the number that fits held-out images best, written with the losses to
+history.json (default: the model's own)"""
 EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
 
 
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     main.add_argument("--out", required=True, metavar="DIR", help="folder to create; must not exist")
     other = parser.add_argument_group("other arguments")
-    other.add_argument("--inner-steps", type=int, metavar="N", help="inner steps, >= 0 (default: the model's own)")
+    other.add_argument("--inner-steps", type=_steps, metavar="N", help=STEPS_HELP)
     other.add_argument("--sample", type=int, default=64, metavar="N", help="samples, >= 1 (default: 64)")
     target = "images of the target domain, of a model of two domains (default: none)"
     other.add_argument("--target-support", metavar="FOLDER_OR_NPZ", help=target)
@@ -37,13 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_invert(other)
 
 
+def _steps(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text  # `check_steps` refuses what is not "auto"
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Adapt a model and sample from it."""
     storage.check_free(arguments.out)
     check_integer(arguments.sample, "--sample", 1)
     check_integer(arguments.seed, "--seed", 0)
-    if arguments.inner_steps is not None:
-        check_integer(arguments.inner_steps, "--inner-steps", 0)
+    check_steps(arguments.inner_steps, 0, "--inner-steps")
     with console.phase("loading the model"):
         model = loading.load(arguments.model, sampling=flags.sampling(arguments.sampling))
     check_memory(arguments.sample, model.game.output_shape, "--sample")
@@ -66,8 +75,15 @@ def run(arguments: argparse.Namespace) -> None:
     translates, count, seed = "translate" in model.game.endpoints, arguments.sample, arguments.seed
     with console.phase("translating" if translates else "sampling"):
         made = adapted.translate(sets["source"]) if translates else adapted.sample(count, seed=seed)
+    history = adapted.history
+    assert history is not None
+    if arguments.inner_steps == AUTO:
+        tried = ", ".join(f"{number}: {distance:.3g}" for number, distance in history.held_out.items())
+        console.say(f"{history.steps} inner steps; distance to held-out examples after N steps: {tried}")
     with storage.new_folder(arguments.out) as folder:
         adapted.write_into(folder)
+        if history.steps or history.held_out:
+            storage.write_json(folder / "history.json", history.as_dict())
         beside = outputs.write(folder, model.data_card, made, list(sets.values()))
     console.result(
         f"adapted model, {len(made)} {'translations' if translates else 'samples'} and {beside}: {arguments.out}"

@@ -35,7 +35,7 @@ from meta_gan.types import (
 
 # Roles of random draws: two draws of one task may share a key only if they share a role. Others: consistent 4, DAWSON
 # 5, evolution strategies 6 and 10, unrolled 7, `Steering.split` 8, policy gradient 11.
-ADAPT, META_LEARNER, QUERY, SAMPLE, SIGNS = 0, 1, 2, 3, 12
+ADAPT, META_LEARNER, QUERY, SAMPLE, SIGNS, HELD_OUT = 0, 1, 2, 3, 12, 13
 # Of the meta-learner's draws in one step: turns have the lower numbers.
 _DECISION, _HELD_OUT = 1_000_000, 1_000_001
 _View = tuple[Examples, Examples]  # what `Game.view` returns
@@ -234,13 +234,25 @@ class InnerLoop:
             float32[], the biased `Game.distance`: >= 0 but for rounding.
         """
 
+        key = functional.fold(_draws(seed, carry.step), _HELD_OUT)
+        return self.distance_of_few(self.final(meta, carry), support, held_out, key)
+
+    def distance_of_few(self, snapshot: Snapshot, support: Examples, held_out: Examples, key: Tensor) -> Tensor:
+        """Return the biased `Game.distance` from samples to a few examples, float32[].
+
+        Args:
+            snapshot: adapted values.
+            support: conditions the samples.
+            held_out: the examples, repeated so that there are at least 32.
+            key: int32[2], of the samples.
+        """
+
         def repeated(examples: Tensor) -> Tensor:
             # It stays the same empirical distribution, so that only the number of samples changes.
             count = tf.shape(examples)[0]
             times = tf.math.floordiv(_FEWEST + count - 1, count)
             return tf.reshape(tf.tile(examples[None], [times, *[1] * examples.shape.rank]), [-1, *examples.shape[1:]])
 
-        snapshot, key = self.final(meta, carry), functional.fold(_draws(seed, carry.step), _HELD_OUT)
         conditioning = self.game.condition(snapshot, support)
         examples = tf.nest.map_structure(repeated, held_out)
         return tf.cast(self.game.distance(snapshot, examples, conditioning, key, biased=True), tf.float32)
