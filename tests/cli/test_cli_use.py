@@ -31,7 +31,7 @@ def pixels(path):
 
 def test_adapt_writes_a_generator_in_two_forms_and_pictures(world):
     names = {path.name for path in world.adapted.iterdir()}
-    assert names == {*storage.FILES, "generator.keras", "saved_model", "samples", "grid.png"}
+    assert names == {*storage.FILES, "generator.keras", "saved_model", "samples", "grid.png", "history.json"}
     assert list(pngs(world.adapted)) == ["0000.png", "0001.png", "0002.png"]
     assert Image.open(world.adapted / "samples" / "0000.png").size == helpers.SHAPE[:2]
     z = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -53,6 +53,20 @@ def test_adapt_is_what_python_does(world):
     stored = np.load(world.adapted / "weights.npz")
     kept = [np.array(v) for v in tf.nest.flatten(adapted.snapshot)]
     helpers.assert_same_values([stored[key] for key in sorted(stored.files) if key != "support"], kept)
+
+
+def test_steps_that_held_out_images_decide(world, tmp_path, capsys):
+    """The command says the number, writes why, and gives the samples of that number of steps."""
+    given = ["--model", world.run, "--support", world.support_npz, "--sample", 3]
+    assert call("adapt", *given, "--out", tmp_path / "auto", "--inner-steps", "auto") == 0
+    history = json.loads((tmp_path / "auto" / "history.json").read_text())
+    tried = {int(number): distance for number, distance in history["held_out"].items()}
+    assert history["steps"] == min(tried, key=tried.get) and set(tried) >= {0, 1, 2}
+    assert f"{history['steps']} inner steps; distance to held-out examples after N steps: 0: " in capsys.readouterr().out
+    assert call("adapt", *given, "--out", tmp_path / "same", "--inner-steps", history["steps"]) == 0
+    assert pngs(tmp_path / "auto") == pngs(tmp_path / "same")
+    assert call("adapt", *given, "--out", tmp_path / "none", "--inner-steps", 0) == 0
+    assert not (tmp_path / "none" / "history.json").exists()
 
 
 def test_sample_gives_the_bytes_that_adapt_gave(world, tmp_path, capsys):
