@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
+
+import numpy as np
 
 from meta_gan import loading, storage
 from meta_gan.checks import check_integer, check_memory
 from meta_gan.cli import arguments as flags
 from meta_gan.cli import console, outputs
-from meta_gan.early_stopping import AUTO, check_steps
+from meta_gan.early_stopping import AUTO, NUMBERS, check_steps
 from meta_gan.tasks.episodes import by_domain, join_domains
 
 FEW = 5
 """The number of support examples that presets and shipped models are trained with."""
-STEPS_HELP = """inner steps, >= 0; auto for the number that fits held-out images best, written with the losses to
-history.json (default: the model's own)"""
+STEPS_HELP = "inner steps, >= 0; auto for the number that fits held-out images best (default: the model's own)"
 EXAMPLE = "meta-gan adapt --model runs --support my_five_images/ --out glyph --sample 64"
 
 
@@ -45,6 +47,12 @@ def _steps(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text  # `check_steps` refuses what is not "auto"
+
+
+def _over_steps(model: Any, support: Any, steps: int, seed: int) -> list[np.ndarray]:
+    """Return eight samples, of the same latents, after each of several numbers of inner steps up to `steps`."""
+    numbers = [number for number in NUMBERS if number < steps]
+    return [model.adapt(support, steps=number, seed=seed).sample(8, seed=seed) for number in (*numbers, steps)]
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -82,9 +90,14 @@ def run(arguments: argparse.Namespace) -> None:
         console.say(f"{history.steps} inner steps; distance to held-out examples after N steps: {tried}")
     with storage.new_folder(arguments.out) as folder:
         adapted.write_into(folder)
+        beside = outputs.write(folder, model.data_card, made, list(sets.values()))
+        about = ""
         if history.steps or history.held_out:
             storage.write_json(folder / "history.json", history.as_dict())
-        beside = outputs.write(folder, model.data_card, made, list(sets.values()))
-    console.result(
-        f"adapted model, {len(made)} {'translations' if translates else 'samples'} and {beside}: {arguments.out}"
-    )
+            about = "history.json"
+        if history.steps and not translates:
+            with console.phase("sampling after fewer steps"):
+                rows = _over_steps(model, join_domains(sets), history.steps, seed)
+            about += f", {outputs.preview(folder / 'steps', model.data_card, rows)}"
+    kind, inner = "translations" if translates else "samples", f" (inner steps: {about})" if about else ""
+    console.result(f"adapted model, {len(made)} {kind} and {beside}{inner}: {arguments.out}")

@@ -40,6 +40,11 @@ def write(folder: Path, card: dict[str, Any], samples: np.ndarray, given: Sequen
     return medium.write_samples(folder, samples, given, preview_drawing(medium), style_sheet())
 
 
+def preview(path: Path, card: dict[str, Any], rows: Sequence[np.ndarray]) -> str:
+    """Write rows of examples as one picture or text, under a name without a suffix; return the file's name."""
+    return of_card(card).preview(path, rows).name
+
+
 def described(card: dict[str, Any]) -> str:
     """Return a description of a model's medium from its data card."""
     return of_card(card).describe_card(card)

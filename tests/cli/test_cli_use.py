@@ -31,7 +31,15 @@ def pixels(path):
 
 def test_adapt_writes_a_generator_in_two_forms_and_pictures(world):
     names = {path.name for path in world.adapted.iterdir()}
-    assert names == {*storage.FILES, "generator.keras", "saved_model", "samples", "grid.png", "history.json"}
+    assert names == {
+        *storage.FILES,
+        "generator.keras",
+        "saved_model",
+        "samples",
+        "grid.png",
+        "history.json",
+        "steps.png",
+    }
     assert list(pngs(world.adapted)) == ["0000.png", "0001.png", "0002.png"]
     assert Image.open(world.adapted / "samples" / "0000.png").size == helpers.SHAPE[:2]
     z = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -62,11 +70,19 @@ def test_steps_that_held_out_images_decide(world, tmp_path, capsys):
     history = json.loads((tmp_path / "auto" / "history.json").read_text())
     tried = {int(number): distance for number, distance in history["held_out"].items()}
     assert history["steps"] == min(tried, key=tried.get) and set(tried) >= {0, 1, 2}
-    assert f"{history['steps']} inner steps; distance to held-out examples after N steps: 0: " in capsys.readouterr().out
+    assert (
+        f"{history['steps']} inner steps; distance to held-out examples after N steps: 0: " in capsys.readouterr().out
+    )
     assert call("adapt", *given, "--out", tmp_path / "same", "--inner-steps", history["steps"]) == 0
     assert pngs(tmp_path / "auto") == pngs(tmp_path / "same")
     assert call("adapt", *given, "--out", tmp_path / "none", "--inner-steps", 0) == 0
     assert not (tmp_path / "none" / "history.json").exists()
+
+
+def test_a_picture_shows_samples_over_steps(world):
+    model = meta_gan.load(world.runs)
+    rows = [model.adapt(world.images, steps=steps, seed=7).sample(8, seed=7) for steps in (0, 1)]
+    np.testing.assert_array_equal(pixels(world.adapted / "steps.png"), grid(rows)[..., 0])
 
 
 def test_sample_gives_the_bytes_that_adapt_gave(world, tmp_path, capsys):
@@ -95,7 +111,7 @@ def test_the_models_own_steps_and_polarity_are_the_default(world, tmp_path, caps
     support, message, _ = load_support(world.support, helpers.SHAPE, polarity=model.data_card["polarity"])
     wanted = model.adapt(support, steps=2, seed=0).sample(2, seed=0)
     np.testing.assert_array_equal(pixels(out / "samples" / "0001.png"), to_uint8(wanted[1])[..., 0])
-    told = f"adapted model, 2 samples and grid.png: {out}"
+    told = f"adapted model, 2 samples and grid.png (inner steps: history.json, steps.png): {out}"
     assert capsys.readouterr().out.splitlines() == [message, told]
 
 
