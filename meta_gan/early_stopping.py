@@ -14,7 +14,6 @@ AUTO = "auto"
 NUMBERS = (0, 1, 2, 5, 10, 20, 50, 100)
 """The numbers of inner steps that are tried."""
 PARTS = 3
-PATIENCE = 2
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,8 @@ def held_out_distances(adaptation: CompiledAdaptation, support: Any, seed: int) 
     """Measure how well a model fits examples of a class after different numbers of inner steps on others of it.
 
     The support set is cut into three parts. The model is adapted to each two of them, and its samples are compared with
-    the third (`Game.distance`, biased); the distances are averaged. The numbers of steps ascend, and the search ends
-    when two in a row are no better than the best before them. This is cross-validation, and has its weakness: each
-    adaptation sees two thirds of the examples only.
+    the third (`Game.distance`, biased); the distances are averaged. This is cross-validation, and has its weaknesses:
+    each adaptation sees two thirds of the examples only, and the distance to a few of them is mostly chance.
 
     Args:
         adaptation: the compiled adaptation of a model of one kind of examples.
@@ -83,7 +81,7 @@ def held_out_distances(adaptation: CompiledAdaptation, support: Any, seed: int) 
         seed: int32 range, of the adaptations and samples.
 
     Returns:
-        `{number of steps: mean distance}`, ascending from 0 steps.
+        `{number of steps: mean distance}`, ascending from 0 steps, without those after which it is not finite.
 
     Raises:
         ValueError: fewer than three examples, or a game of two domains.
@@ -103,15 +101,12 @@ def held_out_distances(adaptation: CompiledAdaptation, support: Any, seed: int) 
         )
     parts = [np.arange(len(examples)) % PARTS == i for i in range(PARTS)]
     trajectories = [adaptation.trajectory(examples[~part], NUMBERS, seed) for part in parts]
-    found: dict[int, float] = {}
+    found = {}
     for number, snapshots in zip(NUMBERS, zip(*trajectories, strict=True), strict=True):
         each = [
             adaptation.held_out_distance(snapshot, examples[~part], examples[part], seed)
             for snapshot, part in zip(snapshots, parts, strict=True)
         ]
-        found[number] = float(np.mean(each)) if np.isfinite(each).all() else float("inf")
-        tried = list(found)
-        if tried.index(fewest_best(found)) + PATIENCE < len(tried):
-            break
+        found[number] = float(np.mean(each))
     check_converged([np.array(found[0])], "the distance from samples to held-out examples before adaptation")
     return {number: distance for number, distance in found.items() if np.isfinite(distance)}

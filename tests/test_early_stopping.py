@@ -8,7 +8,7 @@ import pytest
 
 import meta_gan as mg
 from meta_gan import early_stopping, functional
-from meta_gan.early_stopping import History, fewest_best, held_out_distances
+from meta_gan.early_stopping import NUMBERS, History, fewest_best, held_out_distances
 from meta_gan.errors import DivergenceError
 from meta_gan.losses import NonSaturating
 from tests.toys import random_episodes, tiny_gan
@@ -38,24 +38,18 @@ class Scripted:
         return self.distances[snapshot] + offset
 
 
-@pytest.mark.parametrize(
-    "distances, tried, best",
-    [
-        ({0: 1.0, 1: 2.0, 2: 3.0}, [0, 1, 2], 0),
-        ({0: 5.0, 1: 4.0, 2: 4.0, 5: 4.5}, [0, 1, 2, 5], 1),
-        ({0: 5.0, 1: 6.0, 2: 4.0, 5: 5.0, 10: 3.0, 20: 3.5, 50: 3.25}, [0, 1, 2, 5, 10, 20, 50], 10),
-        ({0: 9, 1: 8, 2: 7, 5: 6, 10: 5, 20: 4, 50: 3, 100: 2}, [0, 1, 2, 5, 10, 20, 50, 100], 100),
-    ],
-)
-def test_the_search_ends_after_two_numbers_that_are_no_better(distances, tried, best):
-    found = held_out_distances(Scripted(distances), SUPPORT, 0)
-    assert list(found) == tried
-    np.testing.assert_allclose(list(found.values()), [distances[n] for n in tried])
-    assert fewest_best(found) == best
+RISING = {number: 3.0 + number for number in NUMBERS}
+
+
+def test_the_mean_over_parts_is_taken_for_every_number():
+    found = held_out_distances(Scripted({**RISING, 5: 2.5, 10: 2.5}), SUPPORT, 0)
+    assert list(found) == list(NUMBERS)
+    np.testing.assert_allclose(list(found.values()), [3.0, 4.0, 5.0, 2.5, 2.5, 23.0, 53.0, 103.0])
+    assert fewest_best(found) == 5, "the smallest of equal ones"
 
 
 def test_every_example_is_held_out_once():
-    adaptation = Scripted({0: 1.0, 1: 2.0, 2: 3.0})
+    adaptation = Scripted(RISING)
     held_out_distances(adaptation, SUPPORT, 0)
     first = adaptation.seen[:3]
     held_out = np.concatenate([each[2] for each in first])
@@ -67,10 +61,10 @@ def test_every_example_is_held_out_once():
 
 
 def test_numbers_of_steps_that_diverge_are_left_out():
-    found = held_out_distances(Scripted({0: 3.0, 1: 2.0, 2: np.nan, 5: np.inf}), SUPPORT, 0)
-    assert found == {0: 3.0, 1: 2.0}
+    found = held_out_distances(Scripted({**RISING, 2: np.nan, 50: np.inf}), SUPPORT, 0)
+    assert list(found) == [0, 1, 5, 10, 20, 100]
     with pytest.raises(DivergenceError, match="before adaptation"):
-        held_out_distances(Scripted({0: np.nan, 1: 1.0, 2: 1.0, 5: 1.0}), SUPPORT, 0)
+        held_out_distances(Scripted({**RISING, 0: np.nan}), SUPPORT, 0)
 
 
 def test_auto_adapts_to_all_examples_for_the_best_number(model):
