@@ -15,7 +15,7 @@ from meta_gan.checks import check_integer, check_support
 from meta_gan.environment import Compiled, check_settings
 from meta_gan.games.base import Game
 from meta_gan.meta.algorithms import Algorithm
-from meta_gan.meta.inner_loop import HELD_OUT, SAMPLE, InnerLoop
+from meta_gan.meta.inner_loop import SAMPLE, VALIDATE, InnerLoop
 from meta_gan.types import Carry, Examples, MetaWeights, Snapshot, Tensor, Tree
 
 
@@ -60,7 +60,7 @@ class CompiledAdaptation:
         return self.loop.final(meta, carry), records
 
     def _held_out_values(self, snapshot: Snapshot, support: Examples, held_out: Examples, seed: Tensor) -> Tensor:
-        key = functional.fold(functional.seed_pair(seed), HELD_OUT)
+        key = functional.fold(functional.seed_pair(seed), VALIDATE)
         return self.loop.distance_of_few(snapshot, self._of_nets(support), self._of_nets(held_out), key)
 
     def condition_values(self, snapshot: Snapshot, support: Examples) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +92,7 @@ def held_out_distances(adaptation: CompiledAdaptation, support: Any, seed: int) 
         >>> distances = held_out_distances(model.adaptation, twenty_images, seed=0)
         >>> steps = fewest_best(distances)
     """
-    if isinstance(adaptation.game.example_shape, dict):
+    if isinstance(adaptation.game.example_shape, Mapping):
         raise ValueError("'steps' must be a number for a game of two domains. Received: 'auto'")
     examples = np.asarray(check_support(support, adaptation.game.example_shape))
     if len(examples) < PARTS:

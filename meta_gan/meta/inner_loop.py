@@ -35,7 +35,7 @@ from meta_gan.types import (
 
 # Roles of random draws: two draws of one task may share a key only if they share a role. Others: consistent 4, DAWSON
 # 5, evolution strategies 6 and 10, unrolled 7, `Steering.split` 8, policy gradient 11.
-ADAPT, META_LEARNER, QUERY, SAMPLE, SIGNS, HELD_OUT = 0, 1, 2, 3, 12, 13
+ADAPT, META_LEARNER, QUERY, SAMPLE, SIGNS, VALIDATE = 0, 1, 2, 3, 12, 13
 # Of the meta-learner's draws in one step: turns have the lower numbers.
 _DECISION, _HELD_OUT = 1_000_000, 1_000_001
 _View = tuple[Examples, Examples]  # what `Game.view` returns
