@@ -15,6 +15,7 @@ AUTO = "auto"
 NUMBERS = (0, 1, 2, 5, 10, 20, 50, 100)
 """The numbers of inner steps that are tried."""
 PARTS = 3
+"""The parts of a support set, each of which is held out once; and so the fewest examples."""
 
 
 @dataclass(frozen=True)
